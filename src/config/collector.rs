@@ -1,0 +1,130 @@
+//! A Collector: one file in `collectors/`, validated. It says which rows to ask for and which column becomes which metric.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{metric::MetricDef, table::Table};
+
+/// One collector file, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collector {
+    /// Equals the file's name without `.yaml`.
+    pub name: String,
+    /// The comment at the head of the file, for the docs.
+    pub about: String,
+    pub source: SourceKind,
+    pub role: Role,
+    /// Zero: quick, asked on each scrape. Else slow: asked when a scrape finds the result older than this.
+    pub ttl: Duration,
+    /// Slow collectors: the server's `statement_timeout` and the limit of the fetch.
+    pub timeout: Duration,
+    /// Rows kept of each query; what is cut is counted.
+    pub max_rows: usize,
+    pub queries: Vec<Query>,
+}
+
+/// What a collector's rows come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// SQL on a PostgreSQL server.
+    Postgres,
+    /// The program's own state (`source: self`).
+    Own,
+}
+
+/// On which servers a collector runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Any,
+    Primary,
+    Replica,
+}
+
+/// One question to the source, and the metrics made from the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub name: String,
+    pub requires: Option<Extension>,
+    pub rows: Rows,
+    /// Columns that become labels of every metric below that names none of its own.
+    pub labels: Vec<String>,
+    pub metrics: Vec<Metric>,
+    /// Sample rows: the file's own test, and the docs' sample.
+    pub example: Table,
+}
+
+/// An extension a query needs, at least in this version (compared number by number: 1.10 is newer than 1.9).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extension {
+    pub name: String,
+    pub version: Vec<u32>,
+}
+
+/// Where a query's rows come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rows {
+    /// SQL by server version, lowest `since` first.
+    Sql(Vec<Variant>),
+    /// A named section of the program's own state.
+    Section(String),
+}
+
+/// SQL for servers of major version `since` and later, below `until`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    pub since: u32,
+    pub until: Option<u32>,
+    pub text: String,
+    pub place: Place,
+}
+
+/// Where something stands in a file: for a block of SQL, its first character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: usize,
+    /// From 1.
+    pub column: usize,
+}
+
+/// One metric and where its value stands in a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    pub def: MetricDef,
+    /// Columns that become labels, where they differ from the query's.
+    pub labels: Option<Vec<String>>,
+    pub value: Value,
+}
+
+/// Which columns make a metric's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Gauge, counter: this column times `scale`.
+    Column { column: String, scale: f64 },
+    /// Histogram: one row per upper bound `le`, `bucket` the cumulative count up to it, `sum` and `count` the
+    /// totals (the same on each row of a series, or absent on all but one).
+    Histogram { le: String, bucket: String, sum: String, count: String },
+    /// Info: always 1.
+    One,
+}
+
+impl Query {
+    /// The SQL for a server of this major version, if the query has any.
+    pub fn variant(&self, major: u32) -> Option<&Variant> {
+        let Rows::Sql(variants) = &self.rows else { return None };
+        let best = variants.iter().filter(|v| v.since <= major).max_by_key(|v| v.since)?;
+        best.until.is_none_or(|until| major < until).then_some(best)
+    }
+
+    /// The label columns of one of its metrics.
+    pub fn labels_of<'a>(&'a self, metric: &'a Metric) -> &'a [String] {
+        metric.labels.as_deref().unwrap_or(&self.labels)
+    }
+}
+
+impl Collector {
+    /// Asked on each scrape.
+    pub fn is_quick(&self) -> bool {
+        self.ttl.is_zero()
+    }
+}

@@ -1,0 +1,87 @@
+//! The settings, validated: which targets to watch, and how.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::secret::Secret;
+
+/// Everything `pgvigil.yaml` (or the environment) says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How long a scrape may take where the scraper does not say.
+    pub scrape_timeout: Duration,
+    pub targets: Vec<Target>,
+}
+
+/// One thing to watch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub name: String,
+    /// Static labels, sorted by name, on every sample of the target.
+    pub labels: Vec<(String, String)>,
+    pub endpoint: Endpoint,
+    /// Its own thresholds: they replace the defaults of the same name and severity, or add new ones.
+    pub thresholds: Vec<Threshold>,
+}
+
+/// A threshold an alert compares with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    pub name: String,
+    pub severity: String,
+    pub value: f64,
+}
+
+/// How to reach a target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Endpoint {
+    Postgres(Postgres),
+}
+
+/// A PostgreSQL server (or a pooler in front of one).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Postgres {
+    pub address: Address,
+    pub user: String,
+    pub password: Option<Secret>,
+    pub database: String,
+    pub tls: Tls,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Address {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// The socket file itself.
+    Unix(PathBuf),
+}
+
+/// How much TLS, and how far the server's certificate is believed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    pub mode: TlsMode,
+    pub roots: Roots,
+    /// The client's certificate chain and its key, both PEM.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// The certificate authorities that are believed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Roots {
+    /// The operating system's (`sslrootcert: system`).
+    System,
+    /// A PEM file.
+    File(PathBuf),
+}

@@ -1,0 +1,1 @@
+//! Sources: what fetches a Table, and why a fetch can fail.

@@ -1,0 +1,160 @@
+//! A Table: named columns and rows of cells. It is what every source returns and every collector reads.
+//!
+//! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is three
+//! allocations and not 100,000.
+
+/// One cell, as read from a [`Table`]. `Absent` is what is not known (SQL's NULL): it never becomes a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    Absent,
+    Int(i64),
+    Float(f64),
+    Text(&'a str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stored {
+    Absent,
+    Int(i64),
+    Float(f64),
+    Text { start: u32, end: u32 },
+}
+
+/// Named columns, rows of cells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    columns: Vec<String>,
+    cells: Vec<Stored>,
+    text: String,
+}
+
+impl Table {
+    /// An empty table with these columns.
+    pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
+        Table { columns: columns.into_iter().map(Into::into).collect(), ..Table::default() }
+    }
+
+    /// The names of the columns, in order.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The place of the column with this name.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c == name)
+    }
+
+    /// Appends a cell: the next of the row being filled, or the first of a new row.
+    ///
+    /// Text past 4 GiB in one table becomes absent; sources bound their tables far below ([`Table::bytes`]).
+    pub fn push(&mut self, cell: Cell<'_>) {
+        let stored = match cell {
+            Cell::Absent => Stored::Absent,
+            Cell::Int(value) => Stored::Int(value),
+            Cell::Float(value) => Stored::Float(value),
+            Cell::Text(text) => {
+                let start = self.text.len();
+                match (u32::try_from(start), u32::try_from(start + text.len())) {
+                    (Ok(start), Ok(end)) => {
+                        self.text.push_str(text);
+                        Stored::Text { start, end }
+                    }
+                    _ => Stored::Absent,
+                }
+            }
+        };
+        self.cells.push(stored);
+    }
+
+    /// Appends one row.
+    pub fn push_row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
+        cells.into_iter().for_each(|cell| self.push(cell));
+    }
+
+    /// How many whole rows there are.
+    pub fn rows(&self) -> usize {
+        self.cells.len().checked_div(self.columns.len()).unwrap_or(0)
+    }
+
+    /// The cell at this row and column; `Absent` outside the table.
+    pub fn cell(&self, row: usize, column: usize) -> Cell<'_> {
+        match self.cells.get(row * self.columns.len() + column) {
+            None | Some(Stored::Absent) => Cell::Absent,
+            Some(Stored::Int(value)) => Cell::Int(*value),
+            Some(Stored::Float(value)) => Cell::Float(*value),
+            Some(Stored::Text { start, end }) => Cell::Text(&self.text[*start as usize..*end as usize]),
+        }
+    }
+
+    /// Bytes that the cells and their text take in memory.
+    pub fn bytes(&self) -> usize {
+        self.cells.len() * size_of::<Stored>() + self.text.len()
+    }
+}
+
+impl Cell<'_> {
+    /// The number in this cell. Text that reads as a decimal number counts, NaN does not:
+    /// `Ok(None)` for an absent cell, `Err(())` for what is there but is no number.
+    #[allow(clippy::result_unit_err)]
+    pub fn number(self) -> Result<Option<Number>, ()> {
+        match self {
+            Cell::Absent => Ok(None),
+            Cell::Int(value) => Ok(Some(Number::Int(value))),
+            Cell::Float(value) if value.is_nan() => Err(()),
+            Cell::Float(value) => Ok(Some(Number::Float(value))),
+            Cell::Text(text) => match (text.parse(), text.parse::<f64>()) {
+                (Ok(value), _) => Ok(Some(Number::Int(value))),
+                (_, Ok(value)) if !value.is_nan() => Ok(Some(Number::Float(value))),
+                _ => Err(()),
+            },
+        }
+    }
+}
+
+/// A sample's value: whole numbers stay exact.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    Int(i64),
+    Float(f64),
+}
+
+impl Number {
+    /// The value as a float; whole numbers above 2^53 lose their last digits.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Number::Int(value) => value as f64,
+            Number::Float(value) => value,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_was_pushed() {
+        let mut table = Table::new(["a", "b"]);
+        table.push_row([Cell::Int(1), Cell::Text("x")]);
+        table.push_row([Cell::Absent, Cell::Text("é")]);
+        assert_eq!((table.rows(), table.column("b")), (2, Some(1)));
+        assert_eq!(table.cell(1, 1), Cell::Text("é"));
+        assert_eq!(table.cell(9, 9), Cell::Absent);
+    }
+
+    #[test]
+    fn numbers() {
+        for (cell, number) in [
+            (Cell::Absent, Ok(None)),
+            (Cell::Int(i64::MAX), Ok(Some(Number::Int(i64::MAX)))),
+            (Cell::Float(0.5), Ok(Some(Number::Float(0.5)))),
+            (Cell::Float(f64::NAN), Err(())),
+            (Cell::Text("12"), Ok(Some(Number::Int(12)))),
+            (Cell::Text("1.5"), Ok(Some(Number::Float(1.5)))),
+            (Cell::Text("nan"), Err(())),
+            (Cell::Text("many"), Err(())),
+        ] {
+            assert_eq!(cell.number(), number, "{cell:?}");
+        }
+    }
+}
