@@ -3,8 +3,12 @@
 //! Start at ARCHITECTURE.md: the four words (Table, Source, Collector, Slot) and the map of the modules.
 #![forbid(unsafe_code)]
 
+pub mod breaker;
 pub mod config;
+pub mod exposition;
+pub mod map;
 pub mod metric;
 pub mod secret;
+pub mod slot;
 pub mod source;
 pub mod table;

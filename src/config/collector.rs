@@ -116,6 +116,17 @@ impl Query {
         best.until.is_none_or(|until| major < until).then_some(best)
     }
 
+    /// Every column that its metrics need.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let values = self.metrics.iter().flat_map(|metric| match &metric.value {
+            Value::Column { column, .. } => vec![column],
+            Value::Histogram { le, bucket, sum, count } => vec![le, bucket, sum, count],
+            Value::One => vec![],
+        });
+        let labels = self.metrics.iter().flat_map(|metric| self.labels_of(metric));
+        values.chain(labels).map(String::as_str)
+    }
+
     /// The label columns of one of its metrics.
     pub fn labels_of<'a>(&'a self, metric: &'a Metric) -> &'a [String] {
         metric.labels.as_deref().unwrap_or(&self.labels)

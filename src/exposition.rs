@@ -1,0 +1,236 @@
+//! Families to text: Prometheus' text format 0.0.4 and OpenMetrics 1.0. Pure.
+//!
+//! A row's labels are written once and shared by all metrics made from that row, because labels are most of a page.
+
+use std::{fmt::Write, sync::Arc};
+
+use crate::{
+    config::collector::{Collector, Query},
+    map::{Family, Mapped, Sample},
+    metric::{Kind, MetricDef},
+    table::{Cell, Number},
+};
+
+/// The formats a scraper can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// `text/plain; version=0.0.4`
+    Text,
+    /// `application/openmetrics-text; version=1.0.0`
+    OpenMetrics,
+}
+
+impl Format {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// One mapped table on a page.
+pub struct Block {
+    pub collector: Arc<Collector>,
+    /// The index of the query in its collector.
+    pub query: usize,
+    /// The target's own labels, as [`labels`] writes them; empty for what concerns the whole program.
+    pub labels: Arc<str>,
+    pub mapped: Arc<Mapped>,
+}
+
+/// Writes a page. Blocks of the same query must stand together.
+pub fn render(blocks: &[Block], format: Format) -> String {
+    let mut out = String::with_capacity(64 << 10);
+    let same_query = |a: &Block, b: &Block| Arc::ptr_eq(&a.collector, &b.collector) && a.query == b.query;
+    for blocks in blocks.chunk_by(same_query) {
+        let Some(query) = blocks.first().and_then(|block| block.collector.queries.get(block.query)) else { continue };
+        write_query(&mut out, query, blocks, format);
+    }
+    if format == Format::OpenMetrics {
+        out.push_str("# EOF\n");
+    }
+    out
+}
+
+/// Labels between braces, without them: `a="1",b="2"`.
+pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::new();
+    pairs.into_iter().for_each(|(name, value)| push_label(&mut out, name, Cell::Text(value)));
+    out
+}
+
+/// A block's families, and what has been written of its rows' labels so far.
+struct Prepared<'a> {
+    families: Vec<Family<'a>>,
+    labels: Vec<Option<LabelTexts>>,
+    of_target: &'a str,
+}
+
+/// The labels of each row of one series, back to back.
+struct LabelTexts {
+    text: String,
+    ends: Vec<usize>,
+}
+
+fn write_query(out: &mut String, query: &Query, blocks: &[Block], format: Format) {
+    let mut prepared: Vec<Prepared> = blocks
+        .iter()
+        .map(|block| Prepared {
+            families: block.mapped.families(query).collect(),
+            labels: Vec::new(),
+            of_target: &block.labels,
+        })
+        .collect();
+    for (index, metric) in query.metrics.iter().enumerate() {
+        let mut headed = false;
+        for block in &mut prepared {
+            let Some(family) = block.families.get(index).copied() else { continue };
+            let texts = block.texts(&family);
+            for (row, at) in family.rows().enumerate() {
+                let Some(sample) = family.sample(at) else { continue };
+                if !std::mem::replace(&mut headed, true) {
+                    write_head(out, &metric.def, format);
+                }
+                write_sample(out, &metric.def, texts.of(row), &sample);
+            }
+        }
+    }
+}
+
+impl Prepared<'_> {
+    fn texts(&mut self, family: &Family<'_>) -> &LabelTexts {
+        if self.labels.len() <= family.series {
+            self.labels.resize_with(family.series + 1, || None);
+        }
+        self.labels[family.series].get_or_insert_with(|| LabelTexts::write(family, self.of_target))
+    }
+}
+
+impl LabelTexts {
+    fn write(family: &Family<'_>, of_target: &str) -> Self {
+        let mut texts = LabelTexts { text: String::new(), ends: Vec::new() };
+        for (_, row) in family.rows() {
+            let start = texts.text.len();
+            texts.text.push_str(of_target);
+            for (name, cell) in family.label_names.iter().zip(family.labels(row)) {
+                if texts.text.len() > start {
+                    texts.text.push(',');
+                }
+                push_name_value(&mut texts.text, name, cell);
+            }
+            texts.ends.push(texts.text.len());
+        }
+        texts
+    }
+
+    fn of(&self, row: usize) -> &str {
+        let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[row]]
+    }
+}
+
+fn write_head(out: &mut String, def: &MetricDef, format: Format) {
+    let name = family_name(def, format);
+    let kind = match (def.kind, format) {
+        // OpenMetrics calls a counter only what ends in _total.
+        (Kind::Counter, Format::OpenMetrics) if !def.name.ends_with("_total") => "unknown",
+        (Kind::Info, Format::Text) => "gauge",
+        (kind, _) => kind.word(),
+    };
+    _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {kind}", def.help);
+}
+
+/// The name in the head: OpenMetrics leaves off the suffix that the samples carry.
+pub fn family_name(def: &MetricDef, format: Format) -> &str {
+    let suffix = match (def.kind, format) {
+        (Kind::Counter, Format::OpenMetrics) => "_total",
+        (Kind::Info, Format::OpenMetrics) => "_info",
+        _ => return &def.name,
+    };
+    def.name.strip_suffix(suffix).unwrap_or(&def.name)
+}
+
+fn write_sample(out: &mut String, def: &MetricDef, labels: &str, sample: &Sample) {
+    match sample {
+        Sample::Value(value) => write_line(out, &def.name, "", labels, None, *value),
+        Sample::Histogram { buckets, sum, count } => {
+            for (le, value) in buckets {
+                write_line(out, &def.name, "_bucket", labels, Some(*le), *value);
+            }
+            if let Some(sum) = sum {
+                write_line(out, &def.name, "_sum", labels, None, *sum);
+            }
+            write_line(out, &def.name, "_count", labels, None, *count);
+        }
+    }
+}
+
+fn write_line(out: &mut String, name: &str, suffix: &str, labels: &str, le: Option<f64>, value: Number) {
+    out.push_str(name);
+    out.push_str(suffix);
+    if !labels.is_empty() || le.is_some() {
+        out.push('{');
+        out.push_str(labels);
+        if let Some(le) = le {
+            out.push_str(if labels.is_empty() { "le=\"" } else { ",le=\"" });
+            push_bound(out, le);
+            out.push('"');
+        }
+        out.push('}');
+    }
+    out.push(' ');
+    push_number(out, value);
+    out.push('\n');
+}
+
+/// Always with a fraction or an exponent, so that both formats name the same series.
+fn push_bound(out: &mut String, le: f64) {
+    match le.is_infinite() {
+        true => out.push_str(if le > 0.0 { "+Inf" } else { "-Inf" }),
+        false => _ = write!(out, "{le:?}"),
+    }
+}
+
+fn push_number(out: &mut String, value: Number) {
+    match value {
+        Number::Int(value) => _ = write!(out, "{value}"),
+        Number::Float(value) if value.is_infinite() => push_bound(out, value),
+        // Very large and very small numbers are shorter with an exponent.
+        Number::Float(value) if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) => _ = write!(out, "{value:?}"),
+        Number::Float(value) => _ = write!(out, "{value}"),
+    }
+}
+
+fn push_label(out: &mut String, name: &str, value: Cell<'_>) {
+    if !out.is_empty() {
+        out.push(',');
+    }
+    push_name_value(out, name, value);
+}
+
+fn push_name_value(out: &mut String, name: &str, value: Cell<'_>) {
+    out.push_str(name);
+    out.push_str("=\"");
+    match value {
+        Cell::Absent => (),
+        Cell::Int(value) => push_number(out, Number::Int(value)),
+        Cell::Float(value) => push_number(out, Number::Float(value)),
+        Cell::Text(text) => push_escaped(out, text),
+    }
+    out.push('"');
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '"', '\n']) {
+        out.push_str(&rest[..at]);
+        out.push_str(match rest.as_bytes()[at] {
+            b'\n' => "\\n",
+            b'"' => "\\\"",
+            _ => "\\\\",
+        });
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
+}

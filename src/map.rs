@@ -1,0 +1,239 @@
+//! Rows to families: which rows of a Table make the samples of which metric. Pure; samples borrow from the Table.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    config::collector::{Metric, Query, Value},
+    metric::MetricDef,
+    table::{Cell, Number, Table},
+};
+
+/// A query's table, and the rows in it that become samples.
+#[derive(Debug)]
+pub struct Mapped {
+    table: Table,
+    /// One for each metric of the query, in order.
+    plans: Vec<Plan>,
+    series: Vec<Series>,
+    /// Rows whose labels an earlier row had already.
+    pub duplicates: u64,
+    /// Values that are no number.
+    pub invalid: u64,
+}
+
+/// Where one metric finds its labels and its value.
+#[derive(Debug)]
+struct Plan {
+    series: usize,
+    value: Columns,
+}
+
+#[derive(Debug)]
+enum Columns {
+    /// A column is missing.
+    Nothing,
+    One,
+    Value {
+        column: usize,
+        scale: f64,
+    },
+    Histogram {
+        le: usize,
+        bucket: usize,
+        sum: usize,
+        count: usize,
+    },
+}
+
+/// The distinct rows for one choice of label columns; metrics with the same labels share it.
+#[derive(Debug, PartialEq)]
+pub struct Series {
+    /// The label columns' places in the table.
+    pub columns: Vec<usize>,
+    /// For a histogram: the column of the upper bounds, which distinguishes rows but is no label of the series.
+    le: Option<usize>,
+    rows: Vec<u32>,
+}
+
+/// One metric of one table: what the exposition writes.
+#[derive(Clone, Copy)]
+pub struct Family<'a> {
+    pub def: &'a MetricDef,
+    pub label_names: &'a [String],
+    /// Families of one table with the same `series` have the same rows and labels.
+    pub series: usize,
+    mapped: &'a Mapped,
+    value: &'a Columns,
+}
+
+/// A value, or a histogram's parts.
+pub enum Sample {
+    Value(Number),
+    Histogram { buckets: Vec<(f64, Number)>, sum: Option<Number>, count: Number },
+}
+
+/// Maps a table. Columns that are missing (a result without rows may come without columns) give no samples.
+pub fn map(query: &Query, table: Table) -> Mapped {
+    let mut mapped = Mapped { table, plans: Vec::new(), series: Vec::new(), duplicates: 0, invalid: 0 };
+    for metric in &query.metrics {
+        let labels: Option<Vec<usize>> =
+            query.labels_of(metric).iter().map(|label| mapped.table.column(label)).collect();
+        if let (Some(labels), Some(value)) = (labels, columns(metric, &mapped.table)) {
+            mapped.add(labels, value);
+        } else {
+            mapped.add(Vec::new(), Columns::Nothing);
+        }
+    }
+    mapped
+}
+
+fn columns(metric: &Metric, table: &Table) -> Option<Columns> {
+    Some(match &metric.value {
+        Value::One => Columns::One,
+        Value::Column { column, scale } => Columns::Value { column: table.column(column)?, scale: *scale },
+        Value::Histogram { le, bucket, sum, count } => Columns::Histogram {
+            le: table.column(le)?,
+            bucket: table.column(bucket)?,
+            sum: table.column(sum)?,
+            count: table.column(count)?,
+        },
+    })
+}
+
+impl Mapped {
+    fn add(&mut self, columns: Vec<usize>, value: Columns) {
+        let le = match value {
+            Columns::Histogram { le, .. } => Some(le),
+            _ => None,
+        };
+        let known = self.series.iter().position(|series| series.columns == columns && series.le == le);
+        let series = known.unwrap_or_else(|| {
+            let (rows, duplicates) = distinct_rows(&self.table, &columns, le);
+            self.duplicates += duplicates;
+            self.series.push(Series { columns, le, rows });
+            self.series.len() - 1
+        });
+        if let Columns::Value { column, .. } = value {
+            let rows = self.series[series].rows.iter();
+            self.invalid += rows.filter(|row| self.table.cell(**row as usize, column).number().is_err()).count() as u64;
+        }
+        self.plans.push(Plan { series, value });
+    }
+
+    /// The families of the query this table was mapped for, in the order of its metrics.
+    pub fn families<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = Family<'a>> {
+        query.metrics.iter().zip(&self.plans).map(|(metric, plan)| Family {
+            def: &metric.def,
+            label_names: query.labels_of(metric),
+            series: plan.series,
+            mapped: self,
+            value: &plan.value,
+        })
+    }
+
+    /// How many rows the source gave (and `max_rows` left).
+    pub fn rows(&self) -> usize {
+        self.table.rows()
+    }
+}
+
+/// The first row for each choice of labels, and how many came after. A histogram's rows come series by series,
+/// each with rising bounds.
+fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>) -> (Vec<u32>, u64) {
+    let key = |row: usize| labels.iter().map(|column| Key::of(table.cell(row, *column))).collect::<Vec<_>>();
+    let bound = |row: usize| le.map_or(0.0, |le| upper_bound(table.cell(row, le)));
+    let mut seen = HashSet::with_capacity(table.rows());
+    let distinct = |row: &u32| seen.insert((key(*row as usize), bound(*row as usize).to_bits()));
+    let mut rows: Vec<u32> = (0..table.rows() as u32).filter(distinct).collect();
+    let duplicates = (table.rows() - rows.len()) as u64;
+    if le.is_some() {
+        let mut order = HashMap::new();
+        for row in &rows {
+            let next = order.len();
+            order.entry(key(*row as usize)).or_insert(next);
+        }
+        rows.sort_by(|a, b| {
+            let (a, b) = (*a as usize, *b as usize);
+            order[&key(a)].cmp(&order[&key(b)]).then(bound(a).total_cmp(&bound(b)))
+        });
+    }
+    (rows, duplicates)
+}
+
+/// A label's value as it is compared: as it will be written, so the number 1 and the text "1" are the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Text(&'a str),
+    Written(String),
+}
+
+impl<'a> Key<'a> {
+    fn of(cell: Cell<'a>) -> Self {
+        match cell {
+            Cell::Text(text) => Key::Text(text),
+            Cell::Absent => Key::Text(""),
+            Cell::Int(value) => Key::Written(value.to_string()),
+            Cell::Float(value) => Key::Written(value.to_string()),
+        }
+    }
+}
+
+/// A bucket's bound; what is no number is the last one.
+fn upper_bound(cell: Cell<'_>) -> f64 {
+    cell.number().ok().flatten().map_or(f64::INFINITY, Number::as_f64)
+}
+
+impl<'a> Family<'a> {
+    /// The cells of a row's labels, in the order of `label_names`.
+    pub fn labels(&self, row: u32) -> impl Iterator<Item = Cell<'a>> {
+        let mapped = self.mapped;
+        mapped.series[self.series].columns.iter().map(move |column| mapped.table.cell(row as usize, *column))
+    }
+
+    /// The rows that may give a sample. A histogram has one for each series: its first.
+    pub fn rows(&self) -> impl Iterator<Item = (usize, u32)> {
+        let rows = &self.mapped.series[self.series].rows;
+        rows.iter().copied().enumerate().filter(move |(at, row)| match self.value {
+            Columns::Histogram { .. } => *at == 0 || !self.same_series(rows[at - 1], *row),
+            _ => true,
+        })
+    }
+
+    /// The sample that begins at this place of [`Family::rows`]; `None` where the value is absent or no number.
+    pub fn sample(&self, (at, row): (usize, u32)) -> Option<Sample> {
+        match self.value {
+            Columns::Nothing => None,
+            Columns::One => Some(Sample::Value(Number::Int(1))),
+            Columns::Value { column, scale } => {
+                let number = self.number(row, *column)?;
+                Some(Sample::Value(if *scale == 1.0 { number } else { Number::Float(number.as_f64() * scale) }))
+            }
+            Columns::Histogram { le, bucket, sum, count } => {
+                let rows = self.mapped.series[self.series].rows[at..].iter().take_while(|r| self.same_series(row, **r));
+                let rows: Vec<u32> = rows.copied().collect();
+                let total = rows.iter().find_map(|row| self.number(*row, *count))?;
+                let mut buckets: Vec<(f64, Number)> = rows
+                    .iter()
+                    .filter_map(|row| Some((upper_bound(self.cell(*row, *le)), self.number(*row, *bucket)?)))
+                    .collect();
+                if buckets.last().is_none_or(|(le, _)| le.is_finite()) {
+                    buckets.push((f64::INFINITY, total));
+                }
+                let sum = rows.iter().find_map(|row| self.number(*row, *sum));
+                Some(Sample::Histogram { buckets, sum, count: total })
+            }
+        }
+    }
+
+    fn cell(&self, row: u32, column: usize) -> Cell<'a> {
+        self.mapped.table.cell(row as usize, column)
+    }
+
+    fn number(&self, row: u32, column: usize) -> Option<Number> {
+        self.cell(row, column).number().ok().flatten()
+    }
+
+    fn same_series(&self, a: u32, b: u32) -> bool {
+        a == b || self.labels(a).map(Key::of).eq(self.labels(b).map(Key::of))
+    }
+}

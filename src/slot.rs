@@ -1,0 +1,201 @@
+//! A Slot: one collector of one target. It keeps the last tables and their age, knows when to ask again, and says
+//! what became of each attempt. The clock comes in from outside.
+//!
+//! Quick slots are asked on each scrape and show what that scrape got; what arrives after its scrape is shown once,
+//! by the next. Slow slots show what is at most three `ttl` old.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    config::collector::Collector,
+    map::{self, Mapped},
+    source::{Answers, FetchError, Reason},
+};
+
+/// A quick result that came too late for its scrape waits at most this long for the next one.
+const LATE_RESULT: Duration = Duration::from_secs(60);
+
+/// A slow collector that failed is asked again after its `ttl`, or after this if that is shorter.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// One collector of one target.
+pub struct Slot {
+    pub collector: Arc<Collector>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By query: the last table, if it may still be shown.
+    tables: Vec<Option<Kept>>,
+    /// By query: why there is no table.
+    errors: Vec<FetchError>,
+    attempt: Option<Attempt>,
+    /// A slow fetch under way; the sender is dropped at its end.
+    in_flight: Option<watch::Receiver<()>>,
+    last_success: Option<SystemTime>,
+    counts: Counts,
+}
+
+struct Kept {
+    mapped: Arc<Mapped>,
+    at: Instant,
+    shown: bool,
+}
+
+/// How the last attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attempt {
+    pub ended: Instant,
+    pub took: Duration,
+    pub success: bool,
+}
+
+/// Counted since the slot was made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Rows cut by `max_rows`.
+    pub cut: u64,
+    pub duplicates: u64,
+    pub invalid: u64,
+    /// Queries that failed, by reason.
+    pub failures: BTreeMap<Reason, u64>,
+}
+
+/// What a slot says of itself on a page.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// `None`: never asked, or nothing was to be asked.
+    pub attempt: Option<Attempt>,
+    pub last_success: Option<SystemTime>,
+    /// The age of the oldest table that is shown.
+    pub age: Option<Duration>,
+    /// Rows in the tables that are shown.
+    pub rows: usize,
+    pub errors: Vec<FetchError>,
+    pub counts: Counts,
+}
+
+impl Slot {
+    pub fn new(collector: Arc<Collector>) -> Self {
+        Slot { collector, state: Mutex::default() }
+    }
+
+    /// A quick slot is due if no attempt has ended since this scrape began.
+    pub fn is_due_since(&self, scrape: Instant) -> bool {
+        self.state.lock().attempt.is_none_or(|attempt| attempt.ended < scrape)
+    }
+
+    /// Begins a slow fetch if one is due and none is under way. Dropping the sender ends it.
+    pub fn begin(&self, now: Instant) -> Option<watch::Sender<()>> {
+        let mut state = self.state.lock();
+        let ttl = self.collector.ttl;
+        let due = state.attempt.is_none_or(|attempt| {
+            now.duration_since(attempt.ended) >= if attempt.success { ttl } else { ttl.min(RETRY) }
+        });
+        let idle = state.in_flight.as_ref().is_none_or(|fetch| fetch.has_changed().is_err());
+        (due && idle).then(|| {
+            let (sender, receiver) = watch::channel(());
+            state.in_flight = Some(receiver);
+            sender
+        })
+    }
+
+    /// Waits for the fetch under way if there is nothing to show without it.
+    pub async fn first_result(&self) {
+        let waiting = {
+            let state = self.state.lock();
+            state.in_flight.clone().filter(|_| state.attempt.is_none())
+        };
+        if let Some(mut fetch) = waiting {
+            // An error is the end of the fetch.
+            _ = fetch.changed().await;
+        }
+    }
+
+    /// Takes in what an attempt gave.
+    pub fn store(&self, answers: Answers, began: Instant, now: Instant) {
+        let mut state = self.state.lock();
+        let mut before = std::mem::take(&mut state.tables).into_iter();
+        state.errors.clear();
+        let mut asked = false;
+        for (query, answer) in self.collector.queries.iter().zip(answers) {
+            let before = before.next().flatten();
+            let kept = match answer {
+                Ok(answer) => {
+                    asked = true;
+                    let mapped = map::map(query, answer.table);
+                    state.counts.cut += answer.cut;
+                    state.counts.duplicates += mapped.duplicates;
+                    state.counts.invalid += mapped.invalid;
+                    Some(Kept { mapped: Arc::new(mapped), at: now, shown: false })
+                }
+                Err(error) => {
+                    asked |= !error.reason.is_skip();
+                    let outlives = matches!(error.reason, Reason::Timeout | Reason::LockTimeout);
+                    state.count_failure(error);
+                    before.filter(|_| outlives && !self.collector.is_quick())
+                }
+            };
+            state.tables.push(kept);
+        }
+        let success = !state.errors.iter().any(|error| !error.reason.is_skip());
+        if success && asked {
+            state.last_success = Some(SystemTime::now());
+        }
+        state.attempt = Some(Attempt { ended: now, took: now.duration_since(began), success });
+    }
+
+    /// Forgets the tables and that they were ever asked for: the server is down, or is not what it was.
+    pub fn drop_results(&self) {
+        let mut state = self.state.lock();
+        state.tables.clear();
+        state.attempt = None;
+    }
+
+    /// The tables to show on a page whose scrape began at `scrape`, by query, and what to say of them.
+    pub fn show(&self, scrape: Instant, now: Instant) -> (Vec<Option<Arc<Mapped>>>, Report) {
+        let mut state = self.state.lock();
+        let quick = self.collector.is_quick();
+        let mut age = None;
+        let mut show = |kept: &mut Kept| {
+            let old = now.duration_since(kept.at);
+            let fits = match quick {
+                true => kept.at >= scrape || !std::mem::replace(&mut kept.shown, true) && old <= LATE_RESULT,
+                false => old <= 3 * self.collector.ttl,
+            };
+            kept.shown = true;
+            fits.then(|| {
+                age = age.max(Some(old));
+                kept.mapped.clone()
+            })
+        };
+        let tables: Vec<_> = state.tables.iter_mut().map(|kept| kept.as_mut().and_then(&mut show)).collect();
+        let rows = tables.iter().flatten().map(|mapped| mapped.rows()).sum();
+        let report = Report {
+            attempt: state.attempt,
+            last_success: state.last_success,
+            age,
+            rows,
+            errors: state.errors.clone(),
+            counts: state.counts.clone(),
+        };
+        (tables, report)
+    }
+}
+
+impl State {
+    fn count_failure(&mut self, error: FetchError) {
+        if !error.reason.is_skip() {
+            *self.counts.failures.entry(error.reason).or_default() += 1;
+        }
+        self.errors.push(error);
+    }
+}

@@ -1,0 +1,244 @@
+//! PostgreSQL's binary values as cells. Whatever bytes a name holds, two different names stay different.
+
+use std::{borrow::Cow, error::Error, fmt::Write};
+
+use tokio_postgres::{
+    Column, Row,
+    types::{FromSql, Kind, Type},
+};
+
+use crate::{
+    source::{FetchError, Reason},
+    table::{Cell, Table},
+};
+
+/// PostgreSQL counts from 2000-01-01.
+const EPOCH_2000: f64 = 946_684_800.0;
+
+/// How a column's bytes are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decoder {
+    Bool,
+    Signed,
+    Unsigned,
+    Float,
+    Numeric,
+    Text,
+    /// Seconds since 1970.
+    Timestamp,
+    /// Seconds since 1970, of midnight.
+    Date,
+    /// Seconds; a month is 30 days.
+    Interval,
+}
+
+/// The decoders of a result's columns; an error names a type that must be cast.
+pub fn decoders(columns: &[Column]) -> Result<Vec<Decoder>, FetchError> {
+    columns
+        .iter()
+        .map(|column| {
+            decoder(column.type_()).ok_or_else(|| {
+                let (name, kind) = (column.name(), column.type_());
+                FetchError::new(
+                    Reason::Columns,
+                    format!("column \"{name}\" has the type {kind}; cast it to text, a number or a timestamp"),
+                )
+            })
+        })
+        .collect()
+}
+
+fn decoder(kind: &Type) -> Option<Decoder> {
+    Some(match *kind {
+        Type::BOOL => Decoder::Bool,
+        Type::INT2 | Type::INT4 | Type::INT8 => Decoder::Signed,
+        Type::OID | Type::XID | Type::CID | Type::XID8 | Type::PG_LSN => Decoder::Unsigned,
+        Type::FLOAT4 | Type::FLOAT8 => Decoder::Float,
+        Type::NUMERIC => Decoder::Numeric,
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::CHAR | Type::UNKNOWN => Decoder::Text,
+        Type::TIMESTAMP | Type::TIMESTAMPTZ => Decoder::Timestamp,
+        Type::DATE => Decoder::Date,
+        Type::INTERVAL => Decoder::Interval,
+        _ => match kind.kind() {
+            Kind::Enum(_) => Decoder::Text,
+            Kind::Domain(base) => decoder(base)?,
+            _ => return None,
+        },
+    })
+}
+
+/// A value's bytes as they came.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(bytes))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// Appends one row. A value of the wrong length, which no server sends, is absent.
+pub fn push_row(table: &mut Table, row: &Row, decoders: &[Decoder]) {
+    for (index, decoder) in decoders.iter().enumerate() {
+        match row.try_get::<_, Option<Raw>>(index) {
+            Ok(Some(Raw(bytes))) => push(table, bytes, *decoder),
+            _ => table.push(Cell::Absent),
+        }
+    }
+}
+
+fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
+    let number = |cell: Option<Cell<'static>>| cell.unwrap_or(Cell::Absent);
+    table.push(match decoder {
+        Decoder::Text => return table.push(Cell::Text(&utf8(bytes))),
+        Decoder::Bool => number(signed(bytes).map(Cell::Int)),
+        Decoder::Signed => number(signed(bytes).map(Cell::Int)),
+        Decoder::Unsigned => number(unsigned(bytes)),
+        Decoder::Float => number(float(bytes).map(Cell::Float)),
+        Decoder::Numeric => number(numeric(bytes)),
+        Decoder::Timestamp => number(timestamp(bytes)),
+        Decoder::Date => number(date(bytes)),
+        Decoder::Interval => number(interval(bytes)),
+    });
+}
+
+fn signed(bytes: &[u8]) -> Option<i64> {
+    Some(match bytes.len() {
+        1 => bytes[0] as i8 as i64,
+        2 => i16::from_be_bytes(bytes.try_into().ok()?) as i64,
+        4 => i32::from_be_bytes(bytes.try_into().ok()?) as i64,
+        8 => i64::from_be_bytes(bytes.try_into().ok()?),
+        _ => return None,
+    })
+}
+
+fn unsigned(bytes: &[u8]) -> Option<Cell<'static>> {
+    let value = match bytes.len() {
+        4 => u32::from_be_bytes(bytes.try_into().ok()?) as u64,
+        8 => u64::from_be_bytes(bytes.try_into().ok()?),
+        _ => return None,
+    };
+    Some(i64::try_from(value).map_or(Cell::Float(value as f64), Cell::Int))
+}
+
+fn float(bytes: &[u8]) -> Option<f64> {
+    match bytes.len() {
+        4 => Some(f32::from_be_bytes(bytes.try_into().ok()?) as f64),
+        8 => Some(f64::from_be_bytes(bytes.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// `infinity` and `-infinity` are no point in time: absent.
+fn timestamp(bytes: &[u8]) -> Option<Cell<'static>> {
+    match signed(bytes)? {
+        i64::MIN | i64::MAX => None,
+        micros => Some(Cell::Float(EPOCH_2000 + micros as f64 / 1e6)),
+    }
+}
+
+fn date(bytes: &[u8]) -> Option<Cell<'static>> {
+    match i32::try_from(signed(bytes)?).ok()? {
+        i32::MIN | i32::MAX => None,
+        days => Some(Cell::Float(EPOCH_2000 + f64::from(days) * 86_400.0)),
+    }
+}
+
+fn interval(bytes: &[u8]) -> Option<Cell<'static>> {
+    let (micros, rest) = bytes.split_at_checked(8)?;
+    let (days, months) = rest.split_at_checked(4)?;
+    let days = signed(days)? + 30 * signed(months)?;
+    Some(Cell::Float(signed(micros)? as f64 / 1e6 + days as f64 * 86_400.0))
+}
+
+/// Digits in base 10,000 with a weight, a sign and a scale; whole numbers that fit stay exact.
+fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
+    let (head, digits) = bytes.split_at_checked(8)?;
+    let field = |at: usize| i16::from_be_bytes([head[at], head[at + 1]]);
+    let (weight, sign) = (field(2), field(4) as u16);
+    match sign {
+        0xC000 => return Some(Cell::Float(f64::NAN)),
+        0xD000 => return Some(Cell::Float(f64::INFINITY)),
+        0xF000 => return Some(Cell::Float(f64::NEG_INFINITY)),
+        _ => (),
+    }
+    let mut text = String::from(if sign == 0x4000 { "-" } else { "" });
+    let digits: Vec<u16> = digits.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    // Mantissa and exponent: the last digit group stands for 10000^(weight - count + 1).
+    digits.iter().for_each(|digit| _ = write!(text, "{digit:04}"));
+    let zeros = i32::from(weight) - digits.len() as i32 + 1;
+    if digits.is_empty() {
+        return Some(Cell::Int(0));
+    }
+    if (0..=4).contains(&zeros) {
+        (0..zeros).for_each(|_| text.push_str("0000"));
+        if let Ok(value) = text.parse() {
+            return Some(Cell::Int(value));
+        }
+        return text.parse().ok().map(Cell::Float);
+    }
+    _ = write!(text, "e{}", zeros * 4);
+    text.parse().ok().map(Cell::Float)
+}
+
+/// Text as UTF-8. Bytes that are none are escaped (`\xff`), and in such a text backslashes too, so that no two
+/// broken names become one.
+fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        escaped.push_str(&chunk.valid().replace('\\', "\\x5c"));
+        chunk.invalid().iter().for_each(|byte| _ = write!(escaped, "\\x{byte:02x}"));
+    }
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numeric_bytes(weight: i16, sign: u16, digits: &[i16]) -> Vec<u8> {
+        let head = [digits.len() as i16, weight, sign as i16, 0];
+        head.iter().chain(digits).flat_map(|field| field.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn numerics() {
+        for (weight, sign, digits, expected) in [
+            (0, 0, &[][..], Cell::Int(0)),
+            (0, 0, &[42], Cell::Int(42)),
+            (0, 0x4000, &[42], Cell::Int(-42)),
+            (1, 0, &[12, 3456], Cell::Int(123_456)),
+            (2, 0, &[1], Cell::Int(100_000_000)),
+            (0, 0, &[1, 5000], Cell::Float(1.5)),
+            (-1, 0, &[25], Cell::Float(0.0025)),
+            (4, 0, &[922, 3372, 368, 5477, 5807], Cell::Int(i64::MAX)),
+            (4, 0, &[922, 3372, 368, 5477, 5808], Cell::Float(9223372036854775808.0)),
+            (0, 0xD000, &[], Cell::Float(f64::INFINITY)),
+        ] {
+            assert_eq!(numeric(&numeric_bytes(weight, sign, digits)), Some(expected));
+        }
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(timestamp(&0i64.to_be_bytes()), Some(Cell::Float(946_684_800.0)));
+        assert_eq!(timestamp(&i64::MAX.to_be_bytes()), None);
+        assert_eq!(date(&1i32.to_be_bytes()), Some(Cell::Float(946_771_200.0)));
+        let day_and_a_second = [&1_000_000i64.to_be_bytes()[..], &1i32.to_be_bytes(), &0i32.to_be_bytes()].concat();
+        assert_eq!(interval(&day_and_a_second), Some(Cell::Float(86_401.0)));
+        assert_eq!(interval(&[0; 9]), None);
+    }
+
+    #[test]
+    fn broken_names_stay_different() {
+        assert_eq!(utf8(b"a\xffb"), "a\\xffb");
+        assert_eq!(utf8("ä\\".as_bytes()), "ä\\");
+        assert_ne!(utf8(b"\\xff\xfe"), utf8(b"\xff\xfe"));
+    }
+}

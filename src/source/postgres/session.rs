@@ -1,0 +1,322 @@
+//! One session on a PostgreSQL server, and how it asks: prepared and pipelined, or, behind a transaction pooler,
+//! unnamed and each query in a transaction of its own.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{
+    TryStreamExt,
+    future::{join, join_all, join3},
+};
+use parking_lot::Mutex;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_postgres::{Client, Column, Error, NoTls, RowStream, Statement, types::Type};
+use tracing::debug;
+
+use super::{
+    decode::{decoders, push_row},
+    error,
+    login::{Open, SESSION_SETTINGS, read_facts},
+};
+use crate::{
+    config::{
+        collector::{Collector, Query, Role, Variant},
+        settings,
+    },
+    source::{Answer, Answers, FetchError, Reason, dial},
+    table::Table,
+};
+
+/// Stands in a collector's SQL for the quoted schema of the extension it requires.
+pub const EXTENSION_SCHEMA: &str = "@extschema@";
+
+/// A known absence is believed this long, and so is what the server said of itself.
+const RECHECK: Duration = Duration::from_secs(300);
+
+/// The most memory the rows of one query may take.
+const TABLE_LIMIT: usize = 16 << 20;
+
+/// What a server is, as it said when last asked.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub major: u32,
+    pub replica: bool,
+    /// Our session settings did not take: a transaction pooler stands between.
+    pub pooled: bool,
+    pub extensions: Vec<Installed>,
+    pub read_at: Instant,
+}
+
+/// An installed extension; `schema` is quoted.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    pub name: String,
+    pub version: String,
+    pub schema: String,
+}
+
+/// A session: it ends when dropped.
+pub struct Session {
+    client: Client,
+    connection: JoinHandle<()>,
+    settings: Arc<settings::Postgres>,
+    pub facts: Facts,
+    /// By the SQL as sent.
+    statements: Mutex<HashMap<String, Statement>>,
+    absent: Mutex<HashMap<String, (FetchError, Instant)>>,
+    /// The session's `statement_timeout`, in milliseconds.
+    statement_timeout: AtomicU64,
+    _open: Open,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Session {
+    pub fn new(
+        client: Client,
+        connection: JoinHandle<()>,
+        settings: Arc<settings::Postgres>,
+        facts: Facts,
+        open: Open,
+    ) -> Self {
+        Session {
+            client,
+            connection,
+            settings,
+            facts,
+            statements: Mutex::default(),
+            absent: Mutex::default(),
+            statement_timeout: AtomicU64::new(1000),
+            _open: open,
+        }
+    }
+
+    /// Nothing more can be asked on this session.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Asks the server again what it is, if that was long ago; what was absent then is tried again.
+    pub async fn refresh(&mut self) -> Result<(), FetchError> {
+        if self.facts.read_at.elapsed() >= RECHECK {
+            self.facts = read_facts(&self.client).await?;
+            self.absent.lock().clear();
+        }
+        Ok(())
+    }
+
+    /// Whether the server is a replica now.
+    pub async fn is_replica(&self) -> Result<bool, FetchError> {
+        const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
+        let answer = self.send(SQL, Duration::from_secs(1), 1).await;
+        let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
+        Ok(answer.table.cell(0, 0) == crate::table::Cell::Int(1))
+    }
+
+    /// Asks all queries of one collector at once, in the order of the file.
+    pub async fn collect(&self, collector: &Collector, statement_timeout: Duration) -> Answers {
+        join_all(collector.queries.iter().map(|query| self.ask(collector, query, statement_timeout))).await
+    }
+
+    async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
+        let (variant, sql) = self.applicable(collector, query)?;
+        if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
+            return Err(error.clone());
+        }
+        let answer = self.send(&sql, limit, collector.max_rows).await;
+        let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
+        let answer = answer.and_then(|answer| has_columns(answer, query, variant));
+        if let Err(error) = &answer {
+            // A plan can be outlived by the table it was made for: the next time it is prepared anew.
+            self.statements.lock().remove(&*sql);
+            if error.reason.is_skip() {
+                self.absent.lock().insert(sql.into_owned(), (error.clone(), Instant::now()));
+            }
+        }
+        answer
+    }
+
+    /// The SQL for this server, or why there is none.
+    fn applicable<'a>(
+        &self,
+        collector: &Collector,
+        query: &'a Query,
+    ) -> Result<(&'a Variant, Cow<'a, str>), FetchError> {
+        let skip = |reason, message: String| Err(FetchError::new(reason, message));
+        match (collector.role, self.facts.replica) {
+            (Role::Primary, true) => return skip(Reason::Role, "asked on a primary only; this is a replica".into()),
+            (Role::Replica, false) => return skip(Reason::Role, "asked on a replica only; this is a primary".into()),
+            _ => (),
+        }
+        let Some(variant) = query.variant(self.facts.major) else {
+            return skip(Reason::Version, format!("has no form for PostgreSQL {}", self.facts.major));
+        };
+        let Some(wanted) = &query.requires else { return Ok((variant, Cow::Borrowed(&variant.text))) };
+        let Some(installed) = self.facts.extensions.iter().find(|e| e.name == wanted.name) else {
+            let (name, database) = (&wanted.name, &self.settings.database);
+            return skip(
+                Reason::Extension,
+                format!("extension {name} is not installed; run CREATE EXTENSION {name}; in database {database}"),
+            );
+        };
+        let have: Vec<u32> = installed.version.split('.').map_while(|part| part.parse().ok()).collect();
+        if have < wanted.version {
+            let (name, has) = (&wanted.name, &installed.version);
+            return skip(
+                Reason::Extension,
+                format!("extension {name} is too old ({has}); run ALTER EXTENSION {name} UPDATE;"),
+            );
+        }
+        Ok((variant, Cow::Owned(variant.text.replace(EXTENSION_SCHEMA, &installed.schema))))
+    }
+
+    async fn send(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
+        match self.facts.pooled {
+            false => self.send_prepared(sql, limit, max_rows).await,
+            true => self.send_pooled(sql, limit, max_rows).await,
+        }
+    }
+
+    async fn send_prepared(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
+        let millis = limit.as_millis() as u64;
+        let set_limit = async {
+            match self.statement_timeout.swap(millis, Ordering::Relaxed) == millis {
+                true => Ok(()),
+                false => self.client.batch_execute(&format!("SET statement_timeout = {millis}")).await,
+            }
+        };
+        let rows = async {
+            let known = self.statements.lock().get(sql).cloned();
+            let statement = match known {
+                Some(statement) => statement,
+                None => self.client.prepare(sql).await?,
+            };
+            self.statements.lock().insert(sql.to_owned(), statement.clone());
+            let parameters: [i32; 0] = [];
+            let rows = self.client.query_raw(&statement, parameters).await?;
+            read(rows, Some(statement.columns()), max_rows).await
+        };
+        let (set, rows) = join(set_limit, rows).await;
+        set?;
+        rows
+    }
+
+    /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
+    async fn send_pooled(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
+        let begin = begin_sql(limit);
+        let rows = async {
+            let parameters: [(i32, Type); 0] = [];
+            read(self.client.query_typed_raw(sql, parameters).await?, None, max_rows).await
+        };
+        let (begun, rows, ended) =
+            join3(self.client.batch_execute(&begin), rows, self.client.batch_execute("COMMIT")).await;
+        begun?;
+        let rows = rows?;
+        ended?;
+        Ok(rows)
+    }
+
+    /// Asks the server to stop whatever this session runs. Tried once, for a second.
+    pub async fn cancel(&self) {
+        let token = self.client.cancel_token();
+        let cancelled = timeout(Duration::from_secs(1), async {
+            let stream = dial::postgres(&self.settings.address, &self.settings.tls).await?;
+            token.cancel_query_raw(stream, NoTls).await.map_err(|error| error::of_query(&error))
+        });
+        if let Ok(Err(error)) = cancelled.await {
+            debug!("cancel: {error}");
+        }
+    }
+}
+
+/// Every setting a session has, for one transaction.
+fn begin_sql(limit: Duration) -> String {
+    let mut sql = String::from("BEGIN READ ONLY");
+    for (name, value) in SESSION_SETTINGS {
+        match name {
+            "default_transaction_read_only" => (),
+            "statement_timeout" => sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis())),
+            _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
+        }
+    }
+    sql
+}
+
+/// Why a query gave no rows: the server's or the connection's error, or ours over what came.
+enum Failure {
+    Server(Error),
+    Ours(FetchError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Server(error)
+    }
+}
+
+impl Failure {
+    fn into_fetch_error(self, sent: &str, variant: Option<&Variant>) -> FetchError {
+        match self {
+            Failure::Ours(error) => error,
+            Failure::Server(error) => {
+                let place = variant.and_then(|v| error::place(&error, sent, &v.text, &v.place));
+                FetchError { place, ..error::of_query(&error) }
+            }
+        }
+    }
+}
+
+/// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
+async fn read(rows: RowStream, columns: Option<&[Column]>, max_rows: usize) -> Result<Answer, Failure> {
+    let mut rows = pin!(rows);
+    let start = |columns: &[Column]| {
+        let table = Table::new(columns.iter().map(|column| column.name()));
+        decoders(columns).map(|decoders| (table, decoders)).map_err(Failure::Ours)
+    };
+    let mut reading = columns.map(start).transpose()?;
+    let mut cut = 0;
+    while let Some(row) = rows.try_next().await? {
+        let (table, decoders) = match &mut reading {
+            Some(reading) => reading,
+            None => reading.insert(start(row.columns())?),
+        };
+        if table.rows() >= max_rows {
+            cut += 1;
+            continue;
+        }
+        push_row(table, &row, decoders);
+        if table.bytes() > TABLE_LIMIT {
+            let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
+            return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
+        }
+    }
+    Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
+}
+
+/// The collector's columns must be there; a result without rows may come without columns.
+fn has_columns(answer: Answer, query: &Query, variant: &Variant) -> Result<Answer, FetchError> {
+    let have = answer.table.columns();
+    match query.columns().find(|column| !have.is_empty() && !have.iter().any(|name| name == column)) {
+        None => Ok(answer),
+        Some(missing) => Err(FetchError {
+            reason: Reason::Columns,
+            message: format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", ")),
+            place: Some(variant.place.clone()),
+        }),
+    }
+}
