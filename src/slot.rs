@@ -38,6 +38,8 @@ struct State {
     /// By query: why there is no table.
     errors: Vec<FetchError>,
     attempt: Option<Attempt>,
+    /// Asked since it was made or its results were dropped.
+    asked: bool,
     /// A slow fetch under way; the sender is dropped at its end.
     in_flight: Option<watch::Receiver<()>>,
     last_success: Option<SystemTime>,
@@ -72,7 +74,7 @@ pub struct Counts {
 /// What a slot says of itself on a page.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// `None`: never asked, or nothing was to be asked.
+    /// `None`: never asked.
     pub attempt: Option<Attempt>,
     pub last_success: Option<SystemTime>,
     /// The age of the oldest table that is shown.
@@ -97,9 +99,10 @@ impl Slot {
     pub fn begin(&self, now: Instant) -> Option<watch::Sender<()>> {
         let mut state = self.state.lock();
         let ttl = self.collector.ttl;
-        let due = state.attempt.is_none_or(|attempt| {
+        let rested = |attempt: Attempt| {
             now.duration_since(attempt.ended) >= if attempt.success { ttl } else { ttl.min(RETRY) }
-        });
+        };
+        let due = !state.asked || state.attempt.is_none_or(rested);
         let idle = state.in_flight.as_ref().is_none_or(|fetch| fetch.has_changed().is_err());
         (due && idle).then(|| {
             let (sender, receiver) = watch::channel(());
@@ -112,7 +115,7 @@ impl Slot {
     pub async fn first_result(&self) {
         let waiting = {
             let state = self.state.lock();
-            state.in_flight.clone().filter(|_| state.attempt.is_none())
+            state.in_flight.clone().filter(|_| !state.asked)
         };
         if let Some(mut fetch) = waiting {
             // An error is the end of the fetch.
@@ -150,14 +153,23 @@ impl Slot {
         if success && asked {
             state.last_success = Some(SystemTime::now());
         }
+        state.asked = true;
         state.attempt = Some(Attempt { ended: now, took: now.duration_since(began), success });
     }
 
-    /// Forgets the tables and that they were ever asked for: the server is down, or is not what it was.
+    /// Forgets the tables, to be asked for again at once: the server is not what it was.
     pub fn drop_results(&self) {
         let mut state = self.state.lock();
         state.tables.clear();
-        state.attempt = None;
+        state.asked = false;
+    }
+
+    /// Forgets the tables because the server cannot be asked.
+    pub fn fail(&self, error: &FetchError, now: Instant) {
+        self.drop_results();
+        let mut state = self.state.lock();
+        state.errors = vec![error.clone()];
+        state.attempt = Some(Attempt { ended: now, took: Duration::ZERO, success: false });
     }
 
     /// The tables to show on a page whose scrape began at `scrape`, by query, and what to say of them.

@@ -1,12 +1,22 @@
 //! Sources: what fetches a Table, and why a fetch can fail.
 
 pub mod dial;
+#[cfg(test)]
+pub mod fixture;
 pub mod postgres;
 pub mod tls;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::{config::collector::Place, table::Table};
+use tokio::time::Instant;
+
+use crate::{
+    config::{
+        collector::{Collector, Place, SourceKind},
+        settings::Endpoint,
+    },
+    table::Table,
+};
 
 /// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,3 +118,85 @@ impl fmt::Display for FetchError {
 }
 
 impl std::error::Error for FetchError {}
+
+/// What a visit says while it goes on.
+pub enum Event {
+    /// The server has answered something.
+    Answered,
+    /// All answers of the visited collector with this index.
+    Collected(usize, Answers),
+}
+
+/// Where a visit reports to.
+pub type Report<'a> = &'a (dyn Fn(Event) + Send + Sync);
+
+/// What is known of a target beside its tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Status {
+    /// What the server said when last asked; `None` before the first answer.
+    pub replica: Option<bool>,
+    /// A pooler stands between; each query brings its own settings.
+    pub pooled: Option<bool>,
+    pub major: Option<u32>,
+    /// Sessions open or being opened.
+    pub sessions: usize,
+    pub login_pending: bool,
+}
+
+/// The kinds of source a target can have.
+pub enum Source {
+    Postgres(postgres::Server),
+    #[cfg(test)]
+    Fixture(fixture::Fixture),
+}
+
+/// Calls the same method of whichever source it is.
+macro_rules! each_source {
+    ($self:ident, $source:ident => $call:expr) => {
+        match $self {
+            Source::Postgres($source) => $call,
+            #[cfg(test)]
+            Source::Fixture($source) => $call,
+        }
+    };
+}
+
+impl Source {
+    pub fn new(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Postgres(settings) => Source::Postgres(postgres::Server::new(settings.clone())),
+        }
+    }
+
+    /// The kind of collector that asks this source.
+    pub fn kind(&self) -> SourceKind {
+        match self {
+            Source::Postgres(_) => SourceKind::Postgres,
+            #[cfg(test)]
+            Source::Fixture(_) => SourceKind::Postgres,
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        each_source!(self, source => source.status())
+    }
+
+    /// Sees to it that quick collectors can be asked. True if that took a new login, false if a session was kept.
+    pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
+        each_source!(self, source => source.connect(until).await)
+    }
+
+    /// Asks quick collectors all at once, and ends by `until`.
+    ///
+    /// # Errors
+    /// The connection failed, or nothing at all was answered. Every collector is reported all the same, with what
+    /// it got or what became of it.
+    pub async fn ask_quick(&self, due: &[Arc<Collector>], until: Instant, report: Report<'_>) -> Result<(), FetchError> {
+        each_source!(self, source => source.ask_quick(due, until, report).await)
+    }
+
+    /// Asks one slow collector, when the slow lane is free; errors as above.
+    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+        each_source!(self, source => source.ask_slow(collector, report).await)
+    }
+}

@@ -29,34 +29,11 @@ use tokio::{
 };
 
 use self::{login::Login, session::Session};
-use super::{Answers, FetchError, Reason};
+use super::{Event, FetchError, Reason, Report, Status};
 use crate::config::{collector::Collector, settings};
 
 /// The limit the server puts on each quick statement.
 const QUICK_STATEMENT: Duration = Duration::from_secs(1);
-
-/// What a visit says while it goes on.
-pub enum Event {
-    /// The server has answered something.
-    Answered,
-    /// All answers of the visited collector with this index.
-    Collected(usize, Answers),
-}
-
-/// Where a visit reports to.
-pub type Report<'a> = &'a (dyn Fn(Event) + Send + Sync);
-
-/// What is known of a server beside its tables.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Status {
-    /// What it said when last asked; `None` before the first answer.
-    pub replica: Option<bool>,
-    pub pooled: Option<bool>,
-    pub major: Option<u32>,
-    /// Sessions open or being opened.
-    pub sessions: usize,
-    pub login_pending: bool,
-}
 
 /// One PostgreSQL server, or the pooler in front of one.
 pub struct Server {
@@ -86,17 +63,14 @@ impl Server {
         Status { sessions, login_pending, ..*self.status.lock() }
     }
 
-    /// Sees to it that the quick lane has a session, within this patience.
-    pub async fn connect(&self, until: Instant) -> Result<(), FetchError> {
+    /// Sees to it that the quick lane has a session; true if it is a new one.
+    pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
         let mut lane = self.quick.lock().await;
-        self.open_session(&mut lane, until).await.map(|_| ())
+        let kept = lane.as_ref().is_some_and(|session| !session.is_closed());
+        self.open_session(&mut lane, until).await.map(|_| !kept)
     }
 
-    /// Asks quick collectors all at once, and ends by `until`.
-    ///
-    /// # Errors
-    /// The connection failed, or nothing at all was answered. What was answered has been reported all the same,
-    /// and every collector is reported, with what became of it.
+    /// Asks quick collectors all at once.
     pub async fn ask_quick(
         &self,
         due: &[Arc<Collector>],
@@ -107,7 +81,7 @@ impl Server {
         self.visit(&mut lane, due, QUICK_STATEMENT, until, report).await
     }
 
-    /// Asks one slow collector, when the slow lane is free.
+    /// Asks one slow collector, when the lane is free.
     pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
         let mut lane = self.slow.lock().await;
         // The server's own limit comes first, ours is for a server that does not keep it.

@@ -1,0 +1,243 @@
+//! One target: its source, its slots, its breaker; and a visit, which is what a scrape makes of them.
+//!
+//! A visit outlives the scrape that began it. At most one goes on at a time; a scrape that finds one under way
+//! takes what it brings.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use crate::{
+    breaker::{Breaker, PATIENCE_WHEN_OPEN},
+    config::{
+        catalogue::Catalogue,
+        collector::Collector,
+        settings::{self, Threshold},
+    },
+    exposition,
+    map::Mapped,
+    slot::{self, Slot},
+    source::{Event, FetchError, Source, Status},
+};
+
+/// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
+const VISIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// One watched thing.
+pub struct Target {
+    pub settings: settings::Target,
+    /// As the exposition writes them: `target="orders",cluster="eu"`.
+    pub labels: Arc<str>,
+    source: Source,
+    slots: Vec<Arc<Slot>>,
+    /// One visit at a time.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    breaker: Breaker,
+    answered: Option<Answered>,
+    /// Why the target is down; `None` while it is not.
+    error: Option<FetchError>,
+    replica: Option<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Answered {
+    at: Instant,
+    time: SystemTime,
+}
+
+/// What a page says of a target itself.
+pub struct Report {
+    pub up: bool,
+    pub last_answer: Option<SystemTime>,
+    pub error: Option<FetchError>,
+    pub status: Status,
+    /// 0 closed, 1 half-open (a login is under way), 2 open.
+    pub circuit: i64,
+    pub trips: u64,
+}
+
+/// One slot on a page: its tables by query, and what to say of it.
+pub struct Shown {
+    pub collector: Arc<Collector>,
+    pub tables: Vec<Option<Arc<Mapped>>>,
+    pub report: slot::Report,
+}
+
+impl Target {
+    pub fn new(settings: settings::Target, catalogue: &Catalogue) -> Self {
+        let source = Source::new(&settings.endpoint);
+        Self::with_source(settings, source, catalogue.collectors.iter())
+    }
+
+    fn with_source<'a>(
+        settings: settings::Target,
+        source: Source,
+        collectors: impl Iterator<Item = &'a Arc<Collector>>,
+    ) -> Self {
+        let own = std::iter::once(("target", settings.name.as_str()));
+        let labels = own.chain(settings.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let kind = source.kind();
+        Target {
+            labels: exposition::labels(labels).into(),
+            slots: collectors.filter(|c| c.source == kind).map(|c| Arc::new(Slot::new(c.clone()))).collect(),
+            settings,
+            source,
+            turn: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    pub fn thresholds(&self) -> &[Threshold] {
+        &self.settings.thresholds
+    }
+
+    /// Visits for a scrape, which waits to its deadline and no longer.
+    pub async fn visit(self: &Arc<Self>, wanted: &(dyn Fn(&Collector) -> bool + Sync), scrape: Instant, deadline: Instant) {
+        let wanted: Vec<Arc<Slot>> = self.slots.iter().filter(|slot| wanted(&slot.collector)).cloned().collect();
+        let (quick, slow): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|slot| slot.collector.is_quick());
+        let visit = tokio::spawn(self.clone().run_visit(quick, slow.clone(), scrape));
+        let all = async {
+            _ = visit.await;
+            for slot in slow {
+                slot.first_result().await;
+            }
+        };
+        _ = timeout_at(deadline, all).await;
+    }
+
+    async fn run_visit(self: Arc<Self>, quick: Vec<Arc<Slot>>, slow: Vec<Arc<Slot>>, scrape: Instant) {
+        let _turn = self.turn.lock().await;
+        let quick: Vec<_> = quick.into_iter().filter(|slot| slot.is_due_since(scrape)).collect();
+        if quick.is_empty() && slow.is_empty() && self.has_answered_since(scrape) {
+            return;
+        }
+        let result = self.connect_and_ask(&quick, &slow).await;
+        match &result {
+            Ok(()) => self.succeeded(),
+            Err(error) => self.failed(error),
+        }
+        self.note_role();
+    }
+
+    async fn connect_and_ask(self: &Arc<Self>, quick: &[Arc<Slot>], slow: &[Arc<Slot>]) -> Result<(), FetchError> {
+        let began = Instant::now();
+        let patience = if self.state.lock().breaker.is_open() { PATIENCE_WHEN_OPEN } else { VISIT_LIMIT };
+        if self.source.connect(began + patience).await? {
+            self.answered();
+            self.succeeded();
+        }
+        for slot in slow {
+            self.start_slow(slot);
+        }
+        let due: Vec<_> = quick.iter().map(|slot| slot.collector.clone()).collect();
+        let report = |event| match event {
+            Event::Answered => self.answered(),
+            Event::Collected(index, answers) => quick[index].store(answers, began, Instant::now()),
+        };
+        self.source.ask_quick(&due, began + VISIT_LIMIT, &report).await
+    }
+
+    fn start_slow(self: &Arc<Self>, slot: &Arc<Slot>) {
+        let Some(fetch) = slot.begin(Instant::now()) else { return };
+        let (target, slot) = (self.clone(), slot.clone());
+        tokio::spawn(async move {
+            let began = Instant::now();
+            let report = |event| {
+                if let Event::Collected(_, answers) = event {
+                    slot.store(answers, began, Instant::now());
+                }
+            };
+            if let Err(error) = target.source.ask_slow(&slot.collector, &report).await {
+                warn!(target = target.name(), collector = slot.collector.name, "{error}");
+            }
+            drop(fetch);
+        });
+    }
+
+    fn answered(&self) {
+        self.state.lock().answered = Some(Answered { at: Instant::now(), time: SystemTime::now() });
+    }
+
+    fn has_answered_since(&self, scrape: Instant) -> bool {
+        self.state.lock().answered.is_some_and(|answered| answered.at >= scrape)
+    }
+
+    fn succeeded(&self) {
+        let mut state = self.state.lock();
+        state.breaker.succeeded();
+        if let Some(error) = state.error.take() {
+            info!(target = self.name(), "up again; it was down: {error}");
+        }
+    }
+
+    /// The target is down: nothing it said before is true any more.
+    fn failed(&self, error: &FetchError) {
+        let now = Instant::now();
+        self.slots.iter().for_each(|slot| slot.fail(error, now));
+        let mut state = self.state.lock();
+        if state.breaker.failed() {
+            warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only for a moment now");
+        }
+        if state.error.as_ref().is_none_or(|before| before.reason != error.reason) {
+            warn!(target = self.name(), "down: {error}");
+        }
+        state.error = Some(error.clone());
+    }
+
+    /// What a slow collector found on a primary says nothing of a replica.
+    fn note_role(&self) {
+        let replica = self.source.status().replica;
+        let before = std::mem::replace(&mut self.state.lock().replica, replica);
+        if before.is_some() && before != replica {
+            info!(target = self.name(), replica, "the server's role changed");
+            self.slots.iter().filter(|slot| !slot.collector.is_quick()).for_each(|slot| slot.drop_results());
+        }
+    }
+
+    /// What a page whose scrape began at `scrape` shows of this target. Without an answer since then it is down,
+    /// and a target that is down shows nothing but that.
+    pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> (Report, Vec<Shown>) {
+        let now = Instant::now();
+        let up = self.has_answered_since(scrape);
+        let show = |slot: &Arc<Slot>| {
+            let (mut tables, report) = slot.show(scrape, now);
+            if !up {
+                tables.clear();
+            }
+            Shown { collector: slot.collector.clone(), tables, report }
+        };
+        let shown = self.slots.iter().filter(|slot| wanted(&slot.collector)).map(show).collect();
+        (self.report(up), shown)
+    }
+
+    fn report(&self, up: bool) -> Report {
+        let status = self.source.status();
+        let state = self.state.lock();
+        Report {
+            up,
+            last_answer: state.answered.map(|answered| answered.time),
+            error: state.error.clone(),
+            status,
+            circuit: match (state.breaker.is_open(), status.login_pending) {
+                (false, _) => 0,
+                (true, true) => 1,
+                (true, false) => 2,
+            },
+            trips: state.breaker.trips(),
+        }
+    }
+}
