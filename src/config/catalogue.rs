@@ -15,7 +15,8 @@ use super::{
     load,
     problem::{Place, Problem, Problems},
     rules::Names,
-    yaml,
+    settings::{Override, Settings},
+    words, yaml,
 };
 
 /// The collectors that are shipped.
@@ -67,9 +68,60 @@ impl Catalogue {
         problems.unless_any(Catalogue { collectors })
     }
 
+    /// Applies what the settings change: overrides per collector, and no label that a metric already has.
+    ///
+    /// # Errors
+    /// Everything in the settings that does not fit the collectors.
+    pub fn adjust(&self, settings: &Settings) -> Result<Catalogue, Problems> {
+        let mut problems = Problems::default();
+        let mut collectors = self.collectors.clone();
+        for change in &settings.overrides {
+            match collectors.iter_mut().find(|collector| collector.name == change.collector) {
+                Some(collector) => apply(Arc::make_mut(collector), change, &mut problems),
+                None => problems.add(&change.place, self.unknown(&change.collector)),
+            }
+        }
+        let off = |name: &str| settings.overrides.iter().any(|change| change.collector == name && !change.enabled);
+        collectors.retain(|collector| !off(&collector.name));
+        check_labels(&collectors, &settings.label_names, &mut problems);
+        problems.unless_any(Catalogue { collectors })
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let known = || self.collectors.iter().map(|collector| collector.name.as_str());
+        match words::nearest(name, known()) {
+            Some(near) => format!("no collector `{name}`: did you mean `{near}`?"),
+            None => format!("no collector `{name}`: there are {}", words::listed(known())),
+        }
+    }
+
     /// The collector with this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Collector>> {
         self.collectors.iter().find(|collector| collector.name == name)
+    }
+}
+
+fn apply(collector: &mut Collector, change: &Override, problems: &mut Problems) {
+    collector.ttl = change.ttl.unwrap_or(collector.ttl);
+    collector.timeout = change.timeout.unwrap_or(collector.timeout);
+    collector.max_rows = change.max_rows.unwrap_or(collector.max_rows);
+    if change.timeout.is_some() && (collector.is_quick() || collector.timeout.is_zero()) {
+        problems.add(
+            &change.place,
+            "a `timeout` (above 0s) is for slow collectors: give a `ttl` above 0s, or leave it out",
+        );
+    }
+}
+
+/// A static label of a target must not be a label of a metric: the sample would have it twice.
+fn check_labels(collectors: &[Arc<Collector>], names: &[(String, Place)], problems: &mut Problems) {
+    for (label, place) in names {
+        let queries = collectors.iter().flat_map(|c| c.queries.iter().map(move |query| (c, query)));
+        let mut metrics = queries.flat_map(|(c, query)| query.metrics.iter().map(move |metric| (c, query, metric)));
+        if let Some((collector, _, metric)) = metrics.find(|(_, query, m)| query.labels_of(m).contains(label)) {
+            let (metric, collector) = (&metric.def.name, &collector.name);
+            problems.add(place, format!("`{label}` is a label of {metric} ({collector}): choose another name"));
+        }
     }
 }
 

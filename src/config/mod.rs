@@ -4,10 +4,15 @@
 
 pub mod catalogue;
 pub mod collector;
+pub mod dsn;
+pub mod endpoint;
+pub mod env;
 mod fields;
 mod load;
 pub mod problem;
 mod rules;
 pub mod settings;
+mod targets;
+pub mod thresholds;
 mod words;
 mod yaml;
