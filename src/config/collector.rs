@@ -1,7 +1,8 @@
 //! A Collector: one file in `collectors/`, validated. It says which rows to ask for and which column becomes which metric.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+pub use super::problem::Place;
 use crate::{metric::MetricDef, table::Table};
 
 /// One collector file, validated.
@@ -74,17 +75,8 @@ pub struct Variant {
     pub since: u32,
     pub until: Option<u32>,
     pub text: String,
+    /// Where the text starts; [`Place::within`] finds a position in it.
     pub place: Place,
-}
-
-/// Where something stands in a file: for a block of SQL, its first character.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub file: Arc<str>,
-    /// From 1.
-    pub line: usize,
-    /// From 1.
-    pub column: usize,
 }
 
 /// One metric and where its value stands in a row.

@@ -1,4 +1,18 @@
 //! Configuration: what was written (YAML with positions) and what it means (validated settings and collectors).
+//!
+//! All problems of all files are told at once, each with its place; nothing here panics, whatever is read.
 
+pub mod catalogue;
 pub mod collector;
+pub mod dsn;
+pub mod endpoint;
+pub mod env;
+mod fields;
+mod load;
+pub mod problem;
+mod rules;
 pub mod settings;
+mod targets;
+pub mod thresholds;
+mod words;
+mod yaml;

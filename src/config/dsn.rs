@@ -1,0 +1,264 @@
+//! Connection strings: `postgresql://user@host/db` and `host=... user=...`, read strictly.
+//!
+//! A malformed string may have its password anywhere. So every value is a [`Secret`] until it has been checked,
+//! and no error holds any part of what was written: [`Wrong`] has no place to put it.
+
+use thiserror::Error;
+
+use super::words;
+use crate::secret::Secret;
+
+/// The parameters that are used, by libpq's names; the settings have keys of the same names.
+pub const KEYS: [&str; 9] =
+    ["host", "port", "user", "password", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey"];
+
+/// Parameters that change nothing here.
+const IGNORED: [&str; 16] = [
+    "application_name",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssdelegation",
+    "gsslib",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "sslcompression",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
+
+/// What a connection string or the settings' keys say; empty is the same as not said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dsn([Option<Secret>; KEYS.len()]);
+
+/// Why a connection string, or a value in it, is refused. It never holds what was written.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Wrong {
+    #[error("neither a URL (`postgresql://user@host/dbname`) nor `keyword=value` pairs")]
+    Form,
+    #[error("the URL must start with `postgresql://` or `postgres://`")]
+    Scheme,
+    #[error(
+        "percent-encode special characters in the user and the password of a URL (`@` is %40, `/` is %2F, `?` is %3F, \
+         `#` is %23), or give the password in the key `password`"
+    )]
+    Special,
+    #[error("white space and control characters in a URL must be percent-encoded")]
+    Space,
+    #[error("`%` in a URL must be followed by two hexadecimal digits; a percent sign itself is %25")]
+    Percent,
+    #[error("the percent-encoded bytes are no UTF-8 text")]
+    Utf8,
+    #[error("a NUL character cannot be sent to a server: remove it")]
+    Nul,
+    #[error("a quote `'` is not closed; inside quotes write `\\'` for a quote")]
+    Quote,
+    #[error("a parameter lacks its `=`; between pairs of a keyword string, quote values that contain spaces")]
+    Equals,
+    #[error("the parameter `{0}` is there twice: keep one")]
+    Twice(&'static str),
+    #[error("an unknown parameter{}", .0.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
+    Unknown(Option<&'static str>),
+    #[error("several hosts: list each server as a target of its own")]
+    SeveralHosts,
+    #[error("`hostaddr` is not used: put the address into `host`")]
+    HostAddr,
+    #[error("`options` is not used, because pgvigil sets the session's settings itself: remove it")]
+    Options,
+    #[error("`channel_binding=require` cannot be kept: remove it, and use `sslmode=verify-full`")]
+    ChannelBinding,
+    #[error("`gssencmode=require` cannot be kept: remove it, and use `sslmode=verify-full`")]
+    GssEncryption,
+    #[error("`host` must be a host name, an IP address (in a URL, IPv6 in brackets) or the absolute path of a folder")]
+    Host,
+    #[error("`port` must be a whole number from 1 to 65535")]
+    Port,
+    #[error("no user is given: add `user` (there is no default)")]
+    User,
+    #[error("`sslmode` must be disable, prefer, require, verify-ca or verify-full")]
+    SslMode,
+    #[error("`sslrootcert=system` is checked only with `sslmode` verify-full or verify-ca: use one of them")]
+    WeakSystemRoots,
+    #[error("`sslcert` needs `sslkey` beside it")]
+    NoKey,
+    #[error("`sslkey` needs `sslcert` beside it")]
+    NoCert,
+}
+
+impl Wrong {
+    /// The settings key this is about, if it is about one.
+    pub fn key(self) -> Option<&'static str> {
+        Some(match self {
+            Wrong::Host | Wrong::SeveralHosts => "host",
+            Wrong::Port => "port",
+            Wrong::User => "user",
+            Wrong::SslMode => "sslmode",
+            Wrong::WeakSystemRoots => "sslrootcert",
+            Wrong::NoKey => "sslcert",
+            Wrong::NoCert => "sslkey",
+            _ => return None,
+        })
+    }
+}
+
+impl Dsn {
+    /// Reads a connection string of either form.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn parse(text: &str) -> Result<Dsn, Wrong> {
+        let text = text.trim();
+        if text.contains('\0') {
+            return Err(Wrong::Nul);
+        }
+        if let Some(rest) = text.strip_prefix("postgresql://").or(text.strip_prefix("postgres://")) {
+            return url(rest);
+        }
+        match (text.find("://"), text.find('=')) {
+            (Some(scheme), equals) if equals.is_none_or(|equals| scheme < equals) => Err(Wrong::Scheme),
+            (_, None) => Err(Wrong::Form),
+            _ => keywords(text),
+        }
+    }
+
+    /// The value of one of [`KEYS`].
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let place = KEYS.iter().position(|known| *known == key)?;
+        self.0[place].as_ref().map(Secret::expose)
+    }
+
+    /// Sets one of [`KEYS`]; an empty value unsets it.
+    pub fn set(&mut self, key: &str, value: String) {
+        if let Some(place) = KEYS.iter().position(|known| *known == key) {
+            self.0[place] = (!value.is_empty()).then(|| Secret::new(value));
+        }
+    }
+
+    /// A parameter of the string, which may come once.
+    fn parameter(&mut self, key: &str, value: String, seen: &mut Vec<&'static str>) -> Result<(), Wrong> {
+        match (key, value.as_str()) {
+            ("hostaddr", _) => return Err(Wrong::HostAddr),
+            ("options", _) => return Err(Wrong::Options),
+            ("channel_binding", "require") => return Err(Wrong::ChannelBinding),
+            ("gssencmode", "require") => return Err(Wrong::GssEncryption),
+            ("channel_binding" | "gssencmode", _) => return Ok(()),
+            _ => {}
+        }
+        let known = || KEYS.into_iter().chain(IGNORED);
+        let Some(key) = known().find(|known| *known == key) else {
+            return Err(Wrong::Unknown(words::nearest(key, known())));
+        };
+        if seen.contains(&key) {
+            return Err(Wrong::Twice(key));
+        }
+        seen.push(key);
+        self.set(key, value);
+        Ok(())
+    }
+}
+
+/// What follows the scheme: `[user[:password]@][host[:port]][/dbname][?parameter=value&...]`.
+///
+/// An unescaped `@`, `/` or `#` of a password would shift the boundaries, and part of it would be taken for a host.
+/// Hence a special character anywhere else than at its boundary is refused.
+fn url(rest: &str) -> Result<Dsn, Wrong> {
+    if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Wrong::Space);
+    }
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, dbname) = before.split_once('/').unwrap_or((before, ""));
+    let (login, host) = authority.split_once('@').unwrap_or(("", authority));
+    if [host, dbname, query].iter().any(|part| part.contains('@')) || dbname.contains('/') || rest.contains('#') {
+        return Err(Wrong::Special);
+    }
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let (host, port) = host_and_port(host)?;
+    let mut dsn = Dsn::default();
+    for (key, value) in [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", dbname)] {
+        dsn.set(key, decoded(value)?);
+    }
+    let mut seen = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').ok_or(Wrong::Equals)?;
+        dsn.parameter(&decoded(key)?, decoded(value)?, &mut seen)?;
+    }
+    Ok(dsn)
+}
+
+fn host_and_port(text: &str) -> Result<(&str, &str), Wrong> {
+    if text.contains(',') {
+        return Err(Wrong::SeveralHosts);
+    }
+    let Some(rest) = text.strip_prefix('[') else {
+        return Ok(text.split_once(':').unwrap_or((text, "")));
+    };
+    let (host, port) = rest.split_once(']').ok_or(Wrong::Host)?;
+    match port.strip_prefix(':') {
+        Some(port) => Ok((host, port)),
+        None if port.is_empty() => Ok((host, port)),
+        None => Err(Wrong::Host),
+    }
+}
+
+fn decoded(text: &str) -> Result<String, Wrong> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut pieces = text.split('%');
+    bytes.extend(pieces.next().unwrap_or_default().bytes());
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).ok_or(Wrong::Percent)?;
+        // from_str_radix alone would take a sign for a digit.
+        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex).ok_or(Wrong::Percent)?;
+        bytes.push(byte);
+        bytes.extend(rest.bytes());
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) if text.contains('\0') => Err(Wrong::Nul),
+        Ok(text) => Ok(text),
+        Err(_) => Err(Wrong::Utf8),
+    }
+}
+
+/// `keyword = value` pairs; a value may be quoted, and a backslash escapes the next character.
+fn keywords(text: &str) -> Result<Dsn, Wrong> {
+    let mut dsn = Dsn::default();
+    let mut seen = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (key, after) = rest.split_once('=').ok_or(Wrong::Equals)?;
+        let key = key.trim_end();
+        if key.contains(char::is_whitespace) {
+            return Err(Wrong::Equals);
+        }
+        let (value, after) = value(after.trim_start())?;
+        dsn.parameter(key, value, &mut seen)?;
+        rest = after.trim_start();
+    }
+    Ok(dsn)
+}
+
+/// The value at the start of a text, and what follows it.
+fn value(text: &str) -> Result<(String, &str), Wrong> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\'' if quoted => {
+                let after = &text[at + 1..];
+                let ends = after.is_empty() || after.starts_with(char::is_whitespace);
+                return if ends { Ok((value, after)) } else { Err(Wrong::Quote) };
+            }
+            c if !quoted && c.is_whitespace() => return Ok((value, &text[at..])),
+            '\'' => return Err(Wrong::Quote),
+            '\\' => value.push(characters.next().ok_or(Wrong::Quote)?.1),
+            c => value.push(c),
+        }
+    }
+    if quoted { Err(Wrong::Quote) } else { Ok((value, "")) }
+}

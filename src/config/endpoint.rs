@@ -1,0 +1,185 @@
+//! How to reach a PostgreSQL server: what the connection string and the keys say together, checked.
+
+use std::{net::Ipv6Addr, path::PathBuf};
+
+use super::{
+    catalogue::read_file,
+    dsn::{Dsn, KEYS, Wrong},
+    env::{self, Env},
+    fields::{Fields, Shape},
+    problem::Problems,
+    settings::{Address, Postgres, Roots, Tls, TlsMode},
+    yaml::Node,
+};
+use crate::secret::Secret;
+
+const POSTGRES: Shape = Shape {
+    what: "`postgres`",
+    needs: &[],
+    may: &[
+        "url",
+        "url_file",
+        "host",
+        "port",
+        "user",
+        "password",
+        "password_file",
+        "dbname",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+    ],
+    quiet: true,
+};
+
+const MODES: [(&str, TlsMode); 5] = [
+    ("disable", TlsMode::Disable),
+    ("prefer", TlsMode::Prefer),
+    ("require", TlsMode::Require),
+    ("verify-ca", TlsMode::VerifyCa),
+    ("verify-full", TlsMode::VerifyFull),
+];
+
+/// Reads `postgres:`; its keys override what its `url` says.
+pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Postgres> {
+    let mut fields = Fields::open(node, &POSTGRES, problems)?;
+    let mut dsn = match given(&mut fields, "url", "url_file", env) {
+        Ok(None) => Dsn::default(),
+        Ok(Some((key, url))) => match Dsn::parse(&url) {
+            Ok(dsn) => dsn,
+            Err(wrong) => {
+                fields.tell(key, format!("the connection string is refused: {wrong}"));
+                return None;
+            }
+        },
+        Err(()) => return None,
+    };
+    let mut complete = true;
+    for key in KEYS {
+        let value = match key {
+            "password" => given(&mut fields, "password", "password_file", env),
+            _ => text(&mut fields, key, env).map(|value| value.map(|value| (key, value))),
+        };
+        match value {
+            Ok(Some((from, value))) if value.contains('\0') => fields.tell(from, Wrong::Nul.to_string()),
+            Ok(Some((_, value))) => dsn.set(key, value),
+            Ok(None) => {}
+            Err(()) => complete = false,
+        }
+    }
+    if !complete {
+        return None;
+    }
+    resolve(&dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
+}
+
+/// Tells it at the key it is about, or else at the connection string.
+fn tell(fields: &mut Fields<'_, '_>, wrong: Wrong) {
+    let from = [wrong.key().unwrap_or_default(), "url", "url_file"].into_iter().find(|key| fields.has(key));
+    fields.tell(from.unwrap_or_default(), wrong.to_string());
+}
+
+/// A text with its `${NAME}`s replaced. The error has been told.
+fn text(fields: &mut Fields<'_, '_>, key: &str, env: &Env<'_>) -> Result<Option<String>, ()> {
+    let Some(text) = fields.text(key) else { return if fields.has(key) { Err(()) } else { Ok(None) } };
+    env::expand(&text, env).map(Some).map_err(|message| fields.tell(key, message))
+}
+
+/// A text given by a key or by the file that another key names; and which of the two it was.
+fn given<'k>(
+    fields: &mut Fields<'_, '_>,
+    key: &'k str,
+    file_key: &'k str,
+    env: &Env<'_>,
+) -> Result<Option<(&'k str, String)>, ()> {
+    if fields.has(key) && fields.has(file_key) {
+        fields.tell(file_key, format!("`{key}` is given too: keep one of the two"));
+        return Err(());
+    }
+    let Some(path) = text(fields, file_key, env)? else {
+        return Ok(text(fields, key, env)?.map(|text| (key, text)));
+    };
+    match read_file(path.as_ref()) {
+        Ok(text) => Ok(Some((file_key, without_newline(&text).to_owned()))),
+        Err(problem) => {
+            fields.tell(file_key, format!("`{file_key}`: {}", problem.message));
+            Err(())
+        }
+    }
+}
+
+/// Without the one newline that an editor leaves at the end of a file.
+fn without_newline(text: &str) -> &str {
+    text.strip_suffix("\r\n").or(text.strip_suffix('\n')).unwrap_or(text)
+}
+
+/// What a connection string means, with libpq's defaults; but there is no default user.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn resolve(dsn: &Dsn) -> Result<Postgres, Vec<Wrong>> {
+    let mut wrongs = Vec::new();
+    let address = keep(address(dsn), &mut wrongs);
+    let user = keep(dsn.get("user").ok_or(Wrong::User), &mut wrongs);
+    let tls = keep(tls(dsn), &mut wrongs);
+    match (address, user, tls) {
+        (Some(address), Some(user), Some(tls)) => Ok(Postgres {
+            address,
+            user: user.to_owned(),
+            password: dsn.get("password").map(Secret::new),
+            database: dsn.get("dbname").unwrap_or(user).to_owned(),
+            tls,
+        }),
+        _ => Err(wrongs),
+    }
+}
+
+fn keep<T>(result: Result<T, Wrong>, wrongs: &mut Vec<Wrong>) -> Option<T> {
+    result.map_err(|wrong| wrongs.push(wrong)).ok()
+}
+
+fn address(dsn: &Dsn) -> Result<Address, Wrong> {
+    let host = dsn.get("host").unwrap_or("localhost");
+    let port = dsn.get("port").unwrap_or("5432");
+    if host.contains(',') || port.contains(',') {
+        return Err(Wrong::SeveralHosts);
+    }
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or(Wrong::Port)?;
+    if host.starts_with('/') {
+        return Ok(Address::Unix(PathBuf::from(host).join(format!(".s.PGSQL.{port}"))));
+    }
+    let is_name = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    match is_name || host.parse::<Ipv6Addr>().is_ok() {
+        true => Ok(Address::Tcp { host: host.to_owned(), port }),
+        false => Err(Wrong::Host),
+    }
+}
+
+/// As libpq does: without `sslmode`, `prefer`, but with `sslrootcert=system` `verify-full`; and `require` beside a
+/// file of authorities verifies against it.
+fn tls(dsn: &Dsn) -> Result<Tls, Wrong> {
+    let roots = match dsn.get("sslrootcert") {
+        None | Some("system") => Roots::System,
+        Some(path) => Roots::File(path.into()),
+    };
+    let system = dsn.get("sslrootcert") == Some("system");
+    let mode = match dsn.get("sslmode") {
+        None if system => TlsMode::VerifyFull,
+        None => TlsMode::Prefer,
+        Some(word) => MODES.iter().find(|(known, _)| *known == word).ok_or(Wrong::SslMode)?.1,
+    };
+    let mode = match mode {
+        TlsMode::VerifyCa | TlsMode::VerifyFull => mode,
+        _ if system => return Err(Wrong::WeakSystemRoots),
+        TlsMode::Require if matches!(roots, Roots::File(_)) => TlsMode::VerifyCa,
+        _ => mode,
+    };
+    let client = match (dsn.get("sslcert"), dsn.get("sslkey")) {
+        (Some(cert), Some(key)) => Some((cert.into(), key.into())),
+        (Some(_), None) => return Err(Wrong::NoKey),
+        (None, Some(_)) => return Err(Wrong::NoCert),
+        (None, None) => None,
+    };
+    Ok(Tls { mode, roots, client })
+}

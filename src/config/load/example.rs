@@ -1,0 +1,99 @@
+//! The example rows of a query: its own test fixture. They must show every column that a metric reads.
+
+use super::metric::Declared;
+use crate::{
+    config::{
+        fields::Fields,
+        problem::{Place, Problems},
+        words,
+        yaml::{Node, Value},
+    },
+    table::{Cell, Table},
+};
+
+/// Sample rows, and where each cell stands (row after row, as in the table).
+#[derive(Debug)]
+pub struct Example {
+    pub table: Table,
+    places: Vec<Place>,
+}
+
+/// Reads the rows. The columns are those of all rows together; one that a row leaves out is absent in it.
+pub fn example(fields: &mut Fields<'_, '_>) -> Option<Example> {
+    if fields.node("example").is_some_and(Node::is_empty_list) {
+        fields.tell("example", "the example needs at least one row");
+    }
+    let rows = fields.each("example", |node, problems| {
+        if !matches!(node.value, Value::Map(_) | Value::Broken) {
+            problems.add(&node.place, "a row is a map: `{column: value, ...}`");
+        }
+        matches!(node.value, Value::Map(_)).then_some(node)
+    });
+    let mut columns: Vec<&str> = Vec::new();
+    for (key, _) in rows.iter().flat_map(|row| row.entries()) {
+        if !columns.contains(&key.text.as_str()) {
+            columns.push(&key.text);
+        }
+    }
+    let mut example = Example { table: Table::new(columns.clone()), places: Vec::new() };
+    for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
+        example.push(row, column, fields.problems);
+    }
+    (example.table.rows() > 0).then_some(example)
+}
+
+impl Example {
+    fn push(&mut self, row: &Node, column: &str, problems: &mut Problems) {
+        let cell = row.get(column);
+        if let Some(Node { place, value: Value::List(_) | Value::Map(_) }) = cell {
+            problems.add(place, "a cell is a text, a number or null");
+        }
+        self.table.push(cell.and_then(Node::text).map_or(Cell::Absent, Cell::Text));
+        self.places.push(cell.unwrap_or(row).place.clone());
+    }
+
+    /// Tells which columns are missing, which values are no numbers, and which metrics get no sample.
+    pub fn check(&self, labels: &[(String, Place)], metrics: &[Declared], problems: &mut Problems) {
+        for (label, place) in labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels)) {
+            self.column(label, place, problems);
+        }
+        for declared in metrics {
+            for (key, column, place) in &declared.columns {
+                self.check_numbers(key, column, place, problems);
+            }
+        }
+    }
+
+    fn column(&self, name: &str, place: &Place, problems: &mut Problems) -> Option<usize> {
+        let column = self.table.column(name);
+        if column.is_none() {
+            let known = self.table.columns().iter().map(String::as_str);
+            let message = match words::nearest(name, known.clone()) {
+                Some(near) => format!("the example has no column `{name}`: did you mean `{near}`?"),
+                None => format!("the example has no column `{name}`: its columns are {}", words::listed(known)),
+            };
+            problems.add(place, message);
+        }
+        column
+    }
+
+    /// The numbers of one column: each must be one or absent, at least one must be there, `le` in each row.
+    fn check_numbers(&self, key: &str, name: &str, place: &Place, problems: &mut Problems) {
+        let Some(column) = self.column(name, place, problems) else { return };
+        let mut samples = 0;
+        for row in 0..self.table.rows() {
+            let at = self.places.get(row * self.table.columns().len() + column).unwrap_or(place);
+            match self.table.cell(row, column).number() {
+                Ok(Some(_)) => samples += 1,
+                Ok(None) if key == "le" => {
+                    problems.add(at, format!("`{name}` is the `le` of a bucket: it must be there"))
+                }
+                Ok(None) => {}
+                Err(()) => problems.add(at, format!("`{name}` is a metric's `{key}`: it must be a number or null")),
+            }
+        }
+        if samples == 0 {
+            problems.add(place, format!("no row of the example has a number in `{name}`: give at least one"));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The metrics of a query: which column is the value, which are the labels.
+
+use crate::{
+    config::{
+        collector::{Metric, SourceKind, Value},
+        fields::{Fields, Shape},
+        problem::{Place, Problems},
+        rules::{self, Names},
+        words,
+        yaml::Node,
+    },
+    metric::{Kind, MetricDef},
+};
+
+const NUMBER: Shape = Shape {
+    what: "a metric",
+    needs: &["name", "type", "help", "value"],
+    may: &["scale", "ecosystem", "labels"],
+    quiet: false,
+};
+
+const HISTOGRAM: Shape = Shape {
+    what: "a histogram",
+    needs: &["name", "type", "help", "le", "value", "sum", "count"],
+    may: &["ecosystem", "labels"],
+    quiet: false,
+};
+
+const INFO: Shape =
+    Shape { what: "an info metric", needs: &["name", "type", "help"], may: &["ecosystem", "labels"], quiet: false };
+
+const KINDS: [(&str, Kind); 4] =
+    [("gauge", Kind::Gauge), ("counter", Kind::Counter), ("histogram", Kind::Histogram), ("info", Kind::Info)];
+
+/// A metric, and the places of what other checks will speak of.
+#[derive(Debug)]
+pub struct Declared {
+    pub metric: Metric,
+    /// Its own labels; empty where it takes the query's.
+    pub labels: Vec<(String, Place)>,
+    /// Each column that a value is made of: its key, its name, and where that stands.
+    pub columns: Vec<(&'static str, String, Place)>,
+}
+
+/// The metrics of a query.
+pub fn metrics(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -> Vec<Declared> {
+    if fields.node("metrics").is_some_and(Node::is_empty_list) {
+        fields.tell("metrics", "a query has at least one metric");
+    }
+    fields.each("metrics", |node, problems| metric(node, source, names, problems))
+}
+
+/// The label columns of a query or of a metric: each a valid label name, none twice.
+pub fn labels(fields: &mut Fields<'_, '_>) -> Vec<(String, Place)> {
+    let labels = fields.texts("labels");
+    for (nth, (label, place)) in labels.iter().enumerate() {
+        if labels[..nth].iter().any(|(other, _)| other == label) {
+            fields.problems.add(place, format!("the label `{label}` is here twice: leave one out"));
+        }
+        if let Err(message) = words::label(label) {
+            fields.problems.add(place, message);
+        }
+    }
+    labels
+}
+
+fn metric(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Problems) -> Option<Declared> {
+    let kind = KINDS.iter().find(|(word, _)| node.get("type").and_then(Node::text) == Some(word)).map(|(_, k)| *k);
+    let shape = match kind {
+        Some(Kind::Histogram) => &HISTOGRAM,
+        Some(Kind::Info) => &INFO,
+        _ => &NUMBER,
+    };
+    let mut fields = Fields::open(node, shape, problems)?;
+    fields.word("type", &KINDS);
+    let name = fields.text("name");
+    let help = fields.text("help");
+    if let Some(message) = help.as_deref().and_then(rules::help_problem) {
+        fields.tell("help", message);
+    }
+    let ecosystem = fields.flag("ecosystem").unwrap_or(false);
+    let own_labels = fields.has("labels");
+    let labels = labels(&mut fields);
+    let columns = columns(&mut fields, kind?);
+    let scale = scale(&mut fields);
+    let def = MetricDef { name: name?, kind: kind?, help: help.unwrap_or_default(), ecosystem };
+    check_name(&mut fields, &def, source, names);
+    let metric = Metric {
+        def,
+        labels: own_labels.then(|| labels.iter().map(|(label, _)| label.clone()).collect()),
+        value: value(kind?, &columns, scale)?,
+    };
+    Some(Declared { metric, labels, columns })
+}
+
+fn check_name(fields: &mut Fields<'_, '_>, def: &MetricDef, source: SourceKind, names: &mut Names) {
+    match rules::name_problem(&def.name, def.kind, def.ecosystem, source) {
+        Some(message) => fields.tell("name", format!("`{}`: {message}", def.name)),
+        None => names.claim(def, &fields.place("name"), fields.problems),
+    }
+}
+
+fn scale(fields: &mut Fields<'_, '_>) -> f64 {
+    let scale = fields.number("scale").unwrap_or(1.0);
+    if scale == 0.0 {
+        fields.tell("scale", "`scale` must not be 0: every value would be 0");
+    }
+    scale
+}
+
+fn columns(fields: &mut Fields<'_, '_>, kind: Kind) -> Vec<(&'static str, String, Place)> {
+    let keys: &[&'static str] = match kind {
+        Kind::Gauge | Kind::Counter => &["value"],
+        Kind::Histogram => &["le", "value", "sum", "count"],
+        Kind::Info => &[],
+    };
+    let column = |key: &&'static str| Some((*key, fields.text(key)?, fields.place(key)));
+    keys.iter().filter_map(column).collect()
+}
+
+fn value(kind: Kind, columns: &[(&'static str, String, Place)], scale: f64) -> Option<Value> {
+    let column = |key| columns.iter().find(|(k, ..)| *k == key).map(|(_, column, _)| column.clone());
+    Some(match kind {
+        Kind::Gauge | Kind::Counter => Value::Column { column: column("value")?, scale },
+        Kind::Histogram => Value::Histogram {
+            le: column("le")?,
+            bucket: column("value")?,
+            sum: column("sum")?,
+            count: column("count")?,
+        },
+        Kind::Info => Value::One,
+    })
+}

@@ -1,0 +1,135 @@
+//! YAML -> a validated Collector. Every problem of the file is told, each with what would be right.
+
+mod example;
+mod metric;
+mod sql;
+
+use std::time::Duration;
+
+use super::{
+    collector::{Collector, Query, Role, Rows, SourceKind},
+    fields::{Fields, Shape},
+    problem::Problems,
+    rules::Names,
+    words,
+    yaml::{self, Node},
+};
+
+/// The most rows a query may keep.
+pub(super) const MAX_ROWS: usize = 1_000_000;
+
+const COLLECTOR: Shape = Shape {
+    what: "a collector",
+    needs: &["collector", "source", "queries"],
+    may: &["scope", "role", "ttl", "timeout", "max_rows"],
+    quiet: false,
+};
+
+const QUERY: Shape = Shape {
+    what: "a query",
+    needs: &["name", "metrics", "example"],
+    may: &["requires", "sql", "section", "labels"],
+    quiet: false,
+};
+
+/// Reads one file. `stem` is its name without folder and `.yaml`; `names` are those of the metrics of all files.
+pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems: &mut Problems) -> Option<Collector> {
+    let root = yaml::parse(file, text, problems)?;
+    let mut fields = Fields::open(&root, &COLLECTOR, problems)?;
+    let name = fields.checked("collector", words::snake);
+    if name.as_ref().is_some_and(|name| name != stem) {
+        fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
+    }
+    let source = fields.word("source", &[("postgres", SourceKind::Postgres), ("self", SourceKind::Own)]);
+    fields.word("scope", &[("instance", ())]);
+    let role = fields.word("role", &[("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)]);
+    let (ttl, timeout) = times(&mut fields);
+    let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
+    let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), names);
+    Some(Collector {
+        name: name?,
+        about: about(text),
+        source: source?,
+        role: role.unwrap_or(Role::Any),
+        ttl,
+        timeout,
+        max_rows: max_rows.unwrap_or(500),
+        queries,
+    })
+}
+
+/// The comment lines at the head of a file.
+fn about(text: &str) -> String {
+    let lines = text.trim_start_matches('\u{feff}').lines().map_while(|line| line.strip_prefix('#'));
+    lines.map(str::trim).collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+fn times(fields: &mut Fields<'_, '_>) -> (Duration, Duration) {
+    let ttl = fields.duration("ttl").unwrap_or_default();
+    let timeout = fields.duration("timeout");
+    if timeout.is_some() && ttl.is_zero() {
+        fields.tell("timeout", "a `timeout` is for slow collectors: give a `ttl` above 0s, or leave it out");
+    } else if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        fields.tell("timeout", "`timeout` must be above 0s");
+    }
+    (ttl, timeout.unwrap_or(Duration::from_secs(5)))
+}
+
+fn queries(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -> Vec<Query> {
+    if fields.node("queries").is_some_and(Node::is_empty_list) {
+        fields.tell("queries", "a collector has at least one query");
+    }
+    let mut seen: Vec<String> = Vec::new();
+    fields.each("queries", |node, problems| {
+        let query = query(node, source, names, problems)?;
+        if seen.contains(&query.name) {
+            let message = format!("a second query `{}`: rename one of the two", query.name);
+            problems.add(&node.get("name").unwrap_or(node).place, message);
+        }
+        seen.push(query.name.clone());
+        Some(query)
+    })
+}
+
+fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Problems) -> Option<Query> {
+    let mut fields = Fields::open(node, &QUERY, problems)?;
+    let name = fields.checked("name", words::snake);
+    let requires = sql::requires(&mut fields);
+    let rows = rows(&mut fields, source, requires.is_some());
+    let labels = metric::labels(&mut fields);
+    let metrics = metric::metrics(&mut fields, source, names);
+    let example = example::example(&mut fields);
+    if let Some(example) = &example {
+        example.check(&labels, &metrics, fields.problems);
+    }
+    Some(Query {
+        name: name?,
+        requires,
+        rows: rows?,
+        labels: labels.into_iter().map(|(label, _)| label).collect(),
+        metrics: metrics.into_iter().map(|declared| declared.metric).collect(),
+        example: example?.table,
+    })
+}
+
+/// `sql` for a server, `section` for the program's own state.
+fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) -> Option<Rows> {
+    let (wanted, other, why) = match source {
+        SourceKind::Postgres => ("sql", "section", "is for `source: self`: use `sql`"),
+        SourceKind::Own => ("section", "sql", "is for `source: postgres`: use `section`"),
+    };
+    if fields.has(other) {
+        fields.tell(other, format!("`{other}` {why}"));
+    } else if !fields.has(wanted) {
+        fields.problems.add(&fields.here(), format!("a query needs `{wanted}`"));
+    }
+    match source {
+        SourceKind::Postgres => Some(Rows::Sql(sql::variants(fields, has_extension))),
+        SourceKind::Own => {
+            if fields.has("requires") {
+                fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
+            }
+            fields.checked("section", words::snake).map(Rows::Section)
+        }
+    }
+}

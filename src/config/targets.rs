@@ -1,0 +1,95 @@
+//! YAML -> the targets: their names, labels and thresholds.
+
+use super::{
+    endpoint,
+    env::{self, Env},
+    fields::{Fields, Shape, finite},
+    problem::{Place, Problems},
+    settings::{Endpoint, Target, Threshold},
+    words,
+    yaml::Node,
+};
+
+const TARGET: Shape =
+    Shape { what: "a target", needs: &["name", "postgres"], may: &["labels", "thresholds"], quiet: true };
+
+/// Labels that Prometheus adds to every series.
+const PROMETHEUS: [&str; 2] = ["job", "instance"];
+
+/// The targets, and the names of their labels with where each stands.
+pub fn targets(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> (Vec<Target>, Vec<(String, Place)>) {
+    if fields.node("targets").is_some_and(Node::is_empty_list) {
+        fields.tell("targets", "there is no target: list at least one server to watch");
+    }
+    let mut seen: Vec<String> = Vec::new();
+    let mut label_names = Vec::new();
+    let targets = fields.each("targets", |node, problems| {
+        let mut fields = Fields::open(node, &TARGET, problems)?;
+        let name = fields.checked("name", target_name);
+        if name.as_ref().is_some_and(|name| seen.contains(name)) {
+            fields.tell("name", "a second target of this name: rename one of the two");
+        }
+        seen.extend(name.clone());
+        let labels = labels(&mut fields, env, &mut label_names);
+        let thresholds = thresholds(&mut fields);
+        let postgres = fields.node("postgres").and_then(|node| endpoint::postgres(node, env, fields.problems));
+        Some(Target { name: name?, labels, endpoint: Endpoint::Postgres(postgres?), thresholds })
+    });
+    (targets, label_names)
+}
+
+fn target_name(name: &str) -> Result<(), &'static str> {
+    let is_good = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
+    if is_good { Ok(()) } else { Err("made of A-Z, a-z, 0-9 and _ . : -") }
+}
+
+fn labels(fields: &mut Fields<'_, '_>, env: &Env<'_>, names: &mut Vec<(String, Place)>) -> Vec<(String, String)> {
+    let mut labels = fields.entries("labels", |name, place, node, problems| {
+        if PROMETHEUS.contains(&name) {
+            problems.add(place, format!("the label `{name}` is added by Prometheus: choose another name"));
+        } else if let Err(message) = words::label(name) {
+            problems.add(place, message);
+        }
+        names.push((name.to_owned(), place.clone()));
+        let Some(text) = node.text() else {
+            problems.add(&node.place, "a label's value is a text");
+            return None;
+        };
+        let value = env::expand(text, env).map_err(|message| problems.add(&node.place, message)).ok()?;
+        Some((name.to_owned(), value))
+    });
+    labels.sort();
+    labels
+}
+
+/// `name: {severity: number}`.
+fn thresholds(fields: &mut Fields<'_, '_>) -> Vec<Threshold> {
+    let by_name = fields.entries("thresholds", |name, place, node, problems| {
+        check_word("threshold", name, place, problems);
+        if node.entries().is_empty() {
+            problems.add(&node.place, "a threshold is a map: `{warning: 0.7, critical: 0.9}`");
+        }
+        let severities = node.entries().iter();
+        Some(
+            severities
+                .filter_map(|(key, node)| threshold(name, &key.text, &key.place, node, problems))
+                .collect::<Vec<_>>(),
+        )
+    });
+    by_name.concat()
+}
+
+fn threshold(name: &str, severity: &str, place: &Place, node: &Node, problems: &mut Problems) -> Option<Threshold> {
+    check_word("severity", severity, place, problems);
+    let value = node.text().and_then(finite);
+    if value.is_none() {
+        problems.add(&node.place, "a threshold is a number");
+    }
+    Some(Threshold { name: name.to_owned(), severity: severity.to_owned(), value: value? })
+}
+
+fn check_word(what: &str, word: &str, place: &Place, problems: &mut Problems) {
+    if let Err(right) = words::snake(word) {
+        problems.add(place, format!("the name of a {what} is {right}"));
+    }
+}

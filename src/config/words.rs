@@ -1,0 +1,66 @@
+//! Words: which are well formed, which is the nearest to a misspelt one, and how a message lists them.
+
+/// The known word nearest to this one, if any is near enough to be meant.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Longer than any of ours; and measuring the distance takes memory by the product of the lengths.
+    if word.len() > 64 {
+        return None;
+    }
+    let near = |(known, distance): &(&str, usize)| *distance * 3 <= known.chars().count();
+    known.into_iter().map(|k| (k, strsim::damerau_levenshtein(word, k))).filter(near).min_by_key(|n| n.1).map(|n| n.0)
+}
+
+/// `a, b, c`, in code quotes.
+pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// `a`, `a or b`, `a, b or c`.
+pub fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<_> = words.into_iter().collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+/// Lower snake case: what we name files, queries, sections and our metrics with.
+pub fn snake(word: &str) -> Result<(), &'static str> {
+    let starts = word.starts_with(|c: char| c.is_ascii_lowercase());
+    let rest = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if starts && rest { Ok(()) } else { Err("lower snake case: a-z, 0-9 and _, starting with a letter") }
+}
+
+/// A Prometheus label name that is free to use: not ours, not a histogram's, not Prometheus's own.
+pub fn label(word: &str) -> Result<(), String> {
+    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let rest = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match word {
+        _ if !starts || !rest => Err(format!("`{word}` is no label name: use a-z, 0-9 and _, starting with a letter")),
+        "target" => Err("the label `target` is added by the program: choose another name".into()),
+        "le" => Err("the label `le` belongs to histograms: choose another name".into()),
+        _ if word.starts_with("__") => Err("label names that start with `__` are Prometheus's own: rename it".into()),
+        _ => Ok(()),
+    }
+}
+
+/// A Prometheus metric name.
+pub fn metric(word: &str) -> bool {
+    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == ':');
+    starts && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_found_and_far_ones_are_not() {
+        let known = ["name", "max_rows", "labels", "ttl"];
+        for (word, near) in
+            [("nmae", Some("name")), ("max_row", Some("max_rows")), ("label", Some("labels")), ("x", None), ("", None)]
+        {
+            assert_eq!(nearest(word, known), near, "{word}");
+        }
+    }
+}
