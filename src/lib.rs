@@ -5,10 +5,16 @@
 
 pub mod breaker;
 pub mod config;
+pub mod engine;
 pub mod exposition;
+pub mod http;
+pub mod live;
 pub mod map;
 pub mod metric;
+pub mod own;
+pub mod page;
 pub mod secret;
 pub mod slot;
 pub mod source;
 pub mod table;
+pub mod target;

@@ -77,9 +77,9 @@ pub struct Report {
     /// `None`: never asked.
     pub attempt: Option<Attempt>,
     pub last_success: Option<SystemTime>,
-    /// The age of the oldest table that is shown.
+    /// The age of the oldest table that is kept.
     pub age: Option<Duration>,
-    /// Rows in the tables that are shown.
+    /// Rows in the tables that are kept.
     pub rows: usize,
     pub errors: Vec<FetchError>,
     pub counts: Counts,
@@ -99,9 +99,8 @@ impl Slot {
     pub fn begin(&self, now: Instant) -> Option<watch::Sender<()>> {
         let mut state = self.state.lock();
         let ttl = self.collector.ttl;
-        let rested = |attempt: Attempt| {
-            now.duration_since(attempt.ended) >= if attempt.success { ttl } else { ttl.min(RETRY) }
-        };
+        let rested =
+            |attempt: Attempt| now.duration_since(attempt.ended) >= if attempt.success { ttl } else { ttl.min(RETRY) };
         let due = !state.asked || state.attempt.is_none_or(rested);
         let idle = state.in_flight.as_ref().is_none_or(|fetch| fetch.has_changed().is_err());
         (due && idle).then(|| {
@@ -123,11 +122,11 @@ impl Slot {
         }
     }
 
-    /// Takes in what an attempt gave.
-    pub fn store(&self, answers: Answers, began: Instant, now: Instant) {
+    /// Takes in what an attempt gave. Returns the errors that the attempt before did not have.
+    pub fn store(&self, answers: Answers, began: Instant, now: Instant) -> Vec<FetchError> {
         let mut state = self.state.lock();
+        let known = std::mem::take(&mut state.errors);
         let mut before = std::mem::take(&mut state.tables).into_iter();
-        state.errors.clear();
         let mut asked = false;
         for (query, answer) in self.collector.queries.iter().zip(answers) {
             let before = before.next().flatten();
@@ -155,6 +154,7 @@ impl Slot {
         }
         state.asked = true;
         state.attempt = Some(Attempt { ended: now, took: now.duration_since(began), success });
+        state.errors.iter().filter(|error| !known.contains(error)).cloned().collect()
     }
 
     /// Forgets the tables, to be asked for again at once: the server is not what it was.
@@ -172,34 +172,35 @@ impl Slot {
         state.attempt = Some(Attempt { ended: now, took: Duration::ZERO, success: false });
     }
 
-    /// The tables to show on a page whose scrape began at `scrape`, by query, and what to say of them.
-    pub fn show(&self, scrape: Instant, now: Instant) -> (Vec<Option<Arc<Mapped>>>, Report) {
-        let mut state = self.state.lock();
+    /// The tables to show on a page whose scrape began at `scrape`, by query.
+    pub fn show(&self, scrape: Instant, now: Instant) -> Vec<Option<Arc<Mapped>>> {
         let quick = self.collector.is_quick();
-        let mut age = None;
-        let mut show = |kept: &mut Kept| {
+        let show = |kept: &mut Kept| {
+            let late = kept.at < scrape;
             let old = now.duration_since(kept.at);
             let fits = match quick {
-                true => kept.at >= scrape || !std::mem::replace(&mut kept.shown, true) && old <= LATE_RESULT,
+                true => !late || !kept.shown && old <= LATE_RESULT,
                 false => old <= 3 * self.collector.ttl,
             };
             kept.shown = true;
-            fits.then(|| {
-                age = age.max(Some(old));
-                kept.mapped.clone()
-            })
+            fits.then(|| kept.mapped.clone())
         };
-        let tables: Vec<_> = state.tables.iter_mut().map(|kept| kept.as_mut().and_then(&mut show)).collect();
-        let rows = tables.iter().flatten().map(|mapped| mapped.rows()).sum();
-        let report = Report {
+        let mut state = self.state.lock();
+        state.tables.iter_mut().map(|kept| kept.as_mut().and_then(show)).collect()
+    }
+
+    /// What became of the last attempt, and what has been counted.
+    pub fn report(&self, now: Instant) -> Report {
+        let state = self.state.lock();
+        let kept = || state.tables.iter().flatten();
+        Report {
             attempt: state.attempt,
             last_success: state.last_success,
-            age,
-            rows,
+            age: kept().map(|kept| now.duration_since(kept.at)).max(),
+            rows: kept().map(|kept| kept.mapped.rows()).sum(),
             errors: state.errors.clone(),
             counts: state.counts.clone(),
-        };
-        (tables, report)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     breaker::{Breaker, PATIENCE_WHEN_OPEN},
@@ -22,7 +22,7 @@ use crate::{
     exposition,
     map::Mapped,
     slot::{self, Slot},
-    source::{Event, FetchError, Source, Status},
+    source::{Answers, Event, FetchError, Reason, Source, Status},
 };
 
 /// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
@@ -66,11 +66,10 @@ pub struct Report {
     pub trips: u64,
 }
 
-/// One slot on a page: its tables by query, and what to say of it.
+/// One collector's tables on a page, by query.
 pub struct Shown {
     pub collector: Arc<Collector>,
     pub tables: Vec<Option<Arc<Mapped>>>,
-    pub report: slot::Report,
 }
 
 impl Target {
@@ -106,7 +105,12 @@ impl Target {
     }
 
     /// Visits for a scrape, which waits to its deadline and no longer.
-    pub async fn visit(self: &Arc<Self>, wanted: &(dyn Fn(&Collector) -> bool + Sync), scrape: Instant, deadline: Instant) {
+    pub async fn visit(
+        self: &Arc<Self>,
+        wanted: &(dyn Fn(&Collector) -> bool + Sync),
+        scrape: Instant,
+        deadline: Instant,
+    ) {
         let wanted: Vec<Arc<Slot>> = self.slots.iter().filter(|slot| wanted(&slot.collector)).cloned().collect();
         let (quick, slow): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|slot| slot.collector.is_quick());
         let visit = tokio::spawn(self.clone().run_visit(quick, slow.clone(), scrape));
@@ -122,13 +126,14 @@ impl Target {
     async fn run_visit(self: Arc<Self>, quick: Vec<Arc<Slot>>, slow: Vec<Arc<Slot>>, scrape: Instant) {
         let _turn = self.turn.lock().await;
         let quick: Vec<_> = quick.into_iter().filter(|slot| slot.is_due_since(scrape)).collect();
-        if quick.is_empty() && slow.is_empty() && self.has_answered_since(scrape) {
-            return;
+        if quick.is_empty() && self.has_answered_since(scrape) {
+            return slow.iter().for_each(|slot| self.start_slow(slot));
         }
+        let began = Instant::now();
         let result = self.connect_and_ask(&quick, &slow).await;
         match &result {
             Ok(()) => self.succeeded(),
-            Err(error) => self.failed(error),
+            Err(error) => self.failed(error, began),
         }
         self.note_role();
     }
@@ -143,10 +148,11 @@ impl Target {
         for slot in slow {
             self.start_slow(slot);
         }
+        let asked = Instant::now();
         let due: Vec<_> = quick.iter().map(|slot| slot.collector.clone()).collect();
         let report = |event| match event {
             Event::Answered => self.answered(),
-            Event::Collected(index, answers) => quick[index].store(answers, began, Instant::now()),
+            Event::Collected(index, answers) => self.store(&quick[index], answers, asked),
         };
         self.source.ask_quick(&due, began + VISIT_LIMIT, &report).await
     }
@@ -158,14 +164,24 @@ impl Target {
             let began = Instant::now();
             let report = |event| {
                 if let Event::Collected(_, answers) = event {
-                    slot.store(answers, began, Instant::now());
+                    target.store(&slot, answers, began);
                 }
             };
-            if let Err(error) = target.source.ask_slow(&slot.collector, &report).await {
-                warn!(target = target.name(), collector = slot.collector.name, "{error}");
-            }
+            // What failed is in the slot by now.
+            _ = target.source.ask_slow(&slot.collector, &report).await;
             drop(fetch);
         });
+    }
+
+    fn store(&self, slot: &Slot, answers: Answers, began: Instant) {
+        for error in slot.store(answers, began, Instant::now()) {
+            match error.reason {
+                Reason::Role | Reason::Version => {
+                    debug!(target = self.name(), collector = slot.collector.name, "{error}")
+                }
+                _ => warn!(target = self.name(), collector = slot.collector.name, "{error}"),
+            }
+        }
     }
 
     fn answered(&self) {
@@ -184,10 +200,12 @@ impl Target {
         }
     }
 
-    /// The target is down: nothing it said before is true any more.
-    fn failed(&self, error: &FetchError) {
-        let now = Instant::now();
-        self.slots.iter().for_each(|slot| slot.fail(error, now));
+    /// If nothing was answered since the visit began, the target is down: what it said before is true no more.
+    fn failed(&self, error: &FetchError, began: Instant) {
+        if !self.has_answered_since(began) {
+            let now = Instant::now();
+            self.slots.iter().for_each(|slot| slot.fail(error, now));
+        }
         let mut state = self.state.lock();
         if state.breaker.failed() {
             warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only for a moment now");
@@ -210,21 +228,33 @@ impl Target {
 
     /// What a page whose scrape began at `scrape` shows of this target. Without an answer since then it is down,
     /// and a target that is down shows nothing but that.
-    pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> (Report, Vec<Shown>) {
+    pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> Vec<Shown> {
         let now = Instant::now();
         let up = self.has_answered_since(scrape);
-        let show = |slot: &Arc<Slot>| {
-            let (mut tables, report) = slot.show(scrape, now);
-            if !up {
-                tables.clear();
-            }
-            Shown { collector: slot.collector.clone(), tables, report }
-        };
-        let shown = self.slots.iter().filter(|slot| wanted(&slot.collector)).map(show).collect();
-        (self.report(up), shown)
+        let slots = self.slots.iter().filter(|slot| up && wanted(&slot.collector));
+        slots.map(|slot| Shown { collector: slot.collector.clone(), tables: slot.show(scrape, now) }).collect()
     }
 
-    fn report(&self, up: bool) -> Report {
+    /// What became of each collector.
+    pub fn collectors(&self) -> impl Iterator<Item = (&str, slot::Report)> {
+        let now = Instant::now();
+        self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.report(now)))
+    }
+
+    /// What became of the target itself, to a scrape that began at `scrape`.
+    pub fn report(&self, scrape: Instant) -> Report {
+        self.report_up(self.has_answered_since(scrape))
+    }
+
+    /// What became of it when it was last visited.
+    pub fn last_report(&self) -> Report {
+        let state = self.state.lock();
+        let up = state.answered.is_some() && state.error.is_none();
+        drop(state);
+        self.report_up(up)
+    }
+
+    fn report_up(&self, up: bool) -> Report {
         let status = self.source.status();
         let state = self.state.lock();
         Report {

@@ -11,6 +11,7 @@ mod fields;
 mod load;
 pub mod problem;
 mod rules;
+pub mod sections;
 pub mod settings;
 mod targets;
 pub mod thresholds;

@@ -80,6 +80,12 @@ impl Problems {
         self.0.iter()
     }
 
+    /// These problems and those.
+    pub fn and(mut self, others: Problems) -> Problems {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The value, if nothing was wrong; else all that was, sorted.
     pub fn unless_any<T>(mut self, value: T) -> Result<T, Problems> {
         if self.is_empty() {

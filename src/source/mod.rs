@@ -191,7 +191,12 @@ impl Source {
     /// # Errors
     /// The connection failed, or nothing at all was answered. Every collector is reported all the same, with what
     /// it got or what became of it.
-    pub async fn ask_quick(&self, due: &[Arc<Collector>], until: Instant, report: Report<'_>) -> Result<(), FetchError> {
+    pub async fn ask_quick(
+        &self,
+        due: &[Arc<Collector>],
+        until: Instant,
+        report: Report<'_>,
+    ) -> Result<(), FetchError> {
         each_source!(self, source => source.ask_quick(due, until, report).await)
     }
 

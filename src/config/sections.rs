@@ -1,0 +1,64 @@
+//! The sections of the program's own state (`source: self`): their names and columns.
+//!
+//! A section about targets has its rows once for each target, whose labels are added to them; the others have
+//! them once.
+
+/// One section.
+#[derive(Debug, PartialEq)]
+pub struct Section {
+    pub name: &'static str,
+    pub of_target: bool,
+    pub columns: &'static [&'static str],
+}
+
+/// All there are.
+pub const SECTIONS: [Section; 9] = [
+    Section {
+        name: "target",
+        of_target: true,
+        columns: &[
+            "postgres_up",
+            "last_answer_timestamp",
+            "circuit_state",
+            "circuit_trips",
+            "sessions",
+            "pooled",
+            "login_pending",
+        ],
+    },
+    Section { name: "down", of_target: true, columns: &["reason", "down"] },
+    Section {
+        name: "collectors",
+        of_target: true,
+        columns: &[
+            "collector",
+            "success",
+            "duration_seconds",
+            "last_success_timestamp",
+            "age_seconds",
+            "rows",
+            "cut",
+            "duplicates",
+            "invalid",
+        ],
+    },
+    Section { name: "skipped", of_target: true, columns: &["collector", "reason", "queries"] },
+    Section { name: "failures", of_target: true, columns: &["collector", "reason", "count"] },
+    Section { name: "thresholds", of_target: true, columns: &["name", "severity", "value"] },
+    Section { name: "build", of_target: false, columns: &["version"] },
+    Section {
+        name: "process",
+        of_target: false,
+        columns: &["start_timestamp", "resident_bytes", "cpu_seconds", "open_fds", "max_fds"],
+    },
+    Section {
+        name: "exporter",
+        of_target: false,
+        columns: &["scrapes", "scrape_duration_seconds", "reload_success", "reload_timestamp"],
+    },
+];
+
+/// The section with this name.
+pub fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.name == name)
+}

@@ -1,0 +1,132 @@
+//! Targets x collectors: a scrape visits the targets together and gathers what they show into a page.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::{
+    config::{
+        catalogue::Catalogue,
+        collector::{Collector, Rows, SourceKind},
+        sections::{self, Section},
+        settings::{self, Settings},
+    },
+    exposition::Block,
+    map,
+    own::{self, Process},
+    target::{Report, Shown, Target},
+};
+
+/// What a scrape asks for: targets and collectors by name, all where none is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Selection {
+    pub targets: BTreeSet<String>,
+    pub collectors: BTreeSet<String>,
+}
+
+impl Selection {
+    fn has_target(&self, target: &Target) -> bool {
+        self.targets.is_empty() || self.targets.contains(target.name())
+    }
+
+    fn has_collector(&self, collector: &Collector) -> bool {
+        self.collectors.is_empty() || self.collectors.contains(&collector.name)
+    }
+}
+
+/// All that one configuration means. A reload makes a new one.
+pub struct Engine {
+    pub settings: Settings,
+    pub catalogue: Catalogue,
+    pub targets: Vec<Arc<Target>>,
+    pub process: Arc<Process>,
+}
+
+impl Engine {
+    /// An engine for these settings. What did not change since `before` is kept with its sessions and results.
+    pub fn new(settings: Settings, catalogue: Catalogue, process: Arc<Process>, before: Option<&Engine>) -> Self {
+        let before = before.filter(|before| before.catalogue == catalogue);
+        let kept =
+            |wanted: &settings::Target| before?.targets.iter().find(|target| target.settings == *wanted).cloned();
+        let make = |wanted| kept(wanted).unwrap_or_else(|| Arc::new(Target::new(wanted.clone(), &catalogue)));
+        let targets = settings.targets.iter().map(make).collect();
+        Engine { settings, catalogue, targets, process }
+    }
+
+    /// # Errors
+    /// Names what is selected and does not exist.
+    pub fn check(&self, selection: &Selection) -> Result<(), String> {
+        let unknown = |name: &&String| !self.targets.iter().any(|target| target.name() == *name);
+        if let Some(name) = selection.targets.iter().find(unknown) {
+            return Err(format!("no target {name:?}; the page / lists them"));
+        }
+        match selection.collectors.iter().find(|name| self.catalogue.get(name).is_none()) {
+            Some(name) => Err(format!("no collector {name:?}; the page / lists them")),
+            None => Ok(()),
+        }
+    }
+
+    /// Visits what is selected, to the deadline at most, and returns what there is to show.
+    pub async fn scrape(&self, selection: &Selection, deadline: Instant) -> Vec<Block> {
+        let began = Instant::now();
+        let targets: Vec<_> = self.targets.iter().filter(|target| selection.has_target(target)).collect();
+        let wanted = |collector: &Collector| selection.has_collector(collector);
+        join_all(targets.iter().map(|target| target.visit(&wanted, began, deadline))).await;
+        let mut shown: Vec<_> = targets.iter().map(|target| by_collector(target.show(&wanted, began))).collect();
+        let mut blocks = Vec::new();
+        for collector in self.catalogue.collectors.iter().filter(|collector| wanted(collector)) {
+            for query in 0..collector.queries.len() {
+                match collector.source {
+                    SourceKind::Own => self.own_blocks(&mut blocks, collector, query, &targets, began),
+                    _ => blocks.extend(targets.iter().zip(&mut shown).filter_map(|(target, shown)| {
+                        let mapped = shown.get_mut(collector.name.as_str())?.tables.get_mut(query)?.take()?;
+                        Some(Block { collector: collector.clone(), query, labels: target.labels.clone(), mapped })
+                    })),
+                }
+            }
+        }
+        self.process.scraped(began.elapsed());
+        blocks
+    }
+
+    /// Asks every target whether it answers, and nothing else.
+    pub async fn ping(&self, deadline: Instant) -> Vec<(&str, Report)> {
+        let began = Instant::now();
+        join_all(self.targets.iter().map(|target| target.visit(&|_| false, began, deadline))).await;
+        self.targets.iter().map(|target| (target.name(), target.report(began))).collect()
+    }
+
+    fn own_blocks(
+        &self,
+        blocks: &mut Vec<Block>,
+        collector: &Arc<Collector>,
+        query: usize,
+        targets: &[&Arc<Target>],
+        began: Instant,
+    ) {
+        let Some(section) = section_of(collector, query) else { return };
+        let mut push = |labels, table| {
+            let mapped = Arc::new(map::map(&collector.queries[query], table));
+            blocks.push(Block { collector: collector.clone(), query, labels, mapped });
+        };
+        match section.of_target {
+            true => targets.iter().for_each(|t| push(t.labels.clone(), own::target_table(section, t, began))),
+            false => push("".into(), self.process.table(section)),
+        }
+    }
+}
+
+fn by_collector(shown: Vec<Shown>) -> HashMap<String, Shown> {
+    shown.into_iter().map(|shown| (shown.collector.name.clone(), shown)).collect()
+}
+
+fn section_of(collector: &Collector, query: usize) -> Option<&'static Section> {
+    match &collector.queries.get(query)?.rows {
+        Rows::Section(name) => sections::section(name),
+        Rows::Sql(_) => None,
+    }
+}

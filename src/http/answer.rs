@@ -1,0 +1,164 @@
+//! Every path there is. Strangers can read and nothing else: no path takes an address or SQL.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY},
+};
+use serde_json::{Value, json};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+use super::{landing, negotiate};
+use crate::{
+    live::Live,
+    page::{Key, Pages},
+    target::Report,
+};
+
+/// An answer of /health is good for as long as this.
+const HEALTH_AGE: Duration = Duration::from_millis(1500);
+
+/// How long /health waits for the targets.
+const HEALTH_LIMIT: Duration = Duration::from_secs(2);
+
+type Answer = Response<Full<Bytes>>;
+
+/// What the paths answer from.
+pub struct App {
+    live: Arc<Live>,
+    pages: Arc<Pages>,
+    /// `POST /-/reload` is allowed.
+    lifecycle: bool,
+    draining: AtomicBool,
+    health: Mutex<Option<(Instant, bool, String)>>,
+}
+
+impl App {
+    pub fn new(live: Arc<Live>, lifecycle: bool) -> Self {
+        App { live, pages: Arc::default(), lifecycle, draining: AtomicBool::new(false), health: Mutex::default() }
+    }
+
+    /// No longer ready: shutdown has begun.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            "/-/reload" if *request.method() == Method::POST => self.reload(),
+            "/-/reload" => only("POST"),
+            _ if !reads => only("GET, HEAD"),
+            "/metrics" => self.metrics(&request).await,
+            "/" => html(landing::page(&self.live.engine())),
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.ready(),
+            "/health" => self.health().await,
+            _ => text(StatusCode::NOT_FOUND, "not found; the page / lists what there is\n"),
+        }
+    }
+
+    async fn metrics(&self, request: &Request<Incoming>) -> Answer {
+        let (headers, engine) = (request.headers(), self.live.engine());
+        let selection = negotiate::selection(request.uri().query());
+        if let Err(unknown) = engine.check(&selection) {
+            return text(StatusCode::BAD_REQUEST, unknown + "\n");
+        }
+        let timeout = negotiate::timeout(headers, engine.settings.scrape_timeout);
+        let key = Key { selection, format: negotiate::format(headers), gzip: negotiate::gzip(headers), timeout };
+        let (format, gzip) = (key.format, key.gzip);
+        let mut answer = typed(StatusCode::OK, format.content_type(), self.pages.get(&engine, key).await);
+        answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        if gzip {
+            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        answer
+    }
+
+    fn reload(&self) -> Answer {
+        if !self.lifecycle {
+            return text(StatusCode::FORBIDDEN, "reload over HTTP is off; --web.enable-lifecycle turns it on\n");
+        }
+        match self.live.reload() {
+            Ok(()) => text(StatusCode::OK, "reloaded\n"),
+            Err(problems) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{problems}\n")),
+        }
+    }
+
+    /// Ready to be scraped, whatever the targets do: a watcher must be up when the watched is down.
+    fn ready(&self) -> Answer {
+        let engine = self.live.engine();
+        let targets = engine.targets.iter().map(|target| (target.name(), target.last_report()));
+        let (status, ready) = match self.draining.load(Ordering::Relaxed) {
+            false => (StatusCode::OK, true),
+            true => (StatusCode::SERVICE_UNAVAILABLE, false),
+        };
+        json(status, json!({ "ready": ready, "targets": states(targets) }).to_string())
+    }
+
+    async fn health(&self) -> Answer {
+        let mut cached = self.health.lock().await;
+        if cached.as_ref().is_none_or(|(at, ..)| at.elapsed() > HEALTH_AGE) {
+            let engine = self.live.engine();
+            // The deadline is kept by ping itself; this is for what keeps no deadline.
+            let pinged =
+                timeout(2 * HEALTH_LIMIT, engine.ping(Instant::now() + HEALTH_LIMIT)).await.unwrap_or_default();
+            let up = pinged.len() == engine.targets.len() && pinged.iter().all(|(_, report)| report.up);
+            let body = json!({ "healthy": up, "targets": states(pinged) }).to_string();
+            *cached = Some((Instant::now(), up, body));
+        }
+        let (up, body) = cached.as_ref().map(|(_, up, body)| (*up, body.clone())).unwrap_or_default();
+        json(if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body)
+    }
+}
+
+fn states<'a>(targets: impl IntoIterator<Item = (&'a str, Report)>) -> Value {
+    let state = |(name, report): (&str, Report)| {
+        json!({
+            "target": name,
+            "up": report.up,
+            "reason": report.error.as_ref().map(|error| error.reason.word()),
+            "error": report.error.as_ref().map(|error| &error.message),
+            "replica": report.status.replica,
+            "protocol": report.status.pooled.map(|pooled| if pooled { "pooled" } else { "prepared" }),
+        })
+    };
+    targets.into_iter().map(state).collect()
+}
+
+fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+fn json(status: StatusCode, body: String) -> Answer {
+    typed(status, "application/json", body)
+}
+
+fn html(body: String) -> Answer {
+    typed(StatusCode::OK, "text/html; charset=utf-8", body)
+}
+
+fn only(methods: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}

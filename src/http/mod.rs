@@ -1,0 +1,97 @@
+//! Serving: the accept loop with its limits, and what happens to connections at shutdown.
+
+mod answer;
+mod landing;
+mod negotiate;
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+pub use answer::App;
+
+/// Connections at a time. More wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// A request's head must have come within this time, and its bytes must fit into this buffer.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+const HEAD_BYTES: usize = 64 << 10;
+
+/// How long scrapes in flight may take to finish at shutdown.
+const DRAIN_LIMIT: Duration = Duration::from_secs(4);
+
+/// Answers until `shutdown`, then lets the requests in flight finish.
+pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+    let connections = GracefulShutdown::new();
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &permits) => accepted,
+            () = &mut shutdown => break,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let app = app.clone();
+        let service = service_fn(move |request| {
+            let app = app.clone();
+            async move { Ok::<_, Infallible>(app.answer(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_LIMIT)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!("connection: {error}");
+            }
+            drop(permit);
+        });
+    }
+    app.drain();
+    drop(listener);
+    if timeout(DRAIN_LIMIT, connections.shutdown()).await.is_err() {
+        warn!("connections still open after {} s are cut", DRAIN_LIMIT.as_secs());
+    }
+}
+
+type Permit = tokio::sync::OwnedSemaphorePermit;
+
+/// The next connection. Out of descriptors, it waits a moment instead of spinning.
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<(TcpStream, Permit)> {
+    let permit = permits.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            if let Err(error) = let_go_of_the_dead(&stream) {
+                debug!("socket options: {error}");
+            }
+            Some((stream, permit))
+        }
+        Err(error) => {
+            warn!("accept: {error}");
+            sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+/// A client that reads nothing for half a minute, or is gone without a word, loses its connection.
+fn let_go_of_the_dead(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(30)))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_nodelay(true)
+}

@@ -1,0 +1,140 @@
+//! What a scraper asks for in its headers and its query: format, encoding, deadline, selection.
+
+use std::time::Duration;
+
+use hyper::{
+    HeaderMap,
+    header::{ACCEPT, ACCEPT_ENCODING},
+};
+
+use crate::{engine::Selection, exposition::Format};
+
+/// Prometheus says here how long it waits.
+const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
+
+/// What is left to send the page in.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// The format with the highest weight of those we write; plain text if the scraper does not care.
+pub fn format(headers: &HeaderMap) -> Format {
+    let ranges = list(headers, ACCEPT.as_str());
+    let mut best = (0.0, Format::Text);
+    for range in ranges {
+        let format = match range.name.as_str() {
+            "application/openmetrics-text" if range.has_version(&["1.0.0", "0.0.1"]) => Format::OpenMetrics,
+            "text/plain" if range.has_version(&["0.0.4"]) => Format::Text,
+            "text/*" | "*/*" => Format::Text,
+            _ => continue,
+        };
+        if range.weight > best.0 {
+            best = (range.weight, format);
+        }
+    }
+    best.1
+}
+
+/// Whether the scraper takes gzip.
+pub fn gzip(headers: &HeaderMap) -> bool {
+    list(headers, ACCEPT_ENCODING.as_str()).any(|range| range.name == "gzip" && range.weight > 0.0)
+}
+
+/// How long the page may take: what the scraper says or else the default, less what sending takes.
+pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
+    let announced = headers.get(TIMEOUT_HEADER).and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
+    let announced = announced.filter(|seconds| (0.001..=3600.0).contains(seconds)).map(Duration::from_secs_f64);
+    let limit = announced.unwrap_or(default);
+    // Very short limits keep half.
+    limit.saturating_sub(MARGIN).max(limit / 2)
+}
+
+/// `target=` and `collector=`, each as often as one likes.
+pub fn selection(query: Option<&str>) -> Selection {
+    let mut selection = Selection::default();
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match &*key {
+            "target" => _ = selection.targets.insert(value.into_owned()),
+            "collector" => _ = selection.collectors.insert(value.into_owned()),
+            _ => (),
+        }
+    }
+    selection
+}
+
+/// One element of an Accept header: a name, parameters, a weight (`q`, 1 if not given).
+struct Range {
+    name: String,
+    version: Option<String>,
+    weight: f32,
+}
+
+impl Range {
+    fn parse(text: &str) -> Self {
+        let mut parts = text.split(';').map(str::trim);
+        let mut range =
+            Range { name: parts.next().unwrap_or_default().to_ascii_lowercase(), version: None, weight: 1.0 };
+        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+            match key.trim().to_ascii_lowercase().as_str() {
+                "q" => range.weight = value.trim().parse().unwrap_or(0.0),
+                "version" => range.version = Some(value.trim().trim_matches('"').to_owned()),
+                _ => (),
+            }
+        }
+        range
+    }
+
+    /// One of these versions is asked for, or none in particular.
+    fn has_version(&self, versions: &[&str]) -> bool {
+        self.version.as_deref().is_none_or(|version| versions.contains(&version))
+    }
+}
+
+fn list(headers: &HeaderMap, name: &'static str) -> impl Iterator<Item = Range> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(Range::parse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
+    }
+
+    #[test]
+    fn formats() {
+        let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let prometheus_3 = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for (accept, format) in [
+            (prometheus_2, Format::OpenMetrics),
+            (prometheus_3, Format::OpenMetrics),
+            ("text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;q=0.4", Format::Text),
+            ("application/openmetrics-text; version=2.0.0, */*;q=0.1", Format::Text),
+            ("Application/OpenMetrics-Text", Format::OpenMetrics),
+            ("application/openmetrics-text;q=0", Format::Text),
+            ("text/html,*/*;q=0.8", Format::Text),
+            (";;=,,q=;", Format::Text),
+            ("", Format::Text),
+        ] {
+            assert_eq!(super::format(&headers("accept", accept)), format, "{accept}");
+        }
+    }
+
+    #[test]
+    fn deadlines() {
+        let default = Duration::from_secs(10);
+        for (announced, millis) in
+            [("10", 9500), ("3.5", 3000), ("0.5", 250), ("-1", 9500), ("nan", 9500), ("1e300", 9500), ("x", 9500)]
+        {
+            let timeout = timeout(&headers(TIMEOUT_HEADER, announced), default);
+            assert_eq!(timeout, Duration::from_millis(millis), "{announced}");
+        }
+    }
+
+    #[test]
+    fn compression() {
+        for (accept, expected) in [("gzip, deflate", true), ("gzip;q=0", false), ("br", false), ("*", false)] {
+            assert_eq!(gzip(&headers("accept-encoding", accept)), expected, "{accept}");
+        }
+    }
+}

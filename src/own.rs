@@ -1,0 +1,183 @@
+//! The program's own state as Tables: what `source: self` collectors read.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::{
+    config::sections::Section,
+    source::Reason,
+    table::{Cell, Table},
+    target::Target,
+};
+
+/// What the process as a whole has been through; it outlives reloads.
+#[derive(Debug)]
+pub struct Process {
+    start: SystemTime,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    scrapes: u64,
+    last_scrape: Option<Duration>,
+    reload_success: bool,
+    reload: SystemTime,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        let now = SystemTime::now();
+        let counts = Counts { scrapes: 0, last_scrape: None, reload_success: true, reload: now };
+        Process { start: now, counts: Mutex::new(counts) }
+    }
+}
+
+impl Process {
+    pub fn scraped(&self, took: Duration) {
+        let mut counts = self.counts.lock();
+        counts.scrapes += 1;
+        counts.last_scrape = Some(took);
+    }
+
+    /// Notes how an attempt to load the configuration again ended.
+    pub fn reloaded(&self, success: bool) {
+        let mut counts = self.counts.lock();
+        counts.reload_success = success;
+        if success {
+            counts.reload = SystemTime::now();
+        }
+    }
+
+    /// A section that is not about targets.
+    pub fn table(&self, section: &Section) -> Table {
+        let mut table = Table::new(section.columns.iter().copied());
+        match section.name {
+            "build" => table.push_row([Cell::Text(env!("CARGO_PKG_VERSION"))]),
+            "process" => self.push_process(&mut table),
+            "exporter" => {
+                let counts = self.counts.lock();
+                table.push_row([
+                    count(counts.scrapes),
+                    seconds(counts.last_scrape),
+                    flag(counts.reload_success),
+                    timestamp(Some(counts.reload)),
+                ]);
+            }
+            _ => (),
+        }
+        table
+    }
+
+    /// What Linux says of this process; elsewhere only its start.
+    fn push_process(&self, table: &mut Table) {
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // The name of the program, in parentheses, may hold anything; what follows is numbers.
+        let after_name: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let field = |index: usize| after_name.get(index).and_then(|text| text.parse::<f64>().ok());
+        // Fields 14, 15 (ticks, 100 a second on Linux) and 24 (pages of 4 KiB) of proc(5).
+        let cpu = field(11).zip(field(12)).map(|(user, system)| (user + system) / 100.0);
+        let resident = field(21).map(|pages| pages * 4096.0);
+        let open = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
+        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next());
+        let max = limit.and_then(|text| text.parse::<f64>().ok());
+        let number = |value: Option<f64>| value.map_or(Cell::Absent, Cell::Float);
+        table.push_row([timestamp(Some(self.start)), number(resident), number(cpu), number(open), number(max)]);
+    }
+}
+
+/// A section about targets, for one of them, to a scrape that began at `scrape`.
+pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Table {
+    let mut table = Table::new(section.columns.iter().copied());
+    match section.name {
+        "target" => push_target(&mut table, target, scrape),
+        "down" => {
+            let report = target.report(scrape);
+            if let Some(error) = report.error.filter(|_| !report.up) {
+                table.push_row([Cell::Text(error.reason.word()), Cell::Int(1)]);
+            }
+        }
+        "collectors" => push_collectors(&mut table, target),
+        "skipped" => push_skipped(&mut table, target),
+        "failures" => {
+            for (name, report) in target.collectors() {
+                for (reason, failures) in report.counts.failures {
+                    table.push_row([Cell::Text(name), Cell::Text(reason.word()), count(failures)]);
+                }
+            }
+        }
+        "thresholds" => {
+            for threshold in target.thresholds() {
+                let (name, severity) = (Cell::Text(&threshold.name), Cell::Text(&threshold.severity));
+                table.push_row([name, severity, Cell::Float(threshold.value)]);
+            }
+        }
+        _ => (),
+    }
+    table
+}
+
+fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
+    let report = target.report(scrape);
+    table.push_row([
+        flag(report.up),
+        timestamp(report.last_answer),
+        Cell::Int(report.circuit),
+        count(report.trips),
+        count(report.status.sessions as u64),
+        report.status.pooled.map_or(Cell::Absent, flag),
+        flag(report.status.login_pending),
+    ]);
+}
+
+fn push_collectors(table: &mut Table, target: &Target) {
+    for (name, report) in target.collectors() {
+        let Some(attempt) = report.attempt else { continue };
+        table.push_row([
+            Cell::Text(name),
+            flag(attempt.success),
+            Cell::Float(attempt.took.as_secs_f64()),
+            timestamp(report.last_success),
+            seconds(report.age),
+            count(report.rows as u64),
+            count(report.counts.cut),
+            count(report.counts.duplicates),
+            count(report.counts.invalid),
+        ]);
+    }
+}
+
+fn push_skipped(table: &mut Table, target: &Target) {
+    for (name, report) in target.collectors() {
+        let mut reasons: BTreeMap<Reason, u64> = BTreeMap::new();
+        for error in report.errors.iter().filter(|error| error.reason.is_skip()) {
+            *reasons.entry(error.reason).or_default() += 1;
+        }
+        for (reason, queries) in reasons {
+            table.push_row([Cell::Text(name), Cell::Text(reason.word()), count(queries)]);
+        }
+    }
+}
+
+fn count(value: u64) -> Cell<'static> {
+    Cell::Int(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn flag(value: bool) -> Cell<'static> {
+    Cell::Int(value.into())
+}
+
+fn seconds(value: Option<Duration>) -> Cell<'static> {
+    value.map_or(Cell::Absent, |value| Cell::Float(value.as_secs_f64()))
+}
+
+fn timestamp(value: Option<SystemTime>) -> Cell<'static> {
+    seconds(value.and_then(|time| time.duration_since(UNIX_EPOCH).ok()))
+}

@@ -1,0 +1,65 @@
+//! Rendered pages: scrapes for the same page that overlap share one visit and one rendering.
+
+use std::{collections::HashMap, io::Write, sync::Arc, time::Duration};
+
+use flate2::{Compression, write::GzEncoder};
+use hyper::body::Bytes;
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    engine::{Engine, Selection},
+    exposition::{self, Format},
+};
+
+/// Which page: everything that makes a difference to the bytes, or to when they must be there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub selection: Selection,
+    pub format: Format,
+    pub gzip: bool,
+    pub timeout: Duration,
+}
+
+type Underway = watch::Receiver<Option<Bytes>>;
+
+/// The pages being made.
+#[derive(Default)]
+pub struct Pages {
+    underway: Mutex<HashMap<Key, Underway>>,
+}
+
+impl Pages {
+    /// The page, from the scrape under way if there is one for it. It comes within the key's `timeout`.
+    pub async fn get(self: &Arc<Self>, engine: &Arc<Engine>, key: Key) -> Bytes {
+        let mut page = {
+            let mut underway = self.underway.lock();
+            match underway.get(&key) {
+                Some(page) => page.clone(),
+                None => {
+                    let (sender, page) = watch::channel(None);
+                    underway.insert(key.clone(), page.clone());
+                    tokio::spawn(self.clone().make(engine.clone(), key, sender));
+                    page
+                }
+            }
+        };
+        // The sender always sends before it is dropped.
+        page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone()).unwrap_or_default()
+    }
+
+    async fn make(self: Arc<Self>, engine: Arc<Engine>, key: Key, sender: watch::Sender<Option<Bytes>>) {
+        let blocks = engine.scrape(&key.selection, Instant::now() + key.timeout).await;
+        // Who comes from here on finds no scrape under way, and begins one.
+        self.underway.lock().remove(&key);
+        let text = exposition::render(&blocks, key.format);
+        sender.send_replace(Some(if key.gzip { gzip(&text) } else { text.into() }));
+    }
+}
+
+fn gzip(text: &str) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
+    // Writing to memory does not fail.
+    _ = encoder.write_all(text.as_bytes());
+    encoder.finish().unwrap_or_default().into()
+}
