@@ -3,10 +3,10 @@
 use std::{net::Ipv6Addr, path::PathBuf};
 
 use super::{
-    catalogue::read_file,
     dsn::{Dsn, KEYS, Wrong},
     env::{self, Env},
     fields::{Fields, Shape},
+    files,
     problem::Problems,
     settings::{Address, Postgres, Roots, Tls, TlsMode},
     yaml::Node,
@@ -76,8 +76,9 @@ pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<P
 
 /// Tells it at the key it is about, or else at the connection string.
 fn tell(fields: &mut Fields<'_, '_>, wrong: Wrong) {
-    let from = [wrong.key().unwrap_or_default(), "url", "url_file"].into_iter().find(|key| fields.has(key));
-    fields.tell(from.unwrap_or_default(), wrong.to_string());
+    let from = wrong.key().into_iter().chain(["url", "url_file"]).find(|key| fields.has(key));
+    let place = from.map_or(fields.here(), |key| fields.place(key));
+    fields.problems.add(&place, wrong.to_string());
 }
 
 /// A text with its `${NAME}`s replaced. The error has been told.
@@ -100,7 +101,7 @@ fn given<'k>(
     let Some(path) = text(fields, file_key, env)? else {
         return Ok(text(fields, key, env)?.map(|text| (key, text)));
     };
-    match read_file(path.as_ref()) {
+    match files::read(path.as_ref()) {
         Ok(text) => Ok(Some((file_key, without_newline(&text).to_owned()))),
         Err(problem) => {
             fields.tell(file_key, format!("`{file_key}`: {}", problem.message));

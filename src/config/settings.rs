@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
-    catalogue::read_file,
     env::{self, Env},
     fields::{Fields, Shape},
+    files,
     load::MAX_ROWS,
     problem::{Place, Problems},
     targets, thresholds, yaml,
@@ -132,7 +132,7 @@ impl Settings {
     /// Everything that is wrong. No message repeats a value that may be a secret.
     pub fn load(file: Option<&Path>, env: &Env<'_>) -> Result<Settings, Problems> {
         match file {
-            Some(path) => Settings::parse(&path.to_string_lossy(), &read_file(path)?, env),
+            Some(path) => Settings::parse(&path.to_string_lossy(), &files::read(path)?, env),
             None => Settings::from_env(env),
         }
     }
