@@ -32,6 +32,19 @@ fn broken_settings_are_told_without_their_secrets() {
     });
 }
 
+/// What keeps a file from being read at all: it is no text, it is a folder, another has its name.
+#[test]
+fn broken_folders_are_told() {
+    compare("folders", |input| Catalogue::load(Some(input)).err());
+}
+
+#[test]
+fn an_oversized_file_is_told() {
+    let text = "# long\n".repeat(1 << 18);
+    let told = Catalogue::from_files([("x.yaml", text.as_str())]).expect_err("too long").to_string();
+    assert_eq!(told, "x.yaml:1:1: the file is larger than 1 MiB: split it");
+}
+
 /// Compares what is told about each input of a folder with the file beside it; `UPDATE_EXPECT=1` writes that.
 fn compare(folder: &str, told: impl Fn(&Path) -> Option<Problems>) {
     let folder = Path::new("tests/bad").join(folder);

@@ -75,11 +75,6 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// In the order they were noted, until [`Problems::unless_any`] sorts them.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
-    }
-
     /// The value, if nothing was wrong; else all that was, sorted.
     pub fn unless_any<T>(mut self, value: T) -> Result<T, Problems> {
         if self.is_empty() {
