@@ -29,7 +29,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    fn has_target(&self, target: &Target) -> bool {
+    pub fn has_target(&self, target: &Target) -> bool {
         self.targets.is_empty() || self.targets.contains(target.name())
     }
 

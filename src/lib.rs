@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
+pub mod cli;
 pub mod config;
+pub mod docs;
 pub mod engine;
 pub mod exposition;
 pub mod http;

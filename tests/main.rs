@@ -1,1 +1,5 @@
 //! All integration tests, one binary.
+
+mod bad_input;
+mod config;
+mod dsn;

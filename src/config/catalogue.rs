@@ -1,26 +1,27 @@
 //! The Catalogue: all collectors, from the binary and from the user's folder. It is every metric there can be.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use include_dir::{Dir, include_dir};
 
 use super::{
     collector::Collector,
+    files::{self, Files},
     load,
-    problem::{Place, Problem, Problems},
+    problem::{Place, Problems},
     rules::Names,
     settings::{Override, Settings},
-    words, yaml,
+    words,
 };
 
 /// The collectors that are shipped.
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/collectors");
+
+/// The shipped files: each one's name and text.
+pub fn shipped() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let text = |file: &'static include_dir::File<'_>| Some((file.path().to_str()?, file.contents_utf8()?));
+    EMBEDDED.files().filter(|file| files::is_yaml(file.path())).filter_map(text)
+}
 
 /// All collectors, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,14 +35,10 @@ impl Catalogue {
     /// # Errors
     /// All problems of all files; those of a shipped file that is replaced do not count.
     pub fn load(folder: Option<&Path>) -> Result<Catalogue, Problems> {
-        let mut files = BTreeMap::new();
         let mut problems = Problems::default();
-        for file in EMBEDDED.files().filter(|file| is_yaml(file.path())) {
-            let path = Path::new("collectors").join(file.path());
-            insert(&mut files, path, file.contents_utf8().map(str::to_owned), &mut problems);
-        }
+        let mut files = embedded();
         if let Some(folder) = folder {
-            files.extend(read_folder(folder, &mut problems));
+            files.extend(files::read_folder(folder, &mut problems));
         }
         Catalogue::parse(files, problems)
     }
@@ -51,11 +48,8 @@ impl Catalogue {
     /// # Errors
     /// All problems of all files.
     pub fn from_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Catalogue, Problems> {
-        let mut stems = BTreeMap::new();
-        for (file, text) in files {
-            stems.insert(stem(Path::new(file)), (file.to_owned(), text.to_owned()));
-        }
-        Catalogue::parse(stems, Problems::default())
+        let by_stem = |(file, text): (&str, &str)| (files::stem(file.as_ref()), (file.to_owned(), text.to_owned()));
+        Catalogue::parse(files.into_iter().map(by_stem).collect(), Problems::default())
     }
 
     fn parse(files: Files, mut problems: Problems) -> Result<Catalogue, Problems> {
@@ -101,6 +95,16 @@ impl Catalogue {
     }
 }
 
+/// The shipped files; that all of them are text is checked by a test.
+fn embedded() -> Files {
+    let files = EMBEDDED.files().filter(|file| files::is_yaml(file.path()));
+    let named = files.filter_map(|file| {
+        let name = Path::new("collectors").join(file.path()).to_string_lossy().into_owned();
+        Some((files::stem(file.path()), (name, file.contents_utf8()?.to_owned())))
+    });
+    named.collect()
+}
+
 fn apply(collector: &mut Collector, change: &Override, problems: &mut Problems) {
     collector.ttl = change.ttl.unwrap_or(collector.ttl);
     collector.timeout = change.timeout.unwrap_or(collector.timeout);
@@ -125,55 +129,16 @@ fn check_labels(collectors: &[Arc<Collector>], names: &[(String, Place)], proble
     }
 }
 
-/// Stem -> the file's name for messages, and its text.
-type Files = BTreeMap<String, (String, String)>;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
-}
-
-/// Adds a file, if it could be read and no other file (`.yml` beside `.yaml`) has its stem.
-fn insert(files: &mut Files, path: PathBuf, text: Option<String>, problems: &mut Problems) {
-    let file = path.to_string_lossy().into_owned();
-    let start = Place::start(&file);
-    let Some(text) = text else { return problems.add(&start, "the file is no UTF-8 text") };
-    if let Some((other, _)) = files.get(&stem(&path)) {
-        return problems.add(&start, format!("{other} is the same collector: keep one of the two"));
-    }
-    files.insert(stem(&path), (file, text));
-}
-
-fn read_folder(folder: &Path, problems: &mut Problems) -> Files {
-    let mut files = Files::new();
-    let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-    let mut paths: Vec<PathBuf> = entries.unwrap_or_else(|error| {
-        problems.add(&Place::start(&folder.to_string_lossy()), format!("the folder cannot be read: {error}"));
-        Vec::new()
-    });
-    paths.sort();
-    for path in paths.into_iter().filter(|path| is_yaml(path)) {
-        match read_file(&path) {
-            Ok(text) => insert(&mut files, path, Some(text), problems),
-            Err(problem) => problems.add(&problem.place, problem.message),
+    #[test]
+    fn every_shipped_file_is_read() {
+        let files = EMBEDDED.files().filter(|file| files::is_yaml(file.path()));
+        assert_eq!(embedded().len(), files.count());
+        if let Err(problems) = Catalogue::load(None) {
+            panic!("{problems}");
         }
     }
-    files
-}
-
-/// The text of a file, read no further than a configuration may be long.
-pub(super) fn read_file(path: &Path) -> Result<String, Problem> {
-    let mut bytes = Vec::new();
-    let limit = yaml::MAX_BYTES as u64 + 1;
-    let problem = |message| Problem { place: Place::start(&path.to_string_lossy()), message };
-    fs::File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| problem(format!("the file cannot be read: {error}")))?;
-    if bytes.len() > yaml::MAX_BYTES {
-        return Err(problem("the file is larger than 1 MiB: split it".into()));
-    }
-    String::from_utf8(bytes).map_err(|_| problem("the file is no UTF-8 text".into()))
 }

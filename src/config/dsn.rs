@@ -62,8 +62,10 @@ pub enum Wrong {
     Equals,
     #[error("the parameter `{0}` is there twice: keep one")]
     Twice(&'static str),
-    #[error("an unknown parameter{}", .0.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
-    Unknown(Option<&'static str>),
+    #[error("an unknown parameter: did you mean `{0}`?")]
+    Misspelt(&'static str),
+    #[error("an unknown parameter; there are {}", words::listed(KEYS))]
+    Unknown,
     #[error("several hosts: list each server as a target of its own")]
     SeveralHosts,
     #[error("`hostaddr` is not used: put the address into `host`")]
@@ -150,8 +152,9 @@ impl Dsn {
             _ => {}
         }
         let known = || KEYS.into_iter().chain(IGNORED);
-        let Some(key) = known().find(|known| *known == key) else {
-            return Err(Wrong::Unknown(words::nearest(key, known())));
+        let key = match (known().find(|known| *known == key), words::nearest(key, known())) {
+            (Some(key), _) => key,
+            (None, near) => return Err(near.map_or(Wrong::Unknown, Wrong::Misspelt)),
         };
         if seen.contains(&key) {
             return Err(Wrong::Twice(key));

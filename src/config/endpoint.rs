@@ -3,10 +3,10 @@
 use std::{net::Ipv6Addr, path::PathBuf};
 
 use super::{
-    catalogue::read_file,
     dsn::{Dsn, KEYS, Wrong},
     env::{self, Env},
     fields::{Fields, Shape},
+    files,
     problem::Problems,
     settings::{Address, Postgres, Roots, Tls, TlsMode},
     yaml::Node,
@@ -41,25 +41,18 @@ const MODES: [(&str, TlsMode); 5] = [
     ("verify-full", TlsMode::VerifyFull),
 ];
 
+/// A key that was given, and its value; `Err`: what is wrong with it has been told.
+type Given<'k> = Result<Option<(&'k str, String)>, ()>;
+
 /// Reads `postgres:`; its keys override what its `url` says.
 pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Postgres> {
     let mut fields = Fields::open(node, &POSTGRES, problems)?;
-    let mut dsn = match given(&mut fields, "url", "url_file", env) {
-        Ok(None) => Dsn::default(),
-        Ok(Some((key, url))) => match Dsn::parse(&url) {
-            Ok(dsn) => dsn,
-            Err(wrong) => {
-                fields.tell(key, format!("the connection string is refused: {wrong}"));
-                return None;
-            }
-        },
-        Err(()) => return None,
-    };
+    let mut dsn = connection_string(&mut fields, env)?;
     let mut complete = true;
     for key in KEYS {
         let value = match key {
             "password" => given(&mut fields, "password", "password_file", env),
-            _ => text(&mut fields, key, env).map(|value| value.map(|value| (key, value))),
+            _ => text(&mut fields, key, env),
         };
         match value {
             Ok(Some((from, value))) if value.contains('\0') => fields.tell(from, Wrong::Nul.to_string()),
@@ -68,45 +61,51 @@ pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<P
             Err(()) => complete = false,
         }
     }
-    if !complete {
-        return None;
-    }
-    resolve(&dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
+    let resolved = if complete { resolve(&dsn) } else { Err(Vec::new()) };
+    resolved.map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
+}
+
+/// What `url` or `url_file` says, if there is one; `None`: what is wrong with it has been told.
+fn connection_string(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
+    let Some((key, url)) = given(fields, "url", "url_file", env).ok()? else { return Some(Dsn::default()) };
+    let refused = |wrong| fields.tell(key, format!("the connection string is refused: {wrong}"));
+    Dsn::parse(&url).map_err(refused).ok()
 }
 
 /// Tells it at the key it is about, or else at the connection string.
 fn tell(fields: &mut Fields<'_, '_>, wrong: Wrong) {
-    let from = [wrong.key().unwrap_or_default(), "url", "url_file"].into_iter().find(|key| fields.has(key));
-    fields.tell(from.unwrap_or_default(), wrong.to_string());
+    let from = wrong.key().into_iter().chain(["url", "url_file"]).find(|key| fields.has(key));
+    let place = from.map_or(fields.here(), |key| fields.place(key));
+    fields.problems.add(&place, wrong.to_string());
 }
 
-/// A text with its `${NAME}`s replaced. The error has been told.
-fn text(fields: &mut Fields<'_, '_>, key: &str, env: &Env<'_>) -> Result<Option<String>, ()> {
-    let Some(text) = fields.text(key) else { return if fields.has(key) { Err(()) } else { Ok(None) } };
-    env::expand(&text, env).map(Some).map_err(|message| fields.tell(key, message))
+/// A text with its `${NAME}`s replaced.
+fn text<'k>(fields: &mut Fields<'_, '_>, key: &'k str, env: &Env<'_>) -> Given<'k> {
+    match fields.text(key) {
+        Some(text) => match env::expand(&text, env) {
+            Ok(text) => Ok(Some((key, text))),
+            Err(message) => refuse(fields, key, message),
+        },
+        None if fields.has(key) => Err(()),
+        None => Ok(None),
+    }
 }
 
-/// A text given by a key or by the file that another key names; and which of the two it was.
-fn given<'k>(
-    fields: &mut Fields<'_, '_>,
-    key: &'k str,
-    file_key: &'k str,
-    env: &Env<'_>,
-) -> Result<Option<(&'k str, String)>, ()> {
+/// A text given by a key, or by the file that another key names.
+fn given<'k>(fields: &mut Fields<'_, '_>, key: &'k str, file_key: &'k str, env: &Env<'_>) -> Given<'k> {
     if fields.has(key) && fields.has(file_key) {
-        fields.tell(file_key, format!("`{key}` is given too: keep one of the two"));
-        return Err(());
+        return refuse(fields, file_key, format!("`{key}` is given too: keep one of the two"));
     }
-    let Some(path) = text(fields, file_key, env)? else {
-        return Ok(text(fields, key, env)?.map(|text| (key, text)));
-    };
-    match read_file(path.as_ref()) {
+    let Some((_, path)) = text(fields, file_key, env)? else { return text(fields, key, env) };
+    match files::read(path.as_ref()) {
         Ok(text) => Ok(Some((file_key, without_newline(&text).to_owned()))),
-        Err(problem) => {
-            fields.tell(file_key, format!("`{file_key}`: {}", problem.message));
-            Err(())
-        }
+        Err(problem) => refuse(fields, file_key, format!("`{file_key}`: {}", problem.message)),
     }
+}
+
+fn refuse<'k>(fields: &mut Fields<'_, '_>, key: &str, message: String) -> Given<'k> {
+    fields.tell(key, message);
+    Err(())
 }
 
 /// Without the one newline that an editor leaves at the end of a file.

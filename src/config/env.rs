@@ -42,13 +42,23 @@ fn is_variable(name: &str) -> bool {
     starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+/// The variables with the server's URL, and with its replicas'; of each pair the first that is set counts.
+const PRIMARY: [&str; 2] = ["PGVIGIL_POSTGRES_URL", "DATABASE_URL"];
+const REPLICAS: [&str; 2] = ["PGVIGIL_REPLICA_URLS", "DATABASE_READ_URLS"];
+
+fn first_set(names: [&'static str; 2], env: &Env<'_>) -> Option<(&'static str, String)> {
+    names.into_iter().find_map(|name| Some((name, env(name).filter(|value| !value.trim().is_empty())?)))
+}
+
+/// Whether any variable names a target.
+pub fn names_targets(env: &Env<'_>) -> bool {
+    first_set(PRIMARY, env).or_else(|| first_set(REPLICAS, env)).is_some()
+}
+
 /// The targets that variables name: `postgres`, `replica-1`, `replica-2` and so on.
 pub fn targets(env: &Env<'_>, problems: &mut Problems) -> Vec<Target> {
-    let first_set = |names: [&'static str; 2]| {
-        names.into_iter().find_map(|name| Some((name, env(name).filter(|value| !value.trim().is_empty())?)))
-    };
-    let primary = first_set(["PGVIGIL_POSTGRES_URL", "DATABASE_URL"]);
-    let replicas = first_set(["PGVIGIL_REPLICA_URLS", "DATABASE_READ_URLS"]);
+    let primary = first_set(PRIMARY, env);
+    let replicas = first_set(REPLICAS, env);
     if primary.is_none() && replicas.is_none() {
         let message =
             "no target: give a settings file with `--config`, or set PGVIGIL_POSTGRES_URL to the server's URL";

@@ -35,11 +35,25 @@ impl Shape {
         self.needs.iter().chain(self.may).copied()
     }
 
-    fn unknown(&self, key: &str) -> String {
+    fn unknown(&self, key: &str, near: Option<&str>) -> String {
         let shown = if self.quiet { String::new() } else { format!(" `{key}`") };
-        match words::nearest(key, self.keys()) {
+        match near {
             Some(known) => format!("unknown key{shown}: did you mean `{known}`?"),
             None => format!("unknown key{shown}: the keys of {} are {}", self.what, words::listed(self.keys())),
+        }
+    }
+
+    /// Tells which keys are unknown, and which are missing and were not just misspelt.
+    fn check(&self, node: &Node, problems: &mut Problems) {
+        let mut missing: Vec<_> =
+            self.needs.iter().copied().filter(|key| node.get(key).is_none_or(Node::is_absent)).collect();
+        for (key, _) in node.entries().iter().filter(|(key, _)| !self.keys().any(|known| known == key.text)) {
+            let near = words::nearest(&key.text, self.keys());
+            missing.retain(|key| Some(*key) != near);
+            problems.add(&key.place, self.unknown(&key.text, near));
+        }
+        if !missing.is_empty() {
+            problems.add(&node.place, format!("{} needs {}", self.what, words::listed(missing)));
         }
     }
 }
@@ -47,17 +61,13 @@ impl Shape {
 impl<'n, 'p> Fields<'n, 'p> {
     /// Starts to read a map, and tells which keys are unknown and which are missing. `None`: it is no map.
     pub fn open(node: &'n Node, shape: &Shape, problems: &'p mut Problems) -> Option<Self> {
-        let Value::Map(entries) = &node.value else {
-            if node.value != Value::Broken {
+        match &node.value {
+            Value::Map(_) => shape.check(node, problems),
+            Value::Broken => return None,
+            _ => {
                 problems.add(&node.place, format!("{} is a map: {}", shape.what, words::listed(shape.keys())));
+                return None;
             }
-            return None;
-        };
-        for (key, _) in entries.iter().filter(|(key, _)| !shape.keys().any(|known| known == key.text)) {
-            problems.add(&key.place, shape.unknown(&key.text));
-        }
-        for key in shape.needs.iter().filter(|key| node.get(key).is_none_or(Node::is_absent)) {
-            problems.add(&node.place, format!("{} needs `{key}`", shape.what));
         }
         Some(Fields { node, problems })
     }

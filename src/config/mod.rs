@@ -8,6 +8,7 @@ pub mod dsn;
 pub mod endpoint;
 pub mod env;
 mod fields;
+mod files;
 mod load;
 pub mod problem;
 mod rules;

@@ -75,14 +75,10 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// In the order they were noted, until [`Problems::unless_any`] sorts them.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
-    }
-
     /// These problems and those.
     pub fn and(mut self, others: Problems) -> Problems {
         self.0.extend(others.0);
+        self.0.sort();
         self
     }
 

@@ -9,36 +9,36 @@ use super::{
 };
 use crate::metric::{Kind, MetricDef};
 
-/// Suffixes that are no base unit, and the unit to use.
-const UNITS: [(&str, &str); 22] = [
-    ("_ns", "seconds"),
-    ("_nanoseconds", "seconds"),
-    ("_us", "seconds"),
-    ("_usec", "seconds"),
-    ("_microseconds", "seconds"),
-    ("_ms", "seconds"),
-    ("_msec", "seconds"),
-    ("_milliseconds", "seconds"),
-    ("_minutes", "seconds"),
-    ("_hours", "seconds"),
-    ("_days", "seconds"),
-    ("_kb", "bytes"),
-    ("_mb", "bytes"),
-    ("_gb", "bytes"),
-    ("_kib", "bytes"),
-    ("_mib", "bytes"),
-    ("_gib", "bytes"),
-    ("_kilobytes", "bytes"),
-    ("_megabytes", "bytes"),
-    ("_gigabytes", "bytes"),
-    ("_percent", "ratio"),
-    ("_pct", "ratio"),
+/// Suffixes that are no base unit, the suffix of the base unit, and the `scale` that converts.
+const UNITS: [(&str, &str, &str); 22] = [
+    ("_ns", "_seconds", "1e-9"),
+    ("_nanoseconds", "_seconds", "1e-9"),
+    ("_us", "_seconds", "1e-6"),
+    ("_usec", "_seconds", "1e-6"),
+    ("_microseconds", "_seconds", "1e-6"),
+    ("_ms", "_seconds", "1e-3"),
+    ("_msec", "_seconds", "1e-3"),
+    ("_milliseconds", "_seconds", "1e-3"),
+    ("_minutes", "_seconds", "60"),
+    ("_hours", "_seconds", "3600"),
+    ("_days", "_seconds", "86400"),
+    ("_kb", "_bytes", "1024"),
+    ("_mb", "_bytes", "1048576"),
+    ("_gb", "_bytes", "1073741824"),
+    ("_kib", "_bytes", "1024"),
+    ("_mib", "_bytes", "1048576"),
+    ("_gib", "_bytes", "1073741824"),
+    ("_kilobytes", "_bytes", "1024"),
+    ("_megabytes", "_bytes", "1048576"),
+    ("_gigabytes", "_bytes", "1073741824"),
+    ("_percent", "_ratio", "0.01"),
+    ("_pct", "_ratio", "0.01"),
 ];
 
 /// What is wrong with a metric's name, if anything.
 pub fn name_problem(name: &str, kind: Kind, ecosystem: bool, source: SourceKind) -> Option<String> {
     if !words::metric(name) {
-        return Some("no metric name: use a-z, 0-9 and _, starting with a letter".into());
+        return Some("this is no metric name: use a-z, 0-9 and _, starting with a letter".into());
     }
     if name.starts_with("pgvigil_") && source != SourceKind::Own {
         return Some("names that start with `pgvigil_` are for `source: self`: start it with `pg_`".into());
@@ -63,8 +63,8 @@ fn style_problem(name: &str, kind: Kind) -> Option<String> {
         }
     }
     let stem = name.strip_suffix("_total").or(name.strip_suffix("_info")).unwrap_or(name);
-    let (suffix, unit) = UNITS.iter().find(|(suffix, _)| stem.ends_with(suffix))?;
-    Some(format!("`{suffix}` is no base unit: measure in {unit} and end the name in `_{unit}` (`scale` converts)"))
+    let (suffix, base, scale) = UNITS.iter().find(|(suffix, ..)| stem.ends_with(suffix))?;
+    Some(format!("`{suffix}` is no base unit: end the name in `{base}` and convert, `scale: {scale}`"))
 }
 
 /// What is wrong with a HELP text, if anything. The text formats cannot carry what is refused here.

@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
-    catalogue::read_file,
     env::{self, Env},
     fields::{Fields, Shape},
+    files,
     load::MAX_ROWS,
     problem::{Place, Problems},
     targets, thresholds, yaml,
@@ -59,6 +59,15 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// All its thresholds, by name and severity: the shipped ones, replaced and joined by its own.
     pub thresholds: Vec<Threshold>,
+}
+
+impl Target {
+    /// The role pgvigil logs in as.
+    pub fn user(&self) -> &str {
+        match &self.endpoint {
+            Endpoint::Postgres(postgres) => &postgres.user,
+        }
+    }
 }
 
 /// A threshold an alert compares with.
@@ -132,7 +141,7 @@ impl Settings {
     /// Everything that is wrong. No message repeats a value that may be a secret.
     pub fn load(file: Option<&Path>, env: &Env<'_>) -> Result<Settings, Problems> {
         match file {
-            Some(path) => Settings::parse(&path.to_string_lossy(), &read_file(path)?, env),
+            Some(path) => Settings::parse(&path.to_string_lossy(), &files::read(path)?, env),
             None => Settings::from_env(env),
         }
     }

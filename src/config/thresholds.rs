@@ -36,7 +36,9 @@ fn read(file: &str, text: &str) -> Result<Vec<Shipped>, Problems> {
     let mut all: Vec<Shipped> = Vec::new();
     match yaml::parse(file, text, &mut problems) {
         Some(Node { value: Value::List(items), .. }) => {
-            items.iter().for_each(|item| entry(item, &mut all, &mut problems).unwrap_or_default());
+            for item in &items {
+                entry(item, &mut all, &mut problems);
+            }
         }
         Some(root) => problems.add(&root.place, "the file is a list of thresholds"),
         None => {}

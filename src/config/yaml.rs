@@ -14,14 +14,16 @@ pub const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
 
 /// A value and where it stands; for a scalar the place is that of the first character of its text.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// It has no `Debug`: its texts may be passwords.
+#[derive(PartialEq)]
 pub struct Node {
     pub place: Place,
     pub value: Value,
 }
 
 /// What a node is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(PartialEq)]
 pub enum Value {
     Scalar {
         text: String,
@@ -37,7 +39,7 @@ pub enum Value {
 }
 
 /// The key of a map's entry.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(PartialEq)]
 pub struct Key {
     pub place: Place,
     pub text: String,

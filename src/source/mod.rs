@@ -138,6 +138,8 @@ pub struct Status {
     /// A pooler stands between; each query brings its own settings.
     pub pooled: Option<bool>,
     pub major: Option<u32>,
+    /// Our role is a member of pg_monitor.
+    pub monitor: Option<bool>,
     /// Sessions open or being opened.
     pub sessions: usize,
     pub login_pending: bool,

@@ -81,8 +81,8 @@ fn metric(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Pro
     let ecosystem = fields.flag("ecosystem").unwrap_or(false);
     let own_labels = fields.has("labels");
     let labels = labels(&mut fields);
-    let columns = columns(&mut fields, kind?);
     let scale = scale(&mut fields);
+    let columns = columns(&mut fields, kind?);
     let def = MetricDef { name: name?, kind: kind?, help: help.unwrap_or_default(), ecosystem };
     check_name(&mut fields, &def, source, names);
     let metric = Metric {

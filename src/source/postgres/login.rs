@@ -136,7 +136,8 @@ pub async fn read_facts(client: &Client) -> Result<Facts, FetchError> {
     Ok(Facts {
         major: version / 10_000,
         replica: row.try_get(1).unwrap_or_default(),
-        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 2) != *value),
+        monitor: row.try_get(2).unwrap_or_default(),
+        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 3) != *value),
         extensions: extensions
             .iter()
             .map(|row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) })
@@ -148,7 +149,8 @@ pub async fn read_facts(client: &Client) -> Result<Facts, FetchError> {
 fn server_sql() -> String {
     let settings = SESSION_SETTINGS.map(|(name, _)| format!("pg_catalog.current_setting('{name}')"));
     format!(
-        "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), {}",
+        "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
+         pg_catalog.pg_has_role('pg_monitor', 'USAGE'), {}",
         settings.join(", ")
     )
 }

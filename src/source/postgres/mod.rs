@@ -151,6 +151,7 @@ impl Server {
         let mut status = self.status.lock();
         status.replica = Some(session.facts.replica);
         status.pooled = Some(session.facts.pooled);
+        status.monitor = Some(session.facts.monitor);
         status.major = Some(session.facts.major);
     }
 

@@ -54,6 +54,8 @@ pub struct Facts {
     pub replica: bool,
     /// Our session settings did not take: a transaction pooler stands between.
     pub pooled: bool,
+    /// Our role is a member of pg_monitor.
+    pub monitor: bool,
     pub extensions: Vec<Installed>,
     pub read_at: Instant,
 }

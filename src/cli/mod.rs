@@ -1,0 +1,174 @@
+//! The command line: arguments, logging, exit codes (0 done, 1 failed, 2 bad usage or input).
+
+mod check;
+mod export;
+mod scrape;
+mod serve;
+
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    config::{catalogue::Catalogue, problem::Problems},
+    docs,
+    live::Files,
+};
+
+/// Watches PostgreSQL servers and tells Prometheus the truth about them.
+///
+/// Without a command it serves. Targets come from a settings file (--config) or, without one, from
+/// PGVIGIL_POSTGRES_URL (or DATABASE_URL) and PGVIGIL_REPLICA_URLS (or DATABASE_READ_URLS, comma-separated).
+///
+///   PGVIGIL_POSTGRES_URL=postgresql://pgvigil:secret@db1/postgres pgvigil
+#[derive(Parser)]
+#[command(name = "pgvigil", version, args_conflicts_with_subcommands = true, verbatim_doc_comment)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Arguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve metrics over HTTP until SIGTERM (what happens without a command)
+    Serve(serve::Arguments),
+    /// Check settings and collectors; all problems at once, exit code 2 if there are any
+    Check(check::Arguments),
+    /// Scrape once and print the page
+    Scrape(scrape::Arguments),
+    /// Print every metric there is, as Markdown
+    Docs(CollectorFiles),
+    /// Print or write what pgvigil ships: collectors, the role's SQL
+    #[command(subcommand)]
+    Export(export::What),
+}
+
+/// Where the configuration is.
+#[derive(Args, Clone, Debug)]
+struct ConfigArguments {
+    /// The settings file (pgvigil.yaml)
+    #[arg(long, value_name = "FILE", env = "PGVIGIL_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    collectors: CollectorFiles,
+}
+
+#[derive(Args, Clone, Debug)]
+struct CollectorFiles {
+    /// A folder of collector files of your own; one with the name of a shipped collector replaces it
+    #[arg(long, value_name = "DIR", env = "PGVIGIL_COLLECTORS")]
+    collectors: Option<PathBuf>,
+}
+
+impl From<ConfigArguments> for Files {
+    fn from(arguments: ConfigArguments) -> Self {
+        Files { settings: arguments.config, collectors: arguments.collectors.collectors }
+    }
+}
+
+/// How to log. Logs go to standard error.
+#[derive(Args, Clone, Debug)]
+struct LogArguments {
+    /// What to log: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", env = "PGVIGIL_LOG_LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+    /// How to log
+    #[arg(long, value_name = "FORMAT", env = "PGVIGIL_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl LogArguments {
+    fn start(&self) {
+        let ours = Targets::new().with_target("pgvigil", self.log_level);
+        let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+        let registry = tracing_subscriber::registry().with(ours);
+        // A second start in one process keeps the first one's logs.
+        _ = match self.log_format {
+            LogFormat::Text => registry.with(layer.with_ansi(io::IsTerminal::is_terminal(&io::stderr()))).try_init(),
+            LogFormat::Json => registry.with(layer.json()).try_init(),
+        };
+    }
+}
+
+/// Why a command ends with an exit code other than 0.
+enum Failure {
+    /// Bad input: 2.
+    Input(Problems),
+    /// Anything else: 1.
+    Failed(anyhow::Error),
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Failure::Input(problems)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::Failed(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Failed(error.into())
+    }
+}
+
+/// Runs the program with these arguments (the first is its name).
+pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" of exit code 0. Nobody is left to tell if this cannot be printed.
+            _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    let result = match cli.command {
+        None => serve::run(cli.serve),
+        Some(Command::Serve(arguments)) => serve::run(arguments),
+        Some(Command::Check(arguments)) => check::run(arguments),
+        Some(Command::Scrape(arguments)) => scrape::run(arguments),
+        Some(Command::Docs(files)) => print_docs(&files),
+        Some(Command::Export(what)) => export::run(what),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Input(problems)) => {
+            eprintln!("{problems}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("pgvigil: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_docs(files: &CollectorFiles) -> Result<(), Failure> {
+    print(&docs::markdown(&Catalogue::load(files.collectors.as_deref())?))
+}
+
+/// To standard output; a reader that has gone (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::Write::write_all(&mut io::stdout().lock(), text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}

@@ -1,0 +1,72 @@
+//! Files of configuration: their text, never read further than a configuration may be long.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    problem::{Place, Problem, Problems},
+    yaml::MAX_BYTES,
+};
+
+/// YAML files by stem, so that of two sets one can replace the other's: each with its name for messages and its text.
+pub type Files = BTreeMap<String, (String, String)>;
+
+/// The text of a file.
+///
+/// # Errors
+/// It cannot be read, is too large, or is no UTF-8.
+pub fn read(path: &Path) -> Result<String, Problem> {
+    let problem = |message| Problem { place: Place::start(&path.to_string_lossy()), message };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| problem(format!("the file cannot be read: {error}")))?;
+    if bytes.len() > MAX_BYTES {
+        return Err(problem("the file is larger than 1 MiB: split it".into()));
+    }
+    String::from_utf8(bytes).map_err(|_| problem("the file is no UTF-8 text".into()))
+}
+
+/// The `.yaml` and `.yml` files of a folder.
+pub fn read_folder(folder: &Path, problems: &mut Problems) -> Files {
+    let paths = yaml_paths(folder).unwrap_or_else(|error| {
+        problems.add(&Place::start(&folder.to_string_lossy()), format!("the folder cannot be read: {error}"));
+        Vec::new()
+    });
+    let mut files = Files::new();
+    for path in paths {
+        let file = path.to_string_lossy().into_owned();
+        match (read(&path), files.get(&stem(&path))) {
+            (Err(problem), _) => problems.add(&problem.place, problem.message),
+            (Ok(_), Some((other, _))) => {
+                problems.add(&Place::start(&file), format!("{other} is the same collector: keep one of the two"));
+            }
+            (Ok(text), None) => _ = files.insert(stem(&path), (file, text)),
+        }
+    }
+    files
+}
+
+fn yaml_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        paths.push(entry?.path());
+    }
+    paths.retain(|path| is_yaml(path));
+    paths.sort();
+    Ok(paths)
+}
+
+/// Whether a file's name ends in `.yaml` or `.yml`.
+pub fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// A file's name without folder and ending.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

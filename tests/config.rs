@@ -1,0 +1,217 @@
+//! The configuration as a whole: good files mean what they say, and arbitrary text never panics.
+
+use std::{fs, time::Duration};
+
+use pgvigil::{
+    config::{
+        catalogue::Catalogue,
+        collector::{Role, Rows, SourceKind, Value},
+        dsn::Dsn,
+        endpoint::resolve,
+        settings::{Address, Endpoint, Roots, Settings, Threshold, TlsMode},
+    },
+    metric::Kind,
+    table::Cell,
+};
+use proptest::prelude::*;
+
+fn tiny() -> Catalogue {
+    let text = fs::read_to_string("tests/good/tiny.yaml").expect("a readable file");
+    Catalogue::from_files([("tests/good/tiny.yaml", text.as_str())]).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn a_collector_means_what_it_says() {
+    let catalogue = tiny();
+    let collector = catalogue.get("tiny").expect("tiny");
+    assert_eq!(collector.about, "A tiny collector for tests.\n\nIt has a bit of everything.");
+    assert_eq!((collector.source, collector.role, collector.max_rows), (SourceKind::Postgres, Role::Primary, 10));
+    assert_eq!((collector.ttl, collector.timeout), (Duration::from_secs(60), Duration::from_secs(3)));
+    let query = &collector.queries[0];
+    assert_eq!(query.requires.as_ref().map(|e| e.version.clone()), Some(vec![1, 10]));
+    assert_eq!(query.variant(15).map(|v| v.since), Some(14));
+    assert_eq!(query.variant(17).map(|v| v.since), Some(16));
+    assert!(query.variant(18).is_none() && query.variant(13).is_none());
+    let kinds: Vec<_> = query.metrics.iter().map(|metric| metric.def.kind).collect();
+    assert_eq!(kinds, [Kind::Gauge, Kind::Counter, Kind::Gauge, Kind::Info, Kind::Histogram]);
+    assert_eq!(query.metrics[1].value, Value::Column { column: "wait".into(), scale: 0.001 });
+    assert_eq!(query.labels_of(&query.metrics[2]), [] as [&str; 0]);
+    let count = query.example.column("count").expect("a column");
+    assert_eq!((query.example.cell(0, count), query.example.cell(1, count)), (Cell::Text("3"), Cell::Absent));
+}
+
+/// A server tells where in the SQL an error is; that must lead to the same character in the file.
+#[test]
+fn positions_in_sql_are_positions_in_the_file() {
+    let file = fs::read_to_string("tests/good/tiny.yaml").expect("a readable file");
+    let catalogue = tiny();
+    let Rows::Sql(variants) = &catalogue.collectors[0].queries[0].rows else { panic!("SQL") };
+    assert_eq!(variants.len(), 2);
+    for variant in variants {
+        for (index, character) in variant.text.chars().enumerate().filter(|(_, c)| *c != '\n') {
+            let place = variant.place.within(&variant.text, index);
+            let line = file.lines().nth(place.line - 1).expect("a line");
+            assert_eq!(line.chars().nth(place.column - 1), Some(character), "{place}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_adds_to_what_is_shipped() {
+    let with = Catalogue::load(Some("tests/good".as_ref())).unwrap_or_else(|problems| panic!("{problems}"));
+    let without = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(with.get("tiny").is_some() && without.get("tiny").is_none());
+    assert_eq!(with.collectors.len(), without.collectors.len() + 1);
+    assert!(with.collectors.is_sorted_by_key(|collector| &collector.name));
+    let missing = Catalogue::load(Some("tests/none".as_ref())).expect_err("no folder").to_string();
+    assert!(missing.starts_with("tests/none:1:1: the folder cannot be read"), "{missing}");
+}
+
+#[test]
+fn settings_mean_what_they_say() {
+    let env = |name: &str| (name == "PASSWORD").then(|| "s3/cret@".to_owned());
+    let text = r#"
+scrape_timeout: 5s
+targets:
+  - name: orders
+    labels: {shard: "${PASSWORD}", cluster: orders}
+    thresholds: {cache_hit_ratio: {warning: 0.5}, own: {warning: 1}}
+    postgres:
+      url: postgres://u@h:1/db?sslmode=disable
+      port: 2
+      password: ${PASSWORD}
+      sslmode: verify-full
+collectors:
+  tiny: {max_rows: 7, ttl: 2m}
+"#;
+    let settings = Settings::parse("f", text, &env).unwrap_or_else(|problems| panic!("{problems}"));
+    let target = &settings.targets[0];
+    assert_eq!(target.labels, [("cluster".into(), "orders".into()), ("shard".into(), "s3/cret@".into())]);
+    let threshold = |name: &str| target.thresholds.iter().find(|t| t.name == name && t.severity == "warning");
+    assert_eq!(threshold("cache_hit_ratio").map(|t| t.value), Some(0.5));
+    assert_eq!(threshold("own"), Some(&Threshold { name: "own".into(), severity: "warning".into(), value: 1.0 }));
+    assert!(threshold("replication_lag_seconds").is_some());
+    let Endpoint::Postgres(postgres) = &target.endpoint;
+    assert_eq!(postgres.address, Address::Tcp { host: "h".into(), port: 2 });
+    assert_eq!(postgres.password.as_ref().map(|p| p.expose()), Some("s3/cret@"));
+    assert_eq!((postgres.tls.mode, &postgres.tls.roots), (TlsMode::VerifyFull, &Roots::System));
+    assert!(!format!("{postgres:?}").contains("s3"));
+    let adjusted = tiny().adjust(&settings).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!((adjusted.collectors[0].max_rows, adjusted.collectors[0].ttl), (7, Duration::from_secs(120)));
+}
+
+#[test]
+fn a_password_file_loses_one_newline() {
+    let text = "targets: [{name: a, postgres: {user: u, password_file: tests/good/password, host: /run, port: 6}}]";
+    let settings = Settings::parse("f", text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    let Endpoint::Postgres(postgres) = &settings.targets[0].endpoint;
+    assert_eq!(postgres.password.as_ref().map(|p| p.expose()), Some("from a file\n"));
+    assert_eq!(postgres.address, Address::Unix("/run/.s.PGSQL.6".into()));
+}
+
+#[test]
+fn without_a_file_the_environment_is_read() {
+    for (variables, names) in [
+        (&[("PGVIGIL_POSTGRES_URL", "postgres://u@h")] as &[_], "postgres"),
+        (
+            &[("DATABASE_URL", "postgres://u@h\n"), ("DATABASE_READ_URLS", "host=a user=u, postgres://u@b,")],
+            "postgres replica-1 replica-2",
+        ),
+        (&[("PGVIGIL_POSTGRES_URL", "postgres://u@h"), ("DATABASE_URL", "wrong")], "postgres"),
+        (&[("PGVIGIL_REPLICA_URLS", "postgres://u@h")], "replica-1"),
+        (
+            &[],
+            "settings: no target: give a settings file with `--config`, or set PGVIGIL_POSTGRES_URL to the server's URL",
+        ),
+        (
+            &[("DATABASE_URL", "s3cret")],
+            "DATABASE_URL: target `postgres`: neither a URL (`postgresql://user@host/dbname`) nor `keyword=value` pairs",
+        ),
+        (
+            &[("PGVIGIL_REPLICA_URLS", "host=h user=u, host=h port=x")],
+            "PGVIGIL_REPLICA_URLS: target `replica-2`: `port` must be a whole number from 1 to 65535\n\
+             PGVIGIL_REPLICA_URLS: target `replica-2`: no user is given: add `user` (there is no default)",
+        ),
+    ] {
+        let env = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string());
+        let loaded = match Settings::load(None, &env) {
+            Ok(settings) => settings.targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>().join(" "),
+            Err(problems) => problems.to_string(),
+        };
+        assert_eq!(loaded, names);
+    }
+}
+
+/// Text made of the words and signs that YAML and connection strings are made of.
+fn likely_text() -> impl Strategy<Value = String> {
+    let words = [
+        "collector: ",
+        "queries:",
+        "metrics:",
+        "example:",
+        "sql: ",
+        "targets:",
+        "postgres: ",
+        "url: ",
+        "name: ",
+        "since: ",
+        "text: |",
+        "type: histogram",
+        "labels: ",
+        "x",
+        "14",
+        "null",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "\n- ",
+        "- ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        ": ",
+        "\"",
+        "'",
+        "#",
+        "&a ",
+        "*a",
+        "!!str ",
+        "|2-",
+        ">",
+        "? ",
+        "---\n",
+        "...\n",
+        "%YAML 1.2\n",
+        "\t",
+        "\r",
+        "\\",
+        "\u{feff}",
+        "é",
+        "postgres://",
+        "@",
+        "/",
+        "%",
+        "%4",
+        "=",
+        "$",
+        "${",
+        "~",
+        "\0",
+        "\u{85}",
+    ];
+    prop::collection::vec(prop::sample::select(words.to_vec()), 0..60).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn no_text_makes_the_loaders_panic(text in prop_oneof![likely_text(), any::<String>()]) {
+        let _ = Catalogue::from_files([("x.yaml", text.as_str())]);
+        let _ = Settings::parse("x.yaml", &text, &|_| None);
+        let _ = Dsn::parse(&text).map(|dsn| resolve(&dsn));
+        let _ = Dsn::parse(&format!("postgres://{text}")).map(|dsn| resolve(&dsn));
+    }
+}

@@ -1,0 +1,105 @@
+//! Connection strings: what good ones mean, and that malformed ones are refused without repeating a password.
+
+use pgvigil::config::{dsn::Dsn, endpoint::resolve, settings::Address};
+use proptest::prelude::*;
+
+/// `user password address dbname`, as a connection string means them.
+#[test]
+fn connection_strings_mean_what_libpq_says() {
+    for (dsn, meaning) in [
+        ("postgres://u@h", "u - h:5432 u"),
+        ("postgresql://u:p%40%2f:%C3%A9@h:6/d%20b", "u p@/:é h:6 d b"),
+        ("postgres://u@[::1]:7/d", "u - ::1:7 d"),
+        ("postgres://u@[::1]/d", "u - ::1:5432 d"),
+        ("postgres://u@/d", "u - localhost:5432 d"),
+        ("postgres:///d?host=/var/run&user=u&password=p", "u p /var/run/.s.PGSQL.5432 d"),
+        ("postgres://u@%2Fvar%2Frun:7", "u - /var/run/.s.PGSQL.7 u"),
+        ("postgres://u@h/d?connect_timeout=5&application_name=x&target_session_attrs=any", "u - h:5432 d"),
+        ("postgres://u@h/d?channel_binding=prefer&&gssencmode=disable", "u - h:5432 d"),
+        ("postgres://u@localhost/d?host=/s", "u - /s/.s.PGSQL.5432 d"),
+        ("host=h user=u", "u - h:5432 u"),
+        (" host = h  user = 'u v' password='it\\'s' dbname=a\\ b ", "u v it's h:5432 a b"),
+        ("host=::1 user=u port=9 password=''", "u - ::1:9 u"),
+    ] {
+        let postgres = resolve(&Dsn::parse(dsn).unwrap_or_else(|wrong| panic!("{dsn}: {wrong}")));
+        let postgres = postgres.unwrap_or_else(|wrongs| panic!("{dsn}: {wrongs:?}"));
+        let password = postgres.password.as_ref().map_or("-", |password| password.expose());
+        let address = match &postgres.address {
+            Address::Tcp { host, port } => format!("{host}:{port}"),
+            Address::Unix(path) => path.display().to_string(),
+        };
+        assert_eq!(format!("{} {password} {address} {}", postgres.user, postgres.database), meaning, "{dsn}");
+    }
+}
+
+#[test]
+fn malformed_connection_strings_are_refused_without_a_word_of_them() {
+    for dsn in [
+        "",
+        "s3cret",
+        "postgres:s3cret",
+        "postgres://",
+        "postgres://u:pa/s3cret@host/db",
+        "postgres://u:p@s3cret@host/db",
+        "postgres://u:12/34s3cret@h/db",
+        "postgres://u:s3cret?x@h/db",
+        "postgres://u:s3#cret@h/db",
+        "postgres://u:s3cret",
+        "postgres://u@h/db?password=s3cret@x",
+        "postgres://u@h/db?password=s3cret#",
+        "postgres://u:s3%cret@h/db",
+        "postgres://u:s3%+1cret@h/db",
+        "postgres://u:s3%é@h/db",
+        "postgres://u:s3cret%@h",
+        "postgres://u:s3cret@h/a/b",
+        "postgres://u:s3cret@[::1/db",
+        "postgres://u:s3cret@[::1]x/db",
+        "postgres://u:s3cret@::1/db",
+        "postgres://u:s3cret@h:5432:1/db",
+        "postgres://u:s3cret@h:0/db",
+        "postgres://u:s3cret@h:+1/db?s3cret=1",
+        "postgres://u:s3cret@a,b/db",
+        "postgres://u:s3cret@h/db?s3cret",
+        "postgres://u:s3cret@h/db?pasword=s3cret",
+        "postgres://u:s3cret@h/db?sslmode=s3cret",
+        "postgres://u:s3cret@h/db?sslmode=allow",
+        "postgres:///db?password=s3cret",
+        "postgresql+psycopg://u:s3cret@h/db",
+        "jdbc:postgresql://h/db?password=s3cret",
+        "POSTGRES://u:s3cret@h/db",
+        "postgres://u:s3cret@h/db\0",
+        "postgres://u:s3cret @h/db",
+        "postgres://u:s3\ncret@h/db",
+        "host=h user=u s3cret",
+        "host=h user=u password='s3cret",
+        "host=h user=u password=s3'cret",
+        "host=h user=u password='s3'cret'",
+        "host=h user=u password=s3cret\\",
+        "host=h user=u password s3cret x=1",
+        "host=h user=u s3cret=1",
+        "=s3cret",
+        "host=h,i user=u password=s3cret",
+        "host=s3cret! user=u",
+        "hostaddr=1.1.1.1 user=u password=s3cret",
+    ] {
+        let told = match Dsn::parse(dsn).map_err(|wrong| vec![wrong]).and_then(|dsn| resolve(&dsn)) {
+            Ok(postgres) => panic!("{dsn} was taken: {postgres:?}"),
+            Err(wrongs) => format!("{wrongs:?} {}", wrongs.iter().map(ToString::to_string).collect::<String>()),
+        };
+        assert!(!told.contains("s3") && !told.contains("cret"), "{dsn}: {told}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    /// Whatever a password contains, no part of it is taken for a host, a port or a database.
+    #[test]
+    fn a_password_stays_a_password(password in "[ -~é\\x00]{0,12}|[@/?#:%&=a]{0,6}") {
+        let url = format!("postgres://u:{password}@h:6/d");
+        if let Ok(postgres) = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| resolve(&dsn)) {
+            prop_assert_eq!(postgres.address, Address::Tcp { host: "h".into(), port: 6 });
+            prop_assert_eq!((postgres.user, postgres.database), ("u".into(), "d".into()));
+        }
+    }
+}
