@@ -16,7 +16,7 @@ pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod psql;
-mod template;
+pub mod template;
 
 pub use {
     folder::Folder,

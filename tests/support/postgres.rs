@@ -57,7 +57,7 @@ impl Builder {
     }
 
     pub fn start(self) -> Postgres {
-        let server = Postgres::from_data(self.major, &template(self.major).join("data"));
+        let server = Postgres::from_data(self.major, &template(self.major).path().join("data"));
         server.append("postgresql.conf", &self.config);
         server.start();
         server

@@ -24,7 +24,7 @@ pub struct Prometheus {
 
 impl Prometheus {
     /// `scrape_configs`: the list's items as YAML (`- job_name: ...`), scraped every second unless they say otherwise;
-    /// other top-level keys may follow. Returns when it answers queries.
+    /// other top-level keys may follow. Returns when it answers queries; the first scrape comes about 5 s later.
     pub fn start(scrape_configs: &str) -> Prometheus {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let folder = Folder::new("prometheus", "TERM");

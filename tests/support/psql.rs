@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
@@ -15,6 +16,8 @@ pub fn psql(host: impl AsRef<Path>, port: u16, user: &str, db: &str) -> Command 
     psql.env_clear().env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "10").env("PGCLIENTENCODING", "UTF8");
     psql.arg("-qXAt").args(["-v", "ON_ERROR_STOP=1", "-U", user, "-d", db, "-p", &port.to_string()]);
     psql.arg("-h").arg(host.as_ref()).current_dir("/");
+    // Ctrl-C is for us alone: psql would cancel what it runs.
+    psql.process_group(0);
     psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     psql
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -29,14 +29,23 @@ local replication all trust
 host all all 127.0.0.1/32 scram-sha-256
 ";
 
-/// The folder that holds `data` for this version. Never dropped: its guardian removes it when the process ends.
-pub fn template(major: u32) -> PathBuf {
-    static TEMPLATES: Mutex<Option<HashMap<u32, Arc<OnceLock<Folder>>>>> = Mutex::new(None);
+/// One per version; who asks while another makes it waits for that one.
+type Templates = HashMap<u32, Arc<OnceLock<Arc<Folder>>>>;
+
+static TEMPLATES: Mutex<Option<Templates>> = Mutex::new(None);
+
+/// The folder that holds `data` for this version. A guardian removes it when the process ends.
+pub fn template(major: u32) -> Arc<Folder> {
     let cell = {
         let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(templates.get_or_insert_default().entry(major).or_default())
     };
-    cell.get_or_init(|| make(major)).path().to_owned()
+    Arc::clone(cell.get_or_init(|| Arc::new(make(major))))
+}
+
+/// Removes the templates now, for a process that starts no more servers.
+pub fn clear() {
+    drop(TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 fn make(major: u32) -> Folder {
