@@ -143,12 +143,12 @@ fn watch(
 ) -> Result<(), Ended> {
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     loop {
-        until.say(&format!("{}; {}", page_line(pgvigil.address), traffic::line(primary, replica)));
-        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-        until.wait(left.min(Duration::from_secs(10)))?;
         if pgvigil.has_ended() {
             return Err(Ended::Pgvigil);
         }
+        until.say(&format!("{}; {}", page_line(pgvigil.address), traffic::line(primary, replica)));
+        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+        until.wait(left.min(Duration::from_secs(10)))?;
         if end.is_some_and(|end| end <= Instant::now()) {
             return Ok(());
         }
