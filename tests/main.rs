@@ -3,3 +3,5 @@
 mod bad_input;
 mod config;
 mod dsn;
+mod servers;
+mod support;

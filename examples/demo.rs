@@ -1,0 +1,166 @@
+//! A PostgreSQL primary, its replica, a small shop's traffic on both, and pgvigil watching: `make demo`, until Ctrl-C.
+//!
+//! Everything is in temporary folders, on free ports; nothing is left behind, however it ends.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+#[path = "demo/traffic.rs"]
+mod traffic;
+#[path = "demo/until.rs"]
+mod until;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{self, ExitCode},
+    sync::mpsc::{self, Receiver, Sender, TryRecvError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use support::{Folder, Postgres, free_port, http, page, process as child, template};
+use traffic::Traffic;
+use until::{Ended, Until};
+
+/// PostgreSQL's version: Debian's, which `scripts/install-servers demo` installs.
+const MAJOR: u32 = 15;
+
+/// A primary, a replica, a workload, and pgvigil watching them.
+#[derive(Parser)]
+struct Arguments {
+    /// Where pgvigil listens; a free port is taken when this one is busy.
+    #[arg(long, default_value = "127.0.0.1:9878")]
+    listen: SocketAddr,
+    /// Ends after this many seconds of watching, instead of at Ctrl-C.
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut until = Until::new();
+    let ended = demo(&arguments, &mut until);
+    template::clear();
+    match ended {
+        Ok(()) | Err(Ended::Asked) => ExitCode::SUCCESS,
+        Err(Ended::Pgvigil) => {
+            eprintln!("pgvigil ended by itself");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
+    let primary =
+        until.step("PostgreSQL starts", || Postgres::builder(MAJOR).config("track_io_timing = on").start())?;
+    let replica = until.step("a replica follows it", || primary.replica())?;
+    until.step("the shop opens", || traffic::fill(&primary))?;
+    let _traffic = until.step("customers come", || Traffic::start(&primary, &replica))?;
+    let folder = Folder::new("demo", "TERM");
+    let listen = free_address(arguments.listen);
+    let pgvigil = until.step("pgvigil watches", || Pgvigil::start(&settings(&folder, &primary, &replica), listen))?;
+    announce(listen, &primary, &replica);
+    let watched = watch(arguments.seconds, until, &pgvigil, &primary, &replica);
+    until.say("closing");
+    pgvigil.stop();
+    watched
+}
+
+/// Writes pgvigil.yaml, as a user would.
+fn settings(folder: &Folder, primary: &Postgres, replica: &Postgres) -> PathBuf {
+    let target = |name, server: &Postgres| {
+        let url = server.url("pgvigil", "demo");
+        format!("  - name: {name}\n    labels: {{cluster: demo}}\n    postgres: {{url: \"{url}\"}}\n")
+    };
+    let targets = target("primary", primary) + &target("replica", replica);
+    folder.write("pgvigil.yaml", &format!("targets:\n{targets}"))
+}
+
+fn free_address(wanted: SocketAddr) -> SocketAddr {
+    match TcpListener::bind(wanted) {
+        Ok(_) => wanted,
+        Err(_) => SocketAddr::new(wanted.ip(), free_port()),
+    }
+}
+
+/// pgvigil, in this process.
+struct Pgvigil {
+    address: SocketAddr,
+    /// Closed when it has ended.
+    running: Receiver<()>,
+}
+
+impl Pgvigil {
+    fn start(config: &Path, address: SocketAddr) -> Pgvigil {
+        let (config, (alive, running)) = (config.to_owned(), mpsc::channel());
+        thread::spawn(move || {
+            let _alive: Sender<()> = alive;
+            run_pgvigil(&config, address)
+        });
+        let pgvigil = Pgvigil { address, running };
+        let ready = || http::get(address, "/readyz", &[]).is_ok_and(|answer| answer.status == 200);
+        support::eventually(Duration::from_secs(20), "pgvigil is ready", || ready() || pgvigil.has_ended());
+        pgvigil
+    }
+
+    fn has_ended(&self) -> bool {
+        self.running.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    /// Tells it to end as its users do, by a signal; ours is the one process, which has noticed that already.
+    fn stop(self) {
+        child::signal("TERM", &[process::id()]);
+        let _ = self.running.recv_timeout(Duration::from_secs(5));
+    }
+}
+
+fn run_pgvigil(config: &Path, listen: SocketAddr) -> ExitCode {
+    let args = ["pgvigil", "serve", "--config", &config.display().to_string(), "--listen", &listen.to_string()];
+    pgvigil::cli::main(args.map(str::to_owned))
+}
+
+fn announce(listen: SocketAddr, primary: &Postgres, replica: &Postgres) {
+    println!("\nLook:");
+    println!("  http://{listen}/                         what there is");
+    println!("  http://{listen}/metrics                  everything");
+    println!("  http://{listen}/metrics?target=primary   one target");
+    for (name, server) in [("primary", primary), ("replica", replica)] {
+        let socket = server.socket_dir().display();
+        println!("  psql -h {socket} -p {} -U postgres demo   # the {name}", server.port());
+    }
+    println!("Ctrl-C ends it all.\n");
+}
+
+/// A line every 10 s, until the end.
+fn watch(
+    seconds: Option<u64>,
+    until: &mut Until,
+    pgvigil: &Pgvigil,
+    primary: &Postgres,
+    replica: &Postgres,
+) -> Result<(), Ended> {
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    loop {
+        if pgvigil.has_ended() {
+            return Err(Ended::Pgvigil);
+        }
+        until.say(&format!("{}; {}", page_line(pgvigil.address), traffic::line(primary, replica)));
+        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+        until.wait(left.min(Duration::from_secs(10)))?;
+        if end.is_some_and(|end| end <= Instant::now()) {
+            return Ok(());
+        }
+    }
+}
+
+fn page_line(address: SocketAddr) -> String {
+    let start = Instant::now();
+    match http::get(address, "/metrics", &[]) {
+        Ok(answer) if answer.status == 200 => {
+            format!("a scrape: {} samples in {} ms", page::count(&answer.text()), start.elapsed().as_millis())
+        }
+        Ok(answer) => format!("a scrape: status {}", answer.status),
+        Err(error) => format!("a scrape: {error}"),
+    }
+}

@@ -1,0 +1,49 @@
+//! The demo's traffic: a small shop's database, and pgbench as its customers.
+
+use crate::support::{Folder, Postgres, place::client_program, process::Process};
+
+/// Roles, a database and its content.
+pub fn fill(primary: &Postgres) {
+    primary.create_monitor_role();
+    primary.create_role("app", "");
+    primary.sql("postgres", "CREATE DATABASE demo OWNER app;\nALTER DATABASE demo SET work_mem = '1MB'");
+    primary.sql("demo", include_str!("schema.sql"));
+}
+
+/// The workload: about 40 transactions a second on the primary, 20 on the replica.
+pub struct Traffic {
+    folder: Folder,
+    running: Vec<Process>,
+}
+
+impl Traffic {
+    pub fn start(primary: &Postgres, replica: &Postgres) -> Traffic {
+        let mut traffic = Traffic { folder: Folder::new("traffic", "TERM"), running: Vec::new() };
+        traffic.folder.write("order.sql", include_str!("order.sql"));
+        traffic.folder.write("browse.sql", include_str!("browse.sql"));
+        traffic.folder.write("report.sql", include_str!("report.sql"));
+        traffic.folder.write("recount.sql", include_str!("recount.sql"));
+        traffic.run(primary, "40", &["order.sql@120", "browse.sql@240", "report.sql@4", "recount.sql@3"]);
+        traffic.run(replica, "20", &["browse.sql@99", "report.sql@1"]);
+        traffic
+    }
+
+    /// Runs pgbench at `rate` transactions a second, for as long as pgbench can.
+    fn run(&mut self, server: &Postgres, rate: &str, scripts: &[&str]) {
+        let mut pgbench = self.folder.logged_command(client_program("pgbench"));
+        pgbench.args(["-n", "-c", "6", "-T", "2000000000", "-R", rate, "-U", "app", "-h"]).arg(server.socket_dir());
+        pgbench.args(["-p", &server.port().to_string()]);
+        for script in scripts {
+            pgbench.args(["-f", script]);
+        }
+        self.running.push(Process::start(pgbench.arg("demo")));
+    }
+}
+
+/// What the servers say of it.
+pub fn line(primary: &Postgres, replica: &Postgres) -> String {
+    const ASK: &str = "SELECT numbackends || ' sessions, ' || xact_commit || ' commits' FROM pg_stat_database
+                       WHERE datname = 'demo'";
+    let ask = |server: &Postgres| server.try_sql("postgres", ASK).unwrap_or_else(|error| error);
+    format!("primary: {}; replica: {}", ask(primary), ask(replica))
+}

@@ -1,0 +1,22 @@
+# Watches over a folder: `sh guardian.sh FOLDER SIGNAL`. When its standard input closes, because the owner closed it or is
+# gone, whoever works in the folder is told SIGNAL, then killed after 5 s, and the folder is removed.
+folder=$1 signal=$2
+trap '' HUP INT TERM
+
+here() { find /proc/[0-9]*/cwd -maxdepth 0 \( -lname "$folder" -o -lname "$folder/*" \) -printf '%h\n' 2>/dev/null; }
+tell() { for process in $(here); do kill -s "$1" "${process#/proc/}" 2>/dev/null; done; }
+
+mkdir -m 700 "$folder" || exit 1
+echo ready
+exec >/dev/null
+read -r _
+
+tell "$signal"
+tell CONT # a stopped process hears nothing
+rounds=0
+while [ -n "$(here)" ] && [ $rounds -lt 200 ]; do
+    sleep 0.025
+    rounds=$((rounds + 1))
+done
+while [ -n "$(here)" ]; do tell KILL; done
+rm -rf "$folder"

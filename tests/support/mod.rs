@@ -1,0 +1,44 @@
+//! Real servers for the tests and the demo: started here, stopped and removed whatever happens to their owner.
+//!
+//! Each server lives in a `Folder` of its own. When its handle is dropped, or the owning process ends in any way, whoever
+//! works in the folder is ended, by process id, and the folder is removed. Needs what `scripts/install-servers` installs.
+
+// The demo and the tests each use a part. They wait for real processes, on threads of their own.
+#![allow(dead_code, unused_imports, clippy::disallowed_methods)]
+
+pub mod folder;
+pub mod http;
+pub mod page;
+pub mod pgbouncer;
+pub mod pgvigil;
+pub mod place;
+pub mod postgres;
+pub mod process;
+pub mod prometheus;
+pub mod psql;
+pub mod template;
+
+pub use {
+    folder::Folder,
+    page::sample,
+    pgbouncer::PgBouncer,
+    pgvigil::Pgvigil,
+    place::{free_port, majors},
+    postgres::{PASSWORD, Postgres, Stop},
+    prometheus::{Prometheus, promtool_check_metrics},
+    psql::Session,
+};
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// Waits until `is_so`, asking every 10 ms. Panics after `limit`, saying what it waited for.
+pub fn eventually(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        sleep(Duration::from_millis(10));
+    }
+}

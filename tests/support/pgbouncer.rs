@@ -1,0 +1,83 @@
+//! PgBouncer in front of a PostgreSQL server.
+
+use std::{net::TcpStream, process::Command, time::Duration};
+
+use super::{
+    Folder, PASSWORD, Postgres, eventually,
+    place::{free_port, system_program},
+    postgres::encode,
+    process::Process,
+    psql,
+};
+
+/// Ignores the startup parameter `options` instead of refusing the connection, for `PgBouncer::start`.
+pub const IGNORE_OPTIONS: &str = "ignore_startup_parameters = options";
+
+/// Any database of the server is reached under its own name. The users `postgres` (of the console too), `pgvigil` (may ask
+/// the console for statistics) and `app` log in with the password `PASSWORD`.
+pub struct PgBouncer {
+    port: u16,
+    folder: Folder,
+    process: Process,
+}
+
+impl PgBouncer {
+    /// `pool_mode`: session, transaction or statement; `extra`: lines of the section `[pgbouncer]`.
+    pub fn start(server: &Postgres, pool_mode: &str, extra: &str) -> PgBouncer {
+        let (folder, port) = (Folder::for_server("pgbouncer", "TERM"), free_port());
+        let password = PASSWORD.replace('"', "\"\"");
+        let users = ["postgres", "pgvigil", "app"].map(|user| format!("\"{user}\" \"{password}\"\n"));
+        folder.write("users.txt", &users.concat());
+        let config = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = scram-sha-256\nauth_file = users.txt\n\
+             admin_users = postgres\nstats_users = pgvigil\npool_mode = {pool_mode}\n{extra}\n",
+            server.port(),
+        );
+        folder.write("pgbouncer.ini", &config);
+        let process = Process::start(folder.logged_command(system_program("pgbouncer")).arg("pgbouncer.ini"));
+        let mut pooler = PgBouncer { port, folder, process };
+        eventually(Duration::from_secs(20), "PgBouncer starts", || {
+            assert!(pooler.process.ended().is_none(), "PgBouncer did not start:\n{}", pooler.log());
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        pooler
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub fn log(&self) -> String {
+        self.folder.log()
+    }
+
+    /// How a client finds `db` through the pooler; the console is the database `pgbouncer`.
+    pub fn url(&self, user: &str, db: &str) -> String {
+        format!("postgresql://{}:{}@127.0.0.1:{}/{}", encode(user), encode(PASSWORD), self.port, encode(db))
+    }
+
+    /// psql through the pooler, for `psql::run` or `Session::open`.
+    pub fn psql(&self, user: &str, db: &str) -> Command {
+        psql::psql("127.0.0.1", self.port, user, db)
+    }
+
+    /// Asks the console, such as `SHOW POOLS;`.
+    pub fn console(&self, command: &str) -> String {
+        psql::run(&mut self.psql("postgres", "pgbouncer"), command).unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// Stops answering without closing anything.
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    pub fn resume(&self) {
+        self.process.signal("CONT");
+    }
+}

@@ -1,0 +1,103 @@
+//! The program under test, as its users run it.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, ExitStatus},
+    sync::Mutex,
+    time::Duration,
+};
+
+use super::{
+    Folder, eventually,
+    http::{self, Response},
+    place::free_port,
+    process::{self, Process},
+};
+
+pub struct Pgvigil {
+    address: SocketAddr,
+    folder: Folder,
+    process: Mutex<Process>,
+}
+
+impl Pgvigil {
+    /// Runs `serve` with more arguments and exactly these environment variables, and waits until it is ready.
+    /// `binary`: `env!("CARGO_BIN_EXE_pgvigil")`, which only tests have.
+    pub fn start(binary: impl AsRef<Path>, args: &[&str], env: &[(&str, &str)]) -> Pgvigil {
+        let pgvigil = Pgvigil::spawn(binary, args, env);
+        eventually(Duration::from_secs(20), "pgvigil is ready", || {
+            assert!(pgvigil.ended().is_none(), "pgvigil did not start:\n{}", pgvigil.stderr());
+            pgvigil.try_get("/readyz", &[]).is_ok_and(|answer| answer.status == 200)
+        });
+        pgvigil
+    }
+
+    /// The same without waiting.
+    pub fn spawn(binary: impl AsRef<Path>, args: &[&str], env: &[(&str, &str)]) -> Pgvigil {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let folder = Folder::new("pgvigil", "TERM");
+        let mut command: Command = folder.logged_command(binary);
+        command.args(["serve", "--listen", &address.to_string()]).args(args).env_clear().envs(env.iter().copied());
+        let process = Mutex::new(Process::start(&mut command));
+        Pgvigil { address, folder, process }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its working folder, for files that a test changes while it runs.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Its log: everything it has written.
+    pub fn stderr(&self) -> String {
+        self.folder.log()
+    }
+
+    /// Panics when there is no answer.
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let answer = self.try_get(path, headers);
+        answer.unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.stderr()))
+    }
+
+    pub fn try_get(&self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+        http::get(self.address, path, headers)
+    }
+
+    /// One scrape in the text format; panics unless it is answered 200.
+    pub fn scrape(&self) -> String {
+        let answer = self.get("/metrics", &[]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.lock().expect("no panic while held").pid()
+    }
+
+    /// Resident memory in KiB. Panics when it is gone.
+    pub fn rss_kib(&self) -> u64 {
+        process::rss_kib(self.pid()).expect("pgvigil runs")
+    }
+
+    /// Sends a signal by its name: `HUP`.
+    pub fn signal(&self, name: &str) {
+        process::signal(name, &[self.pid()]);
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.process.lock().expect("no panic while held").ended()
+    }
+
+    /// Asks it to end (SIGTERM) and says how it did; panics when that takes longer than 10 s.
+    pub fn stop(&self) -> ExitStatus {
+        self.signal("TERM");
+        let status = self.process.lock().expect("no panic while held").wait(Duration::from_secs(10));
+        status.unwrap_or_else(|| panic!("pgvigil does not stop:\n{}", self.stderr()))
+    }
+}

@@ -1,0 +1,73 @@
+//! Where the servers' programs are, which versions to test, which ports are free.
+
+use std::{
+    env, fs,
+    net::TcpListener,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+/// The PostgreSQL versions to test: `PGVIGIL_TEST_PG` (comma-separated), 15 and 18 by default.
+pub fn majors() -> Vec<u32> {
+    let list = env::var("PGVIGIL_TEST_PG").unwrap_or_else(|_| "15,18".to_owned());
+    list.split(',').map(|major| major.trim().parse().expect("PGVIGIL_TEST_PG lists versions: 15,18")).collect()
+}
+
+/// A program of PostgreSQL `major`, such as `postgres`.
+pub fn postgres_program(major: u32, name: &str) -> PathBuf {
+    present(servers().join(format!("postgresql-{major}/bin/{name}")), &major.to_string())
+}
+
+/// A client's program: `psql`, `pgbench`.
+pub fn client_program(name: &str) -> PathBuf {
+    present(servers().join("client/bin").join(name), "")
+}
+
+/// A program that its package puts on the path, or where a plain user's path does not reach.
+pub fn system_program(name: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    let found = places.map(|place| place.join(name)).find(|program| program.exists());
+    found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/install-servers"))
+}
+
+fn servers() -> PathBuf {
+    env::var_os("PGVIGIL_SERVERS").map_or_else(|| "/var/tmp/pgvigil-servers".into(), PathBuf::from)
+}
+
+fn present(program: PathBuf, major: &str) -> PathBuf {
+    assert!(program.exists(), "{} is missing: run scripts/install-servers {major}", program.display());
+    program
+}
+
+/// A TCP port on which nobody listens, never the same twice in this process. It lies below the range from which the
+/// system takes ports for outgoing connections, so that it is still free after a server's restart.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    // Test processes that run side by side begin far apart.
+    let start = process::id().wrapping_mul(7919);
+    for _ in 0..COUNT {
+        let step = u32::from(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let offset = start.wrapping_add(step) % u32::from(COUNT);
+        let port = FIRST + u16::try_from(offset).expect("below COUNT");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free TCP port");
+}
+
+/// The user and group that servers run as: PostgreSQL and PgBouncer refuse root. `None`: our own, which is not root.
+pub fn server_user() -> Option<(u32, u32)> {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    is_root.then(|| {
+        let users = fs::read_to_string("/etc/passwd").expect("the list of users");
+        let line = users.lines().find(|line| line.starts_with("postgres:")).expect("a user postgres");
+        let id = |field| line.split(':').nth(field).and_then(|id| id.parse().ok()).expect("a numeric id");
+        (id(2), id(3))
+    })
+}

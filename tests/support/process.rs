@@ -1,0 +1,81 @@
+//! A running child process: whether it lives, its signals, its end.
+
+use std::{
+    fs,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// A child, killed and reaped on drop. Put it after its `Folder` in a struct, so that the guardian may end it gently first.
+pub struct Process(Child);
+
+impl Process {
+    pub fn start(command: &mut Command) -> Process {
+        Process(command.spawn().unwrap_or_else(|error| panic!("starting {:?}: {error}", command.get_program())))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("asking for a child's state")
+    }
+
+    /// How it ended, waiting for that at most `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        while self.ended().is_none() && start.elapsed() < limit {
+            sleep(Duration::from_millis(5));
+        }
+        self.ended()
+    }
+
+    /// Sends a signal by its name: `TERM`.
+    pub fn signal(&self, name: &str) {
+        signal(name, &[self.pid()]);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a signal by its name to processes; those already gone do not matter.
+pub fn signal(name: &str, pids: &[u32]) {
+    let pids = pids.iter().map(u32::to_string);
+    let mut kill = Command::new("/bin/sh");
+    kill.args(["-c", r#"for pid; do kill -s "$0" "$pid"; done"#, name]).args(pids).stderr(Stdio::null());
+    kill.status().expect("running sh to send a signal");
+}
+
+/// Whether a process runs (one that ended but was not reaped does not).
+pub fn is_alive(pid: u32) -> bool {
+    state_and_parent(pid).is_some_and(|(state, _)| state != "Z")
+}
+
+/// The processes that `parent` has started.
+pub fn children(parent: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("reading /proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|&pid| state_and_parent(pid).is_some_and(|(_, its)| its == parent)).collect()
+}
+
+/// Resident memory in KiB; `None` when the process is gone.
+pub fn rss_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// From `/proc/PID/stat`: `12 (name, which may hold anything) S 1 ...`.
+fn state_and_parent(pid: u32) -> Option<(String, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+}
