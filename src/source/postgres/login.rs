@@ -18,7 +18,8 @@ use tracing::{debug, info};
 
 use super::{
     error,
-    session::{Facts, Installed, Session},
+    facts::{Facts, Installed},
+    session::Session,
 };
 use crate::{
     config::settings,
@@ -94,7 +95,7 @@ async fn log_in(settings: Arc<settings::Postgres>, open: Open) -> Result<Session
         }
         Err(error) => return Err(error::of_login(&error)),
     };
-    let facts = read_facts(&client).await?;
+    let facts = read_facts(&client, &settings.database).await?;
     if facts.pooled {
         info!("session settings did not take: a pooler is in between, so each query brings its own (pooled mode)");
     }
@@ -128,7 +129,7 @@ async fn start_up(
 }
 
 /// Asks what the server is and whether our settings took, in one round trip.
-pub async fn read_facts(client: &Client) -> Result<Facts, FetchError> {
+pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchError> {
     let (server, extensions) = try_join(ask(client, &server_sql()), ask(client, EXTENSIONS)).await?;
     let row = server.first().ok_or_else(|| FetchError::new(Reason::Refused, "the server says nothing of itself"))?;
     let text = |row: &Row, index: usize| row.try_get::<_, &str>(index).unwrap_or_default().to_owned();
@@ -138,6 +139,7 @@ pub async fn read_facts(client: &Client) -> Result<Facts, FetchError> {
         replica: row.try_get(1).unwrap_or_default(),
         monitor: row.try_get(2).unwrap_or_default(),
         pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 3) != *value),
+        database: database.to_owned(),
         extensions: extensions
             .iter()
             .map(|row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) })

@@ -10,6 +10,7 @@
 
 mod decode;
 mod error;
+mod facts;
 mod login;
 mod session;
 

@@ -2,7 +2,6 @@
 //! unnamed and each query in a transaction of its own.
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     pin::pin,
     sync::{
@@ -27,46 +26,23 @@ use tracing::debug;
 use super::{
     decode::{decoders, push_row},
     error,
+    facts::Facts,
     login::{Open, SESSION_SETTINGS, read_facts},
 };
 use crate::{
     config::{
-        collector::{Collector, Query, Role, Variant},
+        collector::{Collector, Query, Variant},
         settings,
     },
     source::{Answer, Answers, FetchError, Reason, dial},
     table::Table,
 };
 
-/// Stands in a collector's SQL for the quoted schema of the extension it requires.
-pub const EXTENSION_SCHEMA: &str = "@extschema@";
-
 /// A known absence is believed this long, and so is what the server said of itself.
 const RECHECK: Duration = Duration::from_secs(300);
 
 /// The most memory the rows of one query may take.
 const TABLE_LIMIT: usize = 16 << 20;
-
-/// What a server is, as it said when last asked.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub major: u32,
-    pub replica: bool,
-    /// Our session settings did not take: a transaction pooler stands between.
-    pub pooled: bool,
-    /// Our role is a member of pg_monitor.
-    pub monitor: bool,
-    pub extensions: Vec<Installed>,
-    pub read_at: Instant,
-}
-
-/// An installed extension; `schema` is quoted.
-#[derive(Clone, Debug)]
-pub struct Installed {
-    pub name: String,
-    pub version: String,
-    pub schema: String,
-}
 
 /// A session: it ends when dropped.
 pub struct Session {
@@ -116,7 +92,7 @@ impl Session {
     /// Asks the server again what it is, if that was long ago; what was absent then is tried again.
     pub async fn refresh(&mut self) -> Result<(), FetchError> {
         if self.facts.read_at.elapsed() >= RECHECK {
-            self.facts = read_facts(&self.client).await?;
+            self.facts = read_facts(&self.client, &self.settings.database).await?;
             self.absent.lock().clear();
         }
         Ok(())
@@ -136,7 +112,7 @@ impl Session {
     }
 
     async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
-        let (variant, sql) = self.applicable(collector, query)?;
+        let (variant, sql) = self.facts.applicable(collector, query)?;
         if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
@@ -151,40 +127,6 @@ impl Session {
             }
         }
         answer
-    }
-
-    /// The SQL for this server, or why there is none.
-    fn applicable<'a>(
-        &self,
-        collector: &Collector,
-        query: &'a Query,
-    ) -> Result<(&'a Variant, Cow<'a, str>), FetchError> {
-        let skip = |reason, message: String| Err(FetchError::new(reason, message));
-        match (collector.role, self.facts.replica) {
-            (Role::Primary, true) => return skip(Reason::Role, "asked on a primary only; this is a replica".into()),
-            (Role::Replica, false) => return skip(Reason::Role, "asked on a replica only; this is a primary".into()),
-            _ => (),
-        }
-        let Some(variant) = query.variant(self.facts.major) else {
-            return skip(Reason::Version, format!("has no form for PostgreSQL {}", self.facts.major));
-        };
-        let Some(wanted) = &query.requires else { return Ok((variant, Cow::Borrowed(&variant.text))) };
-        let Some(installed) = self.facts.extensions.iter().find(|e| e.name == wanted.name) else {
-            let (name, database) = (&wanted.name, &self.settings.database);
-            return skip(
-                Reason::Extension,
-                format!("extension {name} is not installed; run CREATE EXTENSION {name}; in database {database}"),
-            );
-        };
-        let have: Vec<u32> = installed.version.split('.').map_while(|part| part.parse().ok()).collect();
-        if have < wanted.version {
-            let (name, has) = (&wanted.name, &installed.version);
-            return skip(
-                Reason::Extension,
-                format!("extension {name} is too old ({has}); run ALTER EXTENSION {name} UPDATE;"),
-            );
-        }
-        Ok((variant, Cow::Owned(variant.text.replace(EXTENSION_SCHEMA, &installed.schema))))
     }
 
     async fn send(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
