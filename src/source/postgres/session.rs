@@ -148,9 +148,12 @@ impl Session {
             let known = self.statements.lock().get(sql).cloned();
             let statement = match known {
                 Some(statement) => statement,
-                None => self.client.prepare(sql).await?,
+                None => {
+                    let statement = self.client.prepare(sql).await?;
+                    self.statements.lock().insert(sql.to_owned(), statement.clone());
+                    statement
+                }
             };
-            self.statements.lock().insert(sql.to_owned(), statement.clone());
             let parameters: [i32; 0] = [];
             let rows = self.client.query_raw(&statement, parameters).await?;
             read(rows, Some(statement.columns()), max_rows).await
@@ -194,6 +197,8 @@ fn begin_sql(limit: Duration) -> String {
     for (name, value) in SESSION_SETTINGS {
         match name {
             "default_transaction_read_only" => (),
+            // A list: quoted, it would be one name.
+            "search_path" => sql.push_str(&format!("; SET LOCAL search_path = {value}")),
             "statement_timeout" => sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis())),
             _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
         }
