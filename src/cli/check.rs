@@ -38,7 +38,7 @@ pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
     }
     runtime()?.block_on(async {
         let engine = Live::start(files)?.engine();
-        print(&format!("{}, {} targets: no problem found\n", summary(&engine.catalogue), engine.targets.len()))?;
+        print(&format!("{}, targets: {}; no problem found\n", summary(&engine.catalogue), engine.targets.len()))?;
         match arguments.connect {
             true => connect(&engine).await,
             false => Ok(()),
@@ -48,7 +48,7 @@ pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
 
 fn summary(catalogue: &Catalogue) -> String {
     let metrics: usize = catalogue.collectors.iter().flat_map(|c| &c.queries).map(|query| query.metrics.len()).sum();
-    format!("{} collectors, {metrics} metrics", catalogue.collectors.len())
+    format!("collectors: {}, metrics: {metrics}", catalogue.collectors.len())
 }
 
 async fn connect(engine: &Engine) -> Result<(), Failure> {
@@ -61,7 +61,7 @@ async fn connect(engine: &Engine) -> Result<(), Failure> {
     }
     match failed {
         0 => Ok(()),
-        _ => Err(anyhow!("{failed} of the above failed").into()),
+        _ => Err(anyhow!("{failed} of these failed").into()),
     }
 }
 

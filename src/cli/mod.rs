@@ -104,6 +104,8 @@ impl LogArguments {
 enum Failure {
     /// Bad input: 2.
     Input(Problems),
+    /// An argument that names nothing: 2.
+    Usage(String),
     /// Anything else: 1.
     Failed(anyhow::Error),
 }
@@ -148,6 +150,10 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Input(problems)) => {
             eprintln!("{problems}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("pgvigil: {message}");
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) => {

@@ -108,7 +108,11 @@ impl Session {
 
     /// Asks all queries of one collector at once, in the order of the file.
     pub async fn collect(&self, collector: &Collector, statement_timeout: Duration) -> Answers {
-        join_all(collector.queries.iter().map(|query| self.ask(collector, query, statement_timeout))).await
+        let ask = |query| async move {
+            let answer = self.ask(collector, query, statement_timeout).await;
+            answer.map_err(|error| error.of(&query.name))
+        };
+        join_all(collector.queries.iter().map(ask)).await
     }
 
     async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
@@ -262,10 +266,9 @@ fn has_columns(answer: Answer, query: &Query, variant: &Variant) -> Result<Answe
     let have = answer.table.columns();
     match query.columns().find(|column| !have.is_empty() && !have.iter().any(|name| name == column)) {
         None => Ok(answer),
-        Some(missing) => Err(FetchError {
-            reason: Reason::Columns,
-            message: format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", ")),
-            place: Some(variant.place.clone()),
-        }),
+        Some(missing) => {
+            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", "));
+            Err(FetchError { place: Some(variant.place.clone()), ..FetchError::new(Reason::Columns, message) })
+        }
     }
 }
