@@ -11,6 +11,7 @@ use crate::{
     config::{catalogue::Catalogue, env},
     engine::{Engine, Selection},
     live::{Files, Live},
+    source::Reason,
     target::Target,
 };
 
@@ -93,8 +94,10 @@ fn describe(target: &Target) -> (String, usize) {
             _ = writeln!(out, "  on         {name}: {} rows", report.rows);
         }
         for error in &report.errors {
-            let state = if error.reason.is_skip() { "off" } else { "FAILED" };
-            failed += usize::from(!error.reason.is_skip());
+            // To a scrape, what is undefined is just not there; to the author of the SQL it is a mistake.
+            let fails = !error.reason.is_skip() || error.reason == Reason::Undefined;
+            let state = if fails { "FAILED" } else { "off" };
+            failed += usize::from(fails);
             _ = writeln!(out, "  {state:<10} {name}: {error}{}", remedy(&error.message, target.settings.user()));
         }
     }

@@ -24,7 +24,7 @@ use tokio_postgres::{Client, Column, Error, NoTls, RowStream, Statement, types::
 use tracing::debug;
 
 use super::{
-    decode::{decoders, push_row},
+    decode::{Decoder, decoders, push_row},
     error,
     facts::Facts,
     login::{Open, SESSION_SETTINGS, read_facts},
@@ -101,7 +101,8 @@ impl Session {
     /// Whether the server is a replica now.
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
-        let answer = self.send(SQL, Duration::from_secs(1), 1).await;
+        let limit = Duration::from_secs(1);
+        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, query: None }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
         Ok(answer.table.cell(0, 0) == crate::table::Cell::Int(1))
     }
@@ -120,7 +121,8 @@ impl Session {
         if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let answer = self.send(&sql, limit, collector.max_rows).await;
+        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, query: Some(query) };
+        let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         let answer = answer.and_then(|answer| has_columns(answer, query, variant));
         if let Err(error) = &answer {
@@ -133,15 +135,15 @@ impl Session {
         answer
     }
 
-    async fn send(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
+    async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {
         match self.facts.pooled {
-            false => self.send_prepared(sql, limit, max_rows).await,
-            true => self.send_pooled(sql, limit, max_rows).await,
+            false => self.send_prepared(question).await,
+            true => self.send_pooled(question).await,
         }
     }
 
-    async fn send_prepared(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let millis = limit.as_millis() as u64;
+    async fn send_prepared(&self, question: Question<'_>) -> Result<Answer, Failure> {
+        let millis = question.limit.as_millis() as u64;
         let set_limit = async {
             match self.statement_timeout.swap(millis, Ordering::Relaxed) == millis {
                 true => Ok(()),
@@ -149,30 +151,31 @@ impl Session {
             }
         };
         let rows = async {
-            let known = self.statements.lock().get(sql).cloned();
-            let statement = match known {
-                Some(statement) => statement,
-                None => {
-                    let statement = self.client.prepare(sql).await?;
-                    self.statements.lock().insert(sql.to_owned(), statement.clone());
-                    statement
-                }
-            };
+            let statement = self.statement(question.sql).await?;
             let parameters: [i32; 0] = [];
-            let rows = self.client.query_raw(&statement, parameters).await?;
-            read(rows, Some(statement.columns()), max_rows).await
+            question.read(self.client.query_raw(&statement, parameters).await?, Some(statement.columns())).await
         };
         let (set, rows) = join(set_limit, rows).await;
         set?;
         rows
     }
 
+    async fn statement(&self, sql: &str) -> Result<Statement, Error> {
+        let known = self.statements.lock().get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.lock().insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
-    async fn send_pooled(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let begin = begin_sql(limit);
+    async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
+        let begin = begin_sql(question.limit);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
-            read(self.client.query_typed_raw(sql, parameters).await?, None, max_rows).await
+            question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
         };
         let (begun, rows, ended) =
             join3(self.client.batch_execute(&begin), rows, self.client.batch_execute("COMMIT")).await;
@@ -234,31 +237,45 @@ impl Failure {
     }
 }
 
-/// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
-async fn read(rows: RowStream, columns: Option<&[Column]>, max_rows: usize) -> Result<Answer, Failure> {
-    let mut rows = pin!(rows);
-    let start = |columns: &[Column]| {
-        let table = Table::new(columns.iter().map(|column| column.name()));
-        decoders(columns).map(|decoders| (table, decoders)).map_err(Failure::Ours)
-    };
-    let mut reading = columns.map(start).transpose()?;
-    let mut cut = 0;
-    while let Some(row) = rows.try_next().await? {
-        let (table, decoders) = match &mut reading {
-            Some(reading) => reading,
-            None => reading.insert(start(row.columns())?),
-        };
-        if table.rows() >= max_rows {
-            cut += 1;
-            continue;
+/// One SQL text, its limits, and what its rows are for.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    sql: &'a str,
+    limit: Duration,
+    max_rows: usize,
+    /// `None`: all columns are needed.
+    query: Option<&'a Query>,
+}
+
+impl Question<'_> {
+    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
+    async fn read(self, rows: RowStream, columns: Option<&[Column]>) -> Result<Answer, Failure> {
+        let mut rows = pin!(rows);
+        let mut reading = columns.map(|columns| self.start(columns)).transpose()?;
+        let mut cut = 0;
+        while let Some(row) = rows.try_next().await? {
+            let (table, decoders) = match &mut reading {
+                Some(reading) => reading,
+                None => reading.insert(self.start(row.columns())?),
+            };
+            if table.rows() >= self.max_rows {
+                cut += 1;
+                continue;
+            }
+            push_row(table, &row, decoders);
+            if table.bytes() > TABLE_LIMIT {
+                let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
+                return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
+            }
         }
-        push_row(table, &row, decoders);
-        if table.bytes() > TABLE_LIMIT {
-            let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
-            return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
-        }
+        Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
     }
-    Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
+
+    fn start(&self, columns: &[Column]) -> Result<(Table, Vec<Decoder>), Failure> {
+        let needed = |name: &str| self.query.is_none_or(|query| query.columns().any(|column| column == name));
+        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
+        Ok((Table::new(columns.iter().map(|column| column.name())), decoders))
+    }
 }
 
 /// The collector's columns must be there; a result without rows may come without columns.
