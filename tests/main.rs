@@ -3,5 +3,8 @@
 mod bad_input;
 mod config;
 mod dsn;
+mod live;
+mod scraped;
 mod servers;
 mod support;
+mod tls;
