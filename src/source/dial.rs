@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::{FetchError, Reason, tls};
+use super::{FetchError, Reason, sessions::Open, tls};
 use crate::config::settings::{Address, Tls, TlsMode};
 
 /// The longest message a server may send: a row of a monitoring query is a thousand times shorter.
@@ -30,17 +30,18 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// Connects to a PostgreSQL server (or pooler) and negotiates TLS as its settings ask.
 ///
+/// `open` counts the session; a connection that is no session has none.
 /// With `sslmode=prefer` a server without TLS, or whose TLS fails, is spoken to in clear, as libpq does.
-pub async fn postgres(address: &Address, tls: &Tls) -> Result<Stream, FetchError> {
+pub async fn postgres(address: &Address, tls: &Tls, open: Option<Open>) -> Result<Stream, FetchError> {
     let socket = connect(address).await?;
     if tls.mode == TlsMode::Disable || matches!(address, Address::Unix(_)) {
-        return Ok(Stream::new(socket));
+        return Ok(Stream::new(socket, open));
     }
     match limited("TLS", Reason::Tls, encrypt(socket, address, tls)).await {
-        Ok(socket) if matches!(socket, Socket::Tls(_)) || tls.mode == TlsMode::Prefer => Ok(Stream::new(socket)),
+        Ok(socket) if matches!(socket, Socket::Tls(_)) || tls.mode == TlsMode::Prefer => Ok(Stream::new(socket, open)),
         Ok(_) => Err(FetchError::new(Reason::Tls, "the server offers no TLS, and sslmode asks for it")),
         Err(error) if error.reason == Reason::Tls && tls.mode == TlsMode::Prefer => {
-            Ok(Stream::new(connect(address).await?))
+            Ok(Stream::new(connect(address).await?, open))
         }
         Err(error) => Err(error),
     }
@@ -134,37 +135,51 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// A socket whose incoming messages are measured as they pass.
+/// A socket whose incoming messages are measured as they pass. Dropped, it is counted until the server closes it.
 pub struct Stream {
-    socket: Socket,
+    /// There until it is dropped.
+    socket: Option<Socket>,
     frames: Frames,
+    open: Option<Open>,
 }
 
 impl Stream {
-    fn new(socket: Socket) -> Self {
-        Stream { socket, frames: Frames::default() }
+    fn new(socket: Socket, open: Option<Open>) -> Self {
+        Stream { socket: Some(socket), frames: Frames::default(), open }
+    }
+
+    fn socket(&mut self) -> io::Result<Pin<&mut Socket>> {
+        self.socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let (Some(socket), Some(open)) = (self.socket.take(), self.open.take()) {
+            open.linger(socket);
+        }
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        ready!(self.socket()?.poll_read(cx, buf))?;
         Poll::Ready(self.frames.measure(&buf.filled()[before..]))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        self.socket()?.poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        self.socket()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        self.socket()?.poll_shutdown(cx)
     }
 }
 

@@ -1,12 +1,6 @@
 //! One login to a PostgreSQL server: dial, start up, read back what took effect and what the server is.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{TryStreamExt, future::try_join};
 use tokio::{
@@ -23,7 +17,10 @@ use super::{
 };
 use crate::{
     config::settings,
-    source::{FetchError, Reason, dial},
+    source::{
+        FetchError, Reason, dial,
+        sessions::{Open, Sessions},
+    },
 };
 
 /// What every session asks for itself, in the words in which the server says it back.
@@ -53,11 +50,11 @@ pub struct Login {
 }
 
 impl Login {
-    /// Starts one. `open` counts the sessions of the target.
-    pub fn start(settings: Arc<settings::Postgres>, open: Arc<AtomicUsize>) -> Self {
+    /// Starts one.
+    pub fn start(settings: Arc<settings::Postgres>, sessions: Sessions) -> Self {
         Login {
             task: tokio::spawn(async move {
-                timeout(LOGIN_LIMIT, log_in(settings, Open::count(open))).await.unwrap_or_else(|_| {
+                timeout(LOGIN_LIMIT, log_in(settings, sessions)).await.unwrap_or_else(|_| {
                     Err(FetchError::new(Reason::LoginPending, "login given up after 10 minutes without an answer"))
                 })
             }),
@@ -71,28 +68,12 @@ impl Drop for Login {
     }
 }
 
-/// Counts a session from the start of its login to its end.
-pub struct Open(Arc<AtomicUsize>);
-
-impl Open {
-    fn count(open: Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Open(open)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-async fn log_in(settings: Arc<settings::Postgres>, open: Open) -> Result<Session, FetchError> {
-    let (client, connection) = match start_up(&settings, true).await? {
+async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Result<Session, FetchError> {
+    let (client, connection) = match start_up(&settings, sessions.open()?, true).await? {
         Ok(connected) => connected,
         // A transaction pooler refuses what it cannot keep per server connection; it is asked without.
         Err(error) if error::is_refused_option(&error) => {
-            start_up(&settings, false).await?.map_err(|error| error::of_login(&error))?
+            start_up(&settings, sessions.open()?, false).await?.map_err(|error| error::of_login(&error))?
         }
         Err(error) => return Err(error::of_login(&error)),
     };
@@ -100,7 +81,7 @@ async fn log_in(settings: Arc<settings::Postgres>, open: Open) -> Result<Session
     if facts.pooled {
         info!("session settings did not take: a pooler is in between, so each query brings its own (pooled mode)");
     }
-    Ok(Session::new(client, connection, settings, facts, open))
+    Ok(Session::new(client, connection, settings, facts))
 }
 
 type Connected = (Client, JoinHandle<()>);
@@ -108,9 +89,10 @@ type Connected = (Client, JoinHandle<()>);
 /// Dials and starts up, with or without our settings in the startup packet.
 async fn start_up(
     settings: &settings::Postgres,
+    open: Open,
     with_settings: bool,
 ) -> Result<Result<Connected, tokio_postgres::Error>, FetchError> {
-    let stream = dial::postgres(&settings.address, &settings.tls).await?;
+    let stream = dial::postgres(&settings.address, &settings.tls, Some(open)).await?;
     let mut config = Config::new();
     config.user(&settings.user).dbname(&settings.database).application_name("pgvigil");
     if let Some(password) = &settings.password {
