@@ -5,6 +5,8 @@ pub mod dial;
 pub mod fixture;
 pub mod postgres;
 pub mod sessions;
+pub mod socket;
+pub mod stream;
 pub mod tls;
 
 use std::{fmt, sync::Arc};

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{FetchError, Reason, dial::Socket};
+use super::{FetchError, Reason, socket::Socket};
 
 /// The most sessions on one target, with those that we gave up and the server has not ended.
 pub const MOST: usize = 10;

@@ -26,8 +26,7 @@ use tracing::debug;
 use super::{
     decode::{Decoder, decoders, push_row},
     error,
-    facts::Facts,
-    login::{SESSION_SETTINGS, read_facts},
+    facts::{Facts, SESSION_SETTINGS, read_facts},
 };
 use crate::{
     config::{
