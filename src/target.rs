@@ -113,7 +113,7 @@ impl Target {
     ) {
         let wanted: Vec<Arc<Slot>> = self.slots.iter().filter(|slot| wanted(&slot.collector)).cloned().collect();
         let (quick, slow): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|slot| slot.collector.is_quick());
-        let visit = tokio::spawn(self.clone().run_visit(quick, slow.clone(), scrape));
+        let visit = tokio::spawn(self.clone().run_visit(quick, slow.clone(), scrape, deadline));
         let all = async {
             _ = visit.await;
             for slot in slow {
@@ -123,8 +123,15 @@ impl Target {
         _ = timeout_at(deadline, all).await;
     }
 
-    async fn run_visit(self: Arc<Self>, quick: Vec<Arc<Slot>>, slow: Vec<Arc<Slot>>, scrape: Instant) {
-        let _turn = self.turn.lock().await;
+    async fn run_visit(
+        self: Arc<Self>,
+        quick: Vec<Arc<Slot>>,
+        slow: Vec<Arc<Slot>>,
+        scrape: Instant,
+        deadline: Instant,
+    ) {
+        // Whose turn comes after its deadline has been answered: nobody waits for it, and those behind it do.
+        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else { return };
         let quick: Vec<_> = quick.into_iter().filter(|slot| slot.is_due_since(scrape)).collect();
         if quick.is_empty() && self.has_answered_since(scrape) {
             return slow.iter().for_each(|slot| self.start_slow(slot));
