@@ -248,9 +248,15 @@ impl Target {
         self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.report(now)))
     }
 
-    /// What became of the target itself, to a scrape that began at `scrape`.
+    /// What became of the target itself, to a scrape that began at `scrape`. If no visit has ended yet that could say
+    /// why it is down, what it is down for is what that visit waits for.
     pub fn report(&self, scrape: Instant) -> Report {
-        self.report_up(self.has_answered_since(scrape))
+        let mut report = self.report_up(self.has_answered_since(scrape));
+        if !report.up && report.error.is_none() {
+            let reason = if report.status.login_pending { Reason::LoginPending } else { Reason::Timeout };
+            report.error = Some(FetchError::new(reason, "no answer before the end of the scrape"));
+        }
+        report
     }
 
     /// What became of it when it was last visited.
