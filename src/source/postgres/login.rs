@@ -1,6 +1,7 @@
 //! One login to a PostgreSQL server: dial, start up, read back what took effect and what the server is.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -42,6 +43,9 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
 /// A login that is waited for is kept this long, behind a locked catalogue or a frozen server, before another
 /// one is tried: abandoned logins pile up at the server.
 const LOGIN_LIMIT: Duration = Duration::from_secs(600);
+
+/// More extensions than any database has.
+const MOST_FACTS: usize = 1000;
 
 /// Every name is qualified: before the settings are known to have taken, `search_path` is not trusted.
 const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
@@ -162,5 +166,12 @@ fn server_sql() -> String {
 async fn ask(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
     let parameters: [(i32, Type); 0] = [];
     let rows = client.query_typed_raw(sql, parameters).await.map_err(|error| error::of_query(&error))?;
-    rows.try_collect().await.map_err(|error| error::of_query(&error))
+    let (mut rows, mut read) = (pin!(rows), Vec::new());
+    while let Some(row) = rows.try_next().await.map_err(|error| error::of_query(&error))? {
+        if read.len() == MOST_FACTS {
+            return Err(FetchError::new(Reason::Refused, "rows without end: not a PostgreSQL server?"));
+        }
+        read.push(row);
+    }
+    Ok(read)
 }
