@@ -3,6 +3,7 @@
 mod bad_input;
 mod config;
 mod dsn;
+mod faults;
 mod live;
 mod scraped;
 mod servers;

@@ -1,5 +1,5 @@
 //! What the protocol reads from: a socket that refuses a message longer than [`MESSAGE_LIMIT`], whatever length the
-//! peer claims, before anything is allocated.
+//! peer claims, before anything is allocated, and a peer that does not stop saying what nobody asked for.
 
 use std::{
     io,
@@ -13,6 +13,9 @@ use super::{sessions::Open, socket::Socket};
 
 /// The longest message a server may send: a row of a monitoring query is a thousand times shorter.
 pub const MESSAGE_LIMIT: u32 = 4 << 20;
+
+/// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things.
+const UNASKED_LIMIT: usize = 1 << 20;
 
 /// A socket whose incoming messages are measured as they pass. Dropped, it is counted until the server closes it.
 pub struct Stream {
@@ -70,6 +73,8 @@ struct Frames {
     have: usize,
     /// Bytes of the present message's body still to come.
     body: usize,
+    /// Bytes of messages that nobody asked for.
+    unasked: usize,
 }
 
 impl Frames {
@@ -87,9 +92,21 @@ impl Frames {
             if self.have == self.head.len() {
                 self.have = 0;
                 self.body = body_length(self.head)?;
+                self.count_unasked()?;
             }
         }
         Ok(())
+    }
+
+    /// NoticeResponse, ParameterStatus and NotificationResponse.
+    fn count_unasked(&mut self) -> io::Result<()> {
+        if matches!(self.head[0], b'N' | b'S' | b'A') {
+            self.unasked += self.head.len() + self.body;
+        }
+        match self.unasked {
+            ..=UNASKED_LIMIT => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "notices and parameters without end")),
+        }
     }
 }
 
@@ -124,5 +141,13 @@ mod tests {
             let error = measure(&[bad]).unwrap_err().to_string();
             assert!(error.contains("bytes was announced"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_ends() {
+        let mut frames = Frames::default();
+        let mut said = |message: &[u8]| (0..UNASKED_LIMIT / 5).try_for_each(|_| frames.measure(message));
+        assert!(said(b"Z\0\0\0\x05I").is_ok() && said(b"D\0\0\0\x04").is_ok() && said(b"S\0\0\0\x04").is_ok());
+        assert!(said(b"N\0\0\0\x04").is_err());
     }
 }

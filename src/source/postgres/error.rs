@@ -30,6 +30,8 @@ pub fn of_login(error: &Error) -> FetchError {
         _ if db.message().contains("authentication failed") => Reason::Authentication,
         &SqlState::TOO_MANY_CONNECTIONS => Reason::ConnectionsExhausted,
         &SqlState::CANNOT_CONNECT_NOW => Reason::Starting,
+        // Somebody ended this one session; another may be let in.
+        &SqlState::ADMIN_SHUTDOWN => Reason::Lost,
         _ => Reason::Refused,
     };
     FetchError::new(reason, text(db))

@@ -1,6 +1,6 @@
 //! What a server is, and which SQL of a collector fits it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, pin::pin};
 
 use futures_util::{TryStreamExt, future::try_join};
 use tokio::time::Instant;
@@ -25,6 +25,9 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     // pg_stat_statements spills 7 MB to disk at 20,000 entries with less.
     ("work_mem", "32MB"),
 ];
+
+/// More extensions than any database has.
+const MOST_FACTS: usize = 1000;
 
 /// Every name is qualified: before the settings are known to have taken, `search_path` is not trusted.
 const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
@@ -129,7 +132,14 @@ fn server_sql() -> String {
 async fn ask(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
     let parameters: [(i32, Type); 0] = [];
     let rows = client.query_typed_raw(sql, parameters).await.map_err(|error| error::of_query(&error))?;
-    rows.try_collect().await.map_err(|error| error::of_query(&error))
+    let (mut rows, mut read) = (pin!(rows), Vec::new());
+    while let Some(row) = rows.try_next().await.map_err(|error| error::of_query(&error))? {
+        if read.len() == MOST_FACTS {
+            return Err(FetchError::new(Reason::Refused, "rows without end: not a PostgreSQL server?"));
+        }
+        read.push(row);
+    }
+    Ok(read)
 }
 
 fn skip(reason: Reason, message: impl Into<String>) -> FetchError {

@@ -5,8 +5,9 @@
 //! | quick, one kept session | all quick queries, pipelined: one round trip | 1 s |
 //! | slow, one kept session | slow queries, one collector at a time | the collector's `timeout` |
 //!
-//! A session that died is replaced once within a visit. A lane that does not answer by its own deadline is
-//! cancelled and given up as a whole: a cancel names a backend, not a query.
+//! A session that died, while it was asked or still logging in, is replaced within the visit, twice at most. A lane
+//! that does not answer by its own deadline is cancelled and given up as a whole: a cancel names a backend, not a
+//! query.
 
 mod decode;
 mod error;
@@ -35,6 +36,9 @@ use crate::config::{collector::Collector, settings};
 
 /// The limit the server puts on each quick statement.
 const QUICK_STATEMENT: Duration = Duration::from_secs(1);
+
+/// Sessions of a lane that a visit may use up: where sessions are ended at random, two in a row are ended now and then.
+const ATTEMPTS: usize = 3;
 
 /// One PostgreSQL server, or the pooler in front of one.
 pub struct Server {
@@ -68,7 +72,14 @@ impl Server {
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
         let mut lane = self.quick.lock().await;
         let kept = lane.as_ref().is_some_and(|session| !session.is_closed());
-        self.open_session(&mut lane, until).await.map(|_| !kept)
+        let mut result = Ok(());
+        for _ in 0..ATTEMPTS {
+            result = self.open_session(&mut lane, until).await.map(|_| ());
+            if !is_lost(&result) {
+                break;
+            }
+        }
+        result.map(|()| !kept)
     }
 
     /// Asks quick collectors all at once.
@@ -99,9 +110,12 @@ impl Server {
         report: Report<'_>,
     ) -> Result<(), FetchError> {
         let visit = Visit { due, statement_timeout, report, left: Guarded::new((0..due.len()).collect()) };
-        let mut result = self.try_visit(lane, &visit, until).await;
-        if result.as_ref().is_err_and(|error| error.reason == Reason::Lost) {
+        let mut result = Ok(());
+        for _ in 0..ATTEMPTS {
             result = self.try_visit(lane, &visit, until).await;
+            if !is_lost(&result) {
+                break;
+            }
         }
         if let Err(error) = &result {
             visit.fail(|_| error.clone());
@@ -173,6 +187,10 @@ impl Server {
             }
         }
     }
+}
+
+fn is_lost(result: &Result<(), FetchError>) -> bool {
+    result.as_ref().is_err_and(|error| error.reason == Reason::Lost)
 }
 
 /// One visit: what is asked, and what is still without an answer.
