@@ -4,6 +4,7 @@ mod bad_input;
 mod config;
 mod dsn;
 mod faults;
+mod http;
 mod live;
 mod scraped;
 mod servers;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, pin::pin};
 
-use futures_util::{TryStreamExt, future::try_join};
+use futures_util::{TryStreamExt, future::join};
 use tokio::time::Instant;
 use tokio_postgres::{Client, Row, types::Type};
 
@@ -44,7 +44,8 @@ pub struct Facts {
     pub monitor: bool,
     /// Where we are logged in, and where the extensions are.
     pub database: String,
-    pub extensions: Vec<Installed>,
+    /// Or why they could not be read: their catalogue may be locked.
+    pub extensions: Result<Vec<Installed>, FetchError>,
     pub read_at: Instant,
 }
 
@@ -85,7 +86,8 @@ impl Facts {
 
     fn installed(&self, wanted: &Extension) -> Result<&Installed, FetchError> {
         let (name, database) = (&wanted.name, &self.database);
-        let Some(installed) = self.extensions.iter().find(|extension| extension.name == *name) else {
+        let extensions = self.extensions.as_ref().map_err(Clone::clone)?;
+        let Some(installed) = extensions.iter().find(|extension| extension.name == *name) else {
             let remedy = format!("run CREATE EXTENSION {name}; in database {database}");
             return Err(skip(Reason::Extension, format!("extension {name} is not installed; {remedy}")));
         };
@@ -101,9 +103,14 @@ impl Facts {
 
 /// Asks what the server is and whether our settings took, in one round trip.
 pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchError> {
-    let (server, extensions) = try_join(ask(client, &server_sql()), ask(client, EXTENSIONS)).await?;
+    let (server, extensions) = join(ask(client, &server_sql()), ask(client, EXTENSIONS)).await;
+    let (server, extensions) = (server?, extensions.and_then(installed_of));
+    if let Err(error) = &extensions
+        && error.reason.is_connection()
+    {
+        return Err(error.clone());
+    }
     let row = server.first().ok_or_else(|| FetchError::new(Reason::Refused, "the server says nothing of itself"))?;
-    let text = |row: &Row, index: usize| row.try_get::<_, &str>(index).unwrap_or_default().to_owned();
     let version: u32 = text(row, 0).parse().unwrap_or_default();
     Ok(Facts {
         major: version / 10_000,
@@ -111,12 +118,18 @@ pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchE
         monitor: row.try_get(2).unwrap_or_default(),
         pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 3) != *value),
         database: database.to_owned(),
-        extensions: extensions
-            .iter()
-            .map(|row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) })
-            .collect(),
+        extensions,
         read_at: Instant::now(),
     })
+}
+
+fn installed_of(rows: Vec<Row>) -> Result<Vec<Installed>, FetchError> {
+    let installed = |row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) };
+    Ok(rows.iter().map(installed).collect())
+}
+
+fn text(row: &Row, index: usize) -> String {
+    row.try_get::<_, &str>(index).unwrap_or_default().to_owned()
 }
 
 fn server_sql() -> String {

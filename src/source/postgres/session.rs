@@ -82,11 +82,20 @@ impl Session {
 
     /// Asks the server again what it is, if that was long ago; what was absent then is tried again.
     pub async fn refresh(&mut self) -> Result<(), FetchError> {
-        if self.facts.read_at.elapsed() >= RECHECK {
-            self.facts = read_facts(&self.client, &self.settings.database).await?;
-            self.absent.lock().clear();
+        if self.facts.read_at.elapsed() < RECHECK && self.facts.extensions.is_ok() {
+            return Ok(());
         }
-        Ok(())
+        match read_facts(&self.client, &self.settings.database).await {
+            Ok(facts) => {
+                // The protocol is chosen at login; the slow lane has changed settings since.
+                self.facts = Facts { pooled: self.facts.pooled, ..facts };
+                self.absent.lock().clear();
+                Ok(())
+            }
+            Err(error) if error.reason.is_connection() => Err(error),
+            // What is known of a server holds on until it can be asked again.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Whether the server is a replica now.
