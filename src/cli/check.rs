@@ -11,6 +11,7 @@ use crate::{
     config::{catalogue::Catalogue, env},
     engine::{Engine, Selection},
     live::{Files, Live},
+    source::{FetchError, Reason},
     target::Target,
 };
 
@@ -38,7 +39,8 @@ pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
     }
     runtime()?.block_on(async {
         let engine = Live::start(files)?.engine();
-        print(&format!("{}, {} targets: no problem found\n", summary(&engine.catalogue), engine.targets.len()))?;
+        let targets = counted(engine.targets.len(), "target");
+        print(&format!("{}, {targets}: no problem found\n", summary(&engine.catalogue)))?;
         match arguments.connect {
             true => connect(&engine).await,
             false => Ok(()),
@@ -48,7 +50,11 @@ pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
 
 fn summary(catalogue: &Catalogue) -> String {
     let metrics: usize = catalogue.collectors.iter().flat_map(|c| &c.queries).map(|query| query.metrics.len()).sum();
-    format!("{} collectors, {metrics} metrics", catalogue.collectors.len())
+    format!("{}, {}", counted(catalogue.collectors.len(), "collector"), counted(metrics, "metric"))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 async fn connect(engine: &Engine) -> Result<(), Failure> {
@@ -59,10 +65,28 @@ async fn connect(engine: &Engine) -> Result<(), Failure> {
         print(&text)?;
         failed += failures;
     }
+    for name in nowhere(engine) {
+        print(&format!("\nFAILED     {name}: no target has what its SQL asks for\n"))?;
+        failed += 1;
+    }
     match failed {
         0 => Ok(()),
         _ => Err(anyhow!("{failed} of the above failed").into()),
     }
+}
+
+/// Collectors that are on nowhere, and somewhere because a name is unknown there. On one of several targets that is
+/// as it should be; on all it is a mistake in the SQL.
+fn nowhere(engine: &Engine) -> Vec<&str> {
+    let reports = |name: &str| {
+        let all = engine.targets.iter().flat_map(|target| target.collectors());
+        all.filter(|(other, _)| *other == name).map(|(_, report)| report.errors).collect::<Vec<_>>()
+    };
+    let is_nowhere = |name: &&str| {
+        let reports = reports(name);
+        reports.iter().flatten().any(|e| e.reason == Reason::Undefined) && !reports.iter().any(Vec::is_empty)
+    };
+    engine.catalogue.collectors.iter().map(|collector| collector.name.as_str()).filter(is_nowhere).collect()
 }
 
 /// A target's lines, and how many of them tell of a failure. What is merely off is none.
@@ -92,7 +116,9 @@ fn describe(target: &Target) -> (String, usize) {
         if report.errors.is_empty() {
             _ = writeln!(out, "  on         {name}: {} rows", report.rows);
         }
-        for error in &report.errors {
+        // Several queries of a collector may lack the same thing.
+        let first = |(nth, error): &(usize, &FetchError)| !report.errors[..*nth].contains(error);
+        for (_, error) in report.errors.iter().enumerate().filter(first) {
             let state = if error.reason.is_skip() { "off" } else { "FAILED" };
             failed += usize::from(!error.reason.is_skip());
             _ = writeln!(out, "  {state:<10} {name}: {error}{}", remedy(&error.message, target.settings.user()));
@@ -101,8 +127,11 @@ fn describe(target: &Target) -> (String, usize) {
     (out, failed)
 }
 
-/// What would give a right that is missing, read off the server's words.
+/// What would give what is missing, read off the server's words.
 fn remedy(message: &str, user: &str) -> String {
+    if let Some(name) = bare_name(message) {
+        return format!("; only pg_catalog is searched: put the schema before the name, as in public.{name}");
+    }
     let Some((_, rest)) = message.split_once("permission denied for ") else { return String::new() };
     let mut words = rest.split(' ');
     let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -112,5 +141,35 @@ fn remedy(message: &str, user: &str) -> String {
         "schema" => format!("; run GRANT USAGE ON SCHEMA {name} TO \"{user}\";"),
         "table" | "view" => format!("; run GRANT SELECT ON {name} TO \"{user}\";"),
         _ => String::new(),
+    }
+}
+
+/// The name that was not found, if it was written without a schema and may be one of the user's.
+fn bare_name(message: &str) -> Option<&str> {
+    let (what, _) = message.split_once(" does not exist")?;
+    let name = ["relation \"", "type \"", "function "].iter().find_map(|kind| what.strip_prefix(kind))?;
+    let name = &name[..name.find(['"', '(']).unwrap_or(name.len())];
+    (!name.contains('.') && !name.starts_with("pg_")).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (message, expected) in [
+            ("relation \"outbox\" does not exist [42P01]", "put the schema before the name, as in public.outbox"),
+            ("function f(integer) does not exist [42883]", "as in public.f"),
+            ("relation \"public.outbox\" does not exist [42P01]", ""),
+            ("relation \"pg_new_view\" does not exist [42P01]", ""),
+            ("column \"x\" does not exist [42703]", ""),
+            ("permission denied for table outbox [42501]", "run GRANT SELECT ON outbox TO \"me\";"),
+            ("permission denied for schema shop [42501]", "run GRANT USAGE ON SCHEMA shop TO \"me\";"),
+            ("permission denied for function pg_ls_waldir [42501]", "run GRANT pg_monitor TO \"me\";"),
+        ] {
+            let told = remedy(message, "me");
+            assert!(told.ends_with(expected) && told.is_empty() == expected.is_empty(), "{message}: {told}");
+        }
     }
 }
