@@ -3,5 +3,6 @@
 mod bad_input;
 mod config;
 mod dsn;
+mod examples;
 mod servers;
 mod support;
