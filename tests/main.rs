@@ -4,5 +4,8 @@ mod bad_input;
 mod config;
 mod dsn;
 mod examples;
+mod live;
+mod scraped;
 mod servers;
 mod support;
+mod tls;

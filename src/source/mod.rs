@@ -34,6 +34,8 @@ pub struct FetchError {
     pub reason: Reason,
     /// For people: what happened, in the server's words where it has any.
     pub message: String,
+    /// The query that failed, if it was one.
+    pub query: Option<String>,
     /// Where in a collector file, if the server pointed into its SQL.
     pub place: Option<Place>,
 }
@@ -104,14 +106,22 @@ impl Reason {
 
 impl FetchError {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        FetchError { reason, message: message.into(), place: None }
+        FetchError { reason, message: message.into(), query: None, place: None }
+    }
+
+    /// The same, of this query.
+    pub fn of(self, query: &str) -> Self {
+        FetchError { query: Some(query.to_owned()), ..self }
     }
 }
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
-            write!(f, "{}:{}:{}: ", place.file, place.line, place.column)?;
+            write!(f, "{place}: ")?;
+        }
+        if let Some(query) = &self.query {
+            write!(f, "query {query}: ")?;
         }
         write!(f, "{} ({})", self.message, self.reason.word())
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use tokio::time::Instant;
 
 use crate::{
-    config::collector::{Collector, Query, Role, Variant},
+    config::collector::{Collector, Extension, Query, Role, Rows, Variant},
     source::{FetchError, Reason},
 };
 
@@ -42,31 +42,42 @@ impl Facts {
         collector: &Collector,
         query: &'a Query,
     ) -> Result<(&'a Variant, Cow<'a, str>), FetchError> {
-        let skip = |reason, message: String| Err(FetchError::new(reason, message));
         match (collector.role, self.replica) {
-            (Role::Primary, true) => return skip(Reason::Role, "asked on a primary only; this is a replica".into()),
-            (Role::Replica, false) => return skip(Reason::Role, "asked on a replica only; this is a primary".into()),
+            (Role::Primary, true) => return Err(skip(Reason::Role, "asked on a primary only; this is a replica")),
+            (Role::Replica, false) => return Err(skip(Reason::Role, "asked on a replica only; this is a primary")),
             _ => (),
         }
-        let Some(variant) = query.variant(self.major) else {
-            return skip(Reason::Version, format!("has no form for PostgreSQL {}", self.major));
-        };
+        let variant = query.variant(self.major).ok_or_else(|| self.no_variant(query))?;
         let Some(wanted) = &query.requires else { return Ok((variant, Cow::Borrowed(&variant.text))) };
-        let Some(installed) = self.extensions.iter().find(|e| e.name == wanted.name) else {
-            let (name, database) = (&wanted.name, &self.database);
-            return skip(
-                Reason::Extension,
-                format!("extension {name} is not installed; run CREATE EXTENSION {name}; in database {database}"),
-            );
+        let installed = self.installed(wanted)?;
+        Ok((variant, Cow::Owned(variant.text.replace(EXTENSION_SCHEMA, &installed.schema))))
+    }
+
+    fn no_variant(&self, query: &Query) -> FetchError {
+        let Rows::Sql(variants) = &query.rows else { return skip(Reason::Version, "has no SQL") };
+        let fits = match variants.iter().filter(|variant| variant.since > self.major).map(|v| v.since).min() {
+            Some(since) => format!("needs PostgreSQL {since} or later"),
+            None => "is for an older PostgreSQL".to_owned(),
+        };
+        skip(Reason::Version, format!("{fits}; this is {}", self.major))
+    }
+
+    fn installed(&self, wanted: &Extension) -> Result<&Installed, FetchError> {
+        let (name, database) = (&wanted.name, &self.database);
+        let Some(installed) = self.extensions.iter().find(|extension| extension.name == *name) else {
+            let remedy = format!("run CREATE EXTENSION {name}; in database {database}");
+            return Err(skip(Reason::Extension, format!("extension {name} is not installed; {remedy}")));
         };
         let have: Vec<u32> = installed.version.split('.').map_while(|part| part.parse().ok()).collect();
         if have < wanted.version {
-            let (name, has) = (&wanted.name, &installed.version);
-            return skip(
-                Reason::Extension,
-                format!("extension {name} is too old ({has}); run ALTER EXTENSION {name} UPDATE;"),
-            );
+            let remedy = format!("run ALTER EXTENSION {name} UPDATE; in database {database}");
+            let has = &installed.version;
+            return Err(skip(Reason::Extension, format!("extension {name} is too old ({has}); {remedy}")));
         }
-        Ok((variant, Cow::Owned(variant.text.replace(EXTENSION_SCHEMA, &installed.schema))))
+        Ok(installed)
     }
+}
+
+fn skip(reason: Reason, message: impl Into<String>) -> FetchError {
+    FetchError::new(reason, message)
 }

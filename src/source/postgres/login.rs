@@ -28,7 +28,8 @@ use crate::{
 
 /// What every session asks for itself, in the words in which the server says it back.
 pub const SESSION_SETTINGS: [(&str, &str); 7] = [
-    ("search_path", "pg_catalog"),
+    // Without pg_temp named last, temporary tables, which a pooler's other clients may leave, would come first.
+    ("search_path", "pg_catalog,pg_temp"),
     ("default_transaction_read_only", "on"),
     ("statement_timeout", "1s"),
     ("lock_timeout", "100ms"),

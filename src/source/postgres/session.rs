@@ -24,7 +24,7 @@ use tokio_postgres::{Client, Column, Error, NoTls, RowStream, Statement, types::
 use tracing::debug;
 
 use super::{
-    decode::{decoders, push_row},
+    decode::{Decoder, decoders, push_row},
     error,
     facts::Facts,
     login::{Open, SESSION_SETTINGS, read_facts},
@@ -101,14 +101,19 @@ impl Session {
     /// Whether the server is a replica now.
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
-        let answer = self.send(SQL, Duration::from_secs(1), 1).await;
+        let limit = Duration::from_secs(1);
+        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, query: None }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
         Ok(answer.table.cell(0, 0) == crate::table::Cell::Int(1))
     }
 
     /// Asks all queries of one collector at once, in the order of the file.
     pub async fn collect(&self, collector: &Collector, statement_timeout: Duration) -> Answers {
-        join_all(collector.queries.iter().map(|query| self.ask(collector, query, statement_timeout))).await
+        let ask = |query| async move {
+            let answer = self.ask(collector, query, statement_timeout).await;
+            answer.map_err(|error| error.of(&query.name))
+        };
+        join_all(collector.queries.iter().map(ask)).await
     }
 
     async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
@@ -116,7 +121,8 @@ impl Session {
         if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let answer = self.send(&sql, limit, collector.max_rows).await;
+        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, query: Some(query) };
+        let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         let answer = answer.and_then(|answer| has_columns(answer, query, variant));
         if let Err(error) = &answer {
@@ -129,15 +135,15 @@ impl Session {
         answer
     }
 
-    async fn send(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
+    async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {
         match self.facts.pooled {
-            false => self.send_prepared(sql, limit, max_rows).await,
-            true => self.send_pooled(sql, limit, max_rows).await,
+            false => self.send_prepared(question).await,
+            true => self.send_pooled(question).await,
         }
     }
 
-    async fn send_prepared(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let millis = limit.as_millis() as u64;
+    async fn send_prepared(&self, question: Question<'_>) -> Result<Answer, Failure> {
+        let millis = question.limit.as_millis() as u64;
         let set_limit = async {
             match self.statement_timeout.swap(millis, Ordering::Relaxed) == millis {
                 true => Ok(()),
@@ -145,27 +151,31 @@ impl Session {
             }
         };
         let rows = async {
-            let known = self.statements.lock().get(sql).cloned();
-            let statement = match known {
-                Some(statement) => statement,
-                None => self.client.prepare(sql).await?,
-            };
-            self.statements.lock().insert(sql.to_owned(), statement.clone());
+            let statement = self.statement(question.sql).await?;
             let parameters: [i32; 0] = [];
-            let rows = self.client.query_raw(&statement, parameters).await?;
-            read(rows, Some(statement.columns()), max_rows).await
+            question.read(self.client.query_raw(&statement, parameters).await?, Some(statement.columns())).await
         };
         let (set, rows) = join(set_limit, rows).await;
         set?;
         rows
     }
 
+    async fn statement(&self, sql: &str) -> Result<Statement, Error> {
+        let known = self.statements.lock().get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.lock().insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
-    async fn send_pooled(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let begin = begin_sql(limit);
+    async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
+        let begin = begin_sql(question.limit);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
-            read(self.client.query_typed_raw(sql, parameters).await?, None, max_rows).await
+            question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
         };
         let (begun, rows, ended) =
             join3(self.client.batch_execute(&begin), rows, self.client.batch_execute("COMMIT")).await;
@@ -194,6 +204,8 @@ fn begin_sql(limit: Duration) -> String {
     for (name, value) in SESSION_SETTINGS {
         match name {
             "default_transaction_read_only" => (),
+            // A list: quoted, it would be one name.
+            "search_path" => sql.push_str(&format!("; SET LOCAL search_path = {value}")),
             "statement_timeout" => sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis())),
             _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
         }
@@ -227,31 +239,45 @@ impl Failure {
     }
 }
 
-/// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
-async fn read(rows: RowStream, columns: Option<&[Column]>, max_rows: usize) -> Result<Answer, Failure> {
-    let mut rows = pin!(rows);
-    let start = |columns: &[Column]| {
-        let table = Table::new(columns.iter().map(|column| column.name()));
-        decoders(columns).map(|decoders| (table, decoders)).map_err(Failure::Ours)
-    };
-    let mut reading = columns.map(start).transpose()?;
-    let mut cut = 0;
-    while let Some(row) = rows.try_next().await? {
-        let (table, decoders) = match &mut reading {
-            Some(reading) => reading,
-            None => reading.insert(start(row.columns())?),
-        };
-        if table.rows() >= max_rows {
-            cut += 1;
-            continue;
+/// One SQL text, its limits, and what its rows are for.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    sql: &'a str,
+    limit: Duration,
+    max_rows: usize,
+    /// `None`: all columns are needed.
+    query: Option<&'a Query>,
+}
+
+impl Question<'_> {
+    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
+    async fn read(self, rows: RowStream, columns: Option<&[Column]>) -> Result<Answer, Failure> {
+        let mut rows = pin!(rows);
+        let mut reading = columns.map(|columns| self.start(columns)).transpose()?;
+        let mut cut = 0;
+        while let Some(row) = rows.try_next().await? {
+            let (table, decoders) = match &mut reading {
+                Some(reading) => reading,
+                None => reading.insert(self.start(row.columns())?),
+            };
+            if table.rows() >= self.max_rows {
+                cut += 1;
+                continue;
+            }
+            push_row(table, &row, decoders);
+            if table.bytes() > TABLE_LIMIT {
+                let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
+                return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
+            }
         }
-        push_row(table, &row, decoders);
-        if table.bytes() > TABLE_LIMIT {
-            let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
-            return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
-        }
+        Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
     }
-    Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
+
+    fn start(&self, columns: &[Column]) -> Result<(Table, Vec<Decoder>), Failure> {
+        let needed = |name: &str| self.query.is_none_or(|query| query.columns().any(|column| column == name));
+        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
+        Ok((Table::new(columns.iter().map(|column| column.name())), decoders))
+    }
 }
 
 /// The collector's columns must be there; a result without rows may come without columns.
@@ -259,10 +285,9 @@ fn has_columns(answer: Answer, query: &Query, variant: &Variant) -> Result<Answe
     let have = answer.table.columns();
     match query.columns().find(|column| !have.is_empty() && !have.iter().any(|name| name == column)) {
         None => Ok(answer),
-        Some(missing) => Err(FetchError {
-            reason: Reason::Columns,
-            message: format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", ")),
-            place: Some(variant.place.clone()),
-        }),
+        Some(missing) => {
+            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", "));
+            Err(FetchError { place: Some(variant.place.clone()), ..FetchError::new(Reason::Columns, message) })
+        }
     }
 }
