@@ -4,6 +4,9 @@ pub mod dial;
 #[cfg(test)]
 pub mod fixture;
 pub mod postgres;
+pub mod sessions;
+pub mod socket;
+pub mod stream;
 pub mod tls;
 
 use std::{fmt, sync::Arc};
@@ -64,6 +67,7 @@ pub enum Reason {
     Starting,
     Refused,
     LoginPending,
+    SessionsNotEnding,
     Lost,
 }
 
@@ -89,6 +93,7 @@ impl Reason {
             Reason::Starting => "starting",
             Reason::Refused => "refused",
             Reason::LoginPending => "login_pending",
+            Reason::SessionsNotEnding => "sessions_not_ending",
             Reason::Lost => "lost",
         }
     }
@@ -150,7 +155,7 @@ pub struct Status {
     pub major: Option<u32>,
     /// Our role is a member of pg_monitor.
     pub monitor: Option<bool>,
-    /// Sessions open or being opened.
+    /// Sessions that are open, being opened, or given up and not ended by the server.
     pub sessions: usize,
     pub login_pending: bool,
 }

@@ -2,15 +2,33 @@
 
 use std::borrow::Cow;
 
+use futures_util::{TryStreamExt, future::try_join};
 use tokio::time::Instant;
+use tokio_postgres::{Client, Row, types::Type};
+
+use super::error;
 
 use crate::{
-    config::collector::{Collector, Extension, Query, Role, Rows, Variant},
+    config::collector::{Collector, EXTENSION_SCHEMA, Extension, Query, Role, Rows, Variant},
     source::{FetchError, Reason},
 };
 
-/// Stands in a collector's SQL for the quoted schema of the extension it requires.
-pub const EXTENSION_SCHEMA: &str = "@extschema@";
+/// What every session asks for itself, in the words in which the server says it back.
+pub const SESSION_SETTINGS: [(&str, &str); 7] = [
+    // Without pg_temp named last, temporary tables, which a pooler's other clients may leave, would come first.
+    ("search_path", "pg_catalog,pg_temp"),
+    ("default_transaction_read_only", "on"),
+    ("statement_timeout", "1s"),
+    ("lock_timeout", "100ms"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("jit", "off"),
+    // pg_stat_statements spills 7 MB to disk at 20,000 entries with less.
+    ("work_mem", "32MB"),
+];
+
+/// Every name is qualified: before the settings are known to have taken, `search_path` is not trusted.
+const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
+     FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace";
 
 /// What a server is, as it said when last asked.
 #[derive(Clone, Debug)]
@@ -76,6 +94,42 @@ impl Facts {
         }
         Ok(installed)
     }
+}
+
+/// Asks what the server is and whether our settings took, in one round trip.
+pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchError> {
+    let (server, extensions) = try_join(ask(client, &server_sql()), ask(client, EXTENSIONS)).await?;
+    let row = server.first().ok_or_else(|| FetchError::new(Reason::Refused, "the server says nothing of itself"))?;
+    let text = |row: &Row, index: usize| row.try_get::<_, &str>(index).unwrap_or_default().to_owned();
+    let version: u32 = text(row, 0).parse().unwrap_or_default();
+    Ok(Facts {
+        major: version / 10_000,
+        replica: row.try_get(1).unwrap_or_default(),
+        monitor: row.try_get(2).unwrap_or_default(),
+        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 3) != *value),
+        database: database.to_owned(),
+        extensions: extensions
+            .iter()
+            .map(|row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) })
+            .collect(),
+        read_at: Instant::now(),
+    })
+}
+
+fn server_sql() -> String {
+    let settings = SESSION_SETTINGS.map(|(name, _)| format!("pg_catalog.current_setting('{name}')"));
+    format!(
+        "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
+         pg_catalog.pg_has_role('pg_monitor', 'USAGE'), {}",
+        settings.join(", ")
+    )
+}
+
+/// Unnamed and in one message, so it goes through any pooler.
+async fn ask(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
+    let parameters: [(i32, Type); 0] = [];
+    let rows = client.query_typed_raw(sql, parameters).await.map_err(|error| error::of_query(&error))?;
+    rows.try_collect().await.map_err(|error| error::of_query(&error))
 }
 
 fn skip(reason: Reason, message: impl Into<String>) -> FetchError {

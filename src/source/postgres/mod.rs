@@ -17,7 +17,7 @@ mod session;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use self::{login::Login, session::Session};
-use super::{Event, FetchError, Reason, Report, Status};
+use super::{Event, FetchError, Reason, Report, Status, sessions::Sessions};
 use crate::config::{collector::Collector, settings};
 
 /// The limit the server puts on each quick statement.
@@ -42,7 +42,7 @@ pub struct Server {
     quick: Mutex<Option<Session>>,
     slow: Mutex<Option<Session>>,
     login: Mutex<Option<Login>>,
-    open: Arc<AtomicUsize>,
+    sessions: Sessions,
     status: Guarded<Status>,
 }
 
@@ -53,13 +53,13 @@ impl Server {
             quick: Mutex::default(),
             slow: Mutex::default(),
             login: Mutex::default(),
-            open: Arc::default(),
+            sessions: Sessions::default(),
             status: Guarded::default(),
         }
     }
 
     pub fn status(&self) -> Status {
-        let sessions = self.open.load(Ordering::Relaxed);
+        let sessions = self.sessions.count();
         let login_pending = self.login.try_lock().map_or(true, |login| login.is_some());
         Status { sessions, login_pending, ..*self.status.lock() }
     }
@@ -104,7 +104,7 @@ impl Server {
             result = self.try_visit(lane, &visit, until).await;
         }
         if let Err(error) = &result {
-            visit.fail(error);
+            visit.fail(|_| error.clone());
         }
         result
     }
@@ -121,7 +121,7 @@ impl Server {
                 if !answered.load(Ordering::Relaxed) {
                     return Err(late);
                 }
-                visit.fail(&late);
+                visit.fail(|query| late.clone().of(query));
                 return Ok(());
             }
         };
@@ -163,7 +163,7 @@ impl Server {
         let mut pending = timeout_at(until, self.login.lock()).await.map_err(|_| late())?;
         let mut inherited = pending.is_some();
         loop {
-            let login = pending.get_or_insert_with(|| Login::start(self.settings.clone(), self.open.clone()));
+            let login = pending.get_or_insert_with(|| Login::start(self.settings.clone(), self.sessions.clone()));
             let ended = timeout_at(until, &mut login.task).await.map_err(|_| late())?;
             *pending = None;
             match ended.unwrap_or_else(|error| Err(FetchError::new(Reason::Lost, format!("login ended: {error}")))) {
@@ -233,10 +233,10 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Reports the same error for every query that is left.
-    fn fail(&self, error: &FetchError) {
+    /// Reports an error for every query that is left.
+    fn fail(&self, error: impl Fn(&str) -> FetchError) {
         for index in std::mem::take(&mut *self.left.lock()) {
-            let answers = self.due[index].queries.iter().map(|_| Err(error.clone())).collect();
+            let answers = self.due[index].queries.iter().map(|query| Err(error(&query.name))).collect();
             (self.report)(Event::Collected(index, answers));
         }
     }

@@ -26,8 +26,7 @@ use tracing::debug;
 use super::{
     decode::{Decoder, decoders, push_row},
     error,
-    facts::Facts,
-    login::{Open, SESSION_SETTINGS, read_facts},
+    facts::{Facts, SESSION_SETTINGS, read_facts},
 };
 use crate::{
     config::{
@@ -55,7 +54,6 @@ pub struct Session {
     absent: Mutex<HashMap<String, (FetchError, Instant)>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
-    _open: Open,
 }
 
 impl Drop for Session {
@@ -65,13 +63,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    pub fn new(
-        client: Client,
-        connection: JoinHandle<()>,
-        settings: Arc<settings::Postgres>,
-        facts: Facts,
-        open: Open,
-    ) -> Self {
+    pub fn new(client: Client, connection: JoinHandle<()>, settings: Arc<settings::Postgres>, facts: Facts) -> Self {
         Session {
             client,
             connection,
@@ -80,7 +72,6 @@ impl Session {
             statements: Mutex::default(),
             absent: Mutex::default(),
             statement_timeout: AtomicU64::new(1000),
-            _open: open,
         }
     }
 
@@ -189,7 +180,7 @@ impl Session {
     pub async fn cancel(&self) {
         let token = self.client.cancel_token();
         let cancelled = timeout(Duration::from_secs(1), async {
-            let stream = dial::postgres(&self.settings.address, &self.settings.tls).await?;
+            let stream = dial::postgres(&self.settings.address, &self.settings.tls, None).await?;
             token.cancel_query_raw(stream, NoTls).await.map_err(|error| error::of_query(&error))
         });
         if let Ok(Err(error)) = cancelled.await {
