@@ -1,5 +1,8 @@
 //! Targets x collectors: a scrape visits the targets together and gathers what they show into a page.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,

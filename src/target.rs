@@ -3,10 +3,14 @@
 //! A visit outlives the scrape that began it. At most one goes on at a time; a scrape that finds one under way
 //! takes what it brings.
 
+mod report;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
+
+pub use report::{Report, Shown};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -20,13 +24,16 @@ use crate::{
         settings::{self, Threshold},
     },
     exposition,
-    map::Mapped,
-    slot::{self, Slot},
-    source::{Answers, Event, FetchError, Reason, Source, Status},
+    slot::Slot,
+    source::{Answers, Event, FetchError, Reason, Source},
 };
 
 /// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
 const VISIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
+/// after a second, so what takes longer may hang.
+const JUST_NOW: Duration = Duration::from_secs(2);
 
 /// One watched thing.
 pub struct Target {
@@ -44,6 +51,8 @@ pub struct Target {
 struct State {
     breaker: Breaker,
     answered: Option<Answered>,
+    /// When the visit under way began.
+    visit: Option<Instant>,
     /// Why the target is down; `None` while it is not.
     error: Option<FetchError>,
     replica: Option<bool>,
@@ -55,30 +64,14 @@ struct Answered {
     time: SystemTime,
 }
 
-/// What a page says of a target itself.
-pub struct Report {
-    pub up: bool,
-    pub last_answer: Option<SystemTime>,
-    pub error: Option<FetchError>,
-    pub status: Status,
-    /// 0 closed, 1 half-open (a login is under way), 2 open.
-    pub circuit: i64,
-    pub trips: u64,
-}
-
-/// One collector's tables on a page, by query.
-pub struct Shown {
-    pub collector: Arc<Collector>,
-    pub tables: Vec<Option<Arc<Mapped>>>,
-}
-
 impl Target {
     pub fn new(settings: settings::Target, catalogue: &Catalogue) -> Self {
         let source = Source::new(&settings.endpoint);
         Self::with_source(settings, source, catalogue.collectors.iter())
     }
 
-    fn with_source<'a>(
+    /// A target whose source is given: its kind is that of the collectors that are asked.
+    pub fn with_source<'a>(
         settings: settings::Target,
         source: Source,
         collectors: impl Iterator<Item = &'a Arc<Collector>>,
@@ -113,7 +106,7 @@ impl Target {
     ) {
         let wanted: Vec<Arc<Slot>> = self.slots.iter().filter(|slot| wanted(&slot.collector)).cloned().collect();
         let (quick, slow): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|slot| slot.collector.is_quick());
-        let visit = tokio::spawn(self.clone().run_visit(quick, slow.clone(), scrape));
+        let visit = tokio::spawn(self.clone().run_visit(quick, slow.clone(), scrape, deadline));
         let all = async {
             _ = visit.await;
             for slot in slow {
@@ -123,19 +116,29 @@ impl Target {
         _ = timeout_at(deadline, all).await;
     }
 
-    async fn run_visit(self: Arc<Self>, quick: Vec<Arc<Slot>>, slow: Vec<Arc<Slot>>, scrape: Instant) {
-        let _turn = self.turn.lock().await;
+    async fn run_visit(
+        self: Arc<Self>,
+        quick: Vec<Arc<Slot>>,
+        slow: Vec<Arc<Slot>>,
+        scrape: Instant,
+        deadline: Instant,
+    ) {
+        // Past its deadline nobody waits for it; if it went on all the same, visits of a target that hangs would
+        // pile up.
+        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else { return };
         let quick: Vec<_> = quick.into_iter().filter(|slot| slot.is_due_since(scrape)).collect();
         if quick.is_empty() && self.has_answered_since(scrape) {
             return slow.iter().for_each(|slot| self.start_slow(slot));
         }
         let began = Instant::now();
+        self.state.lock().visit = Some(began);
         let result = self.connect_and_ask(&quick, &slow).await;
         match &result {
             Ok(()) => self.succeeded(),
             Err(error) => self.failed(error, began),
         }
         self.note_role();
+        self.state.lock().visit = None;
     }
 
     async fn connect_and_ask(self: &Arc<Self>, quick: &[Arc<Slot>], slow: &[Arc<Slot>]) -> Result<(), FetchError> {
@@ -144,6 +147,7 @@ impl Target {
         if self.source.connect(began + patience).await? {
             self.answered();
             self.succeeded();
+            self.slots.iter().for_each(|slot| slot.reconnected());
         }
         for slot in slow {
             self.start_slow(slot);
@@ -189,8 +193,12 @@ impl Target {
         self.state.lock().answered = Some(Answered { at: Instant::now(), time: SystemTime::now() });
     }
 
+    /// Since the scrape began; or just now, in the visit that the scrape found under way.
     fn has_answered_since(&self, scrape: Instant) -> bool {
-        self.state.lock().answered.is_some_and(|answered| answered.at >= scrape)
+        let state = self.state.lock();
+        let Some(Answered { at, .. }) = state.answered else { return false };
+        let joined = || state.visit.is_some_and(|began| at >= began) && at.elapsed() <= JUST_NOW;
+        at >= scrape || joined()
     }
 
     fn succeeded(&self) {
@@ -223,52 +231,8 @@ impl Target {
         let before = std::mem::replace(&mut self.state.lock().replica, replica);
         if before.is_some() && before != replica {
             info!(target = self.name(), replica, "the server's role changed");
-            self.slots.iter().filter(|slot| !slot.collector.is_quick()).for_each(|slot| slot.drop_results());
-        }
-    }
-
-    /// What a page whose scrape began at `scrape` shows of this target. Without an answer since then it is down,
-    /// and a target that is down shows nothing but that.
-    pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> Vec<Shown> {
-        let now = Instant::now();
-        let up = self.has_answered_since(scrape);
-        let slots = self.slots.iter().filter(|slot| up && wanted(&slot.collector));
-        slots.map(|slot| Shown { collector: slot.collector.clone(), tables: slot.show(scrape, now) }).collect()
-    }
-
-    /// What became of each collector.
-    pub fn collectors(&self) -> impl Iterator<Item = (&str, slot::Report)> {
-        let now = Instant::now();
-        self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.report(now)))
-    }
-
-    /// What became of the target itself, to a scrape that began at `scrape`.
-    pub fn report(&self, scrape: Instant) -> Report {
-        self.report_up(self.has_answered_since(scrape))
-    }
-
-    /// What became of it when it was last visited.
-    pub fn last_report(&self) -> Report {
-        let state = self.state.lock();
-        let up = state.answered.is_some() && state.error.is_none();
-        drop(state);
-        self.report_up(up)
-    }
-
-    fn report_up(&self, up: bool) -> Report {
-        let status = self.source.status();
-        let state = self.state.lock();
-        Report {
-            up,
-            last_answer: state.answered.map(|answered| answered.time),
-            error: state.error.clone(),
-            status,
-            circuit: match (state.breaker.is_open(), status.login_pending) {
-                (false, _) => 0,
-                (true, true) => 1,
-                (true, false) => 2,
-            },
-            trips: state.breaker.trips(),
+            let (slow, now) = (self.slots.iter().filter(|slot| !slot.collector.is_quick()), Instant::now());
+            slow.for_each(|slot| slot.drop_results(now));
         }
     }
 }

@@ -161,6 +161,7 @@ pub struct Status {
 }
 
 /// The kinds of source a target can have.
+#[cfg_attr(test, expect(clippy::large_enum_variant, reason = "only beside the small one of the tests"))]
 pub enum Source {
     Postgres(postgres::Server),
     #[cfg(test)]
