@@ -3,6 +3,7 @@
 mod bad_input;
 mod config;
 mod dsn;
+mod examples;
 mod faults;
 mod http;
 mod live;

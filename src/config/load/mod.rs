@@ -6,11 +6,13 @@ mod sql;
 
 use std::time::Duration;
 
+use self::example::Example;
 use super::{
     collector::{Collector, Query, Role, Rows, SourceKind},
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
+    sections::{self, SECTIONS},
     words,
     yaml::{self, Node},
 };
@@ -101,6 +103,7 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
     let example = example::example(&mut fields);
     if let Some(example) = &example {
         example.check(&labels, &metrics, fields.problems);
+        check_section(&mut fields, rows.as_ref(), example);
     }
     Some(Query {
         name: name?,
@@ -129,7 +132,18 @@ fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) ->
             if fields.has("requires") {
                 fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
             }
-            fields.checked("section", words::snake).map(Rows::Section)
+            let sections: Vec<_> = SECTIONS.iter().map(|section| (section.name, section.name)).collect();
+            fields.word("section", &sections).map(|name| Rows::Section(name.to_owned()))
         }
+    }
+}
+
+/// What a section has is known before anything is asked: its example shows no other column.
+fn check_section(fields: &mut Fields<'_, '_>, rows: Option<&Rows>, example: &Example) {
+    let Some(Rows::Section(name)) = rows else { return };
+    let Some(section) = sections::section(name) else { return };
+    for column in example.table.columns().iter().filter(|column| !section.columns.contains(&column.as_str())) {
+        let known = words::listed(section.columns.iter().copied());
+        fields.tell("example", format!("the section `{name}` has no column `{column}`: its columns are {known}"));
     }
 }

@@ -226,14 +226,16 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// With the place the server points to, or else that of the query's SQL.
     fn into_fetch_error(self, sent: &str, variant: Option<&Variant>) -> FetchError {
-        match self {
-            Failure::Ours(error) => error,
+        let (error, pointed) = match self {
+            Failure::Ours(error) => (error, None),
             Failure::Server(error) => {
-                let place = variant.and_then(|v| error::place(&error, sent, &v.text, &v.place));
-                FetchError { place, ..error::of_query(&error) }
+                (error::of_query(&error), variant.and_then(|v| error::place(&error, sent, &v.text, &v.place)))
             }
-        }
+        };
+        let place = pointed.or_else(|| variant.filter(|_| !error.reason.is_connection()).map(|v| v.place.clone()));
+        FetchError { place, ..error }
     }
 }
 
