@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod config;
+mod databases;
 mod dsn;
 mod examples;
 mod faults;
