@@ -3,5 +3,6 @@
 mod bad_input;
 mod config;
 mod dsn;
+mod exposition;
 mod servers;
 mod support;
