@@ -2,6 +2,7 @@
 
 mod example;
 mod metric;
+mod section;
 mod sql;
 
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::{
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
-    words,
+    sections, words,
     yaml::{self, Node},
 };
 
@@ -99,7 +100,13 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
     let labels = metric::labels(&mut fields);
     let metrics = metric::metrics(&mut fields, source, names);
     let example = example::example(&mut fields);
-    if let Some(example) = &example {
+    let fits = match &rows {
+        Some(Rows::Section(name)) => {
+            sections::section(name).is_none_or(|section| section::check(section, &labels, &metrics, fields.problems))
+        }
+        _ => true,
+    };
+    if let Some(example) = example.as_ref().filter(|_| fits) {
         example.check(&labels, &metrics, fields.problems);
     }
     Some(Query {
@@ -129,7 +136,7 @@ fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) ->
             if fields.has("requires") {
                 fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
             }
-            fields.checked("section", words::snake).map(Rows::Section)
+            section::section(fields).map(|section| Rows::Section(section.name.to_owned()))
         }
     }
 }
