@@ -61,16 +61,18 @@ impl Engine {
     }
 
     /// # Errors
-    /// Names what is selected and does not exist.
+    /// Names what is selected and does not exist, and what there is.
     pub fn check(&self, selection: &Selection) -> Result<(), String> {
-        let unknown = |name: &&String| !self.targets.iter().any(|target| target.name() == *name);
-        if let Some(name) = selection.targets.iter().find(unknown) {
-            return Err(format!("no target {name:?}; the page / lists them"));
+        let targets: Vec<_> = self.targets.iter().map(|target| target.name()).collect();
+        let collectors: Vec<_> = self.catalogue.collectors.iter().map(|collector| collector.name.as_str()).collect();
+        for (kind, wanted, known) in
+            [("target", &selection.targets, targets), ("collector", &selection.collectors, collectors)]
+        {
+            if let Some(name) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+                return Err(format!("no {kind} {name:?}; there are {}", known.join(", ")));
+            }
         }
-        match selection.collectors.iter().find(|name| self.catalogue.get(name).is_none()) {
-            Some(name) => Err(format!("no collector {name:?}; the page / lists them")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Visits what is selected, to the deadline at most, and returns what there is to show.

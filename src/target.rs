@@ -178,12 +178,13 @@ impl Target {
     }
 
     fn store(&self, slot: &Slot, answers: Answers, began: Instant) {
+        let (target, collector) = (self.name(), slot.collector.name.as_str());
         for error in slot.store(answers, began, Instant::now()) {
             match error.reason {
-                Reason::Role | Reason::Version => {
-                    debug!(target = self.name(), collector = slot.collector.name, "{error}")
-                }
-                _ => warn!(target = self.name(), collector = slot.collector.name, "{error}"),
+                Reason::Role | Reason::Version => debug!(target, collector, "{error}"),
+                // What is wrong with the target as a whole is said once, of the target.
+                _ if error.query.is_some() => warn!(target, collector, "{error}"),
+                _ => (),
             }
         }
     }

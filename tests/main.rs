@@ -3,6 +3,12 @@
 mod bad_input;
 mod config;
 mod dsn;
+mod examples;
 mod exposition;
+mod faults;
+mod http;
+mod live;
+mod scraped;
 mod servers;
 mod support;
+mod tls;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Subcommand;
 
 use super::{Failure, print};
@@ -42,7 +42,7 @@ pub fn run(what: What) -> Result<(), Failure> {
                 Some((_, text)) => print(text),
                 None => {
                     let names: Vec<_> = catalogue::shipped().map(|(file, _)| file.trim_end_matches(".yaml")).collect();
-                    Err(anyhow!("no shipped collector file {file}; there are {}", names.join(", ")).into())
+                    Err(Failure::Usage(format!("no shipped collector file {file}; there are {}", names.join(", "))))
                 }
             }
         }

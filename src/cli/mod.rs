@@ -104,6 +104,8 @@ impl LogArguments {
 enum Failure {
     /// Bad input: 2.
     Input(Problems),
+    /// An argument that names nothing: 2.
+    Usage(String),
     /// Anything else: 1.
     Failed(anyhow::Error),
 }
@@ -150,6 +152,10 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
             eprintln!("{problems}");
             ExitCode::from(2)
         }
+        Err(Failure::Usage(message)) => {
+            eprintln!("pgvigil: {message}");
+            ExitCode::from(2)
+        }
         Err(Failure::Failed(error)) => {
             eprintln!("pgvigil: {error:#}");
             ExitCode::FAILURE
@@ -170,5 +176,5 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -47,7 +47,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let files = arguments.config.into();
     runtime()?.block_on(async {
         let engine = Live::start(files)?.engine();
-        engine.check(&selection).map_err(|unknown| anyhow!(unknown))?;
+        engine.check(&selection).map_err(Failure::Usage)?;
         let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout).await;
         print(&exposition::render(&blocks, format))?;
         let down = engine.targets.iter().filter(|target| selection.has_target(target) && !target.last_report().up);

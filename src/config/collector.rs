@@ -5,6 +5,9 @@ use std::time::Duration;
 pub use super::problem::Place;
 use crate::{metric::MetricDef, table::Table};
 
+/// Stands in a collector's SQL for the quoted schema of the extension it requires.
+pub const EXTENSION_SCHEMA: &str = "@extschema@";
+
 /// One collector file, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collector {

@@ -4,7 +4,7 @@ use std::{net::Ipv6Addr, path::PathBuf};
 
 use super::{
     dsn::{Dsn, KEYS, Wrong},
-    env::{self, Env},
+    expand::{Env, expand},
     fields::{Fields, Shape},
     files,
     problem::Problems,
@@ -82,7 +82,7 @@ fn tell(fields: &mut Fields<'_, '_>, wrong: Wrong) {
 /// A text with its `${NAME}`s replaced.
 fn text<'k>(fields: &mut Fields<'_, '_>, key: &'k str, env: &Env<'_>) -> Given<'k> {
     match fields.text(key) {
-        Some(text) => match env::expand(&text, env) {
+        Some(text) => match expand(&text, env) {
             Ok(text) => Ok(Some((key, text))),
             Err(message) => refuse(fields, key, message),
         },

@@ -4,6 +4,9 @@ pub mod dial;
 #[cfg(test)]
 pub mod fixture;
 pub mod postgres;
+pub mod sessions;
+pub mod socket;
+pub mod stream;
 pub mod tls;
 
 use std::{fmt, sync::Arc};
@@ -34,6 +37,8 @@ pub struct FetchError {
     pub reason: Reason,
     /// For people: what happened, in the server's words where it has any.
     pub message: String,
+    /// The query that failed, if it was one.
+    pub query: Option<String>,
     /// Where in a collector file, if the server pointed into its SQL.
     pub place: Option<Place>,
 }
@@ -62,6 +67,7 @@ pub enum Reason {
     Starting,
     Refused,
     LoginPending,
+    SessionsNotEnding,
     Lost,
 }
 
@@ -87,6 +93,7 @@ impl Reason {
             Reason::Starting => "starting",
             Reason::Refused => "refused",
             Reason::LoginPending => "login_pending",
+            Reason::SessionsNotEnding => "sessions_not_ending",
             Reason::Lost => "lost",
         }
     }
@@ -104,14 +111,22 @@ impl Reason {
 
 impl FetchError {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        FetchError { reason, message: message.into(), place: None }
+        FetchError { reason, message: message.into(), query: None, place: None }
+    }
+
+    /// The same, of this query.
+    pub fn of(self, query: &str) -> Self {
+        FetchError { query: Some(query.to_owned()), ..self }
     }
 }
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
-            write!(f, "{}:{}:{}: ", place.file, place.line, place.column)?;
+            write!(f, "{place}: ")?;
+        }
+        if let Some(query) = &self.query {
+            write!(f, "query {query}: ")?;
         }
         write!(f, "{} ({})", self.message, self.reason.word())
     }
@@ -140,7 +155,7 @@ pub struct Status {
     pub major: Option<u32>,
     /// Our role is a member of pg_monitor.
     pub monitor: Option<bool>,
-    /// Sessions open or being opened.
+    /// Sessions that are open, being opened, or given up and not ended by the server.
     pub sessions: usize,
     pub login_pending: bool,
 }

@@ -1,4 +1,4 @@
-//! The smallest HTTP client: one GET on a connection of its own.
+//! The smallest HTTP client: one request on a connection of its own.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -29,12 +29,17 @@ impl Response {
 
 /// Asks `GET path` and reads to the end; nothing may take longer than 30 s.
 pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+    ask(address, "GET", path, headers)
+}
+
+/// The same with any method; there is no body.
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
     let limit = Some(Duration::from_secs(30));
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(limit)?;
     stream.set_write_timeout(limit)?;
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
     // In one piece: a server may answer, and close, at the first.
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();

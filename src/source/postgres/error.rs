@@ -5,9 +5,8 @@ use tokio_postgres::{
     error::{DbError, ErrorPosition, Severity, SqlState},
 };
 
-use super::session::EXTENSION_SCHEMA;
 use crate::{
-    config::collector::Place,
+    config::collector::{EXTENSION_SCHEMA, Place},
     source::{FetchError, Reason},
 };
 
@@ -31,6 +30,8 @@ pub fn of_login(error: &Error) -> FetchError {
         _ if db.message().contains("authentication failed") => Reason::Authentication,
         &SqlState::TOO_MANY_CONNECTIONS => Reason::ConnectionsExhausted,
         &SqlState::CANNOT_CONNECT_NOW => Reason::Starting,
+        // Somebody ended this one session; another may be let in.
+        &SqlState::ADMIN_SHUTDOWN => Reason::Lost,
         _ => Reason::Refused,
     };
     FetchError::new(reason, text(db))
@@ -70,18 +71,50 @@ fn causes(error: &Error) -> String {
     }
 }
 
-/// Where in the collector's file the server's complaint points: `sent` is the SQL after substitution, `written`
-/// the text in the file, which begins at `start` and whose lines all begin at its column.
+/// Where in the collector's file the server's complaint points: `sent` is the SQL after substitution, `written` the
+/// text in the file, which begins at `start`.
 pub fn place(error: &Error, sent: &str, written: &str, start: &Place) -> Option<Place> {
     let Some(ErrorPosition::Original(position)) = error.as_db_error()?.position() else { return None };
-    let before: Vec<char> = sent.chars().take((*position as usize).saturating_sub(1)).collect();
-    let line = before.iter().filter(|c| **c == '\n').count();
-    let column = before.iter().rev().take_while(|c| **c != '\n').count();
-    let (written, sent) = (written.lines().nth(line)?, sent.lines().nth(line)?);
-    // What follows a substitution on its line stands elsewhere in the file than in what was sent.
-    let column = match written.find(EXTENSION_SCHEMA) {
-        Some(at) if column > at => (column + written.chars().count()).saturating_sub(sent.chars().count()),
-        _ => column,
-    };
-    Some(Place { file: start.file.clone(), line: start.line + line, column: start.column + column })
+    let index = (*position as usize).checked_sub(1)?;
+    Some(start.within(written, written_index(sent, written, index)))
+}
+
+/// The character of `written` that is the character `index` of `sent`: the two are alike but for substitutions.
+fn written_index(sent: &str, written: &str, index: usize) -> usize {
+    let mark = EXTENSION_SCHEMA.chars().count();
+    let pieces: Vec<usize> = written.split(EXTENSION_SCHEMA).map(|piece| piece.chars().count()).collect();
+    let substituted = sent.chars().count().saturating_sub(pieces.iter().sum());
+    let schema = substituted.checked_div(pieces.len() - 1).unwrap_or(0);
+    let (mut in_sent, mut in_written) = (0, 0);
+    for piece in pieces {
+        if index < in_sent + piece {
+            return in_written + index - in_sent;
+        }
+        (in_sent, in_written) = (in_sent + piece + schema, in_written + piece + mark);
+        if index < in_sent {
+            return in_written - mark;
+        }
+    }
+    in_written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_survive_substitution() {
+        let written = "SELECT a, b\nFROM @extschema@.x JOIN @extschema@.y";
+        for schema in ["s", "public", "\"a very long schema name\""] {
+            let sent = written.replace(EXTENSION_SCHEMA, schema);
+            for word in ["SELECT", "b", "FROM", "x", "JOIN"] {
+                let index = |text: &str| text.find(word).unwrap();
+                let (there, here) = (index(&sent), index(written));
+                // Of the letters that the schema may hold too, the place is not asked.
+                if !schema.contains(word) && !EXTENSION_SCHEMA.contains(word) {
+                    assert_eq!(written_index(&sent, written, there), here, "{word} with {schema}");
+                }
+            }
+        }
+    }
 }

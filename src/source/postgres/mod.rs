@@ -5,18 +5,20 @@
 //! | quick, one kept session | all quick queries, pipelined: one round trip | 1 s |
 //! | slow, one kept session | slow queries, one collector at a time | the collector's `timeout` |
 //!
-//! A session that died is replaced once within a visit. A lane that does not answer by its own deadline is
-//! cancelled and given up as a whole: a cancel names a backend, not a query.
+//! A session that died, while it was asked or still logging in, is replaced within the visit, twice at most. A lane
+//! that does not answer by its own deadline is cancelled and given up as a whole: a cancel names a backend, not a
+//! query.
 
 mod decode;
 mod error;
+mod facts;
 mod login;
 mod session;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -29,11 +31,14 @@ use tokio::{
 };
 
 use self::{login::Login, session::Session};
-use super::{Event, FetchError, Reason, Report, Status};
+use super::{Event, FetchError, Reason, Report, Status, sessions::Sessions};
 use crate::config::{collector::Collector, settings};
 
 /// The limit the server puts on each quick statement.
 const QUICK_STATEMENT: Duration = Duration::from_secs(1);
+
+/// Sessions of a lane that a visit may use up: where sessions are ended at random, two in a row are ended now and then.
+const ATTEMPTS: usize = 3;
 
 /// One PostgreSQL server, or the pooler in front of one.
 pub struct Server {
@@ -41,7 +46,7 @@ pub struct Server {
     quick: Mutex<Option<Session>>,
     slow: Mutex<Option<Session>>,
     login: Mutex<Option<Login>>,
-    open: Arc<AtomicUsize>,
+    sessions: Sessions,
     status: Guarded<Status>,
 }
 
@@ -52,13 +57,13 @@ impl Server {
             quick: Mutex::default(),
             slow: Mutex::default(),
             login: Mutex::default(),
-            open: Arc::default(),
+            sessions: Sessions::default(),
             status: Guarded::default(),
         }
     }
 
     pub fn status(&self) -> Status {
-        let sessions = self.open.load(Ordering::Relaxed);
+        let sessions = self.sessions.count();
         let login_pending = self.login.try_lock().map_or(true, |login| login.is_some());
         Status { sessions, login_pending, ..*self.status.lock() }
     }
@@ -67,7 +72,14 @@ impl Server {
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
         let mut lane = self.quick.lock().await;
         let kept = lane.as_ref().is_some_and(|session| !session.is_closed());
-        self.open_session(&mut lane, until).await.map(|_| !kept)
+        let mut result = Ok(());
+        for _ in 0..ATTEMPTS {
+            result = self.open_session(&mut lane, until).await.map(|_| ());
+            if !is_lost(&result) {
+                break;
+            }
+        }
+        result.map(|()| !kept)
     }
 
     /// Asks quick collectors all at once.
@@ -98,12 +110,15 @@ impl Server {
         report: Report<'_>,
     ) -> Result<(), FetchError> {
         let visit = Visit { due, statement_timeout, report, left: Guarded::new((0..due.len()).collect()) };
-        let mut result = self.try_visit(lane, &visit, until).await;
-        if result.as_ref().is_err_and(|error| error.reason == Reason::Lost) {
+        let mut result = Ok(());
+        for _ in 0..ATTEMPTS {
             result = self.try_visit(lane, &visit, until).await;
+            if !is_lost(&result) {
+                break;
+            }
         }
         if let Err(error) = &result {
-            visit.fail(error);
+            visit.fail(|_| error.clone());
         }
         result
     }
@@ -120,7 +135,7 @@ impl Server {
                 if !answered.load(Ordering::Relaxed) {
                     return Err(late);
                 }
-                visit.fail(&late);
+                visit.fail(|query| late.clone().of(query));
                 return Ok(());
             }
         };
@@ -162,7 +177,7 @@ impl Server {
         let mut pending = timeout_at(until, self.login.lock()).await.map_err(|_| late())?;
         let mut inherited = pending.is_some();
         loop {
-            let login = pending.get_or_insert_with(|| Login::start(self.settings.clone(), self.open.clone()));
+            let login = pending.get_or_insert_with(|| Login::start(self.settings.clone(), self.sessions.clone()));
             let ended = timeout_at(until, &mut login.task).await.map_err(|_| late())?;
             *pending = None;
             match ended.unwrap_or_else(|error| Err(FetchError::new(Reason::Lost, format!("login ended: {error}")))) {
@@ -172,6 +187,10 @@ impl Server {
             }
         }
     }
+}
+
+fn is_lost(result: &Result<(), FetchError>) -> bool {
+    result.as_ref().is_err_and(|error| error.reason == Reason::Lost)
 }
 
 /// One visit: what is asked, and what is still without an answer.
@@ -232,10 +251,10 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Reports the same error for every query that is left.
-    fn fail(&self, error: &FetchError) {
+    /// Reports an error for every query that is left.
+    fn fail(&self, error: impl Fn(&str) -> FetchError) {
         for index in std::mem::take(&mut *self.left.lock()) {
-            let answers = self.due[index].queries.iter().map(|_| Err(error.clone())).collect();
+            let answers = self.due[index].queries.iter().map(|query| Err(error(&query.name))).collect();
             (self.report)(Event::Collected(index, answers));
         }
     }

@@ -2,7 +2,6 @@
 //! unnamed and each query in a transaction of its own.
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     pin::pin,
     sync::{
@@ -25,48 +24,24 @@ use tokio_postgres::{Client, Column, Error, NoTls, RowStream, Statement, types::
 use tracing::debug;
 
 use super::{
-    decode::{decoders, push_row},
+    decode::{Decoder, decoders, push_row},
     error,
-    login::{Open, SESSION_SETTINGS, read_facts},
+    facts::{Facts, SESSION_SETTINGS, read_facts},
 };
 use crate::{
     config::{
-        collector::{Collector, Query, Role, Variant},
+        collector::{Collector, Query, Variant},
         settings,
     },
     source::{Answer, Answers, FetchError, Reason, dial},
     table::Table,
 };
 
-/// Stands in a collector's SQL for the quoted schema of the extension it requires.
-pub const EXTENSION_SCHEMA: &str = "@extschema@";
-
 /// A known absence is believed this long, and so is what the server said of itself.
 const RECHECK: Duration = Duration::from_secs(300);
 
 /// The most memory the rows of one query may take.
 const TABLE_LIMIT: usize = 16 << 20;
-
-/// What a server is, as it said when last asked.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub major: u32,
-    pub replica: bool,
-    /// Our session settings did not take: a transaction pooler stands between.
-    pub pooled: bool,
-    /// Our role is a member of pg_monitor.
-    pub monitor: bool,
-    pub extensions: Vec<Installed>,
-    pub read_at: Instant,
-}
-
-/// An installed extension; `schema` is quoted.
-#[derive(Clone, Debug)]
-pub struct Installed {
-    pub name: String,
-    pub version: String,
-    pub schema: String,
-}
 
 /// A session: it ends when dropped.
 pub struct Session {
@@ -79,7 +54,6 @@ pub struct Session {
     absent: Mutex<HashMap<String, (FetchError, Instant)>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
-    _open: Open,
 }
 
 impl Drop for Session {
@@ -89,13 +63,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    pub fn new(
-        client: Client,
-        connection: JoinHandle<()>,
-        settings: Arc<settings::Postgres>,
-        facts: Facts,
-        open: Open,
-    ) -> Self {
+    pub fn new(client: Client, connection: JoinHandle<()>, settings: Arc<settings::Postgres>, facts: Facts) -> Self {
         Session {
             client,
             connection,
@@ -104,7 +72,6 @@ impl Session {
             statements: Mutex::default(),
             absent: Mutex::default(),
             statement_timeout: AtomicU64::new(1000),
-            _open: open,
         }
     }
 
@@ -115,32 +82,47 @@ impl Session {
 
     /// Asks the server again what it is, if that was long ago; what was absent then is tried again.
     pub async fn refresh(&mut self) -> Result<(), FetchError> {
-        if self.facts.read_at.elapsed() >= RECHECK {
-            self.facts = read_facts(&self.client).await?;
-            self.absent.lock().clear();
+        if self.facts.read_at.elapsed() < RECHECK && self.facts.extensions.is_ok() {
+            return Ok(());
         }
-        Ok(())
+        match read_facts(&self.client, &self.settings.database).await {
+            Ok(facts) => {
+                // The protocol is chosen at login; the slow lane has changed settings since.
+                self.facts = Facts { pooled: self.facts.pooled, ..facts };
+                self.absent.lock().clear();
+                Ok(())
+            }
+            Err(error) if error.reason.is_connection() => Err(error),
+            // What is known of a server holds on until it can be asked again.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Whether the server is a replica now.
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
-        let answer = self.send(SQL, Duration::from_secs(1), 1).await;
+        let limit = Duration::from_secs(1);
+        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, query: None }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
         Ok(answer.table.cell(0, 0) == crate::table::Cell::Int(1))
     }
 
     /// Asks all queries of one collector at once, in the order of the file.
     pub async fn collect(&self, collector: &Collector, statement_timeout: Duration) -> Answers {
-        join_all(collector.queries.iter().map(|query| self.ask(collector, query, statement_timeout))).await
+        let ask = |query| async move {
+            let answer = self.ask(collector, query, statement_timeout).await;
+            answer.map_err(|error| error.of(&query.name))
+        };
+        join_all(collector.queries.iter().map(ask)).await
     }
 
     async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
-        let (variant, sql) = self.applicable(collector, query)?;
+        let (variant, sql) = self.facts.applicable(collector, query)?;
         if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let answer = self.send(&sql, limit, collector.max_rows).await;
+        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, query: Some(query) };
+        let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         let answer = answer.and_then(|answer| has_columns(answer, query, variant));
         if let Err(error) = &answer {
@@ -153,49 +135,15 @@ impl Session {
         answer
     }
 
-    /// The SQL for this server, or why there is none.
-    fn applicable<'a>(
-        &self,
-        collector: &Collector,
-        query: &'a Query,
-    ) -> Result<(&'a Variant, Cow<'a, str>), FetchError> {
-        let skip = |reason, message: String| Err(FetchError::new(reason, message));
-        match (collector.role, self.facts.replica) {
-            (Role::Primary, true) => return skip(Reason::Role, "asked on a primary only; this is a replica".into()),
-            (Role::Replica, false) => return skip(Reason::Role, "asked on a replica only; this is a primary".into()),
-            _ => (),
-        }
-        let Some(variant) = query.variant(self.facts.major) else {
-            return skip(Reason::Version, format!("has no form for PostgreSQL {}", self.facts.major));
-        };
-        let Some(wanted) = &query.requires else { return Ok((variant, Cow::Borrowed(&variant.text))) };
-        let Some(installed) = self.facts.extensions.iter().find(|e| e.name == wanted.name) else {
-            let (name, database) = (&wanted.name, &self.settings.database);
-            return skip(
-                Reason::Extension,
-                format!("extension {name} is not installed; run CREATE EXTENSION {name}; in database {database}"),
-            );
-        };
-        let have: Vec<u32> = installed.version.split('.').map_while(|part| part.parse().ok()).collect();
-        if have < wanted.version {
-            let (name, has) = (&wanted.name, &installed.version);
-            return skip(
-                Reason::Extension,
-                format!("extension {name} is too old ({has}); run ALTER EXTENSION {name} UPDATE;"),
-            );
-        }
-        Ok((variant, Cow::Owned(variant.text.replace(EXTENSION_SCHEMA, &installed.schema))))
-    }
-
-    async fn send(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
+    async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {
         match self.facts.pooled {
-            false => self.send_prepared(sql, limit, max_rows).await,
-            true => self.send_pooled(sql, limit, max_rows).await,
+            false => self.send_prepared(question).await,
+            true => self.send_pooled(question).await,
         }
     }
 
-    async fn send_prepared(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let millis = limit.as_millis() as u64;
+    async fn send_prepared(&self, question: Question<'_>) -> Result<Answer, Failure> {
+        let millis = question.limit.as_millis() as u64;
         let set_limit = async {
             match self.statement_timeout.swap(millis, Ordering::Relaxed) == millis {
                 true => Ok(()),
@@ -203,27 +151,31 @@ impl Session {
             }
         };
         let rows = async {
-            let known = self.statements.lock().get(sql).cloned();
-            let statement = match known {
-                Some(statement) => statement,
-                None => self.client.prepare(sql).await?,
-            };
-            self.statements.lock().insert(sql.to_owned(), statement.clone());
+            let statement = self.statement(question.sql).await?;
             let parameters: [i32; 0] = [];
-            let rows = self.client.query_raw(&statement, parameters).await?;
-            read(rows, Some(statement.columns()), max_rows).await
+            question.read(self.client.query_raw(&statement, parameters).await?, Some(statement.columns())).await
         };
         let (set, rows) = join(set_limit, rows).await;
         set?;
         rows
     }
 
+    async fn statement(&self, sql: &str) -> Result<Statement, Error> {
+        let known = self.statements.lock().get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.lock().insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
-    async fn send_pooled(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let begin = begin_sql(limit);
+    async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
+        let begin = begin_sql(question.limit);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
-            read(self.client.query_typed_raw(sql, parameters).await?, None, max_rows).await
+            question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
         };
         let (begun, rows, ended) =
             join3(self.client.batch_execute(&begin), rows, self.client.batch_execute("COMMIT")).await;
@@ -237,7 +189,7 @@ impl Session {
     pub async fn cancel(&self) {
         let token = self.client.cancel_token();
         let cancelled = timeout(Duration::from_secs(1), async {
-            let stream = dial::postgres(&self.settings.address, &self.settings.tls).await?;
+            let stream = dial::postgres(&self.settings.address, &self.settings.tls, None).await?;
             token.cancel_query_raw(stream, NoTls).await.map_err(|error| error::of_query(&error))
         });
         if let Ok(Err(error)) = cancelled.await {
@@ -252,6 +204,8 @@ fn begin_sql(limit: Duration) -> String {
     for (name, value) in SESSION_SETTINGS {
         match name {
             "default_transaction_read_only" => (),
+            // A list: quoted, it would be one name.
+            "search_path" => sql.push_str(&format!("; SET LOCAL search_path = {value}")),
             "statement_timeout" => sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis())),
             _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
         }
@@ -272,42 +226,58 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// With the place the server points to, or else that of the query's SQL.
     fn into_fetch_error(self, sent: &str, variant: Option<&Variant>) -> FetchError {
-        match self {
-            Failure::Ours(error) => error,
+        let (error, pointed) = match self {
+            Failure::Ours(error) => (error, None),
             Failure::Server(error) => {
-                let place = variant.and_then(|v| error::place(&error, sent, &v.text, &v.place));
-                FetchError { place, ..error::of_query(&error) }
+                (error::of_query(&error), variant.and_then(|v| error::place(&error, sent, &v.text, &v.place)))
             }
-        }
+        };
+        let place = pointed.or_else(|| variant.filter(|_| !error.reason.is_connection()).map(|v| v.place.clone()));
+        FetchError { place, ..error }
     }
 }
 
-/// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
-async fn read(rows: RowStream, columns: Option<&[Column]>, max_rows: usize) -> Result<Answer, Failure> {
-    let mut rows = pin!(rows);
-    let start = |columns: &[Column]| {
-        let table = Table::new(columns.iter().map(|column| column.name()));
-        decoders(columns).map(|decoders| (table, decoders)).map_err(Failure::Ours)
-    };
-    let mut reading = columns.map(start).transpose()?;
-    let mut cut = 0;
-    while let Some(row) = rows.try_next().await? {
-        let (table, decoders) = match &mut reading {
-            Some(reading) => reading,
-            None => reading.insert(start(row.columns())?),
-        };
-        if table.rows() >= max_rows {
-            cut += 1;
-            continue;
+/// One SQL text, its limits, and what its rows are for.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    sql: &'a str,
+    limit: Duration,
+    max_rows: usize,
+    /// `None`: all columns are needed.
+    query: Option<&'a Query>,
+}
+
+impl Question<'_> {
+    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
+    async fn read(self, rows: RowStream, columns: Option<&[Column]>) -> Result<Answer, Failure> {
+        let mut rows = pin!(rows);
+        let mut reading = columns.map(|columns| self.start(columns)).transpose()?;
+        let mut cut = 0;
+        while let Some(row) = rows.try_next().await? {
+            let (table, decoders) = match &mut reading {
+                Some(reading) => reading,
+                None => reading.insert(self.start(row.columns())?),
+            };
+            if table.rows() >= self.max_rows {
+                cut += 1;
+                continue;
+            }
+            push_row(table, &row, decoders);
+            if table.bytes() > TABLE_LIMIT {
+                let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
+                return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
+            }
         }
-        push_row(table, &row, decoders);
-        if table.bytes() > TABLE_LIMIT {
-            let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
-            return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
-        }
+        Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
     }
-    Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
+
+    fn start(&self, columns: &[Column]) -> Result<(Table, Vec<Decoder>), Failure> {
+        let needed = |name: &str| self.query.is_none_or(|query| query.columns().any(|column| column == name));
+        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
+        Ok((Table::new(columns.iter().map(|column| column.name())), decoders))
+    }
 }
 
 /// The collector's columns must be there; a result without rows may come without columns.
@@ -315,10 +285,9 @@ fn has_columns(answer: Answer, query: &Query, variant: &Variant) -> Result<Answe
     let have = answer.table.columns();
     match query.columns().find(|column| !have.is_empty() && !have.iter().any(|name| name == column)) {
         None => Ok(answer),
-        Some(missing) => Err(FetchError {
-            reason: Reason::Columns,
-            message: format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", ")),
-            place: Some(variant.place.clone()),
-        }),
+        Some(missing) => {
+            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", "));
+            Err(FetchError { place: Some(variant.place.clone()), ..FetchError::new(Reason::Columns, message) })
+        }
     }
 }

@@ -1,0 +1,64 @@
+//! Promise 4: a collector that fails takes no series of another with it, and says why.
+
+use crate::support::{majors, sample};
+
+use super::{Scrape, collector, collectors, figure, server, watch};
+
+/// Each fails in its own way: name, more keys, SQL, the reason that is told, whether it is a failure or skipped.
+const FAILING: [(&str, &str, &str, &str, bool); 8] = [
+    ("asleep", "", "SELECT 'a' AS kind, 1 AS value FROM pg_sleep(5)", "timeout", true),
+    ("asleep_slowly", "ttl: 1m\ntimeout: 1s", "SELECT 'a' AS kind, 1 AS value FROM pg_sleep(5)", "timeout", true),
+    ("locked", "", "SELECT 'a' AS kind, count(*) AS value FROM public.locked", "lock_timeout", true),
+    ("divides", "", "SELECT 'a' AS kind, 1 / (random() * 0)::int AS value", "query", true),
+    ("writes", "", "SELECT 'a' AS kind, nextval('public.numbers') AS value", "query", true),
+    ("odd", "", "SELECT 'a' AS kind, 'x' AS other", "columns", true),
+    ("absent", "", "SELECT 'a' AS kind, 1 AS value FROM public.nothing", "undefined", false),
+    ("forbidden", "", "SELECT 'a' AS kind, count(*) AS value FROM public.forbidden", "privilege", false),
+];
+
+#[test]
+fn p04_a_failing_collector_takes_nothing_of_others() {
+    let files = FAILING.map(|(name, head, sql, ..)| (name, collector(name, head, sql)));
+    let folder = collectors(&files);
+    for major in majors() {
+        let server = server(major);
+        server.sql("postgres", "CREATE TABLE locked (); CREATE TABLE forbidden (); CREATE SEQUENCE numbers");
+        server.sql("postgres", "GRANT SELECT ON locked TO pgvigil; GRANT ALL ON numbers TO pgvigil");
+        let healthy = Scrape::of(&watch(&server, &[]), None);
+        let mut lock = server.session("postgres");
+        lock.run("BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE;");
+        let pgvigil = watch(&server, &["--collectors", &folder.path().display().to_string()]);
+        for _ in 0..2 {
+            let scrape = Scrape::of(&pgvigil, None).expect_up(true, "beside failing collectors");
+            expect_reasons(&scrape);
+            expect_names(&healthy, &scrape);
+            figure(4, &format!("PostgreSQL {major}, {} failing", FAILING.len()), format!("{:?}", scrape.took));
+        }
+        lock.run("COMMIT;");
+        let scrape = Scrape::of(&pgvigil, None);
+        assert_eq!(scrape.value("pg_test_locked", &[]), Some(0.0), "{}", scrape.own());
+        assert_eq!(scrape.value("pgvigil_collector_success", &[("collector", "locked")]), Some(1.0));
+    }
+}
+
+fn expect_reasons(scrape: &Scrape) {
+    for (name, _, _, reason, fails) in FAILING {
+        let of_it: &[_] = &[("collector", name), ("reason", reason)];
+        let told = if fails { "pgvigil_collector_failures_total" } else { "pgvigil_collector_skipped" };
+        let count = sample(&scrape.page, told, of_it);
+        assert!(count > Some(0.0), "{name} is not told with the reason {reason}:\n{}", scrape.page);
+        let success = scrape.value("pgvigil_collector_success", &of_it[..1]);
+        assert_eq!(success, Some(f64::from(u8::from(!fails))), "{name}");
+        assert!(!scrape.page.contains(&format!("\npg_test_{name}{{")), "{name} gave a series");
+    }
+}
+
+/// Every metric of `healthy` is there too (but for those of what happens to be there, as the oldest of something), and every shipped collector succeeds.
+fn expect_names(healthy: &Scrape, scrape: &Scrape) {
+    for line in healthy.page.lines().filter(|line| line.starts_with("# TYPE") && !line.contains("_oldest_")) {
+        assert!(scrape.page.contains(line), "{line} is gone");
+    }
+    for line in healthy.page.lines().filter(|line| line.starts_with("pgvigil_collector_success{")) {
+        assert!(scrape.page.contains(line), "not so any more: {line}");
+    }
+}

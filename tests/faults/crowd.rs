@@ -1,0 +1,96 @@
+//! Promises 5 and 6: many scrapes at once share one visit; sessions that die are replaced inside the scrape.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Instant,
+};
+
+use crate::support::{Pgvigil, Postgres, majors};
+
+use super::{Scrape, figure, is_long, millis, newest, server, watch};
+
+const OPEN_METRICS: [(&str, &str); 1] = [("Accept", "application/openmetrics-text;version=1.0.0")];
+
+fn statements(server: &Postgres) -> u64 {
+    let sql = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE userid = 'pgvigil'::regrole";
+    server.sql("postgres", sql).parse().expect("a number")
+}
+
+/// The statements that `run` costs.
+fn cost(server: &Postgres, run: impl FnOnce()) -> u64 {
+    let before = statements(server);
+    run();
+    statements(server) - before
+}
+
+/// So many scrapes at once, every second one in the other format if `mixed`.
+fn crowd(pgvigil: &Pgvigil, scrapes: usize, mixed: bool) {
+    thread::scope(|scope| {
+        for n in 0..scrapes {
+            scope.spawn(move || {
+                let headers: &[_] = if mixed && n % 2 == 1 { &OPEN_METRICS } else { &[] };
+                let answer = pgvigil.get("/metrics", headers);
+                assert_eq!(answer.status, 200);
+                assert!(answer.text().contains("pg_up{target=\"postgres\"} 1"), "{}", answer.text());
+            });
+        }
+    });
+}
+
+#[test]
+fn p05_scrapes_at_once_share_one_visit() {
+    for major in majors() {
+        let server = server(major);
+        let pgvigil = watch(&server, &[]);
+        // What is asked rarely has been asked then.
+        crowd(&pgvigil, 1, false);
+        let twenty = cost(&server, || (0..20).for_each(|_| crowd(&pgvigil, 1, false)));
+        for mixed in [false, true] {
+            let began = Instant::now();
+            let hundred = cost(&server, || crowd(&pgvigil, 100, mixed));
+            let took = began.elapsed();
+            figure(
+                5,
+                &format!("PostgreSQL {major}, 100 at once, two formats {mixed}"),
+                format!("{hundred} statements, {took:?}"),
+            );
+            assert!(hundred <= twenty, "100 scrapes at once: {hundred} statements; 20 one by one: {twenty}");
+        }
+        figure(5, &format!("PostgreSQL {major}, 20 one by one"), format!("{twenty} statements"));
+    }
+}
+
+#[test]
+fn p06_sessions_that_die_are_replaced_inside_the_scrape() {
+    let server = server(newest());
+    let pgvigil = watch(&server, &[]);
+    let scrapes = if is_long() { 2000 } else { 200 };
+    let (over, mut down) = (AtomicBool::new(false), 0);
+    let began = Instant::now();
+    let killed = thread::scope(|scope| {
+        let killer = scope.spawn(|| kill_at_random(&server, &over));
+        for _ in 0..scrapes {
+            down += u32::from(!Scrape::of(&pgvigil, None).is_up());
+        }
+        over.store(true, Ordering::Relaxed);
+        killer.join().expect("the killer")
+    });
+    figure(6, &format!("{scrapes} scrapes in {:?}, sessions killed", began.elapsed()), killed);
+    figure(6, "falsely down", down);
+    assert!(killed > scrapes / 20, "only {killed} sessions were killed");
+    assert!(down <= scrapes / 100, "{down} of {scrapes} scrapes say down");
+}
+
+/// Ends pgvigil's sessions every now and then, and says how many.
+fn kill_at_random(server: &Postgres, over: &AtomicBool) -> u32 {
+    let mut session = server.session("postgres");
+    let (mut killed, mut seed) = (0, 1u64);
+    while !over.load(Ordering::Relaxed) {
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'pgvigil';";
+        killed += session.run(sql).parse::<u32>().expect("a number");
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        millis(5 + (seed >> 33) % 100);
+    }
+    killed
+}
