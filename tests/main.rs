@@ -1,5 +1,6 @@
 //! All integration tests, one binary.
 
+mod architecture;
 mod bad_input;
 mod config;
 mod dsn;
