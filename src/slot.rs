@@ -90,6 +90,37 @@ pub struct Report {
     pub counts: Counts,
 }
 
+impl Report {
+    /// The same collector in two databases together: as good as the worse, as old as the older.
+    pub fn and(mut self, other: Report) -> Report {
+        self.attempt = match (self.attempt, other.attempt) {
+            (Some(one), Some(two)) => Some(Attempt {
+                ended: one.ended.max(two.ended),
+                took: one.took + two.took,
+                success: one.success && two.success,
+            }),
+            (one, two) => one.or(two),
+        };
+        self.last_success = self.last_success.zip(other.last_success).map(|(one, two)| one.min(two));
+        self.age = self.age.max(other.age);
+        self.rows += other.rows;
+        self.errors.extend(other.errors);
+        self.counts.add(other.counts);
+        self
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.cut += other.cut;
+        self.duplicates += other.duplicates;
+        self.invalid += other.invalid;
+        for (reason, failures) in other.failures {
+            *self.failures.entry(reason).or_default() += failures;
+        }
+    }
+}
+
 impl Slot {
     pub fn new(collector: Arc<Collector>) -> Self {
         Slot { collector, state: Mutex::default() }

@@ -36,6 +36,7 @@ pub struct Told {
     /// Every query loses its connection for this reason, and the fresh one too.
     pub lost: Option<Reason>,
     pub replica: bool,
+    pub databases: Vec<&'static str>,
     /// How long a collector's answer takes.
     pub delays: HashMap<&'static str, Duration>,
     /// A collector's answers; without them its one query gives one row, whose `n` says how often it was asked.
@@ -147,6 +148,7 @@ impl Fixture {
     pub async fn ask_quick(
         &self,
         due: &[Arc<Collector>],
+        discover: bool,
         until: Instant,
         report: Report<'_>,
     ) -> Result<(), FetchError> {
@@ -154,6 +156,9 @@ impl Fixture {
         if !self.told().silent && self.told().lost.is_none() {
             self.learn();
             report(Event::Answered);
+            if discover {
+                report(Event::Databases(self.told().databases.iter().map(|name| name.to_string()).collect()));
+            }
         }
         let ask = async |(index, collector): (usize, &Arc<Collector>)| {
             report(Event::Collected(index, self.ask(collector, until).await));
@@ -167,6 +172,19 @@ impl Fixture {
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
         report(Event::Collected(0, self.ask(collector, until).await));
         self.outcome(until).await
+    }
+
+    pub async fn ask_database(
+        &self,
+        _database: &str,
+        due: &[Arc<Collector>],
+        report: Report<'_>,
+    ) -> Result<(), FetchError> {
+        for (index, collector) in due.iter().enumerate() {
+            let until = Instant::now() + collector.timeout + Duration::from_secs(1);
+            report(Event::Collected(index, self.ask(collector, until).await));
+        }
+        Ok(())
     }
 
     /// What became of a visit as a whole.

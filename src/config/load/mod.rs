@@ -8,7 +8,7 @@ mod sql;
 use std::time::Duration;
 
 use super::{
-    collector::{Collector, Query, Role, Rows, SourceKind},
+    collector::{Collector, Query, Role, Rows, Scope, SourceKind},
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
@@ -42,7 +42,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
     }
     let source = fields.word("source", &[("postgres", SourceKind::Postgres), ("self", SourceKind::Own)]);
-    fields.word("scope", &[("instance", ())]);
+    let scope = fields.word("scope", &[("instance", Scope::Instance), ("database", Scope::Database)]);
     let role = fields.word("role", &[("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)]);
     let (ttl, timeout) = times(&mut fields);
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
@@ -51,6 +51,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         name: name?,
         about: about(text),
         source: source?,
+        scope: scope.unwrap_or(Scope::Instance),
         role: role.unwrap_or(Role::Any),
         ttl,
         timeout,

@@ -34,11 +34,14 @@ use crate::{
         settings,
     },
     source::{Answer, Answers, FetchError, Reason, dial},
-    table::Table,
+    table::{Cell, Table},
 };
 
 /// A known absence is believed this long, and so is what the server said of itself.
 const RECHECK: Duration = Duration::from_secs(300);
+
+/// Databases beyond this many are not visited.
+const MOST_DATABASES: usize = 1000;
 
 /// The most memory the rows of one query may take.
 const TABLE_LIMIT: usize = 16 << 20;
@@ -104,7 +107,21 @@ impl Session {
         let limit = Duration::from_secs(1);
         let answer = self.send(Question { sql: SQL, limit, max_rows: 1, query: None }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
-        Ok(answer.table.cell(0, 0) == crate::table::Cell::Int(1))
+        Ok(answer.table.cell(0, 0) == Cell::Int(1))
+    }
+
+    /// The databases that let us in, by name.
+    pub async fn databases(&self) -> Result<Vec<String>, FetchError> {
+        const SQL: &str = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
+             AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1";
+        let limit = Duration::from_secs(1);
+        let answer = self.send(Question { sql: SQL, limit, max_rows: MOST_DATABASES, query: None }).await;
+        let table = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
+        let name = |row| match table.cell(row, 0) {
+            Cell::Text(name) => Some(name.to_owned()),
+            _ => None,
+        };
+        Ok((0..table.rows()).filter_map(name).collect())
     }
 
     /// Asks all queries of one collector at once, in the order of the file.
