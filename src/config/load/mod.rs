@@ -2,18 +2,17 @@
 
 mod example;
 mod metric;
+mod section;
 mod sql;
 
 use std::time::Duration;
 
-use self::example::Example;
 use super::{
     collector::{Collector, Query, Role, Rows, Scope, SourceKind},
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
-    sections::{self, SECTIONS},
-    words,
+    sections, words,
     yaml::{self, Node},
 };
 
@@ -102,9 +101,14 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
     let labels = metric::labels(&mut fields);
     let metrics = metric::metrics(&mut fields, source, names);
     let example = example::example(&mut fields);
-    if let Some(example) = &example {
+    let fits = match &rows {
+        Some(Rows::Section(name)) => {
+            sections::section(name).is_none_or(|section| section::check(section, &labels, &metrics, fields.problems))
+        }
+        _ => true,
+    };
+    if let Some(example) = example.as_ref().filter(|_| fits) {
         example.check(&labels, &metrics, fields.problems);
-        check_section(&mut fields, rows.as_ref(), example);
     }
     Some(Query {
         name: name?,
@@ -133,18 +137,7 @@ fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) ->
             if fields.has("requires") {
                 fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
             }
-            let sections: Vec<_> = SECTIONS.iter().map(|section| (section.name, section.name)).collect();
-            fields.word("section", &sections).map(|name| Rows::Section(name.to_owned()))
+            section::section(fields).map(|section| Rows::Section(section.name.to_owned()))
         }
-    }
-}
-
-/// What a section has is known before anything is asked: its example shows no other column.
-fn check_section(fields: &mut Fields<'_, '_>, rows: Option<&Rows>, example: &Example) {
-    let Some(Rows::Section(name)) = rows else { return };
-    let Some(section) = sections::section(name) else { return };
-    for column in example.table.columns().iter().filter(|column| !section.columns.contains(&column.as_str())) {
-        let known = words::listed(section.columns.iter().copied());
-        fields.tell("example", format!("the section `{name}` has no column `{column}`: its columns are {known}"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod breaker;
 mod overlap;
+mod own;
 mod quick;
 mod slow;
 mod targets;
