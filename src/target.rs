@@ -4,6 +4,7 @@
 //! takes what it brings.
 
 mod databases;
+mod fetch;
 mod report;
 
 use std::{
@@ -188,50 +189,6 @@ impl Target {
         // Also when none of them is wanted: those that are gone must not be shown.
         let discover = !self.databases.collectors.is_empty();
         self.source.ask_quick(&due, discover, began + VISIT_LIMIT, &report).await
-    }
-
-    fn start_slow(self: &Arc<Self>, slots: &[Arc<Slot>]) {
-        for slot in slots {
-            let Some(fetch) = slot.begin(Instant::now()) else { continue };
-            let (target, slot) = (self.clone(), slot.clone());
-            tokio::spawn(async move {
-                let began = Instant::now();
-                let report = |event| {
-                    if let Event::Collected(_, answers) = event {
-                        target.store(&slot, "", answers, began);
-                    }
-                };
-                // What failed is in the slot by now.
-                _ = target.source.ask_slow(&slot.collector, &report).await;
-                drop(fetch);
-            });
-        }
-    }
-
-    /// Visits each database in which something is due.
-    fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
-        let is_wanted = |slot: &Slot| wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
-        for database in self.databases.all() {
-            let begin = |slot: &Arc<Slot>| Some((slot.clone(), slot.begin(Instant::now())?));
-            let due = database.slots.iter().filter(|slot| is_wanted(slot));
-            let (slots, fetches): (Vec<_>, Vec<_>) = due.filter_map(begin).unzip();
-            if slots.is_empty() {
-                continue;
-            }
-            let target = self.clone();
-            tokio::spawn(async move {
-                let began = Instant::now();
-                let collectors: Vec<_> = slots.iter().map(|slot| slot.collector.clone()).collect();
-                let report = |event| {
-                    if let Event::Collected(index, answers) = event {
-                        target.store(&slots[index], &database.name, answers, began);
-                    }
-                };
-                // What failed is in the slots by now.
-                _ = target.source.ask_database(&database.name, &collectors, &report).await;
-                drop(fetches);
-            });
-        }
     }
 
     /// Those of the whole server and those of its databases.
