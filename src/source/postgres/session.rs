@@ -16,13 +16,13 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
-use tokio_postgres::{Client, Error, NoTls, Statement, types::Type};
+use tokio_postgres::{Client, NoTls, Statement, types::Type};
 use tracing::debug;
 
 use super::{
     error,
     facts::{Facts, SESSION_SETTINGS, read_facts},
-    question::{Failure, Question, has_columns},
+    question::{Failure, Question, Reading},
 };
 use crate::{
     config::{
@@ -45,11 +45,19 @@ pub struct Session {
     connection: JoinHandle<()>,
     settings: Arc<settings::Postgres>,
     pub facts: Facts,
-    /// By the SQL as sent.
-    statements: Mutex<HashMap<String, Statement>>,
+    /// By the names of collector and query, as is what is absent.
+    statements: Mutex<HashMap<String, Prepared>>,
     absent: Mutex<HashMap<String, (FetchError, Instant)>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
+}
+
+/// A statement the server has prepared.
+#[derive(Clone)]
+struct Prepared {
+    sql: Arc<str>,
+    statement: Statement,
+    reading: Reading,
 }
 
 impl Drop for Session {
@@ -98,7 +106,7 @@ impl Session {
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
         let limit = Duration::from_secs(1);
-        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, query: None }).await;
+        let answer = self.send(Question { name: "role", sql: SQL, limit, max_rows: 1, query: None }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
         Ok(answer.table.cell(0, 0) == Cell::Int(1))
     }
@@ -108,8 +116,8 @@ impl Session {
         const SQL: &str = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
              AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1";
         let limit = Duration::from_secs(1);
-        let answer = self.send(Question { sql: SQL, limit, max_rows: MOST_DATABASES, query: None }).await;
-        let table = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
+        let question = Question { name: "databases", sql: SQL, limit, max_rows: MOST_DATABASES, query: None };
+        let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
         let name = |row| match table.cell(row, 0) {
             Cell::Text(name) => Some(name.to_owned()),
             _ => None,
@@ -128,18 +136,18 @@ impl Session {
 
     async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
         let (variant, sql) = self.facts.applicable(collector, query)?;
-        if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
+        let name = format!("{}.{}", collector.name, query.name);
+        if let Some((error, _)) = self.absent.lock().get(&name).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, query: Some(query) };
-        let answer = self.send(question).await;
+        let (max_rows, query) = (collector.max_rows, Some(query));
+        let answer = self.send(Question { name: &name, sql: &sql, limit, max_rows, query }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
-        let answer = answer.and_then(|answer| has_columns(answer, query, variant));
         if let Err(error) = &answer {
             // A plan can be outlived by the table it was made for: the next time it is prepared anew.
-            self.statements.lock().remove(&*sql);
+            self.statements.lock().remove(&name);
             if error.reason.is_skip() {
-                self.absent.lock().insert(sql.into_owned(), (error.clone(), Instant::now()));
+                self.absent.lock().insert(name, (error.clone(), Instant::now()));
             }
         }
         answer
@@ -161,23 +169,25 @@ impl Session {
             }
         };
         let rows = async {
-            let statement = self.statement(question.sql).await?;
+            let prepared = self.prepared(question).await?;
             let parameters: [i32; 0] = [];
-            question.read(self.client.query_raw(&statement, parameters).await?, Some(statement.columns())).await
+            question.read(self.client.query_raw(&prepared.statement, parameters).await?, Some(prepared.reading)).await
         };
         let (set, rows) = join(set_limit, rows).await;
         set?;
         rows
     }
 
-    async fn statement(&self, sql: &str) -> Result<Statement, Error> {
-        let known = self.statements.lock().get(sql).cloned();
-        if let Some(statement) = known {
-            return Ok(statement);
+    async fn prepared(&self, question: Question<'_>) -> Result<Prepared, Failure> {
+        let known = self.statements.lock().get(question.name).filter(|known| *known.sql == *question.sql).cloned();
+        if let Some(prepared) = known {
+            return Ok(prepared);
         }
-        let statement = self.client.prepare(sql).await?;
-        self.statements.lock().insert(sql.to_owned(), statement.clone());
-        Ok(statement)
+        let statement = self.client.prepare(question.sql).await?;
+        let prepared =
+            Prepared { sql: question.sql.into(), reading: question.reading(statement.columns())?, statement };
+        self.statements.lock().insert(question.name.to_owned(), prepared.clone());
+        Ok(prepared)
     }
 
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
