@@ -12,13 +12,13 @@ mod crowd;
 mod liar;
 mod liars;
 //mod life;
-//mod manners;
-//mod names;
-//mod pooler;
-//mod recovery;
+mod manners;
+mod names;
+mod pooler;
+mod recovery;
 //mod reload;
 //mod secrets;
-//mod stale;
+mod stale;
 
 use std::{
     env, fs,
