@@ -75,7 +75,8 @@ fn p09_sessions_only_read() {
     let sql =
         "SELECT name AS kind, (setting = 'on')::int AS value FROM pg_settings WHERE name LIKE '%transaction_read_only'";
     let folder = collectors(&[("settings", collector("settings", "", sql))]);
-    let pgvigil = watch(&server(newest()), &["--collectors", &folder.path().display().to_string()]);
+    let server = server(newest());
+    let pgvigil = watch(&server, &["--collectors", &folder.path().display().to_string()]);
     let scrape = Scrape::of(&pgvigil, None);
     for name in ["transaction_read_only", "default_transaction_read_only"] {
         assert_eq!(scrape.value("pg_test_settings", &[("kind", name)]), Some(1.0), "{}", pgvigil.stderr());

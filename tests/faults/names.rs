@@ -112,7 +112,8 @@ fn p08_names_that_are_no_utf8_stay_two() {
 fn p08_duplicate_rows_and_odd_values_are_counted() {
     let rows = "VALUES ('a', '1'), ('a', '2'), ('b', 'many'), ('a', '3'), ('c', '4'), (NULL, '5'), ('', '6')";
     let folder = collectors(&[("odd", collector("odd", "", &format!("SELECT * FROM ({rows}) x (kind, value)")))]);
-    let pgvigil = watch(&server(newest()), &["--collectors", &folder.path().display().to_string()]);
+    let server = server(newest());
+    let pgvigil = watch(&server, &["--collectors", &folder.path().display().to_string()]);
     let of_it: &[_] = &[("collector", "odd")];
     for scrapes in 1..3 {
         let scrape = Scrape::of(&pgvigil, None);

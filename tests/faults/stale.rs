@@ -69,7 +69,8 @@ fn p07_the_role_flips_on_the_first_scrape_after_a_promotion() {
 fn p07_null_is_no_series() {
     let sql = "VALUES ('null', NULL), ('number', 1), ('nan', 'NaN'::float8), ('old', 'infinity'::float8)";
     let folder = collectors(&[("holes", collector("holes", "", &format!("SELECT * FROM ({sql}) x (kind, value)")))]);
-    let pgvigil = watch(&server(newest()), &["--collectors", &folder.path().display().to_string()]);
+    let server = server(newest());
+    let pgvigil = watch(&server, &["--collectors", &folder.path().display().to_string()]);
     let scrape = Scrape::of(&pgvigil, None);
     assert!(!scrape.page.contains("NaN"), "{}", scrape.page);
     let kinds = ["null", "number", "nan", "old"].map(|kind| scrape.value("pg_test_holes", &[("kind", kind)]));
