@@ -23,8 +23,11 @@ use crate::config::settings::{Address, Tls, TlsMode};
 /// The longest message a server may send: a row of a monitoring query is a thousand times shorter.
 pub const MESSAGE_LIMIT: u32 = 4 << 20;
 
-/// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things.
-const UNASKED_LIMIT: usize = 1 << 20;
+/// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things,
+/// each with so many bytes beside it. In pooled mode PostgreSQL 18 tells `search_path` twice with each query: a session
+/// lasts for some thousand scrapes then.
+const UNASKED_LIMIT: usize = 8 << 20;
+const UNASKED_EACH: usize = 64;
 
 /// How long resolving and connecting, and then TLS, may take. A login behind them has all the time it needs.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
@@ -207,7 +210,7 @@ impl Frames {
     /// NoticeResponse, ParameterStatus and NotificationResponse.
     fn count_unasked(&mut self) -> io::Result<()> {
         if matches!(self.head[0], b'N' | b'S' | b'A') {
-            self.unasked += self.head.len() + self.body;
+            self.unasked += UNASKED_EACH + self.body;
         }
         match self.unasked {
             ..=UNASKED_LIMIT => Ok(()),

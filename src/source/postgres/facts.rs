@@ -21,6 +21,8 @@ pub struct Facts {
     pub pooled: bool,
     /// Our role is a member of pg_monitor.
     pub monitor: bool,
+    /// The database's encoding is SQL_ASCII: a name may hold any bytes, and the server would refuse to call them UTF-8.
+    pub any_bytes: bool,
     /// Where we are logged in, and where the extensions are.
     pub database: String,
     pub extensions: Vec<Installed>,

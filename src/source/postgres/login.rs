@@ -40,6 +40,9 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     ("work_mem", "32MB"),
 ];
 
+/// What a session asks for besides in a database without an encoding: its bytes as they are, which the decoder escapes.
+pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
+
 /// A login that is waited for is kept this long, behind a locked catalogue or a frozen server, before another
 /// one is tried: abandoned logins pile up at the server.
 const LOGIN_LIMIT: Duration = Duration::from_secs(600);
@@ -100,11 +103,20 @@ async fn log_in(settings: Arc<settings::Postgres>, open: Open) -> Result<Session
         }
         Err(error) => return Err(error::of_login(&error)),
     };
-    let facts = read_facts(&client, &settings.database).await?;
+    let facts = take_in(&client, &settings.database).await.inspect_err(|_| connection.abort())?;
     if facts.pooled {
         info!("session settings did not take: a pooler is in between, so each query brings its own (pooled mode)");
     }
     Ok(Session::new(client, connection, settings, facts, open))
+}
+
+/// Learns what the server is, and adapts to it what the startup packet could not.
+async fn take_in(client: &Client, database: &str) -> Result<Facts, FetchError> {
+    let facts = read_facts(client, database).await?;
+    if facts.any_bytes && !facts.pooled {
+        client.batch_execute(&format!("SET {ANY_BYTES}")).await.map_err(|error| error::of_query(&error))?;
+    }
+    Ok(facts)
 }
 
 type Connected = (Client, JoinHandle<()>);
@@ -143,7 +155,8 @@ pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchE
         major: version / 10_000,
         replica: row.try_get(1).unwrap_or_default(),
         monitor: row.try_get(2).unwrap_or_default(),
-        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 3) != *value),
+        any_bytes: text(row, 3) == "SQL_ASCII",
+        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 4) != *value),
         database: database.to_owned(),
         extensions: extensions
             .iter()
@@ -157,7 +170,7 @@ fn server_sql() -> String {
     let settings = SESSION_SETTINGS.map(|(name, _)| format!("pg_catalog.current_setting('{name}')"));
     format!(
         "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
-         pg_catalog.pg_has_role('pg_monitor', 'USAGE'), {}",
+         pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding'), {}",
         settings.join(", ")
     )
 }

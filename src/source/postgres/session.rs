@@ -27,7 +27,7 @@ use super::{
     decode::{decoders, push_row},
     error,
     facts::Facts,
-    login::{Open, SESSION_SETTINGS, read_facts},
+    login::{ANY_BYTES, Open, SESSION_SETTINGS, read_facts},
 };
 use crate::{
     config::{
@@ -169,7 +169,7 @@ impl Session {
 
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
     async fn send_pooled(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let begin = begin_sql(limit);
+        let begin = begin_sql(limit, self.facts.any_bytes);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
             read(self.client.query_typed_raw(sql, parameters).await?, None, max_rows).await
@@ -196,7 +196,7 @@ impl Session {
 }
 
 /// Every setting a session has, for one transaction.
-fn begin_sql(limit: Duration) -> String {
+fn begin_sql(limit: Duration, any_bytes: bool) -> String {
     let mut sql = String::from("BEGIN READ ONLY");
     for (name, value) in SESSION_SETTINGS {
         match name {
@@ -206,6 +206,9 @@ fn begin_sql(limit: Duration) -> String {
             "statement_timeout" => sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis())),
             _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
         }
+    }
+    if any_bytes {
+        sql.push_str(&format!("; SET LOCAL {ANY_BYTES}"));
     }
     sql
 }
