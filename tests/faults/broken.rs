@@ -14,12 +14,12 @@ fn cases() -> Vec<(&'static str, String, String, &'static str)> {
     let settings = |text: &str, place| ("settings", text.to_owned(), good.clone(), place);
     let file = |text: String, place| ("collector", GOOD.to_owned(), text, place);
     vec![
-        settings("targets: [", "pgvigil.yaml:1:"),
+        settings("targets: [", "pgvigil.yaml:2:1: "),
         settings("targets:\n  - name: a\n    postgers: {}\n", "pgvigil.yaml:3:5: "),
         settings("scrape_timeout: soon\ntargets: []\n", "pgvigil.yaml:1:17: "),
-        settings("targets: [{name: 'a b', postgres: {url: 'postgresql://u@h/d'}}]\n", "pgvigil.yaml:1:18: "),
+        settings("targets: [{name: 'a b', postgres: {url: 'postgresql://u@h/d'}}]\n", "pgvigil.yaml:1:19: "),
         settings("targets: [{name: a, postgres: {user: u, password_file: /nowhere}}]\n", "pgvigil.yaml:1:"),
-        settings("targets: [{name: a, postgres: {url: '${UNSET}'}}]\n", "pgvigil.yaml:1:37: "),
+        settings("targets: [{name: a, postgres: {url: '${UNSET}'}}]\n", "pgvigil.yaml:1:38: "),
         file("collector: [".to_owned(), "x.yaml:1:"),
         file(good.replace("source:", "sauce:"), "x.yaml:2:1: "),
         file(good.replace("value: 1}", "value: many}"), "x.yaml:"),

@@ -89,7 +89,7 @@ fn p13_troubles_are_told_by_name_and_recovered_from() {
             Scrape::in_time(&kept).expect_up(true, "before");
             let broken = (trouble.begin)(&server);
             let fresh = watch(&server, &[]);
-            [&kept, &fresh].map(|pgvigil| expect_told(pgvigil, trouble));
+            [&kept, &fresh].into_iter().for_each(|pgvigil| expect_told(pgvigil, trouble));
             drop(broken);
             (trouble.mend)(&server);
             for pgvigil in [&kept, &fresh] {
