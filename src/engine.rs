@@ -1,5 +1,8 @@
 //! Targets x collectors: a scrape visits the targets together and gathers what they show into a page.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -93,10 +96,7 @@ impl Engine {
             for query in 0..collector.queries.len() {
                 match collector.source {
                     SourceKind::Own => self.own_blocks(&mut blocks, collector, query, &targets, began),
-                    _ => blocks.extend(targets.iter().zip(&mut shown).filter_map(|(target, shown)| {
-                        let mapped = shown.get_mut(collector.name.as_str())?.tables.get_mut(query)?.take()?;
-                        Some(Block { collector: collector.clone(), query, labels: target.labels.clone(), mapped })
-                    })),
+                    _ => blocks.extend(shown.iter_mut().flat_map(|shown| take(shown, collector, query))),
                 }
             }
         }
@@ -131,8 +131,22 @@ impl Engine {
     }
 }
 
-fn by_collector(shown: Vec<Shown>) -> HashMap<String, Shown> {
-    shown.into_iter().map(|shown| (shown.collector.name.clone(), shown)).collect()
+fn by_collector(shown: Vec<Shown>) -> HashMap<String, Vec<Shown>> {
+    let mut by_name: HashMap<String, Vec<Shown>> = HashMap::new();
+    for shown in shown {
+        by_name.entry(shown.collector.name.clone()).or_default().push(shown);
+    }
+    by_name
+}
+
+/// What a target shows of one query: a table, or one for each database.
+fn take(shown: &mut HashMap<String, Vec<Shown>>, collector: &Arc<Collector>, query: usize) -> Vec<Block> {
+    let shown = shown.get_mut(&collector.name).into_iter().flatten();
+    let block = |shown: &mut Shown| {
+        let mapped = shown.tables.get_mut(query)?.take()?;
+        Some(Block { collector: collector.clone(), query, labels: shown.labels.clone(), mapped })
+    };
+    shown.filter_map(block).collect()
 }
 
 fn section_of(collector: &Collector, query: usize) -> Option<&'static Section> {

@@ -1,6 +1,9 @@
 //! Rows to families: which rows of a Table make the samples of which metric. Pure; samples borrow from the Table.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use crate::{
     config::collector::{Metric, Query, Value},
@@ -28,7 +31,7 @@ struct Plan {
     value: Columns,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Columns {
     /// A column is missing.
     Nothing,
@@ -75,16 +78,19 @@ pub enum Sample {
 /// Maps a table. Columns that are missing (a result without rows may come without columns) give no samples.
 pub fn map(query: &Query, table: Table) -> Mapped {
     let mut mapped = Mapped { table, plans: Vec::new(), series: Vec::new(), duplicates: 0, invalid: 0 };
-    for metric in &query.metrics {
-        let labels: Option<Vec<usize>> =
-            query.labels_of(metric).iter().map(|label| mapped.table.column(label)).collect();
-        if let (Some(labels), Some(value)) = (labels, columns(metric, &mapped.table)) {
-            mapped.add(labels, value);
-        } else {
-            mapped.add(Vec::new(), Columns::Nothing);
-        }
+    let plans: Vec<_> = query.metrics.iter().map(|metric| resolve(query, metric, &mapped.table)).collect();
+    for (labels, value) in &plans {
+        mapped.add(labels, value, &plans);
     }
     mapped
+}
+
+/// The places of a metric's label columns, and of its value's.
+type Resolved = (Vec<usize>, Columns);
+
+fn resolve(query: &Query, metric: &Metric, table: &Table) -> Resolved {
+    let labels: Option<Vec<usize>> = query.labels_of(metric).iter().map(|label| table.column(label)).collect();
+    labels.zip(columns(metric, table)).unwrap_or((Vec::new(), Columns::Nothing))
 }
 
 fn columns(metric: &Metric, table: &Table) -> Option<Columns> {
@@ -101,23 +107,27 @@ fn columns(metric: &Metric, table: &Table) -> Option<Columns> {
 }
 
 impl Mapped {
-    fn add(&mut self, columns: Vec<usize>, value: Columns) {
-        let le = match value {
-            Columns::Histogram { le, .. } => Some(le),
-            _ => None,
-        };
-        let known = self.series.iter().position(|series| series.columns == columns && series.le == le);
+    fn add(&mut self, labels: &[usize], value: &Columns, all: &[Resolved]) {
+        let le = value.le();
+        let known = self.series.iter().position(|series| series.columns == labels && series.le == le);
         let series = known.unwrap_or_else(|| {
-            let (rows, duplicates) = distinct_rows(&self.table, &columns, le);
+            let alike = all.iter().filter(|(others, other)| others == labels && other.le() == le);
+            let values: Vec<&Columns> = alike.map(|(_, other)| other).collect();
+            let (rows, duplicates) = distinct_rows(&self.table, labels, le, &values);
             self.duplicates += duplicates;
-            self.series.push(Series { columns, le, rows });
+            self.series.push(Series { columns: labels.to_vec(), le, rows });
             self.series.len() - 1
         });
-        if let Columns::Value { column, .. } = value {
-            let rows = self.series[series].rows.iter();
-            self.invalid += rows.filter(|row| self.table.cell(**row as usize, column).number().is_err()).count() as u64;
+        let numbers = match value {
+            Columns::Value { column, .. } => vec![*column],
+            Columns::Histogram { le, bucket, sum, count } => vec![*le, *bucket, *sum, *count],
+            Columns::One | Columns::Nothing => vec![],
+        };
+        for row in &self.series[series].rows {
+            let invalid = |column: &&usize| self.table.cell(*row as usize, **column).number().is_err();
+            self.invalid += numbers.iter().filter(invalid).count() as u64;
         }
-        self.plans.push(Plan { series, value });
+        self.plans.push(Plan { series, value: *value });
     }
 
     /// The families of the query this table was mapped for, in the order of its metrics.
@@ -137,15 +147,38 @@ impl Mapped {
     }
 }
 
+impl Columns {
+    fn le(&self) -> Option<usize> {
+        match self {
+            Columns::Histogram { le, .. } => Some(*le),
+            _ => None,
+        }
+    }
+
+    /// Whether a row says anything to a metric with this value. A query may stack answers to several questions,
+    /// each with its own columns; the rows of one are no duplicates to the metrics of another.
+    fn is_in(&self, table: &Table, row: usize, labels: &[usize]) -> bool {
+        let there = |column: usize| table.cell(row, column) != Cell::Absent;
+        match self {
+            Columns::Nothing => false,
+            Columns::One => labels.is_empty() || labels.iter().any(|column| there(*column)),
+            Columns::Value { column, .. } => there(*column),
+            Columns::Histogram { bucket, sum, count, .. } => [bucket, sum, count].into_iter().any(|c| there(*c)),
+        }
+    }
+}
+
 /// The first row for each choice of labels, and how many came after. A histogram's rows come series by series,
 /// each with rising bounds.
-fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>) -> (Vec<u32>, u64) {
-    let key = |row: usize| labels.iter().map(|column| Key::of(table.cell(row, *column))).collect::<Vec<_>>();
-    let bound = |row: usize| le.map_or(0.0, |le| upper_bound(table.cell(row, le)));
+fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&Columns]) -> (Vec<u32>, u64) {
+    let key = |row: usize| labels.iter().map(|column| written(table.cell(row, *column))).collect::<Vec<_>>();
+    let bound = |row: usize| le.and_then(|le| upper_bound(table.cell(row, le)));
     let mut seen = HashSet::with_capacity(table.rows());
-    let distinct = |row: &u32| seen.insert((key(*row as usize), bound(*row as usize).to_bits()));
-    let mut rows: Vec<u32> = (0..table.rows() as u32).filter(distinct).collect();
-    let duplicates = (table.rows() - rows.len()) as u64;
+    let distinct = |row: &u32| seen.insert((key(*row as usize), bound(*row as usize).map(f64::to_bits)));
+    let filled = |row: &usize| values.iter().any(|value| value.is_in(table, *row, labels));
+    let candidates: Vec<u32> = (0..table.rows()).filter(filled).map(|row| row as u32).collect();
+    let mut rows: Vec<u32> = candidates.iter().copied().filter(distinct).collect();
+    let duplicates = (candidates.len() - rows.len()) as u64;
     if le.is_some() {
         let mut order = HashMap::new();
         for row in &rows {
@@ -154,33 +187,27 @@ fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>) -> (Vec<u32
         }
         rows.sort_by(|a, b| {
             let (a, b) = (*a as usize, *b as usize);
-            order[&key(a)].cmp(&order[&key(b)]).then(bound(a).total_cmp(&bound(b)))
+            // A bound that is none comes last: it is no bucket.
+            let by_bound = bound(a).unwrap_or(f64::NAN).total_cmp(&bound(b).unwrap_or(f64::NAN));
+            order[&key(a)].cmp(&order[&key(b)]).then(by_bound)
         });
     }
     (rows, duplicates)
 }
 
-/// A label's value as it is compared: as it will be written, so the number 1 and the text "1" are the same.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Key<'a> {
-    Text(&'a str),
-    Written(String),
-}
-
-impl<'a> Key<'a> {
-    fn of(cell: Cell<'a>) -> Self {
-        match cell {
-            Cell::Text(text) => Key::Text(text),
-            Cell::Absent => Key::Text(""),
-            Cell::Int(value) => Key::Written(value.to_string()),
-            Cell::Float(value) => Key::Written(value.to_string()),
-        }
+/// A label's value as it is written and so as it is compared: the number 1 and the text "1" are the same.
+fn written(cell: Cell<'_>) -> Cow<'_, str> {
+    match cell {
+        Cell::Text(text) => text.into(),
+        Cell::Absent => "".into(),
+        Cell::Int(value) => Number::Int(value).to_string().into(),
+        Cell::Float(value) => Number::Float(value).to_string().into(),
     }
 }
 
-/// A bucket's bound; what is no number is the last one.
-fn upper_bound(cell: Cell<'_>) -> f64 {
-    cell.number().ok().flatten().map_or(f64::INFINITY, Number::as_f64)
+/// A bucket's bound. The negative zero is the other one.
+fn upper_bound(cell: Cell<'_>) -> Option<f64> {
+    cell.number().ok().flatten().map(|number| number.as_f64() + 0.0)
 }
 
 impl<'a> Family<'a> {
@@ -214,7 +241,7 @@ impl<'a> Family<'a> {
                 let total = rows.iter().find_map(|row| self.number(*row, *count))?;
                 let mut buckets: Vec<(f64, Number)> = rows
                     .iter()
-                    .filter_map(|row| Some((upper_bound(self.cell(*row, *le)), self.number(*row, *bucket)?)))
+                    .filter_map(|row| Some((upper_bound(self.cell(*row, *le))?, self.number(*row, *bucket)?)))
                     .collect();
                 if buckets.last().is_none_or(|(le, _)| le.is_finite()) {
                     buckets.push((f64::INFINITY, total));
@@ -234,6 +261,6 @@ impl<'a> Family<'a> {
     }
 
     fn same_series(&self, a: u32, b: u32) -> bool {
-        a == b || self.labels(a).map(Key::of).eq(self.labels(b).map(Key::of))
+        a == b || self.labels(a).map(written).eq(self.labels(b).map(written))
     }
 }

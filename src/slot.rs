@@ -25,6 +25,9 @@ const LATE_RESULT: Duration = Duration::from_secs(60);
 /// A slow collector that failed is asked again after its `ttl`, or after this if that is shorter.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// The same for one that had to skip a query: what was missing may be there by now.
+const RETRY_SKIPPED: Duration = Duration::from_secs(300);
+
 /// One collector of one target.
 pub struct Slot {
     pub collector: Arc<Collector>,
@@ -40,6 +43,8 @@ struct State {
     attempt: Option<Attempt>,
     /// Asked since it was made or its results were dropped.
     asked: bool,
+    /// When the results were dropped last: what was asked before belongs to them.
+    dropped: Option<Instant>,
     /// A slow fetch under way; the sender is dropped at its end.
     in_flight: Option<watch::Receiver<()>>,
     last_success: Option<SystemTime>,
@@ -85,22 +90,58 @@ pub struct Report {
     pub counts: Counts,
 }
 
+impl Report {
+    /// The same collector in two databases together: as good as the worse, as old as the older.
+    pub fn and(mut self, other: Report) -> Report {
+        self.attempt = match (self.attempt, other.attempt) {
+            (Some(one), Some(two)) => Some(Attempt {
+                ended: one.ended.max(two.ended),
+                took: one.took + two.took,
+                success: one.success && two.success,
+            }),
+            (one, two) => one.or(two),
+        };
+        self.last_success = self.last_success.zip(other.last_success).map(|(one, two)| one.min(two));
+        self.age = self.age.max(other.age);
+        self.rows += other.rows;
+        self.errors.extend(other.errors);
+        self.counts.add(other.counts);
+        self
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.cut += other.cut;
+        self.duplicates += other.duplicates;
+        self.invalid += other.invalid;
+        for (reason, failures) in other.failures {
+            *self.failures.entry(reason).or_default() += failures;
+        }
+    }
+}
+
 impl Slot {
     pub fn new(collector: Arc<Collector>) -> Self {
         Slot { collector, state: Mutex::default() }
     }
 
-    /// A quick slot is due if no attempt has ended since this scrape began.
+    /// A quick slot is due if it has not been asked since this scrape began; that the server could not be reached
+    /// is no answer.
     pub fn is_due_since(&self, scrape: Instant) -> bool {
-        self.state.lock().attempt.is_none_or(|attempt| attempt.ended < scrape)
+        let state = self.state.lock();
+        !state.asked || state.attempt.is_none_or(|attempt| attempt.ended < scrape)
     }
 
     /// Begins a slow fetch if one is due and none is under way. Dropping the sender ends it.
     pub fn begin(&self, now: Instant) -> Option<watch::Sender<()>> {
         let mut state = self.state.lock();
-        let ttl = self.collector.ttl;
-        let rested =
-            |attempt: Attempt| now.duration_since(attempt.ended) >= if attempt.success { ttl } else { ttl.min(RETRY) };
+        let pace = match state.attempt {
+            Some(attempt) if !attempt.success => RETRY,
+            _ if !state.errors.is_empty() => RETRY_SKIPPED,
+            _ => Duration::MAX,
+        };
+        let rested = |attempt: Attempt| now.duration_since(attempt.ended) >= self.collector.ttl.min(pace);
         let due = !state.asked || state.attempt.is_none_or(rested);
         let idle = state.in_flight.as_ref().is_none_or(|fetch| fetch.has_changed().is_err());
         (due && idle).then(|| {
@@ -125,6 +166,7 @@ impl Slot {
     /// Takes in what an attempt gave. Returns the errors that the attempt before did not have.
     pub fn store(&self, answers: Answers, began: Instant, now: Instant) -> Vec<FetchError> {
         let mut state = self.state.lock();
+        let dropped = state.dropped.is_some_and(|at| began < at);
         let known = std::mem::take(&mut state.errors);
         let mut before = std::mem::take(&mut state.tables).into_iter();
         let mut asked = false;
@@ -146,27 +188,36 @@ impl Slot {
                     before.filter(|_| outlives && !self.collector.is_quick())
                 }
             };
-            state.tables.push(kept);
+            state.tables.push(kept.filter(|_| !dropped));
         }
         let success = !state.errors.iter().any(|error| !error.reason.is_skip());
         if success && asked {
             state.last_success = Some(SystemTime::now());
         }
-        state.asked = true;
+        state.asked = !dropped;
         state.attempt = Some(Attempt { ended: now, took: now.duration_since(began), success });
         state.errors.iter().filter(|error| !known.contains(error)).cloned().collect()
     }
 
     /// Forgets the tables, to be asked for again at once: the server is not what it was.
-    pub fn drop_results(&self) {
+    pub fn drop_results(&self, now: Instant) {
         let mut state = self.state.lock();
         state.tables.clear();
         state.asked = false;
+        state.dropped = Some(now);
+    }
+
+    /// What was skipped may be possible on a new connection: a slow collector is asked again at once.
+    pub fn reconnected(&self) {
+        let mut state = self.state.lock();
+        if state.errors.iter().any(|error| error.reason.is_skip()) {
+            state.asked = false;
+        }
     }
 
     /// Forgets the tables because the server cannot be asked.
     pub fn fail(&self, error: &FetchError, now: Instant) {
-        self.drop_results();
+        self.drop_results(now);
         let mut state = self.state.lock();
         state.errors = vec![error.clone()];
         state.attempt = Some(Attempt { ended: now, took: Duration::ZERO, success: false });
@@ -177,10 +228,9 @@ impl Slot {
         let quick = self.collector.is_quick();
         let show = |kept: &mut Kept| {
             let late = kept.at < scrape;
-            let old = now.duration_since(kept.at);
             let fits = match quick {
-                true => !late || !kept.shown && old <= LATE_RESULT,
-                false => old <= 3 * self.collector.ttl,
+                true => !late || !kept.shown && now.duration_since(kept.at) <= LATE_RESULT,
+                false => self.is_fresh(kept, now),
             };
             kept.shown = true;
             fits.then(|| kept.mapped.clone())
@@ -189,10 +239,16 @@ impl Slot {
         state.tables.iter_mut().map(|kept| kept.as_mut().and_then(show)).collect()
     }
 
+    /// A slow result may stand for three `ttl`.
+    fn is_fresh(&self, kept: &Kept, now: Instant) -> bool {
+        now.duration_since(kept.at) <= 3 * self.collector.ttl
+    }
+
     /// What became of the last attempt, and what has been counted.
     pub fn report(&self, now: Instant) -> Report {
         let state = self.state.lock();
-        let kept = || state.tables.iter().flatten();
+        let kept =
+            || state.tables.iter().flatten().filter(|kept| self.collector.is_quick() || self.is_fresh(kept, now));
         Report {
             attempt: state.attempt,
             last_success: state.last_success,

@@ -3,6 +3,8 @@
 //! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is three
 //! allocations and not 100,000.
 
+use std::fmt;
+
 /// One cell, as read from a [`Table`]. `Absent` is what is not known (SQL's NULL): it never becomes a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
@@ -124,6 +126,20 @@ impl Number {
         match self {
             Number::Int(value) => value as f64,
             Number::Float(value) => value,
+        }
+    }
+}
+
+/// As every format writes it, as a value and as a label: `1`, `0.5`, `1e16`, `+Inf`.
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Number::Int(value) => write!(f, "{value}"),
+            Number::Float(f64::INFINITY) => f.write_str("+Inf"),
+            Number::Float(f64::NEG_INFINITY) => f.write_str("-Inf"),
+            // Very large and very small numbers are shorter with an exponent.
+            Number::Float(value) if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) => write!(f, "{value:?}"),
+            Number::Float(value) => write!(f, "{value}"),
         }
     }
 }

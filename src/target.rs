@@ -3,10 +3,16 @@
 //! A visit outlives the scrape that began it. At most one goes on at a time; a scrape that finds one under way
 //! takes what it brings.
 
+mod databases;
+mod report;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
+
+use databases::Databases;
+pub use report::{Report, Shown};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -16,17 +22,20 @@ use crate::{
     breaker::{Breaker, PATIENCE_WHEN_OPEN},
     config::{
         catalogue::Catalogue,
-        collector::Collector,
+        collector::{Collector, Scope},
         settings::{self, Threshold},
     },
     exposition,
-    map::Mapped,
-    slot::{self, Slot},
-    source::{Answers, Event, FetchError, Reason, Source, Status},
+    slot::Slot,
+    source::{Answers, Event, FetchError, Reason, Source},
 };
 
 /// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
 const VISIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
+/// after a second, so what takes longer may hang.
+const JUST_NOW: Duration = Duration::from_secs(2);
 
 /// One watched thing.
 pub struct Target {
@@ -35,6 +44,7 @@ pub struct Target {
     pub labels: Arc<str>,
     source: Source,
     slots: Vec<Arc<Slot>>,
+    databases: Databases,
     /// One visit at a time.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -44,6 +54,8 @@ pub struct Target {
 struct State {
     breaker: Breaker,
     answered: Option<Answered>,
+    /// When the visit under way began.
+    visit: Option<Instant>,
     /// Why the target is down; `None` while it is not.
     error: Option<FetchError>,
     replica: Option<bool>,
@@ -55,21 +67,23 @@ struct Answered {
     time: SystemTime,
 }
 
-/// What a page says of a target itself.
-pub struct Report {
-    pub up: bool,
-    pub last_answer: Option<SystemTime>,
-    pub error: Option<FetchError>,
-    pub status: Status,
-    /// 0 closed, 1 half-open (a login is under way), 2 open.
-    pub circuit: i64,
-    pub trips: u64,
+/// What a scrape wants of a target.
+#[derive(Clone)]
+struct Plan {
+    quick: Vec<Arc<Slot>>,
+    slow: Vec<Arc<Slot>>,
+    in_databases: Vec<Arc<Collector>>,
+    scrape: Instant,
+    deadline: Instant,
 }
 
-/// One collector's tables on a page, by query.
-pub struct Shown {
-    pub collector: Arc<Collector>,
-    pub tables: Vec<Option<Arc<Mapped>>>,
+impl Plan {
+    fn new(target: &Target, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant, deadline: Instant) -> Self {
+        let slots = target.slots.iter().filter(|slot| wanted(&slot.collector)).cloned();
+        let (quick, slow) = slots.partition(|slot| slot.collector.is_quick());
+        let in_databases = target.databases.collectors.iter().filter(|collector| wanted(collector)).cloned().collect();
+        Plan { quick, slow, in_databases, scrape, deadline }
+    }
 }
 
 impl Target {
@@ -78,17 +92,22 @@ impl Target {
         Self::with_source(settings, source, catalogue.collectors.iter())
     }
 
-    fn with_source<'a>(
+    /// A target whose source is given: its kind is that of the collectors that are asked.
+    pub fn with_source<'a>(
         settings: settings::Target,
         source: Source,
         collectors: impl Iterator<Item = &'a Arc<Collector>>,
     ) -> Self {
         let own = std::iter::once(("target", settings.name.as_str()));
         let labels = own.chain(settings.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let labels: Arc<str> = exposition::labels(labels).into();
         let kind = source.kind();
+        let (whole, each): (Vec<_>, Vec<_>) =
+            collectors.filter(|c| c.source == kind).cloned().partition(|c| c.scope == Scope::Instance);
         Target {
-            labels: exposition::labels(labels).into(),
-            slots: collectors.filter(|c| c.source == kind).map(|c| Arc::new(Slot::new(c.clone()))).collect(),
+            slots: whole.into_iter().map(|collector| Arc::new(Slot::new(collector))).collect(),
+            databases: Databases::new(each, labels.clone(), settings.databases().clone()),
+            labels,
             settings,
             source,
             turn: tokio::sync::Mutex::default(),
@@ -111,82 +130,125 @@ impl Target {
         scrape: Instant,
         deadline: Instant,
     ) {
-        let wanted: Vec<Arc<Slot>> = self.slots.iter().filter(|slot| wanted(&slot.collector)).cloned().collect();
-        let (quick, slow): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|slot| slot.collector.is_quick());
-        let visit = tokio::spawn(self.clone().run_visit(quick, slow.clone(), scrape, deadline));
+        let plan = Plan::new(self, wanted, scrape, deadline);
+        let visit = tokio::spawn(self.clone().run_visit(plan.clone()));
         let all = async {
             _ = visit.await;
-            for slot in slow {
+            for slot in plan.slow {
                 slot.first_result().await;
+            }
+            for database in self.databases.all() {
+                for slot in database.slots.iter().filter(|slot| wanted(&slot.collector)) {
+                    slot.first_result().await;
+                }
             }
         };
         _ = timeout_at(deadline, all).await;
     }
 
-    async fn run_visit(
-        self: Arc<Self>,
-        quick: Vec<Arc<Slot>>,
-        slow: Vec<Arc<Slot>>,
-        scrape: Instant,
-        deadline: Instant,
-    ) {
-        // Whose turn comes after its deadline has been answered: nobody waits for it, and those behind it do.
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else { return };
-        let quick: Vec<_> = quick.into_iter().filter(|slot| slot.is_due_since(scrape)).collect();
-        if quick.is_empty() && self.has_answered_since(scrape) {
-            return slow.iter().for_each(|slot| self.start_slow(slot));
+    async fn run_visit(self: Arc<Self>, plan: Plan) {
+        // Past its deadline nobody waits for it; if it went on all the same, visits of a target that hangs would
+        // pile up.
+        let Ok(_turn) = timeout_at(plan.deadline, self.turn.lock()).await else { return };
+        let quick: Vec<_> = plan.quick.iter().filter(|slot| slot.is_due_since(plan.scrape)).cloned().collect();
+        if quick.is_empty() && self.has_answered_since(plan.scrape) {
+            self.start_slow(&plan.slow);
+            return self.start_databases(&plan.in_databases);
         }
         let began = Instant::now();
-        let result = self.connect_and_ask(&quick, &slow).await;
+        self.state.lock().visit = Some(began);
+        let result = self.connect_and_ask(&quick, &plan).await;
         match &result {
             Ok(()) => self.succeeded(),
             Err(error) => self.failed(error, began),
         }
         self.note_role();
+        if result.is_ok() {
+            self.start_databases(&plan.in_databases);
+        }
+        self.state.lock().visit = None;
     }
 
-    async fn connect_and_ask(self: &Arc<Self>, quick: &[Arc<Slot>], slow: &[Arc<Slot>]) -> Result<(), FetchError> {
+    async fn connect_and_ask(self: &Arc<Self>, quick: &[Arc<Slot>], plan: &Plan) -> Result<(), FetchError> {
         let began = Instant::now();
         let patience = if self.state.lock().breaker.is_open() { PATIENCE_WHEN_OPEN } else { VISIT_LIMIT };
         if self.source.connect(began + patience).await? {
             self.answered();
             self.succeeded();
+            self.all_slots().iter().for_each(|slot| slot.reconnected());
         }
-        for slot in slow {
-            self.start_slow(slot);
-        }
+        self.start_slow(&plan.slow);
         let asked = Instant::now();
         let due: Vec<_> = quick.iter().map(|slot| slot.collector.clone()).collect();
         let report = |event| match event {
             Event::Answered => self.answered(),
-            Event::Collected(index, answers) => self.store(&quick[index], answers, asked),
+            Event::Databases(names) => self.databases.found(names),
+            Event::Collected(index, answers) => self.store(&quick[index], "", answers, asked),
         };
-        self.source.ask_quick(&due, began + VISIT_LIMIT, &report).await
+        // Also when none of them is wanted: those that are gone must not be shown.
+        let discover = !self.databases.collectors.is_empty();
+        self.source.ask_quick(&due, discover, began + VISIT_LIMIT, &report).await
     }
 
-    fn start_slow(self: &Arc<Self>, slot: &Arc<Slot>) {
-        let Some(fetch) = slot.begin(Instant::now()) else { return };
-        let (target, slot) = (self.clone(), slot.clone());
-        tokio::spawn(async move {
-            let began = Instant::now();
-            let report = |event| {
-                if let Event::Collected(_, answers) = event {
-                    target.store(&slot, answers, began);
-                }
-            };
-            // What failed is in the slot by now.
-            _ = target.source.ask_slow(&slot.collector, &report).await;
-            drop(fetch);
-        });
+    fn start_slow(self: &Arc<Self>, slots: &[Arc<Slot>]) {
+        for slot in slots {
+            let Some(fetch) = slot.begin(Instant::now()) else { continue };
+            let (target, slot) = (self.clone(), slot.clone());
+            tokio::spawn(async move {
+                let began = Instant::now();
+                let report = |event| {
+                    if let Event::Collected(_, answers) = event {
+                        target.store(&slot, "", answers, began);
+                    }
+                };
+                // What failed is in the slot by now.
+                _ = target.source.ask_slow(&slot.collector, &report).await;
+                drop(fetch);
+            });
+        }
     }
 
-    fn store(&self, slot: &Slot, answers: Answers, began: Instant) {
+    /// Visits each database in which something is due.
+    fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
+        let is_wanted = |slot: &Slot| wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
+        for database in self.databases.all() {
+            let begin = |slot: &Arc<Slot>| Some((slot.clone(), slot.begin(Instant::now())?));
+            let due = database.slots.iter().filter(|slot| is_wanted(slot));
+            let (slots, fetches): (Vec<_>, Vec<_>) = due.filter_map(begin).unzip();
+            if slots.is_empty() {
+                continue;
+            }
+            let target = self.clone();
+            tokio::spawn(async move {
+                let began = Instant::now();
+                let collectors: Vec<_> = slots.iter().map(|slot| slot.collector.clone()).collect();
+                let report = |event| {
+                    if let Event::Collected(index, answers) = event {
+                        target.store(&slots[index], &database.name, answers, began);
+                    }
+                };
+                // What failed is in the slots by now.
+                _ = target.source.ask_database(&database.name, &collectors, &report).await;
+                drop(fetches);
+            });
+        }
+    }
+
+    /// Those of the whole server and those of its databases.
+    fn all_slots(&self) -> Vec<Arc<Slot>> {
+        let databases = self.databases.all();
+        let of_databases = databases.iter().flat_map(|database| &database.slots);
+        self.slots.iter().chain(of_databases).cloned().collect()
+    }
+
+    fn store(&self, slot: &Slot, database: &str, answers: Answers, began: Instant) {
+        let (target, collector) = (self.name(), slot.collector.name.as_str());
         for error in slot.store(answers, began, Instant::now()) {
             match error.reason {
-                Reason::Role | Reason::Version => {
-                    debug!(target = self.name(), collector = slot.collector.name, "{error}")
-                }
-                _ => warn!(target = self.name(), collector = slot.collector.name, "{error}"),
+                Reason::Role | Reason::Version => debug!(target, collector, database, "{error}"),
+                // What is wrong with the target as a whole is said once, of the target.
+                _ if error.query.is_some() || !database.is_empty() => warn!(target, collector, database, "{error}"),
+                _ => (),
             }
         }
     }
@@ -195,8 +257,12 @@ impl Target {
         self.state.lock().answered = Some(Answered { at: Instant::now(), time: SystemTime::now() });
     }
 
+    /// Since the scrape began; or just now, in the visit that the scrape found under way.
     fn has_answered_since(&self, scrape: Instant) -> bool {
-        self.state.lock().answered.is_some_and(|answered| answered.at >= scrape)
+        let state = self.state.lock();
+        let Some(Answered { at, .. }) = state.answered else { return false };
+        let joined = || state.visit.is_some_and(|began| at >= began) && at.elapsed() <= JUST_NOW;
+        at >= scrape || joined()
     }
 
     fn succeeded(&self) {
@@ -211,7 +277,7 @@ impl Target {
     fn failed(&self, error: &FetchError, began: Instant) {
         if !self.has_answered_since(began) {
             let now = Instant::now();
-            self.slots.iter().for_each(|slot| slot.fail(error, now));
+            self.all_slots().iter().for_each(|slot| slot.fail(error, now));
         }
         let mut state = self.state.lock();
         if state.breaker.failed() {
@@ -229,58 +295,8 @@ impl Target {
         let before = std::mem::replace(&mut self.state.lock().replica, replica);
         if before.is_some() && before != replica {
             info!(target = self.name(), replica, "the server's role changed");
-            self.slots.iter().filter(|slot| !slot.collector.is_quick()).for_each(|slot| slot.drop_results());
-        }
-    }
-
-    /// What a page whose scrape began at `scrape` shows of this target. Without an answer since then it is down,
-    /// and a target that is down shows nothing but that.
-    pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> Vec<Shown> {
-        let now = Instant::now();
-        let up = self.has_answered_since(scrape);
-        let slots = self.slots.iter().filter(|slot| up && wanted(&slot.collector));
-        slots.map(|slot| Shown { collector: slot.collector.clone(), tables: slot.show(scrape, now) }).collect()
-    }
-
-    /// What became of each collector.
-    pub fn collectors(&self) -> impl Iterator<Item = (&str, slot::Report)> {
-        let now = Instant::now();
-        self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.report(now)))
-    }
-
-    /// What became of the target itself, to a scrape that began at `scrape`. If no visit has ended yet that could say
-    /// why it is down, what it is down for is what that visit waits for.
-    pub fn report(&self, scrape: Instant) -> Report {
-        let mut report = self.report_up(self.has_answered_since(scrape));
-        if !report.up && report.error.is_none() {
-            let reason = if report.status.login_pending { Reason::LoginPending } else { Reason::Timeout };
-            report.error = Some(FetchError::new(reason, "no answer before the end of the scrape"));
-        }
-        report
-    }
-
-    /// What became of it when it was last visited.
-    pub fn last_report(&self) -> Report {
-        let state = self.state.lock();
-        let up = state.answered.is_some() && state.error.is_none();
-        drop(state);
-        self.report_up(up)
-    }
-
-    fn report_up(&self, up: bool) -> Report {
-        let status = self.source.status();
-        let state = self.state.lock();
-        Report {
-            up,
-            last_answer: state.answered.map(|answered| answered.time),
-            error: state.error.clone(),
-            status,
-            circuit: match (state.breaker.is_open(), status.login_pending) {
-                (false, _) => 0,
-                (true, true) => 1,
-                (true, false) => 2,
-            },
-            trips: state.breaker.trips(),
+            let (slots, now) = (self.all_slots(), Instant::now());
+            slots.iter().filter(|slot| !slot.collector.is_quick()).for_each(|slot| slot.drop_results(now));
         }
     }
 }

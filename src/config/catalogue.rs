@@ -82,11 +82,8 @@ impl Catalogue {
     }
 
     fn unknown(&self, name: &str) -> String {
-        let known = || self.collectors.iter().map(|collector| collector.name.as_str());
-        match words::nearest(name, known()) {
-            Some(near) => format!("no collector `{name}`: did you mean `{near}`?"),
-            None => format!("no collector `{name}`: there are {}", words::listed(known())),
-        }
+        let known = self.collectors.iter().map(|collector| collector.name.as_str());
+        words::unknown("no collector", name, "there are", known)
     }
 
     /// The collector with this name.

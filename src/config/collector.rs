@@ -5,6 +5,9 @@ use std::time::Duration;
 pub use super::problem::Place;
 use crate::{metric::MetricDef, table::Table};
 
+/// Stands in a collector's SQL for the quoted schema of the extension it requires.
+pub const EXTENSION_SCHEMA: &str = "@extschema@";
+
 /// One collector file, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collector {
@@ -13,6 +16,7 @@ pub struct Collector {
     /// The comment at the head of the file, for the docs.
     pub about: String,
     pub source: SourceKind,
+    pub scope: Scope,
     pub role: Role,
     /// Zero: quick, asked on each scrape. Else slow: asked when a scrape finds the result older than this.
     pub ttl: Duration,
@@ -30,6 +34,15 @@ pub enum SourceKind {
     Postgres,
     /// The program's own state (`source: self`).
     Own,
+}
+
+/// Where a collector is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Once, for the whole server.
+    Instance,
+    /// Once in each database; the program adds the label `datname`.
+    Database,
 }
 
 /// On which servers a collector runs.

@@ -1,46 +1,12 @@
-//! The environment: `${NAME}` in the settings' texts, and the targets of a start without a settings file.
+//! The environment: the targets of a start without a settings file.
 
 use super::{
     dsn::Dsn,
     endpoint,
+    expand::Env,
     problem::{Place, Problems},
     settings::{Endpoint, Target},
 };
-
-/// Reads an environment variable. It comes from outside, so that tests have their own environment.
-pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
-
-/// Replaces each `${NAME}` by that variable; `$$` is a plain `$`, and so is a `$` before anything else.
-///
-/// # Errors
-/// What is wrong. Of the text, only the name of a variable that is not set is repeated.
-pub fn expand(text: &str, env: &Env<'_>) -> Result<String, String> {
-    let mut expanded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        expanded.push_str(before);
-        rest = after;
-        if let Some(after) = rest.strip_prefix('$') {
-            expanded.push('$');
-            rest = after;
-        } else if let Some(braced) = rest.strip_prefix('{') {
-            let (name, after) = braced.split_once('}').filter(|(name, _)| is_variable(name)).ok_or(
-                "`${` must be followed by the name of an environment variable and `}`; write `$$` for a plain `$`",
-            )?;
-            let missing = || format!("the environment variable `{name}` is not set: set it, or write `$$` for a `$`");
-            expanded.push_str(&env(name).ok_or_else(missing)?);
-            rest = after;
-        } else {
-            expanded.push('$');
-        }
-    }
-    Ok(expanded + rest)
-}
-
-fn is_variable(name: &str) -> bool {
-    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
 
 /// The variables with the server's URL, and with its replicas'; of each pair the first that is set counts.
 const PRIMARY: [&str; 2] = ["PGVIGIL_POSTGRES_URL", "DATABASE_URL"];
@@ -85,27 +51,6 @@ fn target(name: String, variable: &str, url: &str, problems: &mut Problems) -> O
                 problems.add(&Place::whole(variable), format!("target `{name}`: {wrong}"));
             }
             None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_replaced_once() {
-        let env = |name: &str| (name == "A").then(|| "${A}$".to_owned());
-        for (text, expanded) in [
-            ("x${A}y", Some("x${A}$y")),
-            ("$$ $x $", Some("$ $x $")),
-            ("$${A}", Some("${A}")),
-            ("${B}", None),
-            ("${}", None),
-            ("${A", None),
-            ("", Some("")),
-        ] {
-            assert_eq!(expand(text, &env).ok().as_deref(), expanded, "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     endpoint,
-    env::{self, Env},
+    expand::{Env, expand},
     fields::{Fields, Shape, finite},
     problem::{Place, Problems},
     settings::{Endpoint, Target, Threshold},
@@ -55,7 +55,7 @@ fn labels(fields: &mut Fields<'_, '_>, env: &Env<'_>, names: &mut Vec<(String, P
             problems.add(&node.place, "a label's value is a text");
             return None;
         };
-        let value = env::expand(text, env).map_err(|message| problems.add(&node.place, message)).ok()?;
+        let value = expand(text, env).map_err(|message| problems.add(&node.place, message)).ok()?;
         Some((name.to_owned(), value))
     });
     labels.sort();

@@ -1,1 +1,248 @@
 //! A source for tests of slots, visits and the breaker: it does what it is told, on the test's clock.
+//!
+//! It keeps the promises of [`super::Source`]: a login is begun once and kept until it ends, every collector that is
+//! due is reported, the slow lane asks one collector at a time.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::{Answer, Answers, Event, FetchError, Reason, Report, Status};
+use crate::{config::collector::Collector, table::Table};
+
+/// How often what hangs looks whether it still has to.
+const TICK: Duration = Duration::from_millis(10);
+
+/// One server, shared by its target and its test.
+#[derive(Clone, Default)]
+pub struct Fixture {
+    told: Arc<Mutex<Told>>,
+    seen: Arc<Mutex<Seen>>,
+    slow_lane: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What the server does from now on.
+#[derive(Clone, Default)]
+pub struct Told {
+    pub login: Login,
+    /// No query is answered, so neither does a login come to its end.
+    pub silent: bool,
+    /// Every query loses its connection for this reason, and the fresh one too.
+    pub lost: Option<Reason>,
+    pub replica: bool,
+    pub databases: Vec<&'static str>,
+    /// How long a collector's answer takes.
+    pub delays: HashMap<&'static str, Duration>,
+    /// A collector's answers; without them its one query gives one row, whose `n` says how often it was asked.
+    pub answers: HashMap<&'static str, Answers>,
+}
+
+/// What becomes of a login.
+#[derive(Clone)]
+pub enum Login {
+    Takes(Duration),
+    Fails(Reason),
+    Hangs,
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Login::Takes(Duration::ZERO)
+    }
+}
+
+/// What the server has seen.
+#[derive(Clone)]
+pub struct Seen {
+    /// When the test began.
+    pub began: Instant,
+    pub logins: u64,
+    /// Quick visits.
+    pub visits: u64,
+    /// How often each collector was asked.
+    pub asked: BTreeMap<String, u64>,
+    /// Since when a login is pending.
+    pub pending: Option<Instant>,
+    session: bool,
+    replica: Option<bool>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen {
+            began: Instant::now(),
+            logins: 0,
+            visits: 0,
+            asked: BTreeMap::new(),
+            pending: None,
+            session: false,
+            replica: None,
+        }
+    }
+}
+
+impl Fixture {
+    pub fn tell(&self, change: impl FnOnce(&mut Told)) {
+        change(&mut self.told.lock());
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().clone()
+    }
+
+    pub fn asked(&self, collector: &str) -> u64 {
+        self.seen().asked.get(collector).copied().unwrap_or_default()
+    }
+
+    /// The kept session ends; the next visit needs a login.
+    pub fn end_session(&self) {
+        self.seen.lock().session = false;
+    }
+
+    pub fn status(&self) -> Status {
+        let seen = self.seen.lock();
+        let (sessions, login_pending) = (usize::from(seen.session), seen.pending.is_some());
+        Status { replica: seen.replica, sessions, login_pending, ..Status::default() }
+    }
+
+    pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
+        if self.seen.lock().session {
+            return Ok(false);
+        }
+        loop {
+            match self.try_login() {
+                Some(result) => return result.map(|()| true),
+                None if Instant::now() >= until => return Err(error(Reason::LoginPending)),
+                None => sleep_until(until.min(Instant::now() + TICK)).await,
+            }
+        }
+    }
+
+    /// Begins the login or goes on with the one that is pending; `None` while it is not answered.
+    fn try_login(&self) -> Option<Result<(), FetchError>> {
+        let Told { login, silent, .. } = self.told();
+        let mut seen = self.seen.lock();
+        let begun = match seen.pending {
+            Some(begun) => begun,
+            None => {
+                seen.logins += 1;
+                *seen.pending.insert(Instant::now())
+            }
+        };
+        let result = match login {
+            Login::Takes(time) if !silent && begun + time <= Instant::now() => Ok(()),
+            Login::Fails(reason) => Err(error(reason)),
+            Login::Takes(_) | Login::Hangs => return None,
+        };
+        seen.pending = None;
+        seen.session = result.is_ok();
+        Some(result)
+    }
+
+    pub async fn ask_quick(
+        &self,
+        due: &[Arc<Collector>],
+        discover: bool,
+        until: Instant,
+        report: Report<'_>,
+    ) -> Result<(), FetchError> {
+        self.seen.lock().visits += 1;
+        if !self.told().silent && self.told().lost.is_none() {
+            self.learn();
+            report(Event::Answered);
+            if discover {
+                report(Event::Databases(self.told().databases.iter().map(|name| name.to_string()).collect()));
+            }
+        }
+        let ask = async |(index, collector): (usize, &Arc<Collector>)| {
+            report(Event::Collected(index, self.ask(collector, until).await));
+        };
+        join_all(due.iter().enumerate().map(ask)).await;
+        self.outcome(until).await
+    }
+
+    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+        let _lane = self.slow_lane.lock().await;
+        let until = Instant::now() + collector.timeout + Duration::from_secs(1);
+        report(Event::Collected(0, self.ask(collector, until).await));
+        self.outcome(until).await
+    }
+
+    pub async fn ask_database(
+        &self,
+        _database: &str,
+        due: &[Arc<Collector>],
+        report: Report<'_>,
+    ) -> Result<(), FetchError> {
+        for (index, collector) in due.iter().enumerate() {
+            let until = Instant::now() + collector.timeout + Duration::from_secs(1);
+            report(Event::Collected(index, self.ask(collector, until).await));
+        }
+        Ok(())
+    }
+
+    /// What became of a visit as a whole.
+    async fn outcome(&self, until: Instant) -> Result<(), FetchError> {
+        if self.told().silent {
+            sleep_until(until).await;
+            self.end_session();
+            return Err(error(Reason::Timeout));
+        }
+        self.told().lost.map_or(Ok(()), |reason| {
+            self.end_session();
+            Err(error(reason))
+        })
+    }
+
+    async fn ask(&self, collector: &Collector, until: Instant) -> Answers {
+        let times = {
+            let mut seen = self.seen.lock();
+            let times = seen.asked.entry(collector.name.clone()).or_default();
+            *times += 1;
+            *times
+        };
+        let answer = async {
+            let told = self.told();
+            if let Some(reason) = told.lost {
+                return fails(reason);
+            }
+            sleep(told.delays.get(collector.name.as_str()).copied().unwrap_or_default()).await;
+            while self.told().silent {
+                sleep(TICK).await;
+            }
+            told.answers.get(collector.name.as_str()).cloned().unwrap_or_else(|| rows(["n"], [[times.to_string()]]))
+        };
+        timeout_at(until, answer).await.unwrap_or_else(|_| fails(Reason::Timeout))
+    }
+
+    fn told(&self) -> Told {
+        self.told.lock().clone()
+    }
+
+    fn learn(&self) {
+        self.seen.lock().replica = Some(self.told().replica);
+    }
+}
+
+/// The answers of a collector with one query: these rows.
+pub fn rows<const N: usize>(columns: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Answers {
+    let mut table = Table::new(columns);
+    rows.into_iter().for_each(|row| table.push_row(row.iter().map(|cell| crate::table::Cell::Text(cell))));
+    vec![Ok(Answer { table, cut: 0 })]
+}
+
+/// The answers of a collector with one query that fails.
+pub fn fails(reason: Reason) -> Answers {
+    vec![Err(error(reason))]
+}
+
+/// An error with this reason.
+pub fn error(reason: Reason) -> FetchError {
+    FetchError::new(reason, "as the test wants it")
+}

@@ -4,6 +4,9 @@ pub mod dial;
 #[cfg(test)]
 pub mod fixture;
 pub mod postgres;
+pub mod sessions;
+pub mod socket;
+pub mod stream;
 pub mod tls;
 
 use std::{fmt, sync::Arc};
@@ -64,6 +67,7 @@ pub enum Reason {
     Starting,
     Refused,
     LoginPending,
+    SessionsNotEnding,
     Lost,
 }
 
@@ -89,6 +93,7 @@ impl Reason {
             Reason::Starting => "starting",
             Reason::Refused => "refused",
             Reason::LoginPending => "login_pending",
+            Reason::SessionsNotEnding => "sessions_not_ending",
             Reason::Lost => "lost",
         }
     }
@@ -133,6 +138,8 @@ impl std::error::Error for FetchError {}
 pub enum Event {
     /// The server has answered something.
     Answered,
+    /// The databases there are.
+    Databases(Vec<String>),
     /// All answers of the visited collector with this index.
     Collected(usize, Answers),
 }
@@ -150,12 +157,13 @@ pub struct Status {
     pub major: Option<u32>,
     /// Our role is a member of pg_monitor.
     pub monitor: Option<bool>,
-    /// Sessions open or being opened.
+    /// Sessions that are open, being opened, or given up and not ended by the server.
     pub sessions: usize,
     pub login_pending: bool,
 }
 
 /// The kinds of source a target can have.
+#[cfg_attr(test, expect(clippy::large_enum_variant, reason = "only beside the small one of the tests"))]
 pub enum Source {
     Postgres(postgres::Server),
     #[cfg(test)]
@@ -198,7 +206,7 @@ impl Source {
         each_source!(self, source => source.connect(until).await)
     }
 
-    /// Asks quick collectors all at once, and ends by `until`.
+    /// Asks quick collectors all at once, and (`discover`) which databases there are; ends by `until`.
     ///
     /// # Errors
     /// The connection failed, or nothing at all was answered. Every collector is reported all the same, with what
@@ -206,14 +214,25 @@ impl Source {
     pub async fn ask_quick(
         &self,
         due: &[Arc<Collector>],
+        discover: bool,
         until: Instant,
         report: Report<'_>,
     ) -> Result<(), FetchError> {
-        each_source!(self, source => source.ask_quick(due, until, report).await)
+        each_source!(self, source => source.ask_quick(due, discover, until, report).await)
     }
 
     /// Asks one slow collector, when the slow lane is free; errors as above.
     pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
         each_source!(self, source => source.ask_slow(collector, report).await)
+    }
+
+    /// Asks what is due in one database, when its turn comes; errors as above.
+    pub async fn ask_database(
+        &self,
+        database: &str,
+        due: &[Arc<Collector>],
+        report: Report<'_>,
+    ) -> Result<(), FetchError> {
+        each_source!(self, source => source.ask_database(database, due, report).await)
     }
 }

@@ -13,7 +13,7 @@ use rustls::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{FetchError, Reason, dial::Socket};
+use super::{FetchError, Reason, socket::Socket};
 use crate::config::settings::{Address, Roots, Tls, TlsMode};
 
 /// Shakes hands on a socket whose server has agreed to TLS. Files are read anew each time, so a renewed

@@ -2,16 +2,17 @@
 
 mod example;
 mod metric;
+mod section;
 mod sql;
 
 use std::time::Duration;
 
 use super::{
-    collector::{Collector, Query, Role, Rows, SourceKind},
+    collector::{Collector, Query, Role, Rows, Scope, SourceKind},
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
-    words,
+    sections, words,
     yaml::{self, Node},
 };
 
@@ -41,7 +42,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
     }
     let source = fields.word("source", &[("postgres", SourceKind::Postgres), ("self", SourceKind::Own)]);
-    fields.word("scope", &[("instance", ())]);
+    let scope = fields.word("scope", &[("instance", Scope::Instance), ("database", Scope::Database)]);
     let role = fields.word("role", &[("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)]);
     let (ttl, timeout) = times(&mut fields);
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
@@ -50,6 +51,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         name: name?,
         about: about(text),
         source: source?,
+        scope: scope.unwrap_or(Scope::Instance),
         role: role.unwrap_or(Role::Any),
         ttl,
         timeout,
@@ -99,7 +101,13 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
     let labels = metric::labels(&mut fields);
     let metrics = metric::metrics(&mut fields, source, names);
     let example = example::example(&mut fields);
-    if let Some(example) = &example {
+    let fits = match &rows {
+        Some(Rows::Section(name)) => {
+            sections::section(name).is_none_or(|section| section::check(section, &labels, &metrics, fields.problems))
+        }
+        _ => true,
+    };
+    if let Some(example) = example.as_ref().filter(|_| fits) {
         example.check(&labels, &metrics, fields.problems);
     }
     Some(Query {
@@ -129,7 +137,7 @@ fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) ->
             if fields.has("requires") {
                 fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
             }
-            fields.checked("section", words::snake).map(Rows::Section)
+            section::section(fields).map(|section| Rows::Section(section.name.to_owned()))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The SQL of a query: its variants by server version, and the extension it needs.
 
 use crate::config::{
-    collector::{Extension, Variant},
+    collector::{EXTENSION_SCHEMA, Extension, Variant},
     fields::{Fields, Shape},
     problem::Problems,
     yaml::{Node, Value},
@@ -10,9 +10,6 @@ use crate::config::{
 const VARIANT: Shape = Shape { what: "a variant of `sql`", needs: &["since", "text"], may: &["until"], quiet: false };
 
 const REQUIRES: Shape = Shape { what: "`requires`", needs: &["extension"], may: &["version"], quiet: false };
-
-/// The one word that is replaced in SQL: the quoted schema of the required extension.
-const EXTSCHEMA: &str = "@extschema@";
 
 /// The extension a query needs, if it says so.
 pub fn requires(fields: &mut Fields<'_, '_>) -> Option<Extension> {
@@ -67,16 +64,17 @@ fn check_text(fields: &mut Fields<'_, '_>, text: &str, has_extension: bool) {
     if matches!(fields.node("text"), Some(Node { value: Value::Scalar { exact: false, .. }, .. })) && !text.is_empty() {
         fields.tell("text", "write SQL of several lines as a block, `text: |`, so that errors in it can be located");
     }
+    let place = fields.place("text");
     if text.trim().is_empty() {
         fields.tell("text", "the SQL is empty");
-    } else if text.trim_end().ends_with(';') {
-        fields.tell("text", "the SQL ends in `;`: leave it out");
+    } else if let Some(sql) = text.trim_end().strip_suffix(';') {
+        let at = place.within(text, sql.chars().count());
+        fields.problems.add(&at, "the SQL ends in `;`: leave it out");
     }
-    let place = fields.place("text");
     for (at, word) in substitutions(text) {
         let message = match word {
-            EXTSCHEMA if has_extension => continue,
-            EXTSCHEMA => "`@extschema@` is the schema of an extension: add `requires: {extension: ...}`".into(),
+            EXTENSION_SCHEMA if has_extension => continue,
+            EXTENSION_SCHEMA => "`@extschema@` is the schema of an extension: add `requires: {extension: ...}`".into(),
             _ => format!("`{word}` is not replaced: the only substitution is `@extschema@`"),
         };
         fields.problems.add(&place.within(text, at), message);

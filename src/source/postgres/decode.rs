@@ -30,22 +30,23 @@ pub enum Decoder {
     Date,
     /// Seconds; a month is 30 days.
     Interval,
+    /// Nobody needs it.
+    Ignored,
 }
 
-/// The decoders of a result's columns; an error names a type that must be cast.
-pub fn decoders(columns: &[Column]) -> Result<Vec<Decoder>, FetchError> {
-    columns
-        .iter()
-        .map(|column| {
-            decoder(column.type_()).ok_or_else(|| {
-                let (name, kind) = (column.name(), column.type_());
-                FetchError::new(
-                    Reason::Columns,
-                    format!("column \"{name}\" has the type {kind}; cast it to text, a number or a timestamp"),
-                )
-            })
+/// The decoders of a result's columns; an error names a column that is needed and whose type must be cast.
+pub fn decoders(columns: &[Column], is_needed: impl Fn(&str) -> bool) -> Result<Vec<Decoder>, FetchError> {
+    let of = |column: &Column| {
+        if !is_needed(column.name()) {
+            return Ok(Decoder::Ignored);
+        }
+        decoder(column.type_()).ok_or_else(|| {
+            let (name, kind) = (column.name(), column.type_());
+            let message = format!("column \"{name}\" has the type {kind}; cast it to text, a number or a timestamp");
+            FetchError::new(Reason::Columns, message)
         })
-        .collect()
+    };
+    columns.iter().map(of).collect()
 }
 
 fn decoder(kind: &Type) -> Option<Decoder> {
@@ -84,7 +85,7 @@ impl<'a> FromSql<'a> for Raw<'a> {
 pub fn push_row(table: &mut Table, row: &Row, decoders: &[Decoder]) {
     for (index, decoder) in decoders.iter().enumerate() {
         match row.try_get::<_, Option<Raw>>(index) {
-            Ok(Some(Raw(bytes))) => push(table, bytes, *decoder),
+            Ok(Some(Raw(bytes))) if *decoder != Decoder::Ignored => push(table, bytes, *decoder),
             _ => table.push(Cell::Absent),
         }
     }
@@ -102,6 +103,7 @@ fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
         Decoder::Timestamp => number(timestamp(bytes)),
         Decoder::Date => number(date(bytes)),
         Decoder::Interval => number(interval(bytes)),
+        Decoder::Ignored => Cell::Absent,
     });
 }
 

@@ -5,9 +5,8 @@ use tokio_postgres::{
     error::{DbError, ErrorPosition, Severity, SqlState},
 };
 
-use super::facts::EXTENSION_SCHEMA;
 use crate::{
-    config::collector::Place,
+    config::collector::{EXTENSION_SCHEMA, Place},
     source::{FetchError, Reason},
 };
 

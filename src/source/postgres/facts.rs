@@ -1,16 +1,40 @@
 //! What a server is, and which SQL of a collector fits it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, pin::pin};
 
+use futures_util::{TryStreamExt, future::join};
 use tokio::time::Instant;
+use tokio_postgres::{Client, Row, types::Type};
+
+use super::error;
 
 use crate::{
-    config::collector::{Collector, Extension, Query, Role, Rows, Variant},
+    config::collector::{Collector, EXTENSION_SCHEMA, Extension, Query, Role, Rows, Variant},
     source::{FetchError, Reason},
 };
 
-/// Stands in a collector's SQL for the quoted schema of the extension it requires.
-pub const EXTENSION_SCHEMA: &str = "@extschema@";
+/// What every session asks for itself, in the words in which the server says it back.
+pub const SESSION_SETTINGS: [(&str, &str); 7] = [
+    // Without pg_temp named last, temporary tables, which a pooler's other clients may leave, would come first.
+    ("search_path", "pg_catalog,pg_temp"),
+    ("default_transaction_read_only", "on"),
+    ("statement_timeout", "1s"),
+    ("lock_timeout", "100ms"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("jit", "off"),
+    // pg_stat_statements spills 7 MB to disk at 20,000 entries with less.
+    ("work_mem", "32MB"),
+];
+
+/// What a session asks for besides in a database without an encoding: its bytes as they are, which the decoder escapes.
+pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
+
+/// More extensions than any database has.
+const MOST_FACTS: usize = 1000;
+
+/// Every name is qualified: before the settings are known to have taken, `search_path` is not trusted.
+const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
+     FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace";
 
 /// What a server is, as it said when last asked.
 #[derive(Clone, Debug)]
@@ -25,7 +49,8 @@ pub struct Facts {
     pub any_bytes: bool,
     /// Where we are logged in, and where the extensions are.
     pub database: String,
-    pub extensions: Vec<Installed>,
+    /// Or why they could not be read: their catalogue may be locked.
+    pub extensions: Result<Vec<Installed>, FetchError>,
     pub read_at: Instant,
 }
 
@@ -66,7 +91,8 @@ impl Facts {
 
     fn installed(&self, wanted: &Extension) -> Result<&Installed, FetchError> {
         let (name, database) = (&wanted.name, &self.database);
-        let Some(installed) = self.extensions.iter().find(|extension| extension.name == *name) else {
+        let extensions = self.extensions.as_ref().map_err(Clone::clone)?;
+        let Some(installed) = extensions.iter().find(|extension| extension.name == *name) else {
             let remedy = format!("run CREATE EXTENSION {name}; in database {database}");
             return Err(skip(Reason::Extension, format!("extension {name} is not installed; {remedy}")));
         };
@@ -78,6 +104,61 @@ impl Facts {
         }
         Ok(installed)
     }
+}
+
+/// Asks what the server is and whether our settings took, in one round trip.
+pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchError> {
+    let (server, extensions) = join(ask(client, &server_sql()), ask(client, EXTENSIONS)).await;
+    let (server, extensions) = (server?, extensions.and_then(installed_of));
+    if let Err(error) = &extensions
+        && error.reason.is_connection()
+    {
+        return Err(error.clone());
+    }
+    let row = server.first().ok_or_else(|| FetchError::new(Reason::Refused, "the server says nothing of itself"))?;
+    let version: u32 = text(row, 0).parse().unwrap_or_default();
+    Ok(Facts {
+        major: version / 10_000,
+        replica: row.try_get(1).unwrap_or_default(),
+        monitor: row.try_get(2).unwrap_or_default(),
+        any_bytes: text(row, 3) == "SQL_ASCII",
+        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 4) != *value),
+        database: database.to_owned(),
+        extensions,
+        read_at: Instant::now(),
+    })
+}
+
+fn installed_of(rows: Vec<Row>) -> Result<Vec<Installed>, FetchError> {
+    let installed = |row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) };
+    Ok(rows.iter().map(installed).collect())
+}
+
+fn text(row: &Row, index: usize) -> String {
+    row.try_get::<_, &str>(index).unwrap_or_default().to_owned()
+}
+
+fn server_sql() -> String {
+    let settings = SESSION_SETTINGS.map(|(name, _)| format!("pg_catalog.current_setting('{name}')"));
+    format!(
+        "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
+         pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding'), {}",
+        settings.join(", ")
+    )
+}
+
+/// Unnamed and in one message, so it goes through any pooler.
+async fn ask(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
+    let parameters: [(i32, Type); 0] = [];
+    let rows = client.query_typed_raw(sql, parameters).await.map_err(|error| error::of_query(&error))?;
+    let (mut rows, mut read) = (pin!(rows), Vec::new());
+    while let Some(row) = rows.try_next().await.map_err(|error| error::of_query(&error))? {
+        if read.len() == MOST_FACTS {
+            return Err(FetchError::new(Reason::Refused, "rows without end: not a PostgreSQL server?"));
+        }
+        read.push(row);
+    }
+    Ok(read)
 }
 
 fn skip(reason: Reason, message: impl Into<String>) -> FetchError {

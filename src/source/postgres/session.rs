@@ -24,10 +24,9 @@ use tokio_postgres::{Client, Column, Error, NoTls, RowStream, Statement, types::
 use tracing::debug;
 
 use super::{
-    decode::{decoders, push_row},
+    decode::{Decoder, decoders, push_row},
     error,
-    facts::Facts,
-    login::{ANY_BYTES, Open, SESSION_SETTINGS, read_facts},
+    facts::{ANY_BYTES, Facts, SESSION_SETTINGS, read_facts},
 };
 use crate::{
     config::{
@@ -35,11 +34,14 @@ use crate::{
         settings,
     },
     source::{Answer, Answers, FetchError, Reason, dial},
-    table::Table,
+    table::{Cell, Table},
 };
 
 /// A known absence is believed this long, and so is what the server said of itself.
 const RECHECK: Duration = Duration::from_secs(300);
+
+/// Databases beyond this many are not visited.
+const MOST_DATABASES: usize = 1000;
 
 /// The most memory the rows of one query may take.
 const TABLE_LIMIT: usize = 16 << 20;
@@ -55,7 +57,6 @@ pub struct Session {
     absent: Mutex<HashMap<String, (FetchError, Instant)>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
-    _open: Open,
 }
 
 impl Drop for Session {
@@ -65,13 +66,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    pub fn new(
-        client: Client,
-        connection: JoinHandle<()>,
-        settings: Arc<settings::Postgres>,
-        facts: Facts,
-        open: Open,
-    ) -> Self {
+    pub fn new(client: Client, connection: JoinHandle<()>, settings: Arc<settings::Postgres>, facts: Facts) -> Self {
         Session {
             client,
             connection,
@@ -80,7 +75,6 @@ impl Session {
             statements: Mutex::default(),
             absent: Mutex::default(),
             statement_timeout: AtomicU64::new(1000),
-            _open: open,
         }
     }
 
@@ -91,19 +85,43 @@ impl Session {
 
     /// Asks the server again what it is, if that was long ago; what was absent then is tried again.
     pub async fn refresh(&mut self) -> Result<(), FetchError> {
-        if self.facts.read_at.elapsed() >= RECHECK {
-            self.facts = read_facts(&self.client, &self.settings.database).await?;
-            self.absent.lock().clear();
+        if self.facts.read_at.elapsed() < RECHECK && self.facts.extensions.is_ok() {
+            return Ok(());
         }
-        Ok(())
+        match read_facts(&self.client, &self.settings.database).await {
+            Ok(facts) => {
+                // The protocol is chosen at login; the slow lane has changed settings since.
+                self.facts = Facts { pooled: self.facts.pooled, ..facts };
+                self.absent.lock().clear();
+                Ok(())
+            }
+            Err(error) if error.reason.is_connection() => Err(error),
+            // What is known of a server holds on until it can be asked again.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Whether the server is a replica now.
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
-        let answer = self.send(SQL, Duration::from_secs(1), 1).await;
+        let limit = Duration::from_secs(1);
+        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, query: None }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
-        Ok(answer.table.cell(0, 0) == crate::table::Cell::Int(1))
+        Ok(answer.table.cell(0, 0) == Cell::Int(1))
+    }
+
+    /// The databases that let us in, by name.
+    pub async fn databases(&self) -> Result<Vec<String>, FetchError> {
+        const SQL: &str = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
+             AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1";
+        let limit = Duration::from_secs(1);
+        let answer = self.send(Question { sql: SQL, limit, max_rows: MOST_DATABASES, query: None }).await;
+        let table = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
+        let name = |row| match table.cell(row, 0) {
+            Cell::Text(name) => Some(name.to_owned()),
+            _ => None,
+        };
+        Ok((0..table.rows()).filter_map(name).collect())
     }
 
     /// Asks all queries of one collector at once, in the order of the file.
@@ -120,7 +138,8 @@ impl Session {
         if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let answer = self.send(&sql, limit, collector.max_rows).await;
+        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, query: Some(query) };
+        let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         let answer = answer.and_then(|answer| has_columns(answer, query, variant));
         if let Err(error) = &answer {
@@ -133,15 +152,15 @@ impl Session {
         answer
     }
 
-    async fn send(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
+    async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {
         match self.facts.pooled {
-            false => self.send_prepared(sql, limit, max_rows).await,
-            true => self.send_pooled(sql, limit, max_rows).await,
+            false => self.send_prepared(question).await,
+            true => self.send_pooled(question).await,
         }
     }
 
-    async fn send_prepared(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let millis = limit.as_millis() as u64;
+    async fn send_prepared(&self, question: Question<'_>) -> Result<Answer, Failure> {
+        let millis = question.limit.as_millis() as u64;
         let set_limit = async {
             match self.statement_timeout.swap(millis, Ordering::Relaxed) == millis {
                 true => Ok(()),
@@ -149,30 +168,31 @@ impl Session {
             }
         };
         let rows = async {
-            let known = self.statements.lock().get(sql).cloned();
-            let statement = match known {
-                Some(statement) => statement,
-                None => {
-                    let statement = self.client.prepare(sql).await?;
-                    self.statements.lock().insert(sql.to_owned(), statement.clone());
-                    statement
-                }
-            };
+            let statement = self.statement(question.sql).await?;
             let parameters: [i32; 0] = [];
-            let rows = self.client.query_raw(&statement, parameters).await?;
-            read(rows, Some(statement.columns()), max_rows).await
+            question.read(self.client.query_raw(&statement, parameters).await?, Some(statement.columns())).await
         };
         let (set, rows) = join(set_limit, rows).await;
         set?;
         rows
     }
 
+    async fn statement(&self, sql: &str) -> Result<Statement, Error> {
+        let known = self.statements.lock().get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.lock().insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
-    async fn send_pooled(&self, sql: &str, limit: Duration, max_rows: usize) -> Result<Answer, Failure> {
-        let begin = begin_sql(limit, self.facts.any_bytes);
+    async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
+        let begin = begin_sql(question.limit, self.facts.any_bytes);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
-            read(self.client.query_typed_raw(sql, parameters).await?, None, max_rows).await
+            question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
         };
         let (begun, rows, ended) =
             join3(self.client.batch_execute(&begin), rows, self.client.batch_execute("COMMIT")).await;
@@ -186,7 +206,7 @@ impl Session {
     pub async fn cancel(&self) {
         let token = self.client.cancel_token();
         let cancelled = timeout(Duration::from_secs(1), async {
-            let stream = dial::postgres(&self.settings.address, &self.settings.tls).await?;
+            let stream = dial::postgres(&self.settings.address, &self.settings.tls, None).await?;
             token.cancel_query_raw(stream, NoTls).await.map_err(|error| error::of_query(&error))
         });
         if let Ok(Err(error)) = cancelled.await {
@@ -226,42 +246,58 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// With the place the server points to, or else that of the query's SQL.
     fn into_fetch_error(self, sent: &str, variant: Option<&Variant>) -> FetchError {
-        match self {
-            Failure::Ours(error) => error,
+        let (error, pointed) = match self {
+            Failure::Ours(error) => (error, None),
             Failure::Server(error) => {
-                let place = variant.and_then(|v| error::place(&error, sent, &v.text, &v.place));
-                FetchError { place, ..error::of_query(&error) }
+                (error::of_query(&error), variant.and_then(|v| error::place(&error, sent, &v.text, &v.place)))
             }
-        }
+        };
+        let place = pointed.or_else(|| variant.filter(|_| !error.reason.is_connection()).map(|v| v.place.clone()));
+        FetchError { place, ..error }
     }
 }
 
-/// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
-async fn read(rows: RowStream, columns: Option<&[Column]>, max_rows: usize) -> Result<Answer, Failure> {
-    let mut rows = pin!(rows);
-    let start = |columns: &[Column]| {
-        let table = Table::new(columns.iter().map(|column| column.name()));
-        decoders(columns).map(|decoders| (table, decoders)).map_err(Failure::Ours)
-    };
-    let mut reading = columns.map(start).transpose()?;
-    let mut cut = 0;
-    while let Some(row) = rows.try_next().await? {
-        let (table, decoders) = match &mut reading {
-            Some(reading) => reading,
-            None => reading.insert(start(row.columns())?),
-        };
-        if table.rows() >= max_rows {
-            cut += 1;
-            continue;
+/// One SQL text, its limits, and what its rows are for.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    sql: &'a str,
+    limit: Duration,
+    max_rows: usize,
+    /// `None`: all columns are needed.
+    query: Option<&'a Query>,
+}
+
+impl Question<'_> {
+    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
+    async fn read(self, rows: RowStream, columns: Option<&[Column]>) -> Result<Answer, Failure> {
+        let mut rows = pin!(rows);
+        let mut reading = columns.map(|columns| self.start(columns)).transpose()?;
+        let mut cut = 0;
+        while let Some(row) = rows.try_next().await? {
+            let (table, decoders) = match &mut reading {
+                Some(reading) => reading,
+                None => reading.insert(self.start(row.columns())?),
+            };
+            if table.rows() >= self.max_rows {
+                cut += 1;
+                continue;
+            }
+            push_row(table, &row, decoders);
+            if table.bytes() > TABLE_LIMIT {
+                let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
+                return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
+            }
         }
-        push_row(table, &row, decoders);
-        if table.bytes() > TABLE_LIMIT {
-            let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
-            return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
-        }
+        Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
     }
-    Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
+
+    fn start(&self, columns: &[Column]) -> Result<(Table, Vec<Decoder>), Failure> {
+        let needed = |name: &str| self.query.is_none_or(|query| query.columns().any(|column| column == name));
+        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
+        Ok((Table::new(columns.iter().map(|column| column.name())), decoders))
+    }
 }
 
 /// The collector's columns must be there; a result without rows may come without columns.

@@ -1,0 +1,156 @@
+//! What the protocol reads from: a socket that refuses a message longer than [`MESSAGE_LIMIT`], whatever length the
+//! peer claims, before anything is allocated, and a peer that does not stop saying what nobody asked for.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{sessions::Open, socket::Socket};
+
+/// The longest message a server may send: a row of a monitoring query is a thousand times shorter.
+pub const MESSAGE_LIMIT: u32 = 4 << 20;
+
+/// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things,
+/// each with so many bytes beside it. In pooled mode PostgreSQL 18 tells `search_path` twice with each query: a session
+/// lasts for some thousand scrapes then.
+const UNASKED_LIMIT: usize = 8 << 20;
+const UNASKED_EACH: usize = 64;
+
+/// A socket whose incoming messages are measured as they pass. Dropped, it is counted until the server closes it.
+pub struct Stream {
+    /// There until it is dropped.
+    socket: Option<Socket>,
+    frames: Frames,
+    open: Option<Open>,
+}
+
+impl Stream {
+    /// `open` counts the session; a connection that is no session has none.
+    pub fn new(socket: Socket, open: Option<Open>) -> Self {
+        Stream { socket: Some(socket), frames: Frames::default(), open }
+    }
+
+    fn socket(&mut self) -> io::Result<Pin<&mut Socket>> {
+        self.socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let (Some(socket), Some(open)) = (self.socket.take(), self.open.take()) {
+            open.linger(socket);
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.socket()?.poll_read(cx, buf))?;
+        Poll::Ready(self.frames.measure(&buf.filled()[before..]))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_shutdown(cx)
+    }
+}
+
+/// Follows PostgreSQL's framing: a type byte, a length that counts itself, the rest.
+#[derive(Default)]
+struct Frames {
+    head: [u8; 5],
+    have: usize,
+    /// Bytes of the present message's body still to come.
+    body: usize,
+    /// Bytes of messages that nobody asked for.
+    unasked: usize,
+}
+
+impl Frames {
+    fn measure(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.body > 0 {
+                let step = self.body.min(bytes.len());
+                self.body -= step;
+                bytes = &bytes[step..];
+                continue;
+            }
+            self.head[self.have] = bytes[0];
+            self.have += 1;
+            bytes = &bytes[1..];
+            if self.have == self.head.len() {
+                self.have = 0;
+                self.body = body_length(self.head)?;
+                self.count_unasked()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// NoticeResponse, ParameterStatus and NotificationResponse.
+    fn count_unasked(&mut self) -> io::Result<()> {
+        if matches!(self.head[0], b'N' | b'S' | b'A') {
+            self.unasked += UNASKED_EACH + self.body;
+        }
+        match self.unasked {
+            ..=UNASKED_LIMIT => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "notices and parameters without end")),
+        }
+    }
+}
+
+fn body_length([_, a, b, c, d]: [u8; 5]) -> io::Result<usize> {
+    match u32::from_be_bytes([a, b, c, d]) {
+        length @ 4..=MESSAGE_LIMIT => Ok(length as usize - 4),
+        length => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "a message of {length} bytes was announced, {MESSAGE_LIMIT} is the limit: not a PostgreSQL server?"
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(chunks: &[&[u8]]) -> io::Result<()> {
+        let mut frames = Frames::default();
+        chunks.iter().try_for_each(|chunk| frames.measure(chunk))
+    }
+
+    #[test]
+    fn messages_are_measured_however_they_are_cut() {
+        let good = b"Z\0\0\0\x05IC\0\0\0\x04";
+        assert!(measure(&[good]).is_ok());
+        assert!(measure(&good.chunks(1).collect::<Vec<_>>()).is_ok());
+        assert!(measure(&good.chunks(4).collect::<Vec<_>>()).is_ok());
+        for bad in [&b"HTTP/1.1 400 Bad Request"[..], b"D\x7f\xff\xff\xff", b"Z\0\0\0\x05ID\0\0\0\x03"] {
+            let error = measure(&[bad]).unwrap_err().to_string();
+            assert!(error.contains("bytes was announced"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_ends() {
+        let mut frames = Frames::default();
+        let mut said = |message: &[u8]| (0..UNASKED_LIMIT / UNASKED_EACH).try_for_each(|_| frames.measure(message));
+        assert!(said(b"Z\0\0\0\x05I").is_ok() && said(b"D\0\0\0\x04").is_ok() && said(b"S\0\0\0\x04").is_ok());
+        assert!(said(b"N\0\0\0\x04").is_err());
+    }
+}

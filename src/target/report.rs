@@ -1,0 +1,105 @@
+//! What a target shows on a page, and what it says of itself.
+
+use std::{sync::Arc, time::SystemTime};
+
+use tokio::time::Instant;
+
+use super::Target;
+use crate::{
+    config::collector::Collector,
+    map::Mapped,
+    slot::{self, Slot},
+    source::{FetchError, Reason, Status},
+};
+
+/// What a page says of a target itself.
+pub struct Report {
+    pub up: bool,
+    pub last_answer: Option<SystemTime>,
+    pub error: Option<FetchError>,
+    pub status: Status,
+    /// 0 closed, 1 half-open (a login is under way), 2 open.
+    pub circuit: i64,
+    pub trips: u64,
+}
+
+/// One collector's tables on a page, by query, of the whole server or of one database.
+pub struct Shown {
+    pub collector: Arc<Collector>,
+    /// The target's, as the exposition writes them, and the database's.
+    pub labels: Arc<str>,
+    pub tables: Vec<Option<Arc<Mapped>>>,
+}
+
+impl Target {
+    /// What a page whose scrape began at `scrape` shows of this target. Without an answer since then it is down,
+    /// and a target that is down shows nothing but that.
+    pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> Vec<Shown> {
+        if !self.has_answered_since(scrape) {
+            return Vec::new();
+        }
+        let databases = self.databases.all();
+        let of_databases = databases.iter().flat_map(|d| d.slots.iter().map(|slot| (slot, d.labels.clone())));
+        let slots = self.slots.iter().map(|slot| (slot, self.labels.clone())).chain(of_databases);
+        let now = Instant::now();
+        let show = |(slot, labels): (&Arc<Slot>, _)| {
+            let (collector, tables) = (slot.collector.clone(), slot.show(scrape, now));
+            Shown { collector, labels, tables }
+        };
+        slots.filter(|(slot, _)| wanted(&slot.collector)).map(show).collect()
+    }
+
+    /// What became of each collector, in all databases together.
+    pub fn collectors(&self) -> impl Iterator<Item = (&str, slot::Report)> {
+        let now = Instant::now();
+        let databases = self.databases.all();
+        let together = self.databases.collectors.iter().filter_map(move |collector| {
+            let slots = databases.iter().flat_map(|database| &database.slots);
+            let reports = slots.filter(|slot| Arc::ptr_eq(&slot.collector, collector)).map(|slot| slot.report(now));
+            Some((collector.name.as_str(), reports.reduce(slot::Report::and)?))
+        });
+        self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.report(now))).chain(together)
+    }
+
+    /// What became of the target itself, to a scrape that began at `scrape`.
+    pub fn report(&self, scrape: Instant) -> Report {
+        let mut report = self.report_up(self.has_answered_since(scrape));
+        if !report.up && report.error.is_none() {
+            report.error = Some(unanswered(report.status));
+        }
+        report
+    }
+
+    /// What became of it when it was last visited.
+    pub fn last_report(&self) -> Report {
+        let state = self.state.lock();
+        let up = state.answered.is_some() && state.error.is_none();
+        drop(state);
+        self.report_up(up)
+    }
+
+    fn report_up(&self, up: bool) -> Report {
+        let status = self.source.status();
+        let state = self.state.lock();
+        Report {
+            up,
+            last_answer: state.answered.map(|answered| answered.time),
+            error: state.error.clone(),
+            status,
+            circuit: match (state.breaker.is_open(), status.login_pending) {
+                (false, _) => 0,
+                (true, true) => 1,
+                (true, false) => 2,
+            },
+            trips: state.breaker.trips(),
+        }
+    }
+}
+
+/// Why a target is down whose visit goes on beyond the scrape's deadline.
+fn unanswered(status: Status) -> FetchError {
+    match status.login_pending {
+        true => FetchError::new(Reason::LoginPending, "the login is not answered yet"),
+        false => FetchError::new(Reason::Timeout, "no answer before the deadline of the scrape"),
+    }
+}

@@ -1,0 +1,138 @@
+//! Every shipped collector on a primary and a replica of each version: what is on, what is off and why, what the page says.
+
+use std::collections::BTreeSet;
+
+use pgvigil::config::catalogue::Catalogue;
+use serde_json::Value;
+
+use crate::support::{Pgvigil, Postgres, majors, page, prometheus, sample};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
+
+/// A primary with what the collectors need, and the settings for it and its replica.
+fn cluster(major: u32) -> (Postgres, Postgres, String) {
+    let primary = Postgres::builder(major).start();
+    primary.create_monitor_role();
+    for extension in ["pg_stat_statements", "pg_buffercache"] {
+        primary.sql("postgres", &format!("CREATE EXTENSION {extension}"));
+    }
+    let replica = primary.replica();
+    let target = |name, server: &Postgres| {
+        format!(
+            "  - {{name: {name}, labels: {{cluster: c}}, postgres: {{url: \"{}\"}}}}\n",
+            server.url("pgvigil", "postgres")
+        )
+    };
+    let settings = format!("targets:\n{}{}", target("primary", &primary), target("replica", &replica));
+    (primary, replica, settings)
+}
+
+fn watch(settings: &str) -> Pgvigil {
+    let folder = crate::support::Folder::new("settings", "TERM");
+    let file = folder.write("pgvigil.yaml", settings);
+    Pgvigil::start(BINARY, &["--config", &file.display().to_string()], &[])
+}
+
+/// What is skipped on a server of this version with everything installed: nothing but what it cannot have.
+fn expected_skips(major: u32) -> BTreeSet<(&'static str, &'static str)> {
+    let mut skips = BTreeSet::new();
+    if major < 16 {
+        skips.extend([("buffers", "version"), ("cache", "version")]);
+    }
+    if major < 14 {
+        skips.insert(("slow_queries", "version"));
+    }
+    skips
+}
+
+#[test]
+fn every_collector_runs_on_every_version_in_both_roles() {
+    let catalogue = Catalogue::load(None).expect("the shipped collectors are right");
+    for major in majors() {
+        let (_primary, _replica, settings) = cluster(major);
+        let pgvigil = watch(&settings);
+        let text = pgvigil.scrape();
+        for target in ["primary", "replica"] {
+            assert_eq!(sample(&text, "pg_up", &[("target", target), ("cluster", "c")]), Some(1.0), "{major} {target}");
+            let is_replica = f64::from(target == "replica");
+            assert_eq!(sample(&text, "pg_replication_is_replica", &[("target", target)]), Some(is_replica));
+            let mut skips = BTreeSet::new();
+            for collector in catalogue.collectors.iter().filter(|collector| collector.name != "exporter") {
+                let labels = [("target", target), ("collector", collector.name.as_str())];
+                let success = sample(&text, "pgvigil_collector_success", &labels);
+                assert_eq!(success, Some(1.0), "{major} {labels:?}\n{}", pgvigil.stderr());
+                for reason in ["role", "version", "extension", "undefined", "privilege", "setting"] {
+                    let labels = [labels[0], labels[1], ("reason", reason)];
+                    if sample(&text, "pgvigil_collector_skipped", &labels).is_some() {
+                        skips.insert((collector.name.as_str(), reason));
+                    }
+                }
+            }
+            assert_eq!(skips, expected_skips(major), "{major} {target}\n{}", pgvigil.stderr());
+        }
+        for dropped in ["pgvigil_rows_dropped_total", "pgvigil_rows_duplicate_total", "pgvigil_values_invalid_total"] {
+            assert!(page::samples(&text, dropped, &[]).iter().all(|count| *count == 0.0), "{major} {dropped}");
+        }
+        println!("PostgreSQL {major}: {} samples", page::count(&text));
+        complaints_are_only_of_ecosystem_names(&catalogue, &text);
+    }
+}
+
+fn complaints_are_only_of_ecosystem_names(catalogue: &Catalogue, text: &str) {
+    let output = prometheus::promtool_check_metrics(text);
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let queries = catalogue.collectors.iter().flat_map(|collector| &collector.queries);
+    let ecosystem: BTreeSet<_> =
+        queries.flat_map(|q| &q.metrics).filter(|m| m.def.ecosystem).map(|m| m.def.name.as_str()).collect();
+    for line in complaints.lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        assert!(ecosystem.contains(name), "promtool: {line}");
+    }
+}
+
+#[test]
+fn check_connect_says_what_is_on_and_what_is_missing() {
+    let major = *majors().last().expect("at least one version");
+    let server = Postgres::builder(major).start();
+    server.create_role("bare", "");
+    let run = |role: &str| {
+        let mut command = std::process::Command::new(BINARY);
+        command.args(["check", "--connect"]).env_clear().env("PGVIGIL_POSTGRES_URL", server.url(role, "postgres"));
+        let output = command.output().expect("running pgvigil check");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = run("bare");
+    assert_eq!(code, Some(0), "{said}");
+    for wanted in [
+        "run GRANT pg_monitor TO \"bare\";",
+        "off        slow_queries: query statements: extension pg_stat_statements is not installed; run CREATE EXTENSION",
+        "on         server: 1 rows",
+    ] {
+        assert!(said.contains(wanted), "{wanted:?} is missing in:\n{said}");
+    }
+    let (code, said) = run("nobody");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("down: ") && said.contains("(authentication)"), "{said}");
+}
+
+#[test]
+fn health_and_readiness() {
+    let server = Postgres::builder(15).start();
+    server.create_monitor_role();
+    let pgvigil = Pgvigil::start(BINARY, &[], &[("PGVIGIL_POSTGRES_URL", &server.url("pgvigil", "postgres"))]);
+    let json = |path: &str| {
+        let answer = pgvigil.get(path, &[]);
+        (answer.status, serde_json::from_slice::<Value>(&answer.body).expect("JSON"))
+    };
+    let (status, health) = json("/health");
+    assert_eq!((status, &health["targets"][0]["up"]), (200, &Value::Bool(true)), "{health}");
+    server.stop(crate::support::Stop::Fast);
+    crate::support::eventually(std::time::Duration::from_secs(5), "health notices", || json("/health").0 == 503);
+    let (status, ready) = json("/readyz");
+    assert_eq!((status, &ready["ready"], &ready["targets"][0]["up"]), (200, &true.into(), &false.into()), "{ready}");
+    for (path, status) in
+        [("/healthz", 200), ("/", 200), ("/nothing", 404), ("/metrics?target=x", 400), ("/metrics?collector=x", 400)]
+    {
+        assert_eq!(pgvigil.get(path, &[]).status, status, "{path}");
+    }
+}
