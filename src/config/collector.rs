@@ -132,6 +132,11 @@ impl Query {
         values.chain(labels).map(String::as_str)
     }
 
+    /// Whether any of its metrics has this label.
+    pub fn has_label(&self, label: &str) -> bool {
+        self.metrics.iter().any(|metric| self.labels_of(metric).iter().any(|own| own == label))
+    }
+
     /// The label columns of one of its metrics.
     pub fn labels_of<'a>(&'a self, metric: &'a Metric) -> &'a [String] {
         metric.labels.as_deref().unwrap_or(&self.labels)

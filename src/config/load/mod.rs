@@ -19,6 +19,9 @@ use super::{
 /// The most rows a query may keep.
 pub(super) const MAX_ROWS: usize = 1_000_000;
 
+/// The least `ttl` of what is asked in each database.
+pub(super) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
+
 const COLLECTOR: Shape = Shape {
     what: "a collector",
     needs: &["collector", "source", "queries"],
@@ -47,6 +50,9 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
     let (ttl, timeout) = times(&mut fields);
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
     let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), names);
+    if scope == Some(Scope::Database) {
+        check_in_databases(&mut fields, source, ttl, &queries);
+    }
     Some(Collector {
         name: name?,
         about: about(text),
@@ -58,6 +64,21 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         max_rows: max_rows.unwrap_or(500),
         queries,
     })
+}
+
+/// What is asked in each database takes a login there, and its samples get the database's name.
+fn check_in_databases(fields: &mut Fields<'_, '_>, source: Option<SourceKind>, ttl: Duration, queries: &[Query]) {
+    if source == Some(SourceKind::Own) {
+        fields.tell("scope", "`scope: database` is for `source: postgres`: leave it out");
+    }
+    if ttl < IN_DATABASES_TTL {
+        fields.tell("ttl", "`scope: database` means a login to each database: give a `ttl` of at least 60s");
+    }
+    for query in queries.iter().filter(|query| query.has_label("datname")) {
+        let message =
+            format!("`scope: database` adds the label `datname`: query `{}` must not have it too", query.name);
+        fields.tell("scope", message);
+    }
 }
 
 /// The comment lines at the head of a file.

@@ -4,6 +4,7 @@
 //! series have their names, and the value says how often the server was asked for them.
 
 mod breaker;
+mod databases;
 mod overlap;
 mod own;
 mod quick;

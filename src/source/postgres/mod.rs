@@ -15,6 +15,7 @@ mod error;
 mod facts;
 mod login;
 mod logins;
+mod question;
 mod session;
 mod visit;
 

@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,30 +10,27 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    TryStreamExt,
-    future::{join, join_all, join3},
-};
+use futures_util::future::{join, join_all, join3};
 use parking_lot::Mutex;
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
-use tokio_postgres::{Client, Column, Error, NoTls, RowStream, Statement, types::Type};
+use tokio_postgres::{Client, Error, NoTls, Statement, types::Type};
 use tracing::debug;
 
 use super::{
-    decode::{Decoder, decoders, push_row},
     error,
     facts::{ANY_BYTES, Facts, SESSION_SETTINGS, read_facts},
+    question::{Failure, Question, has_columns},
 };
 use crate::{
     config::{
-        collector::{Collector, Query, Variant},
+        collector::{Collector, Query},
         settings,
     },
-    source::{Answer, Answers, FetchError, Reason, dial},
-    table::{Cell, Table},
+    source::{Answer, Answers, FetchError, dial},
+    table::Cell,
 };
 
 /// A known absence is believed this long, and so is what the server said of itself.
@@ -42,9 +38,6 @@ const RECHECK: Duration = Duration::from_secs(300);
 
 /// Databases beyond this many are not visited.
 const MOST_DATABASES: usize = 1000;
-
-/// The most memory the rows of one query may take.
-const TABLE_LIMIT: usize = 16 << 20;
 
 /// A session: it ends when dropped.
 pub struct Session {
@@ -231,83 +224,4 @@ fn begin_sql(limit: Duration, any_bytes: bool) -> String {
         sql.push_str(&format!("; SET LOCAL {ANY_BYTES}"));
     }
     sql
-}
-
-/// Why a query gave no rows: the server's or the connection's error, or ours over what came.
-enum Failure {
-    Server(Error),
-    Ours(FetchError),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Server(error)
-    }
-}
-
-impl Failure {
-    /// With the place the server points to, or else that of the query's SQL.
-    fn into_fetch_error(self, sent: &str, variant: Option<&Variant>) -> FetchError {
-        let (error, pointed) = match self {
-            Failure::Ours(error) => (error, None),
-            Failure::Server(error) => {
-                (error::of_query(&error), variant.and_then(|v| error::place(&error, sent, &v.text, &v.place)))
-            }
-        };
-        let place = pointed.or_else(|| variant.filter(|_| !error.reason.is_connection()).map(|v| v.place.clone()));
-        FetchError { place, ..error }
-    }
-}
-
-/// One SQL text, its limits, and what its rows are for.
-#[derive(Clone, Copy)]
-struct Question<'a> {
-    sql: &'a str,
-    limit: Duration,
-    max_rows: usize,
-    /// `None`: all columns are needed.
-    query: Option<&'a Query>,
-}
-
-impl Question<'_> {
-    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
-    async fn read(self, rows: RowStream, columns: Option<&[Column]>) -> Result<Answer, Failure> {
-        let mut rows = pin!(rows);
-        let mut reading = columns.map(|columns| self.start(columns)).transpose()?;
-        let mut cut = 0;
-        while let Some(row) = rows.try_next().await? {
-            let (table, decoders) = match &mut reading {
-                Some(reading) => reading,
-                None => reading.insert(self.start(row.columns())?),
-            };
-            if table.rows() >= self.max_rows {
-                cut += 1;
-                continue;
-            }
-            push_row(table, &row, decoders);
-            if table.bytes() > TABLE_LIMIT {
-                let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
-                return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
-            }
-        }
-        Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
-    }
-
-    fn start(&self, columns: &[Column]) -> Result<(Table, Vec<Decoder>), Failure> {
-        let needed = |name: &str| self.query.is_none_or(|query| query.columns().any(|column| column == name));
-        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
-        Ok((Table::new(columns.iter().map(|column| column.name())), decoders))
-    }
-}
-
-/// The collector's columns must be there; a result without rows may come without columns.
-fn has_columns(answer: Answer, query: &Query, variant: &Variant) -> Result<Answer, FetchError> {
-    let have = answer.table.columns();
-    match query.columns().find(|column| !have.is_empty() && !have.iter().any(|name| name == column)) {
-        None => Ok(answer),
-        Some(missing) => {
-            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", "));
-            Err(FetchError { place: Some(variant.place.clone()), ..FetchError::new(Reason::Columns, message) })
-        }
-    }
 }
