@@ -29,15 +29,15 @@ use crate::{
         collector::{Collector, Query},
         settings,
     },
-    source::{Answer, Answers, FetchError, dial},
+    source::{Answer, Answers, Database, FetchError, dial},
     table::Cell,
 };
 
 /// A known absence is believed this long, and so is what the server said of itself.
 const RECHECK: Duration = Duration::from_secs(300);
 
-/// Databases beyond this many are not visited.
-const MOST_DATABASES: usize = 1000;
+/// Databases beyond this many are not known of.
+const MOST_DATABASES: usize = 100_000;
 
 /// A session: it ends when dropped.
 pub struct Session {
@@ -103,18 +103,18 @@ impl Session {
         Ok(answer.table.cell(0, 0) == Cell::Int(1))
     }
 
-    /// The databases that let us in, by name.
-    pub async fn databases(&self) -> Result<Vec<String>, FetchError> {
-        const SQL: &str = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
-             AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1";
+    /// The databases, by name.
+    pub async fn databases(&self) -> Result<Vec<Database>, FetchError> {
+        const SQL: &str = "SELECT datname, datallowconn AND NOT datistemplate \
+             AND pg_catalog.has_database_privilege(oid, 'CONNECT') AS open FROM pg_catalog.pg_database ORDER BY 2 DESC, 1";
         let limit = Duration::from_secs(1);
         let answer = self.send(Question { sql: SQL, limit, max_rows: MOST_DATABASES, query: None }).await;
         let table = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
-        let name = |row| match table.cell(row, 0) {
-            Cell::Text(name) => Some(name.to_owned()),
+        let database = |row| match table.cell(row, 0) {
+            Cell::Text(name) => Some(Database { name: name.to_owned(), open: table.cell(row, 1) == Cell::Int(1) }),
             _ => None,
         };
-        Ok((0..table.rows()).filter_map(name).collect())
+        Ok((0..table.rows()).filter_map(database).collect())
     }
 
     /// Asks all queries of one collector at once, in the order of the file.
