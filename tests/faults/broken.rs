@@ -20,7 +20,7 @@ fn cases() -> Vec<(&'static str, String, String, &'static str)> {
         settings("targets: [{name: 'a b', postgres: {url: 'postgresql://u@h/d'}}]\n", "pgvigil.yaml:1:19: "),
         settings("targets: [{name: a, postgres: {user: u, password_file: /nowhere}}]\n", "pgvigil.yaml:1:"),
         settings("targets: [{name: a, postgres: {url: '${UNSET}'}}]\n", "pgvigil.yaml:1:38: "),
-        file("collector: [".to_owned(), "x.yaml:1:"),
+        file("collector: [".to_owned(), "x.yaml:2:1: "),
         file(good.replace("source:", "sauce:"), "x.yaml:2:1: "),
         file(good.replace("value: 1}", "value: many}"), "x.yaml:"),
         file(good.replace("pg_test_x", "pg test x"), "x.yaml:12:"),

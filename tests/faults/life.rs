@@ -11,6 +11,12 @@ use crate::support::{Pgvigil, Postgres};
 
 use super::{Scrape, figure, millis, newest, server, watch};
 
+/// Who else is connected.
+type Others = fn(&Pgvigil) -> Vec<TcpStream>;
+
+/// What is done to the server.
+type Break = fn(&Postgres);
+
 /// A connection on which this much has been sent.
 fn connection(pgvigil: &Pgvigil, sent: &str) -> TcpStream {
     let mut stream = TcpStream::connect(pgvigil.address()).expect("a connection");
@@ -33,9 +39,9 @@ fn stop_amid_a_scrape(pgvigil: &Pgvigil, announced: Option<Duration>) -> (Durati
 #[test]
 fn p18_the_scrape_in_flight_finishes() {
     let server = server(newest());
-    let dawdlers: [(&str, fn(&Pgvigil) -> Vec<TcpStream>); 2] = [("nobody else", |_| Vec::new()), ("dawdlers", dawdle)];
+    let dawdlers: [(&str, Others); 2] = [("nobody else", |_| Vec::new()), ("dawdlers", dawdle)];
     // As long as a scrape takes by itself, and longer than an end may take.
-    let broken: [(&str, fn(&Postgres), Option<Duration>); 3] = [
+    let broken: [(&str, Break, Option<Duration>); 3] = [
         ("up", |_| (), None),
         ("hung, 2 s announced", Postgres::pause, Some(Duration::from_secs(2))),
         ("hung, nothing announced", Postgres::pause, None),

@@ -111,11 +111,14 @@ fn p07_a_slow_result_outlives_a_timeout_by_three_ttl_at_most() {
     assert_eq!(Scrape::of(&pgvigil, None).value("pg_test_slow", &[]), Some(0.0), "it does not come back");
 }
 
+/// What makes counters begin anew.
+type Reset = fn(&Postgres);
+
 /// A counter may only rise or begin anew, and its series is there before and after.
 #[test]
 fn p07_counters_behave_over_resets_and_restarts() {
     const COUNTER: &str = "pg_stat_database_xact_commit";
-    let resets: [(&str, fn(&Postgres)); 4] = [
+    let resets: [(&str, Reset); 4] = [
         ("pg_stat_reset()", |server| _ = server.sql("postgres", "SELECT pg_stat_reset()")),
         ("pg_stat_statements_reset()", |server| _ = server.sql("postgres", "SELECT pg_stat_statements_reset()")),
         ("a restart", Postgres::restart),
