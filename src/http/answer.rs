@@ -55,6 +55,11 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Scrapes in flight are answered with what is there.
+    pub fn hurry(&self) {
+        self.pages.hurry();
+    }
+
     pub async fn answer(&self, request: Request<Incoming>) -> Answer {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {

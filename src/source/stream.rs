@@ -14,8 +14,11 @@ use super::{sessions::Open, socket::Socket};
 /// The longest message a server may send: a row of a monitoring query is a thousand times shorter.
 pub const MESSAGE_LIMIT: u32 = 4 << 20;
 
-/// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things.
-const UNASKED_LIMIT: usize = 1 << 20;
+/// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things,
+/// each with so many bytes beside it. In pooled mode PostgreSQL 18 tells `search_path` twice with each query: a session
+/// lasts for some thousand scrapes then.
+const UNASKED_LIMIT: usize = 8 << 20;
+const UNASKED_EACH: usize = 64;
 
 /// A socket whose incoming messages are measured as they pass. Dropped, it is counted until the server closes it.
 pub struct Stream {
@@ -101,7 +104,7 @@ impl Frames {
     /// NoticeResponse, ParameterStatus and NotificationResponse.
     fn count_unasked(&mut self) -> io::Result<()> {
         if matches!(self.head[0], b'N' | b'S' | b'A') {
-            self.unasked += self.head.len() + self.body;
+            self.unasked += UNASKED_EACH + self.body;
         }
         match self.unasked {
             ..=UNASKED_LIMIT => Ok(()),
@@ -146,7 +149,7 @@ mod tests {
     #[test]
     fn what_nobody_asked_for_ends() {
         let mut frames = Frames::default();
-        let mut said = |message: &[u8]| (0..UNASKED_LIMIT / 5).try_for_each(|_| frames.measure(message));
+        let mut said = |message: &[u8]| (0..UNASKED_LIMIT / UNASKED_EACH).try_for_each(|_| frames.measure(message));
         assert!(said(b"Z\0\0\0\x05I").is_ok() && said(b"D\0\0\0\x04").is_ok() && said(b"S\0\0\0\x04").is_ok());
         assert!(said(b"N\0\0\0\x04").is_err());
     }

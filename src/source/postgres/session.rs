@@ -21,7 +21,7 @@ use tracing::debug;
 
 use super::{
     error,
-    facts::{Facts, SESSION_SETTINGS, read_facts},
+    facts::{ANY_BYTES, Facts, SESSION_SETTINGS, read_facts},
     question::{Failure, Question, Reading},
 };
 use crate::{
@@ -29,15 +29,15 @@ use crate::{
         collector::{Collector, Query},
         settings,
     },
-    source::{Answer, Answers, FetchError, dial},
+    source::{Answer, Answers, Database, FetchError, dial},
     table::Cell,
 };
 
 /// A known absence is believed this long, and so is what the server said of itself.
 const RECHECK: Duration = Duration::from_secs(300);
 
-/// Databases beyond this many are not visited.
-const MOST_DATABASES: usize = 1000;
+/// Databases beyond this many are not known of.
+const MOST_DATABASES: usize = 100_000;
 
 /// A session: it ends when dropped.
 pub struct Session {
@@ -111,18 +111,18 @@ impl Session {
         Ok(answer.table.cell(0, 0) == Cell::Int(1))
     }
 
-    /// The databases that let us in, by name.
-    pub async fn databases(&self) -> Result<Vec<String>, FetchError> {
-        const SQL: &str = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
-             AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1";
+    /// The databases, by name.
+    pub async fn databases(&self) -> Result<Vec<Database>, FetchError> {
+        const SQL: &str = "SELECT datname, datallowconn AND NOT datistemplate \
+             AND pg_catalog.has_database_privilege(oid, 'CONNECT') AS open FROM pg_catalog.pg_database ORDER BY 2 DESC, 1";
         let limit = Duration::from_secs(1);
         let question = Question { name: "databases", sql: SQL, limit, max_rows: MOST_DATABASES, query: None };
         let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
-        let name = |row| match table.cell(row, 0) {
-            Cell::Text(name) => Some(name.to_owned()),
+        let database = |row| match table.cell(row, 0) {
+            Cell::Text(name) => Some(Database { name: name.to_owned(), open: table.cell(row, 1) == Cell::Int(1) }),
             _ => None,
         };
-        Ok((0..table.rows()).filter_map(name).collect())
+        Ok((0..table.rows()).filter_map(database).collect())
     }
 
     /// Asks all queries of one collector at once, in the order of the file.
@@ -192,7 +192,7 @@ impl Session {
 
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
     async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
-        let begin = begin_sql(question.limit);
+        let begin = begin_sql(question.limit, self.facts.any_bytes);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
             question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
@@ -219,7 +219,7 @@ impl Session {
 }
 
 /// Every setting a session has, for one transaction.
-fn begin_sql(limit: Duration) -> String {
+fn begin_sql(limit: Duration, any_bytes: bool) -> String {
     let mut sql = String::from("BEGIN READ ONLY");
     for (name, value) in SESSION_SETTINGS {
         match name {
@@ -229,6 +229,9 @@ fn begin_sql(limit: Duration) -> String {
             "statement_timeout" => sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis())),
             _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
         }
+    }
+    if any_bytes {
+        sql.push_str(&format!("; SET LOCAL {ANY_BYTES}"));
     }
     sql
 }
