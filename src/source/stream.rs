@@ -19,6 +19,7 @@ pub const MESSAGE_LIMIT: u32 = 4 << 20;
 /// lasts for some thousand scrapes then.
 const UNASKED_LIMIT: usize = 8 << 20;
 const UNASKED_EACH: usize = 64;
+const FORGIVEN: usize = 512;
 
 /// A socket whose incoming messages are measured as they pass. Dropped, it is counted until the server closes it.
 pub struct Stream {
@@ -101,10 +102,13 @@ impl Frames {
         Ok(())
     }
 
-    /// NoticeResponse, ParameterStatus and NotificationResponse.
+    /// NoticeResponse, ParameterStatus and NotificationResponse count; each ReadyForQuery, of which there is one for
+    /// each question, takes a little off again: in pooled mode a server reports parameters with every query.
     fn count_unasked(&mut self) -> io::Result<()> {
-        if matches!(self.head[0], b'N' | b'S' | b'A') {
-            self.unasked += UNASKED_EACH + self.body;
+        match self.head[0] {
+            b'N' | b'S' | b'A' => self.unasked += UNASKED_EACH + self.body,
+            b'Z' => self.unasked = self.unasked.saturating_sub(FORGIVEN),
+            _ => (),
         }
         match self.unasked {
             ..=UNASKED_LIMIT => Ok(()),
