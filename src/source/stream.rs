@@ -15,10 +15,11 @@ use super::{sessions::Open, socket::Socket};
 pub const MESSAGE_LIMIT: u32 = 4 << 20;
 
 /// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things,
-/// each with so many bytes beside it. In pooled mode PostgreSQL 18 tells `search_path` twice with each query: a session
-/// lasts for some thousand scrapes then.
+/// each with so many bytes beside it.
 const UNASKED_LIMIT: usize = 8 << 20;
 const UNASKED_EACH: usize = 64;
+
+/// How much of that each answered question takes off again.
 const FORGIVEN: usize = 512;
 
 /// A socket whose incoming messages are measured as they pass. Dropped, it is counted until the server closes it.
@@ -103,7 +104,7 @@ impl Frames {
     }
 
     /// NoticeResponse, ParameterStatus and NotificationResponse count; each ReadyForQuery, of which there is one for
-    /// each question, takes a little off again: in pooled mode a server reports parameters with every query.
+    /// each question, takes a little off again: in pooled mode PostgreSQL 18 tells `search_path` twice with every query.
     fn count_unasked(&mut self) -> io::Result<()> {
         match self.head[0] {
             b'N' | b'S' | b'A' => self.unasked += UNASKED_EACH + self.body,
