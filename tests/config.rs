@@ -61,7 +61,7 @@ fn a_folder_adds_to_what_is_shipped() {
     let with = Catalogue::load(Some("tests/good".as_ref())).unwrap_or_else(|problems| panic!("{problems}"));
     let without = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(with.get("tiny").is_some() && without.get("tiny").is_none());
-    assert_eq!(with.collectors.len(), without.collectors.len() + 1);
+    assert_eq!(with.collectors.len(), without.collectors.len() + 2);
     assert!(with.collectors.is_sorted_by_key(|collector| &collector.name));
     let missing = Catalogue::load(Some("tests/none".as_ref())).expect_err("no folder").to_string();
     assert!(missing.starts_with("tests/none:1:1: the folder cannot be read"), "{missing}");

@@ -1,8 +1,12 @@
 //! All integration tests, one binary.
 
+mod architecture;
 mod bad_input;
 mod config;
+mod databases;
 mod dsn;
+mod examples;
+mod exposition;
 mod faults;
 mod http;
 mod live;

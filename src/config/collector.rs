@@ -16,6 +16,7 @@ pub struct Collector {
     /// The comment at the head of the file, for the docs.
     pub about: String,
     pub source: SourceKind,
+    pub scope: Scope,
     pub role: Role,
     /// Zero: quick, asked on each scrape. Else slow: asked when a scrape finds the result older than this.
     pub ttl: Duration,
@@ -33,6 +34,15 @@ pub enum SourceKind {
     Postgres,
     /// The program's own state (`source: self`).
     Own,
+}
+
+/// Where a collector is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Once, for the whole server.
+    Instance,
+    /// Once in each database; the program adds the label `datname`.
+    Database,
 }
 
 /// On which servers a collector runs.
@@ -120,6 +130,11 @@ impl Query {
         });
         let labels = self.metrics.iter().flat_map(|metric| self.labels_of(metric));
         values.chain(labels).map(String::as_str)
+    }
+
+    /// Whether any of its metrics has this label.
+    pub fn has_label(&self, label: &str) -> bool {
+        self.metrics.iter().any(|metric| self.labels_of(metric).iter().any(|own| own == label))
     }
 
     /// The label columns of one of its metrics.

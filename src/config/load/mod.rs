@@ -2,21 +2,25 @@
 
 mod example;
 mod metric;
+mod section;
 mod sql;
 
 use std::time::Duration;
 
 use super::{
-    collector::{Collector, Query, Role, Rows, SourceKind},
+    collector::{Collector, Query, Role, Rows, Scope, SourceKind},
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
-    words,
+    sections, words,
     yaml::{self, Node},
 };
 
 /// The most rows a query may keep.
 pub(super) const MAX_ROWS: usize = 1_000_000;
+
+/// The least `ttl` of what is asked in each database.
+pub(super) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
 
 const COLLECTOR: Shape = Shape {
     what: "a collector",
@@ -41,21 +45,40 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
     }
     let source = fields.word("source", &[("postgres", SourceKind::Postgres), ("self", SourceKind::Own)]);
-    fields.word("scope", &[("instance", ())]);
+    let scope = fields.word("scope", &[("instance", Scope::Instance), ("database", Scope::Database)]);
     let role = fields.word("role", &[("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)]);
     let (ttl, timeout) = times(&mut fields);
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
     let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), names);
+    if scope == Some(Scope::Database) {
+        check_in_databases(&mut fields, source, ttl, &queries);
+    }
     Some(Collector {
         name: name?,
         about: about(text),
         source: source?,
+        scope: scope.unwrap_or(Scope::Instance),
         role: role.unwrap_or(Role::Any),
         ttl,
         timeout,
         max_rows: max_rows.unwrap_or(500),
         queries,
     })
+}
+
+/// What is asked in each database takes a login there, and its samples get the database's name.
+fn check_in_databases(fields: &mut Fields<'_, '_>, source: Option<SourceKind>, ttl: Duration, queries: &[Query]) {
+    if source == Some(SourceKind::Own) {
+        fields.tell("scope", "`scope: database` is for `source: postgres`: leave it out");
+    }
+    if ttl < IN_DATABASES_TTL {
+        fields.tell("ttl", "`scope: database` means a login to each database: give a `ttl` of at least 60s");
+    }
+    for query in queries.iter().filter(|query| query.has_label("datname")) {
+        let message =
+            format!("`scope: database` adds the label `datname`: query `{}` must not have it too", query.name);
+        fields.tell("scope", message);
+    }
 }
 
 /// The comment lines at the head of a file.
@@ -99,7 +122,13 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
     let labels = metric::labels(&mut fields);
     let metrics = metric::metrics(&mut fields, source, names);
     let example = example::example(&mut fields);
-    if let Some(example) = &example {
+    let fits = match &rows {
+        Some(Rows::Section(name)) => {
+            sections::section(name).is_none_or(|section| section::check(section, &labels, &metrics, fields.problems))
+        }
+        _ => true,
+    };
+    if let Some(example) = example.as_ref().filter(|_| fits) {
         example.check(&labels, &metrics, fields.problems);
     }
     Some(Query {
@@ -129,7 +158,7 @@ fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) ->
             if fields.has("requires") {
                 fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
             }
-            fields.checked("section", words::snake).map(Rows::Section)
+            section::section(fields).map(|section| Rows::Section(section.name.to_owned()))
         }
     }
 }
