@@ -58,6 +58,16 @@ pub const SECTIONS: [Section; 9] = [
     },
 ];
 
+/// What the rows of `source: statements` are made into; its columns, as a section has them.
+pub const STATEMENTS: Section = Section {
+    name: "statements",
+    of_target: true,
+    columns: &["datname", "le", "bucket", "sum", "count", "seconds", "slower"],
+};
+
+/// What the SQL of `source: statements` must return, times in seconds; all other columns say which statement a row is of.
+pub const READING: [&str; 5] = ["datname", "server", "calls", "total", "stddev"];
+
 /// The section with this name.
 pub fn section(name: &str) -> Option<&'static Section> {
     SECTIONS.iter().find(|section| section.name == name)

@@ -10,7 +10,7 @@ use super::{
     error,
 };
 use crate::{
-    config::collector::{Query, Variant},
+    config::collector::Variant,
     source::{Answer, FetchError, Reason},
     table::Table,
 };
@@ -24,8 +24,8 @@ pub struct Question<'a> {
     pub sql: &'a str,
     pub limit: Duration,
     pub max_rows: usize,
-    /// `None`: all columns are needed.
-    pub query: Option<&'a Query>,
+    /// Those that are needed; `None`: all.
+    pub columns: Option<&'a [&'a str]>,
 }
 
 impl Question<'_> {
@@ -53,16 +53,16 @@ impl Question<'_> {
     }
 
     fn start(&self, columns: &[Column]) -> Result<(Table, Vec<Decoder>), Failure> {
-        let needed = |name: &str| self.query.is_none_or(|query| query.columns().any(|column| column == name));
+        let needed = |name: &str| self.columns.is_none_or(|columns| columns.contains(&name));
         let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
         Ok((Table::new(columns.iter().map(|column| column.name())), decoders))
     }
 }
 
 /// The collector's columns must be there; a result without rows may come without columns.
-pub fn has_columns(answer: Answer, query: &Query, variant: &Variant) -> Result<Answer, FetchError> {
+pub fn has_columns(answer: Answer, columns: &[&str], variant: &Variant) -> Result<Answer, FetchError> {
     let have = answer.table.columns();
-    match query.columns().find(|column| !have.is_empty() && !have.iter().any(|name| name == column)) {
+    match columns.iter().find(|column| !have.is_empty() && !have.iter().any(|name| name == **column)) {
         None => Ok(answer),
         Some(missing) => {
             let message = format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", "));

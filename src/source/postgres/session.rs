@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{
-        collector::{Collector, Query},
+        collector::{Collector, Query, SourceKind},
         settings,
     },
     source::{Answer, Answers, FetchError, dial},
@@ -98,7 +98,7 @@ impl Session {
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
         let limit = Duration::from_secs(1);
-        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, query: None }).await;
+        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, columns: None }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
         Ok(answer.table.cell(0, 0) == Cell::Int(1))
     }
@@ -108,7 +108,7 @@ impl Session {
         const SQL: &str = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
              AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1";
         let limit = Duration::from_secs(1);
-        let answer = self.send(Question { sql: SQL, limit, max_rows: MOST_DATABASES, query: None }).await;
+        let answer = self.send(Question { sql: SQL, limit, max_rows: MOST_DATABASES, columns: None }).await;
         let table = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
         let name = |row| match table.cell(row, 0) {
             Cell::Text(name) => Some(name.to_owned()),
@@ -131,10 +131,13 @@ impl Session {
         if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, query: Some(query) };
+        let columns = query.asked_columns(collector.source);
+        // What else a reading of statements returns says which statement it is.
+        let only = (collector.source != SourceKind::Statements).then_some(&*columns);
+        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, columns: only };
         let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
-        let answer = answer.and_then(|answer| has_columns(answer, query, variant));
+        let answer = answer.and_then(|answer| has_columns(answer, &columns, variant));
         if let Err(error) = &answer {
             // A plan can be outlived by the table it was made for: the next time it is prepared anew.
             self.statements.lock().remove(&*sql);
