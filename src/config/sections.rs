@@ -66,7 +66,7 @@ pub const STATEMENTS: Section = Section {
 };
 
 /// What the SQL of `source: statements` must return, times in seconds; all other columns say which statement a row is of.
-pub const READING: [&str; 5] = ["datname", "server", "calls", "total", "stddev"];
+pub const READING: [&str; 6] = ["datname", "server", "calls", "total", "stddev", "least"];
 
 /// The section with this name.
 pub fn section(name: &str) -> Option<&'static Section> {

@@ -15,7 +15,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use self::spread::{Calls, Spread};
+use self::spread::Calls;
 use super::{Answer, Answers, FetchError, Reason};
 use crate::{
     config::{
@@ -81,6 +81,8 @@ struct Totals {
     seconds: f64,
     /// The sum of the squared deviations from the mean.
     squares: f64,
+    /// What its fastest call took.
+    least: f64,
 }
 
 /// The calls counted in one database.
@@ -102,6 +104,7 @@ struct Columns {
     calls: usize,
     total: usize,
     stddev: usize,
+    least: usize,
     identity: Vec<usize>,
 }
 
@@ -122,7 +125,6 @@ impl History {
         let server = hash([table.cell(0, columns.server)]);
         let before = self.last.take().filter(|reading| reading.server == server);
         let mut reading = Reading { server, complete, statements: HashMap::with_capacity(table.rows()) };
-        let spread = Spread::over(&BOUNDS);
         self.databases.values_mut().for_each(|histogram| histogram.seen = false);
         for row in 0..table.rows() {
             let Cell::Text(datname) = table.cell(row, columns.datname) else { continue };
@@ -135,7 +137,7 @@ impl History {
                 continue;
             }
             if let Some(calls) = before.as_ref().and_then(|before| before.calls_until(statement, now)) {
-                histogram.add(&spread, calls);
+                histogram.add(calls);
             }
         }
         self.last = Some(reading);
@@ -159,7 +161,7 @@ impl Columns {
             let missing = || FetchError::new(Reason::Columns, format!("there is no column \"{name}\""));
             table.column(name).ok_or_else(missing)
         };
-        let [datname, server, calls, total, stddev] = READING;
+        let [datname, server, calls, total, stddev, least] = READING;
         let known = |name: &String| READING.contains(&name.as_str());
         Ok(Columns {
             datname: column(datname)?,
@@ -167,6 +169,7 @@ impl Columns {
             calls: column(calls)?,
             total: column(total)?,
             stddev: column(stddev)?,
+            least: column(least)?,
             identity: (0..table.columns().len()).filter(|at| !known(&table.columns()[*at])).collect(),
         })
     }
@@ -177,8 +180,9 @@ impl Columns {
         let (calls, seconds, stddev) = (number(self.calls)?, number(self.total)?, number(self.stddev)?);
         let makes_sense = |number: f64| number.is_finite() && number >= 0.0;
         let squares = calls * stddev * stddev;
-        let all = [calls, seconds, squares].into_iter().all(makes_sense);
-        all.then_some(Totals { calls: calls as u64, seconds, squares })
+        let least = number(self.least)?;
+        let all = [calls, seconds, squares, least].into_iter().all(makes_sense);
+        all.then_some(Totals { calls: calls as u64, seconds, squares, least })
     }
 
     /// 64 bits for each statement: among 50,000 of them two are taken for one once in 10^10 servers.
@@ -231,16 +235,17 @@ impl Totals {
             0 => 0.0,
             calls => apart * apart * (calls as f64 / self.calls as f64) * count as f64,
         };
-        Calls { count, seconds, squares: (self.squares - before.squares - between).max(0.0) }
+        let squares = (self.squares - before.squares - between).max(0.0);
+        Calls { count, seconds, squares, least: self.least }
     }
 }
 
 impl Histogram {
-    fn add(&mut self, spread: &Spread, calls: Calls) {
+    fn add(&mut self, calls: Calls) {
         if calls.count > 0 {
             self.count = self.count.saturating_add(calls.count);
             self.sum += calls.seconds;
-            spread.add(calls, &mut self.expected);
+            calls.spread(&BOUNDS, &mut self.expected);
         }
     }
 

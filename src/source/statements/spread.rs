@@ -1,38 +1,32 @@
 //! Calls of which only count, mean and variance are known, spread over buckets as a log-normal would. Pure.
 
-/// Some calls of one statement: how many, their seconds, and the sum of their squared deviations from their mean.
+/// Some calls of one statement: how many, their seconds, the sum of their squared deviations from their mean, and what no
+/// call has ever been faster than.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calls {
     pub count: u64,
     pub seconds: f64,
     pub squares: f64,
+    pub least: f64,
 }
 
-/// The buckets: their upper bounds, which rise, and the logarithms of these.
-pub struct Spread<'a> {
-    bounds: &'a [f64],
-    logs: Vec<f64>,
-}
-
-impl<'a> Spread<'a> {
-    pub fn over(bounds: &'a [f64]) -> Self {
-        Spread { bounds, logs: bounds.iter().map(|bound| bound.ln()).collect() }
-    }
-
-    /// Adds to each bucket how many of the calls are expected up to its bound; never less than in the bucket before.
-    pub fn add(&self, calls: Calls, expected: &mut [f64]) {
-        let (count, shape) = (calls.count as f64, Shape::of(calls));
+impl Calls {
+    /// Adds to each bucket how many of the calls are expected up to its bound, which rises; never less than in the
+    /// bucket before.
+    pub fn spread(self, bounds: &[f64], expected: &mut [f64]) {
+        let (count, shape) = (self.count as f64, Shape::of(self));
         let mut share = 0.0_f64;
-        for ((bound, log), expected) in self.bounds.iter().zip(&self.logs).zip(expected) {
-            share = if share < 1.0 { shape.share(*bound, *log).max(share) } else { 1.0 };
+        for (bound, expected) in bounds.iter().zip(expected) {
+            share = if share < 1.0 { shape.share(*bound).max(share) } else { 1.0 };
             *expected += count * share;
         }
     }
 }
 
-/// A log-normal, and the limits that no call can be beyond.
+/// A log-normal that begins at `least`, and the limits that no call can be beyond.
 struct Shape {
     mean: f64,
+    least: f64,
     /// By Samuelson's inequality, no value of `n` is farther from their mean than `sqrt(n - 1)` standard deviations
     /// (Samuelson 1968, "How deviant can you be?"). So one call is exactly at its mean, and of few the log-normal has
     /// no tail that they cannot have.
@@ -45,20 +39,24 @@ impl Shape {
     fn of(calls: Calls) -> Shape {
         let (count, mean) = (calls.count as f64, calls.seconds / calls.count as f64);
         let variance = calls.squares / count;
+        // The server may have forgotten its minimum, or say 0 for one that it does not know.
+        let least = if calls.least < mean { calls.least } else { 0.0 };
+        let above = mean - least;
         // The mean and variance of a log-normal, solved for its parameters.
-        let sigma2 = (variance / (mean * mean)).ln_1p();
-        Shape { mean, reach: (variance * (count - 1.0)).sqrt(), mu: mean.ln() - sigma2 / 2.0, sigma: sigma2.sqrt() }
+        let sigma2 = (variance / (above * above)).ln_1p();
+        let reach = (variance * (count - 1.0)).sqrt();
+        Shape { mean, least, reach, mu: above.ln() - sigma2 / 2.0, sigma: sigma2.sqrt() }
     }
 
     /// The share of the calls that take no longer than a bound.
-    fn share(&self, bound: f64, log: f64) -> f64 {
+    fn share(&self, bound: f64) -> f64 {
         // Written so that a mean of zero, of which nothing else is known, comes out as no time at all.
         if !(self.mean > 0.0 && bound < self.mean + self.reach) {
             1.0
-        } else if bound < self.mean - self.reach || self.sigma == 0.0 {
+        } else if bound < self.mean - self.reach || bound <= self.least || self.sigma == 0.0 {
             0.0
         } else {
-            normal((log - self.mu) / self.sigma)
+            normal(((bound - self.least).ln() - self.mu) / self.sigma)
         }
     }
 }

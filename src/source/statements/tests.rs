@@ -10,13 +10,14 @@ type Durations = Vec<f64>;
 
 /// A reading of run `server`, as a server computes it: each statement's durations, all in one database.
 fn reading(server: i64, statements: &[(i64, &Durations)]) -> Table {
-    let mut table = Table::new(["datname", "queryid", "calls", "total", "stddev", "server"]);
-    table.push_row([Cell::Text("app"), Cell::Absent, Cell::Absent, Cell::Absent, Cell::Absent, Cell::Int(server)]);
+    let mut table = Table::new(["datname", "queryid", "calls", "total", "stddev", "least", "server"]);
+    table.push_row([Cell::Text("app")].into_iter().chain([Cell::Absent; 5]).chain([Cell::Int(server)]));
     for (queryid, durations) in statements {
         let (calls, total) = (durations.len() as f64, durations.iter().sum::<f64>());
         let mean = total / calls;
         let variance = durations.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / calls;
-        let numbers = [Cell::Int(calls as i64), Cell::Float(total), Cell::Float(variance.sqrt())];
+        let least = durations.iter().copied().fold(f64::INFINITY, f64::min);
+        let numbers = [Cell::Int(calls as i64), Cell::Float(total), Cell::Float(variance.sqrt()), Cell::Float(least)];
         table.push_row([Cell::Text("app"), Cell::Int(*queryid)].into_iter().chain(numbers).chain([Cell::Int(server)]));
     }
     table
@@ -138,8 +139,16 @@ fn what_cannot_be_seen_is_absent_and_begins_anew() {
 fn a_database_comes_and_goes_with_its_row() {
     let mut history = History::default();
     take(&mut history, &reading(1, &[]));
-    let mut other = Table::new(["datname", "queryid", "calls", "total", "stddev", "server"]);
-    let row = [Cell::Text("new"), Cell::Int(1), Cell::Int(4), Cell::Float(1.0), Cell::Float(0.0), Cell::Int(1)];
+    let mut other = Table::new(["datname", "queryid", "calls", "total", "stddev", "least", "server"]);
+    let row = [
+        Cell::Text("new"),
+        Cell::Int(1),
+        Cell::Int(4),
+        Cell::Float(1.0),
+        Cell::Float(0.0),
+        Cell::Float(0.25),
+        Cell::Int(1),
+    ];
     other.push_row(row);
     other.push_row(row);
     let table = history.take(&other, true).expect("all columns");
@@ -210,13 +219,13 @@ proptest! {
 
     /// A server may say anything.
     #[test]
-    fn no_numbers_break_it(rows in vec(vec((any::<i64>(), any::<f64>(), any::<f64>()), 1..4), 1..6)) {
+    fn no_numbers_break_it(rows in vec(vec((any::<i64>(), any::<f64>(), any::<f64>(), any::<f64>()), 1..4), 1..6)) {
         let mut history = History::default();
         let mut last = vec![0; BOUNDS.len() + 1];
         for rows in rows {
-            let mut table = Table::new(["datname", "queryid", "calls", "total", "stddev", "server"]);
-            for (queryid, (calls, total, stddev)) in (0..).zip(rows) {
-                let numbers = [Cell::Int(calls), Cell::Float(total), Cell::Float(stddev), Cell::Int(1)];
+            let mut table = Table::new(["datname", "queryid", "calls", "total", "stddev", "least", "server"]);
+            for (queryid, (calls, total, stddev, least)) in (0..).zip(rows) {
+                let numbers = [Cell::Int(calls), Cell::Float(total), Cell::Float(stddev), Cell::Float(least), Cell::Int(1)];
                 table.push_row([Cell::Text("app"), Cell::Int(queryid)].into_iter().chain(numbers));
             }
             let (buckets, _) = take(&mut history, &table);
