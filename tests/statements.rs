@@ -77,6 +77,37 @@ fn quantiles_of_a_statement_with_a_heavy_tail_are_within_a_bucket_of_the_truth()
     compare(&TAIL);
 }
 
+/// What a reset or a restart hides is lost; nothing is counted twice, and nothing falls.
+#[test]
+fn counters_go_on_over_a_reset_and_a_restart() {
+    let server = server(*majors().last().expect("at least one version"));
+    let pgvigil = watch(&server, &QUICK);
+    let count = || *read(&pgvigil).buckets.last().expect("a bucket");
+    let becomes = |wanted: f64| {
+        eventually(Duration::from_secs(20), &format!("{wanted} calls"), || {
+            sleep(Duration::from_millis(200));
+            count() == wanted
+        })
+    };
+    let run = |times: usize| server.sql("app", &"SELECT count(*) FROM items;\n".repeat(times));
+    // What the server's making ran in this database is before the first reading.
+    assert_eq!(count(), 0.0);
+    run(50);
+    becomes(50.0);
+    server.sql("postgres", "SELECT pg_stat_statements_reset()");
+    run(3);
+    becomes(53.0);
+    server.restart();
+    // Until the new run has been read: what the server kept over its restart is not new.
+    for _ in 0..4 {
+        pgvigil.scrape();
+        sleep(QUICK.ttl);
+    }
+    assert_eq!(count(), 53.0);
+    run(7);
+    becomes(60.0);
+}
+
 /// On one version; at length on all of them, and at the pace of every day.
 fn compare(workload: &Workload) {
     let is_long = env::var_os("PGVIGIL_TEST_LONG").is_some();

@@ -65,8 +65,9 @@ pub const STATEMENTS: Section = Section {
     columns: &["datname", "le", "bucket", "sum", "count", "seconds", "slower"],
 };
 
-/// What the SQL of `source: statements` must return, times in seconds; all other columns say which statement a row is of.
-pub const READING: [&str; 6] = ["datname", "server", "calls", "total", "stddev", "least"];
+/// What the SQL of `source: statements` must return, times in seconds. A row with a `datname` says that this database is
+/// there; the others are statements, and all other columns say which. So a name is not sent with each statement.
+pub const READING: [&str; 7] = ["datname", "server", "dbid", "calls", "total", "stddev", "least"];
 
 /// The section with this name.
 pub fn section(name: &str) -> Option<&'static Section> {

@@ -61,7 +61,8 @@ impl Histories {
 #[derive(Default)]
 pub struct History {
     last: Option<Reading>,
-    databases: BTreeMap<String, Histogram>,
+    /// By oid.
+    databases: BTreeMap<i64, Database>,
 }
 
 /// What is known of the statements at one time.
@@ -85,7 +86,13 @@ struct Totals {
     least: f64,
 }
 
-/// The calls counted in one database.
+/// What has been counted in one database.
+#[derive(Default)]
+struct Database {
+    name: String,
+    histogram: Histogram,
+}
+
 #[derive(Default)]
 struct Histogram {
     /// Calls expected up to each bound. What is shown is rounded, so a part of a call is carried over to when the
@@ -93,66 +100,69 @@ struct Histogram {
     expected: [f64; BOUNDS.len()],
     count: u64,
     sum: f64,
-    /// The reading in which it was seen last.
-    seen: bool,
 }
 
-/// Where a reading's columns are. All others say which statement it is.
+/// Where a reading's columns are.
 struct Columns {
     datname: usize,
     server: usize,
+    dbid: usize,
     calls: usize,
     total: usize,
     stddev: usize,
     least: usize,
+    /// Those that say which statement it is.
     identity: Vec<usize>,
 }
 
 impl History {
     /// Takes in a reading; returns the histograms of the databases in it. The first reading, and the first of each
-    /// run of the server, only says from where to count. A row without `calls` says that a database is there.
+    /// run of the server, only says from where to count.
     ///
     /// # Errors
     /// A column is missing.
     pub fn take(&mut self, table: &Table, complete: bool) -> Result<Table, FetchError> {
         let mut shown = Table::new(STATEMENTS.columns.iter().copied());
+        let before = self.last.take();
         if table.rows() == 0 {
             // Nothing can be seen, which is not to say that there is nothing.
-            self.last = None;
             return Ok(shown);
         }
         let columns = Columns::of(table)?;
-        let server = hash([table.cell(0, columns.server)]);
-        let before = self.last.take().filter(|reading| reading.server == server);
+        let server = self.find_databases(table, &columns);
+        let before = before.filter(|before| before.server == server);
         let mut reading = Reading { server, complete, statements: HashMap::with_capacity(table.rows()) };
-        self.databases.values_mut().for_each(|histogram| histogram.seen = false);
         for row in 0..table.rows() {
-            let Cell::Text(datname) = table.cell(row, columns.datname) else { continue };
-            let histogram = entry(&mut self.databases, datname);
-            histogram.seen = true;
             let Some(now) = columns.totals(table, row) else { continue };
+            let Some(database) = columns.dbid(table, row).and_then(|dbid| self.databases.get_mut(&dbid)) else {
+                continue;
+            };
             let statement = columns.statement(table, row);
             // Two rows of one statement would be each other's past.
-            if reading.statements.insert(statement, now).is_some() {
-                continue;
-            }
-            if let Some(calls) = before.as_ref().and_then(|before| before.calls_until(statement, now)) {
-                histogram.add(calls);
+            if reading.statements.insert(statement, now).is_none()
+                && let Some(calls) = before.as_ref().and_then(|before| before.calls_until(statement, now))
+            {
+                database.histogram.add(calls);
             }
         }
         self.last = Some(reading);
-        self.databases.retain(|_, histogram| histogram.seen);
-        self.databases.iter().for_each(|(datname, histogram)| histogram.show(datname, &mut shown));
+        self.databases.values().for_each(|database| database.histogram.show(&database.name, &mut shown));
         Ok(shown)
     }
-}
 
-fn entry<'a>(databases: &'a mut BTreeMap<String, Histogram>, datname: &str) -> &'a mut Histogram {
-    // A name is copied once, not for each statement.
-    if !databases.contains_key(datname) {
-        databases.insert(datname.to_owned(), Histogram::default());
+    /// Keeps the databases that are there, and returns which run of which server says so.
+    fn find_databases(&mut self, table: &Table, columns: &Columns) -> u64 {
+        let (mut before, mut server) = (std::mem::take(&mut self.databases), Cell::Absent);
+        for row in 0..table.rows() {
+            let (name, dbid) = (table.cell(row, columns.datname), columns.dbid(table, row));
+            if let (Cell::Text(name), Some(dbid)) = (name, dbid) {
+                server = table.cell(row, columns.server);
+                let histogram = before.remove(&dbid).unwrap_or_default().histogram;
+                self.databases.insert(dbid, Database { name: name.to_owned(), histogram });
+            }
+        }
+        hash([server])
     }
-    databases.get_mut(datname).expect("it is there by now")
 }
 
 impl Columns {
@@ -161,17 +171,25 @@ impl Columns {
             let missing = || FetchError::new(Reason::Columns, format!("there is no column \"{name}\""));
             table.column(name).ok_or_else(missing)
         };
-        let [datname, server, calls, total, stddev, least] = READING;
-        let known = |name: &String| READING.contains(&name.as_str());
+        let [datname, server, dbid, calls, total, stddev, least] = READING;
+        let known = |name: &String| READING.contains(&name.as_str()) && name != dbid;
         Ok(Columns {
             datname: column(datname)?,
             server: column(server)?,
+            dbid: column(dbid)?,
             calls: column(calls)?,
             total: column(total)?,
             stddev: column(stddev)?,
             least: column(least)?,
             identity: (0..table.columns().len()).filter(|at| !known(&table.columns()[*at])).collect(),
         })
+    }
+
+    fn dbid(&self, table: &Table, row: usize) -> Option<i64> {
+        match table.cell(row, self.dbid) {
+            Cell::Int(dbid) => Some(dbid),
+            _ => None,
+        }
     }
 
     /// `None` where there is no statement, or no sense in its numbers.
