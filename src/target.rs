@@ -71,7 +71,7 @@ impl Target {
         Self::with_source(settings, source, catalogue.collectors.iter())
     }
 
-    /// A target whose source is given: its kind is that of the collectors that are asked.
+    /// A target whose source is given: it is asked the collectors that it answers.
     pub fn with_source<'a>(
         settings: settings::Target,
         source: Source,
@@ -80,9 +80,8 @@ impl Target {
         let own = std::iter::once(("target", settings.name.as_str()));
         let labels = own.chain(settings.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let labels: Arc<str> = exposition::labels(labels).into();
-        let kind = source.kind();
         let (whole, each): (Vec<_>, Vec<_>) =
-            collectors.filter(|c| c.source == kind).cloned().partition(|c| c.scope == Scope::Instance);
+            collectors.filter(|c| source.answers(c.source)).cloned().partition(|c| c.scope == Scope::Instance);
         Target {
             slots: whole.into_iter().map(|collector| Arc::new(Slot::new(collector))).collect(),
             databases: Databases::new(each, labels.clone(), settings.databases().clone()),

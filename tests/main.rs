@@ -12,5 +12,6 @@ mod http;
 mod live;
 mod scraped;
 mod servers;
+mod statements;
 mod support;
 mod tls;

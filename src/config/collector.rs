@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub use super::problem::Place;
+use super::sections::READING;
 use crate::{metric::MetricDef, table::Table};
 
 /// Stands in a collector's SQL for the quoted schema of the extension it requires.
@@ -32,6 +33,8 @@ pub struct Collector {
 pub enum SourceKind {
     /// SQL on a PostgreSQL server.
     Postgres,
+    /// SQL on a PostgreSQL server that returns the statistics of each statement; two readings make a histogram.
+    Statements,
     /// The program's own state (`source: self`).
     Own,
 }
@@ -130,6 +133,14 @@ impl Query {
         });
         let labels = self.metrics.iter().flat_map(|metric| self.labels_of(metric));
         values.chain(labels).map(String::as_str)
+    }
+
+    /// Every column that its SQL must return.
+    pub fn asked_columns(&self, source: SourceKind) -> Vec<&str> {
+        match source {
+            SourceKind::Statements => READING.to_vec(),
+            SourceKind::Postgres | SourceKind::Own => self.columns().collect(),
+        }
     }
 
     /// Whether any of its metrics has this label.

@@ -6,6 +6,7 @@ pub mod fixture;
 pub mod postgres;
 pub mod sessions;
 pub mod socket;
+pub mod statements;
 pub mod stream;
 pub mod tls;
 
@@ -196,12 +197,12 @@ impl Source {
         }
     }
 
-    /// The kind of collector that asks this source.
-    pub fn kind(&self) -> SourceKind {
+    /// Whether collectors of this kind ask this source.
+    pub fn answers(&self, kind: SourceKind) -> bool {
         match self {
-            Source::Postgres(_) => SourceKind::Postgres,
+            Source::Postgres(_) => matches!(kind, SourceKind::Postgres | SourceKind::Statements),
             #[cfg(test)]
-            Source::Fixture(_) => SourceKind::Postgres,
+            Source::Fixture(_) => kind == SourceKind::Postgres,
         }
     }
 

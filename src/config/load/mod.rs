@@ -12,7 +12,8 @@ use super::{
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
-    sections, words,
+    sections::{self, STATEMENTS},
+    words,
     yaml::{self, Node},
 };
 
@@ -21,6 +22,9 @@ pub(super) const MAX_ROWS: usize = 1_000_000;
 
 /// The least `ttl` of what is asked in each database.
 pub(super) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
+
+const SOURCES: [(&str, SourceKind); 3] =
+    [("postgres", SourceKind::Postgres), ("statements", SourceKind::Statements), ("self", SourceKind::Own)];
 
 const COLLECTOR: Shape = Shape {
     what: "a collector",
@@ -44,7 +48,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
     if name.as_ref().is_some_and(|name| name != stem) {
         fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
     }
-    let source = fields.word("source", &[("postgres", SourceKind::Postgres), ("self", SourceKind::Own)]);
+    let source = fields.word("source", &SOURCES);
     let scope = fields.word("scope", &[("instance", Scope::Instance), ("database", Scope::Database)]);
     let role = fields.word("role", &[("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)]);
     let (ttl, timeout) = times(&mut fields);
@@ -68,7 +72,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
 
 /// What is asked in each database takes a login there, and its samples get the database's name.
 fn check_in_databases(fields: &mut Fields<'_, '_>, source: Option<SourceKind>, ttl: Duration, queries: &[Query]) {
-    if source == Some(SourceKind::Own) {
+    if source.is_some_and(|source| source != SourceKind::Postgres) {
         fields.tell("scope", "`scope: database` is for `source: postgres`: leave it out");
     }
     if ttl < IN_DATABASES_TTL {
@@ -122,12 +126,12 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
     let labels = metric::labels(&mut fields);
     let metrics = metric::metrics(&mut fields, source, names);
     let example = example::example(&mut fields);
-    let fits = match &rows {
-        Some(Rows::Section(name)) => {
-            sections::section(name).is_none_or(|section| section::check(section, &labels, &metrics, fields.problems))
-        }
-        _ => true,
+    let section = match &rows {
+        Some(Rows::Section(name)) => sections::section(name),
+        Some(Rows::Sql(_)) if source == SourceKind::Statements => Some(&STATEMENTS),
+        _ => None,
     };
+    let fits = section.is_none_or(|section| section::check(section, &labels, &metrics, fields.problems));
     if let Some(example) = example.as_ref().filter(|_| fits) {
         example.check(&labels, &metrics, fields.problems);
     }
@@ -144,7 +148,7 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
 /// `sql` for a server, `section` for the program's own state.
 fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) -> Option<Rows> {
     let (wanted, other, why) = match source {
-        SourceKind::Postgres => ("sql", "section", "is for `source: self`: use `sql`"),
+        SourceKind::Postgres | SourceKind::Statements => ("sql", "section", "is for `source: self`: use `sql`"),
         SourceKind::Own => ("section", "sql", "is for `source: postgres`: use `section`"),
     };
     if fields.has(other) {
@@ -153,7 +157,7 @@ fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) ->
         fields.problems.add(&fields.here(), format!("a query needs `{wanted}`"));
     }
     match source {
-        SourceKind::Postgres => Some(Rows::Sql(sql::variants(fields, has_extension))),
+        SourceKind::Postgres | SourceKind::Statements => Some(Rows::Sql(sql::variants(fields, has_extension))),
         SourceKind::Own => {
             if fields.has("requires") {
                 fields.tell("requires", "`requires` is for `source: postgres`: leave it out");

@@ -1,11 +1,11 @@
 //! The section of the program's own state that a `source: self` query reads: there must be such a section, and it must
-//! have every column that is read.
+//! have every column that is read. What `source: statements` makes of its rows is checked like a section.
 
 use super::metric::Declared;
 use crate::config::{
     fields::Fields,
     problem::{Place, Problems},
-    sections::{self, SECTIONS, Section},
+    sections::{self, SECTIONS, STATEMENTS, Section},
     words,
 };
 
@@ -28,7 +28,10 @@ pub fn check(section: &Section, labels: &[(String, Place)], metrics: &[Declared]
     let mut fits = true;
     for (name, place) in read.filter(|(name, _)| !section.columns.contains(&name.as_str())) {
         fits = false;
-        let what = format!("the section `{}` has no column", section.name);
+        let what = match section {
+            &STATEMENTS => "`source: statements` gives no column".to_owned(),
+            _ => format!("the section `{}` has no column", section.name),
+        };
         problems.add(place, words::unknown(&what, name, "its columns are", section.columns.iter().copied()));
     }
     fits

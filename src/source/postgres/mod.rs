@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use self::{logins::Logins, session::Session, visit::Visit};
-use super::{Event, FetchError, Reason, Report, Status};
+use super::{Event, FetchError, Reason, Report, Status, statements::Histories};
 use crate::config::{collector::Collector, settings};
 
 /// The limit the server puts on each quick statement.
@@ -47,6 +47,8 @@ pub struct Server {
     slow: Mutex<Lane>,
     visits: Semaphore,
     status: Guarded<Status>,
+    /// What readings of statements are compared with. It outlives sessions: what a gap hides, the next reading tells.
+    histories: Guarded<Histories>,
 }
 
 /// Where queries go one after the other (or pipelined): the database, and the session that is open there.
@@ -65,6 +67,7 @@ impl Server {
             slow: Mutex::default(),
             visits: Semaphore::new(VISITS),
             status: Guarded::default(),
+            histories: Guarded::default(),
         }
     }
 
@@ -96,13 +99,15 @@ impl Server {
         report: Report<'_>,
     ) -> Result<(), FetchError> {
         let mut lane = self.quick.lock().await;
-        self.visit(&mut lane, Visit::new(due, QUICK_STATEMENT, discover, report), until).await
+        let report = |event| report(self.compare(due, event));
+        self.visit(&mut lane, Visit::new(due, QUICK_STATEMENT, discover, &report), until).await
     }
 
     /// Asks one slow collector, when the lane is free.
     pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
         let mut lane = self.slow.lock().await;
-        self.ask_one(&mut lane, collector, report).await
+        let report = |event| report(self.compare(std::slice::from_ref(collector), event));
+        self.ask_one(&mut lane, collector, &report).await
     }
 
     /// Asks what is due in one database, collector by collector, on a session of its own.
@@ -128,6 +133,16 @@ impl Server {
             };
         }
         result
+    }
+
+    /// A reading of statements is compared with the one before; everything else is reported as it comes.
+    fn compare(&self, due: &[Arc<Collector>], event: Event) -> Event {
+        match event {
+            Event::Collected(index, answers) => {
+                Event::Collected(index, self.histories.lock().take(&due[index], answers))
+            }
+            event => event,
+        }
     }
 
     async fn ask_one(&self, lane: &mut Lane, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
