@@ -52,10 +52,14 @@ pub struct Engine {
 impl Engine {
     /// An engine for these settings. What did not change since `before` is kept with its sessions and results.
     pub fn new(settings: Settings, catalogue: Catalogue, process: Arc<Process>, before: Option<&Engine>) -> Self {
-        let before = before.filter(|before| before.catalogue == catalogue);
-        let kept =
-            |wanted: &settings::Target| before?.targets.iter().find(|target| target.settings == *wanted).cloned();
-        let make = |wanted| kept(wanted).unwrap_or_else(|| Arc::new(Target::new(wanted.clone(), &catalogue)));
+        let same_collectors = before.is_some_and(|before| before.catalogue == catalogue);
+        let make = |wanted: &settings::Target| {
+            let named = |target: &&Arc<Target>| target.settings.name == wanted.name;
+            match before.and_then(|before| before.targets.iter().find(named)) {
+                Some(kept) if same_collectors && kept.settings == *wanted => kept.clone(),
+                followed => Arc::new(Target::new(wanted.clone(), &catalogue, followed.map(Arc::as_ref))),
+            }
+        };
         let targets = settings.targets.iter().map(make).collect();
         Engine { settings, catalogue, targets, process }
     }

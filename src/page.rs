@@ -45,7 +45,6 @@ impl Pages {
                 }
             }
         };
-        // The sender always sends before it is dropped.
         page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone()).unwrap_or_default()
     }
 

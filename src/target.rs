@@ -28,7 +28,7 @@ use crate::{
     },
     exposition,
     slot::Slot,
-    source::{Answers, FetchError, Reason, Source},
+    source::{Answers, FetchError, Reason, Source, Status},
 };
 
 /// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
@@ -40,7 +40,7 @@ pub struct Target {
     pub settings: settings::Target,
     /// As the exposition writes them: `target="orders",cluster="eu"`.
     pub labels: Arc<str>,
-    source: Source,
+    source: Arc<Source>,
     slots: Vec<Arc<Slot>>,
     databases: Databases,
     /// One visit at a time.
@@ -56,7 +56,8 @@ struct State {
     visit: Option<Instant>,
     /// Why the target is down; `None` while it is not.
     error: Option<FetchError>,
-    replica: Option<bool>,
+    /// At the end of the last visit.
+    status: Status,
 }
 
 #[derive(Clone, Copy)]
@@ -66,15 +67,25 @@ struct Answered {
 }
 
 impl Target {
-    pub fn new(settings: settings::Target, catalogue: &Catalogue) -> Self {
-        let source = Source::new(&settings.endpoint);
-        Self::with_source(settings, source, catalogue.collectors.iter())
+    /// A target. Of one that it follows at the same server it takes over the sessions, and what collectors that are
+    /// still the same have found.
+    pub fn new(settings: settings::Target, catalogue: &Catalogue, before: Option<&Target>) -> Self {
+        let before = before.filter(|before| before.settings.endpoint == settings.endpoint);
+        let source = before.map_or_else(|| Source::new(&settings.endpoint).into(), |before| before.source.clone());
+        let mut target = Self::with_source(settings, source, catalogue.collectors.iter());
+        for slot in &mut target.slots {
+            let is_same = |kept: &&Arc<Slot>| kept.collector == slot.collector;
+            if let Some(kept) = before.and_then(|before| before.slots.iter().find(is_same)) {
+                *slot = kept.clone();
+            }
+        }
+        target
     }
 
     /// A target whose source is given: it is asked the collectors that it answers.
     pub fn with_source<'a>(
         settings: settings::Target,
-        source: Source,
+        source: Arc<Source>,
         collectors: impl Iterator<Item = &'a Arc<Collector>>,
     ) -> Self {
         let own = std::iter::once(("target", settings.name.as_str()));
@@ -163,8 +174,13 @@ impl Target {
 
     /// What a slow collector found on a primary says nothing of a replica.
     fn note_role(&self) {
-        let replica = self.source.status().replica;
-        let before = std::mem::replace(&mut self.state.lock().replica, replica);
+        let status = self.source.status();
+        let (before, replica) = (self.state.lock().status, status.replica);
+        self.state.lock().status = status;
+        if status.pooled == Some(true) && before.pooled != Some(true) {
+            info!(target = self.name(), "a pooler is in between: each query brings its own settings (pooled mode)");
+        }
+        let before = before.replica;
         if before.is_some() && before != replica {
             info!(target = self.name(), replica, "the server's role changed");
             let (slots, now) = (self.all_slots(), Instant::now());

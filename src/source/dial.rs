@@ -1,19 +1,19 @@
 //! The dialler: every byte that comes from a server comes in here. Resolve, connect, TLS; then a [`Stream`], which
 //! trusts no length.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
+    net::{TcpStream, UnixStream, lookup_host},
     time::timeout,
 };
 
 use super::{FetchError, Reason, sessions::Open, socket::Socket, stream::Stream, tls};
 use crate::config::settings::{Address, Tls, TlsMode};
 
-/// How long resolving and connecting, and then TLS, may take. A login behind them has all the time it needs.
+/// How long resolving may take, and connecting. A login behind them has all the time it needs.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// PostgreSQL's request for TLS: a message of 8 bytes with the code 80877103.
@@ -28,7 +28,8 @@ pub async fn postgres(address: &Address, tls: &Tls, open: Option<Open>) -> Resul
     if tls.mode == TlsMode::Disable || matches!(address, Address::Unix(_)) {
         return Ok(Stream::new(socket, open));
     }
-    match limited("TLS", Reason::Tls, encrypt(socket, address, tls)).await {
+    // How long this takes is the login's affair: a server that is slow to answer is neither without TLS nor asked anew.
+    match encrypt(socket, address, tls).await {
         Ok(socket) if matches!(socket, Socket::Tls(_)) || tls.mode == TlsMode::Prefer => Ok(Stream::new(socket, open)),
         Ok(_) => Err(FetchError::new(Reason::Tls, "the server offers no TLS, and sslmode asks for it")),
         Err(error) if error.reason == Reason::Tls && tls.mode == TlsMode::Prefer => {
@@ -38,29 +39,32 @@ pub async fn postgres(address: &Address, tls: &Tls, open: Option<Open>) -> Resul
     }
 }
 
-async fn limited<T>(
-    what: &str,
-    reason: Reason,
-    step: impl Future<Output = Result<T, FetchError>>,
-) -> Result<T, FetchError> {
-    timeout(DIAL_LIMIT, step).await.unwrap_or_else(|_| {
-        Err(FetchError::new(reason, format!("{what}: no answer within {} s", DIAL_LIMIT.as_secs())))
-    })
-}
-
 async fn connect(address: &Address) -> Result<Socket, FetchError> {
     let unreachable = |error: io::Error| FetchError::new(Reason::Unreachable, format!("cannot connect: {error}"));
-    limited("connect", Reason::Unreachable, async {
-        match address {
-            Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix).map_err(unreachable),
-            Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
-                keep_alive(&stream).map_err(unreachable)?;
-                Ok(Socket::Tcp(stream))
-            }
+    let late = |_| unreachable(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {DIAL_LIMIT:?}")));
+    match address {
+        Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix).map_err(unreachable),
+        Address::Tcp { host, port } => {
+            let found = timeout(DIAL_LIMIT, lookup_host((host.as_str(), *port))).await.map_err(late)?;
+            let stream = connect_to_any(found.map_err(unreachable)?.collect()).await.map_err(unreachable)?;
+            keep_alive(&stream).map_err(unreachable)?;
+            Ok(Socket::Tcp(stream))
         }
-    })
-    .await
+    }
+}
+
+/// One after the other, each with its share of the time: the first may be one that nothing answers at.
+async fn connect_to_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let share = DIAL_LIMIT / addresses.len().clamp(1, 5) as u32;
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {share:?}")),
+        }
+    }
+    Err(failed)
 }
 
 /// A peer that is gone without a word is noticed within half a minute, also by a login that waits.
@@ -77,7 +81,8 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 
 /// Asks for TLS and shakes hands; gives the socket back in clear if the server has no TLS.
 async fn encrypt(mut socket: Socket, address: &Address, tls: &Tls) -> Result<Socket, FetchError> {
-    let broken = |error: io::Error| FetchError::new(Reason::Tls, format!("TLS: {error}"));
+    // A server that hangs up on the question has said nothing of TLS.
+    let broken = |error: io::Error| FetchError::new(Reason::Lost, format!("asking for TLS: {error}"));
     socket.write_all(&SSL_REQUEST).await.map_err(broken)?;
     let mut reply = [0];
     socket.read_exact(&mut reply).await.map_err(broken)?;

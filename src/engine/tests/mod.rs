@@ -147,7 +147,7 @@ fn engine(catalogue: Catalogue, servers: &[(&str, &Fixture)]) -> Arc<Engine> {
     let settings = settings(servers.iter().map(|(name, _)| *name));
     let target = |(wanted, (_, server)): (&super::settings::Target, &(&str, &Fixture))| {
         let source = Source::Fixture((*server).clone());
-        Arc::new(Target::with_source(wanted.clone(), source, catalogue.collectors.iter()))
+        Arc::new(Target::with_source(wanted.clone(), source.into(), catalogue.collectors.iter()))
     };
     let targets = settings.targets.iter().zip(servers).map(target).collect();
     Arc::new(Engine { settings, catalogue, targets, process: Arc::new(Process::default()) })

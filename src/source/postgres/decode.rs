@@ -152,8 +152,13 @@ fn date(bytes: &[u8]) -> Option<Cell<'static>> {
 fn interval(bytes: &[u8]) -> Option<Cell<'static>> {
     let (micros, rest) = bytes.split_at_checked(8)?;
     let (days, months) = rest.split_at_checked(4)?;
-    let days = signed(days)? + 30 * signed(months)?;
-    Some(Cell::Float(signed(micros)? as f64 / 1e6 + days as f64 * 86_400.0))
+    let (micros, days, months) = (signed(micros)?, signed(days)?, signed(months)?);
+    // `infinity` and `-infinity`, from PostgreSQL 17 on.
+    if [i64::MIN, i64::MAX].contains(&micros) && [i32::MIN.into(), i32::MAX.into()].contains(&days) {
+        return None;
+    }
+    let days = days + 30 * months;
+    Some(Cell::Float(micros as f64 / 1e6 + days as f64 * 86_400.0))
 }
 
 /// Digits in base 10,000 with a weight, a sign and a scale; whole numbers that fit stay exact.
@@ -245,6 +250,8 @@ mod tests {
         let day_and_a_second = [&1_000_000i64.to_be_bytes()[..], &1i32.to_be_bytes(), &0i32.to_be_bytes()].concat();
         assert_eq!(interval(&day_and_a_second), Some(Cell::Float(86_401.0)));
         assert_eq!(interval(&[0; 9]), None);
+        let endless = [&i64::MAX.to_be_bytes()[..], &i32::MAX.to_be_bytes(), &i32::MAX.to_be_bytes()].concat();
+        assert_eq!(interval(&endless), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn of_query(error: &Error) -> FetchError {
 /// What an error of a login means.
 pub fn of_login(error: &Error) -> FetchError {
     let Some(db) = error.as_db_error() else {
-        return FetchError::new(Reason::Lost, format!("login failed: {}", causes(error)));
+        return of_failed_login(error);
     };
     let reason = match db.code() {
         code if code.code().starts_with("28") => Reason::Authentication,
@@ -35,6 +35,19 @@ pub fn of_login(error: &Error) -> FetchError {
         _ => Reason::Refused,
     };
     FetchError::new(reason, text(db))
+}
+
+/// A login that failed without a word from the server: by what we have to log in with, or by the connection.
+fn of_failed_login(error: &Error) -> FetchError {
+    let cause = causes(error);
+    let what = error.to_string();
+    match what.starts_with("invalid configuration") || what.starts_with("authentication error") {
+        true if cause.contains("password missing") => {
+            FetchError::new(Reason::Authentication, "the server asks for a password and none is set: add `password`")
+        }
+        true => FetchError::new(Reason::Authentication, format!("login failed: {cause}")),
+        false => FetchError::new(Reason::Lost, format!("login failed: {cause}")),
+    }
 }
 
 /// The pooler in front refuses our startup options.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, NoTls};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     error,
@@ -57,9 +57,6 @@ async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Result
         Err(error) => return Err(error::of_login(&error)),
     };
     let facts = take_in(&client, &settings.database).await.inspect_err(|_| connection.abort())?;
-    if facts.pooled {
-        info!("session settings did not take: a pooler is in between, so each query brings its own (pooled mode)");
-    }
     Ok(Session::new(client, connection, settings, facts))
 }
 

@@ -103,9 +103,8 @@ impl Session {
     }
 
     /// Whether the server is a replica now.
-    pub async fn is_replica(&self) -> Result<bool, FetchError> {
+    pub async fn is_replica(&self, limit: Duration) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
-        let limit = Duration::from_secs(1);
         let question = Question { name: "role", sql: SQL, limit, max_rows: 1, columns: &[], whole: true };
         let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
@@ -113,15 +112,18 @@ impl Session {
     }
 
     /// The databases, by name.
-    pub async fn databases(&self) -> Result<Vec<Database>, FetchError> {
+    pub async fn databases(&self, limit: Duration) -> Result<Vec<Database>, FetchError> {
         const SQL: &str = "SELECT datname, datallowconn AND NOT datistemplate \
              AND pg_catalog.has_database_privilege(oid, 'CONNECT') AS open FROM pg_catalog.pg_database ORDER BY 2 DESC, 1";
-        let limit = Duration::from_secs(1);
         let max_rows = MOST_DATABASES;
         let question = Question { name: "databases", sql: SQL, limit, max_rows, columns: &[], whole: true };
         let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
         let database = |row| match table.cell(row, 0) {
-            Cell::Text(name) => Some(Database { name: name.to_owned(), open: table.cell(row, 1) == Cell::Int(1) }),
+            // A name whose bytes had to be escaped is none that one could log in with.
+            Cell::Text(name) => Some(Database {
+                name: name.to_owned(),
+                open: table.cell(row, 1) == Cell::Int(1) && !name.contains("\\x"),
+            }),
             _ => None,
         };
         Ok((0..table.rows()).filter_map(database).collect())

@@ -65,7 +65,7 @@ impl<'a> Visit<'a> {
     }
 
     async fn role(&self, session: &Session) -> Result<bool, FetchError> {
-        match session.is_replica().await {
+        match session.is_replica(self.statement_timeout).await {
             Err(error) if error.reason.is_connection() => Err(error),
             found => Ok(found.unwrap_or(session.facts.replica)),
         }
@@ -73,7 +73,7 @@ impl<'a> Visit<'a> {
 
     async fn databases(&self, session: &Session) -> Result<(), FetchError> {
         if self.discover {
-            match session.databases().await {
+            match session.databases(self.statement_timeout).await {
                 Err(error) if error.reason.is_connection() => return Err(error),
                 Ok(databases) => (self.report)(Event::Databases(databases)),
                 // What was known of them holds on.
