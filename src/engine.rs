@@ -75,12 +75,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Visits what is selected, to the deadline at most, and returns what there is to show.
-    pub async fn scrape(&self, selection: &Selection, deadline: Instant) -> Vec<Block> {
+    /// Visits what is selected, to the deadline or until `hurry` at most, and returns what there is to show.
+    pub async fn scrape(
+        &self,
+        selection: &Selection,
+        deadline: Instant,
+        hurry: impl Future<Output = ()>,
+    ) -> Vec<Block> {
         let began = Instant::now();
         let targets: Vec<_> = self.targets.iter().filter(|target| selection.has_target(target)).collect();
         let wanted = |collector: &Collector| selection.has_collector(collector);
-        join_all(targets.iter().map(|target| target.visit(&wanted, began, deadline))).await;
+        let visits = join_all(targets.iter().map(|target| target.visit(&wanted, began, deadline)));
+        tokio::select! {
+            _ = visits => (),
+            () = hurry => (),
+        }
         let mut shown: Vec<_> = targets.iter().map(|target| by_collector(target.show(&wanted, began))).collect();
         let mut blocks = Vec::new();
         for collector in self.catalogue.collectors.iter().filter(|collector| wanted(collector)) {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A query's table, and the rows in it that become samples.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mapped {
     table: Table,
     /// One for each metric of the query, in order.
@@ -25,7 +25,7 @@ pub struct Mapped {
 }
 
 /// Where one metric finds its labels and its value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Plan {
     series: usize,
     value: Columns,
@@ -49,7 +49,7 @@ enum Columns {
 }
 
 /// The distinct rows for one choice of label columns; metrics with the same labels share it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// The label columns' places in the table.
     pub columns: Vec<usize>,
@@ -139,6 +139,22 @@ impl Mapped {
             mapped: self,
             value: &plan.value,
         })
+    }
+
+    /// Without the rows whose text in this label is not fit; `None` if all are.
+    pub fn only(&self, label: &str, is_fit: &dyn Fn(&str) -> bool) -> Option<Mapped> {
+        let column = self.table.column(label)?;
+        let fits = |row: &u32| match self.table.cell(*row as usize, column) {
+            Cell::Text(text) => is_fit(text),
+            _ => true,
+        };
+        let concerned = |series: &Series| series.columns.contains(&column);
+        if self.series.iter().filter(|series| concerned(series)).all(|series| series.rows.iter().all(fits)) {
+            return None;
+        }
+        let mut mapped = self.clone();
+        mapped.series.iter_mut().filter(|series| concerned(series)).for_each(|series| series.rows.retain(fits));
+        Some(mapped)
     }
 
     /// How many rows the source gave (and `max_rows` left).

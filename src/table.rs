@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 /// One cell, as read from a [`Table`]. `Absent` is what is not known (SQL's NULL): it never becomes a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
@@ -25,7 +27,7 @@ enum Stored {
 /// Named columns, rows of cells.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    columns: Vec<String>,
+    columns: Arc<[String]>,
     cells: Vec<Stored>,
     text: String,
 }
@@ -33,7 +35,12 @@ pub struct Table {
 impl Table {
     /// An empty table with these columns.
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
-        Table { columns: columns.into_iter().map(Into::into).collect(), ..Table::default() }
+        Table::with_columns(columns.into_iter().map(Into::into).collect())
+    }
+
+    /// An empty table with columns that others share.
+    pub fn with_columns(columns: Arc<[String]>) -> Self {
+        Table { columns, ..Table::default() }
     }
 
     /// The names of the columns, in order.

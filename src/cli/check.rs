@@ -1,6 +1,6 @@
 //! `pgvigil check`: settings and collectors; with `--connect` also every query, on the live servers.
 
-use std::fmt::Write;
+use std::{fmt::Write, future::pending};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -53,7 +53,7 @@ fn summary(catalogue: &Catalogue) -> String {
 }
 
 async fn connect(engine: &Engine) -> Result<(), Failure> {
-    engine.scrape(&Selection::default(), Instant::now() + 6 * engine.settings.scrape_timeout).await;
+    engine.scrape(&Selection::default(), Instant::now() + 6 * engine.settings.scrape_timeout, pending()).await;
     let mut failed = 0;
     for target in &engine.targets {
         let (text, failures) = describe(target, &|name| is_on(engine, name));

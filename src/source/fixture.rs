@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::{Answer, Answers, Event, FetchError, Reason, Report, Status};
+use super::{Answer, Answers, Database, Event, FetchError, Reason, Report, Status};
 use crate::{config::collector::Collector, table::Table};
 
 /// How often what hangs looks whether it still has to.
@@ -157,7 +157,8 @@ impl Fixture {
             self.learn();
             report(Event::Answered);
             if discover {
-                report(Event::Databases(self.told().databases.iter().map(|name| name.to_string()).collect()));
+                let database = |name: &&str| Database { name: name.to_string(), open: true };
+                report(Event::Databases(self.told().databases.iter().map(database).collect()));
             }
         }
         let ask = async |(index, collector): (usize, &Arc<Collector>)| {

@@ -135,12 +135,20 @@ impl fmt::Display for FetchError {
 
 impl std::error::Error for FetchError {}
 
+/// A database of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    pub name: String,
+    /// It lets us in, and is no template.
+    pub open: bool,
+}
+
 /// What a visit says while it goes on.
 pub enum Event {
     /// The server has answered something.
     Answered,
     /// The databases there are.
-    Databases(Vec<String>),
+    Databases(Vec<Database>),
     /// All answers of the visited collector with this index.
     Collected(usize, Answers),
 }

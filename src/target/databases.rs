@@ -9,7 +9,11 @@ use crate::{
     config::{collector::Collector, settings},
     exposition,
     slot::Slot,
+    source,
 };
+
+/// Databases beyond this many are not visited.
+const MOST_VISITED: usize = 1000;
 
 /// The databases that were there when the server was last asked.
 pub struct Databases {
@@ -35,12 +39,13 @@ impl Databases {
     }
 
     /// These are there now; what was known of others is forgotten.
-    pub fn found(&self, names: Vec<String>) {
+    pub fn found(&self, there: &[source::Database]) {
         let mut known = self.known.lock();
         let mut before = std::mem::take(&mut *known);
-        for name in names.into_iter().filter(|name| is_chosen(&self.choice, name)) {
-            let database = before.remove(&name).unwrap_or_else(|| self.database(&name));
-            known.insert(name, database);
+        let chosen = there.iter().filter(|database| database.open && is_chosen(&self.choice, &database.name));
+        for source::Database { name, .. } in chosen.take(MOST_VISITED) {
+            let database = before.remove(name).unwrap_or_else(|| self.database(name));
+            known.insert(name.clone(), database);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A visit: what a scrape makes of a target. It outlives its scrape; slow fetches and databases outlive the visit.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -9,7 +9,7 @@ use crate::{
     breaker::PATIENCE_WHEN_OPEN,
     config::collector::Collector,
     slot::Slot,
-    source::{Event, FetchError},
+    source::{Database, Event, FetchError},
 };
 
 /// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
@@ -94,12 +94,19 @@ impl Target {
         let due: Vec<_> = quick.iter().map(|slot| slot.collector.clone()).collect();
         let report = |event| match event {
             Event::Answered => self.answered(),
-            Event::Databases(names) => self.databases.found(names),
+            Event::Databases(there) => self.databases_found(&there),
             Event::Collected(index, answers) => self.store(&quick[index], "", answers, asked),
         };
         // Also when none of them is wanted: those that are gone must not be shown.
-        let discover = !self.databases.collectors.is_empty();
+        let discover = !self.databases.collectors.is_empty() || self.slots.iter().any(|slot| slot.tells_of_databases());
         self.source.ask_quick(&due, discover, began + VISIT_LIMIT, &report).await
+    }
+
+    /// What a slow collector said of a database that is gone is shown no more.
+    fn databases_found(&self, there: &[Database]) {
+        self.databases.found(there);
+        let names: HashSet<&str> = there.iter().map(|database| database.name.as_str()).collect();
+        self.slots.iter().for_each(|slot| slot.keep_databases(&names));
     }
 
     fn start_slow(self: &Arc<Self>, slots: &[Arc<Slot>]) {

@@ -1,6 +1,6 @@
 //! One question and its rows: read into a table, up to its limits, or the reason why there are none.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use tokio_postgres::{Column, Error, RowStream};
@@ -10,7 +10,7 @@ use super::{
     error,
 };
 use crate::{
-    config::collector::Variant,
+    config::collector::{Query, SourceKind, Variant},
     source::{Answer, FetchError, Reason},
     table::Table,
 };
@@ -21,53 +21,64 @@ const TABLE_LIMIT: usize = 16 << 20;
 /// One SQL text, its limits, and what its rows are for.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
+    /// Under which its statement is kept.
+    pub name: &'a str,
     pub sql: &'a str,
     pub limit: Duration,
     pub max_rows: usize,
-    /// Those that are needed; `None`: all.
-    pub columns: Option<&'a [&'a str]>,
+    /// What its rows are for; `None`: all columns are needed.
+    pub query: Option<(&'a Query, SourceKind)>,
+}
+
+/// How a result is read: its columns and their decoders.
+#[derive(Clone)]
+pub struct Reading {
+    columns: Arc<[String]>,
+    decoders: Arc<[Decoder]>,
 }
 
 impl Question<'_> {
-    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
-    pub async fn read(self, rows: RowStream, columns: Option<&[Column]>) -> Result<Answer, Failure> {
+    /// How these columns are read.
+    ///
+    /// # Errors
+    /// A column that a metric needs is missing, or of a type that must be cast.
+    pub fn reading(&self, columns: &[Column]) -> Result<Reading, Failure> {
+        let wanted = self.query.map(|(query, source)| query.asked_columns(source)).unwrap_or_default();
+        // What else a reading of statements returns says which statement it is.
+        let all = self.query.is_none_or(|(_, source)| source == SourceKind::Statements);
+        let needed = |name: &str| all || wanted.contains(&name);
+        let names: Vec<String> = columns.iter().map(|column| column.name().to_owned()).collect();
+        if let Some(missing) = wanted.iter().find(|column| !names.iter().any(|name| name == **column)) {
+            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", names.join(", "));
+            return Err(Failure::Ours(FetchError::new(Reason::Columns, message)));
+        }
+        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
+        Ok(Reading { columns: names.into(), decoders: decoders.into() })
+    }
+
+    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted. Without a `reading` it is
+    /// made from the first row; a result that has none then has no columns either.
+    pub async fn read(self, rows: RowStream, mut reading: Option<Reading>) -> Result<Answer, Failure> {
         let mut rows = pin!(rows);
-        let mut reading = columns.map(|columns| self.start(columns)).transpose()?;
+        let mut table = reading.as_ref().map(|reading| Table::with_columns(reading.columns.clone()));
         let mut cut = 0;
         while let Some(row) = rows.try_next().await? {
-            let (table, decoders) = match &mut reading {
+            let reading = match &mut reading {
                 Some(reading) => reading,
-                None => reading.insert(self.start(row.columns())?),
+                None => reading.insert(self.reading(row.columns())?),
             };
+            let table = table.get_or_insert_with(|| Table::with_columns(reading.columns.clone()));
             if table.rows() >= self.max_rows {
                 cut += 1;
                 continue;
             }
-            push_row(table, &row, decoders);
+            push_row(table, &row, &reading.decoders);
             if table.bytes() > TABLE_LIMIT {
                 let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
                 return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
             }
         }
-        Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
-    }
-
-    fn start(&self, columns: &[Column]) -> Result<(Table, Vec<Decoder>), Failure> {
-        let needed = |name: &str| self.columns.is_none_or(|columns| columns.contains(&name));
-        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
-        Ok((Table::new(columns.iter().map(|column| column.name())), decoders))
-    }
-}
-
-/// The collector's columns must be there; a result without rows may come without columns.
-pub fn has_columns(answer: Answer, columns: &[&str], variant: &Variant) -> Result<Answer, FetchError> {
-    let have = answer.table.columns();
-    match columns.iter().find(|column| !have.is_empty() && !have.iter().any(|name| name == **column)) {
-        None => Ok(answer),
-        Some(missing) => {
-            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", "));
-            Err(FetchError { place: Some(variant.place.clone()), ..FetchError::new(Reason::Columns, message) })
-        }
+        Ok(Answer { table: table.unwrap_or_default(), cut })
     }
 }
 
@@ -84,8 +95,7 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// With the place the server points to, or else that of the query's SQL.
-    /// The error for people and for the label; it points into the SQL of the variant that was sent.
+    /// The error for people and for the label, with the place the server points to, or else that of the query's SQL.
     pub fn into_fetch_error(self, sent: &str, variant: Option<&Variant>) -> FetchError {
         let (error, pointed) = match self {
             Failure::Ours(error) => (error, None),

@@ -16,28 +16,28 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
-use tokio_postgres::{Client, Error, NoTls, Statement, types::Type};
+use tokio_postgres::{Client, NoTls, Statement, types::Type};
 use tracing::debug;
 
 use super::{
     error,
-    facts::{Facts, SESSION_SETTINGS, read_facts},
-    question::{Failure, Question, has_columns},
+    facts::{ANY_BYTES, Facts, SESSION_SETTINGS, read_facts},
+    question::{Failure, Question, Reading},
 };
 use crate::{
     config::{
-        collector::{Collector, Query, SourceKind},
+        collector::{Collector, Query},
         settings,
     },
-    source::{Answer, Answers, FetchError, dial},
+    source::{Answer, Answers, Database, FetchError, dial},
     table::Cell,
 };
 
 /// A known absence is believed this long, and so is what the server said of itself.
 const RECHECK: Duration = Duration::from_secs(300);
 
-/// Databases beyond this many are not visited.
-const MOST_DATABASES: usize = 1000;
+/// Databases beyond this many are not known of.
+const MOST_DATABASES: usize = 100_000;
 
 /// A session: it ends when dropped.
 pub struct Session {
@@ -45,11 +45,19 @@ pub struct Session {
     connection: JoinHandle<()>,
     settings: Arc<settings::Postgres>,
     pub facts: Facts,
-    /// By the SQL as sent.
-    statements: Mutex<HashMap<String, Statement>>,
+    /// By the names of collector and query, as is what is absent.
+    statements: Mutex<HashMap<String, Prepared>>,
     absent: Mutex<HashMap<String, (FetchError, Instant)>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
+}
+
+/// A statement the server has prepared.
+#[derive(Clone)]
+struct Prepared {
+    sql: Arc<str>,
+    statement: Statement,
+    reading: Reading,
 }
 
 impl Drop for Session {
@@ -98,23 +106,23 @@ impl Session {
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
         let limit = Duration::from_secs(1);
-        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, columns: None }).await;
+        let answer = self.send(Question { name: "role", sql: SQL, limit, max_rows: 1, query: None }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
         Ok(answer.table.cell(0, 0) == Cell::Int(1))
     }
 
-    /// The databases that let us in, by name.
-    pub async fn databases(&self) -> Result<Vec<String>, FetchError> {
-        const SQL: &str = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
-             AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1";
+    /// The databases, by name.
+    pub async fn databases(&self) -> Result<Vec<Database>, FetchError> {
+        const SQL: &str = "SELECT datname, datallowconn AND NOT datistemplate \
+             AND pg_catalog.has_database_privilege(oid, 'CONNECT') AS open FROM pg_catalog.pg_database ORDER BY 2 DESC, 1";
         let limit = Duration::from_secs(1);
-        let answer = self.send(Question { sql: SQL, limit, max_rows: MOST_DATABASES, columns: None }).await;
-        let table = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
-        let name = |row| match table.cell(row, 0) {
-            Cell::Text(name) => Some(name.to_owned()),
+        let question = Question { name: "databases", sql: SQL, limit, max_rows: MOST_DATABASES, query: None };
+        let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
+        let database = |row| match table.cell(row, 0) {
+            Cell::Text(name) => Some(Database { name: name.to_owned(), open: table.cell(row, 1) == Cell::Int(1) }),
             _ => None,
         };
-        Ok((0..table.rows()).filter_map(name).collect())
+        Ok((0..table.rows()).filter_map(database).collect())
     }
 
     /// Asks all queries of one collector at once, in the order of the file.
@@ -128,21 +136,18 @@ impl Session {
 
     async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
         let (variant, sql) = self.facts.applicable(collector, query)?;
-        if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
+        let name = format!("{}.{}", collector.name, query.name);
+        if let Some((error, _)) = self.absent.lock().get(&name).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let columns = query.asked_columns(collector.source);
-        // What else a reading of statements returns says which statement it is.
-        let only = (collector.source != SourceKind::Statements).then_some(&*columns);
-        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, columns: only };
-        let answer = self.send(question).await;
+        let (max_rows, query) = (collector.max_rows, Some((query, collector.source)));
+        let answer = self.send(Question { name: &name, sql: &sql, limit, max_rows, query }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
-        let answer = answer.and_then(|answer| has_columns(answer, &columns, variant));
         if let Err(error) = &answer {
             // A plan can be outlived by the table it was made for: the next time it is prepared anew.
-            self.statements.lock().remove(&*sql);
+            self.statements.lock().remove(&name);
             if error.reason.is_skip() {
-                self.absent.lock().insert(sql.into_owned(), (error.clone(), Instant::now()));
+                self.absent.lock().insert(name, (error.clone(), Instant::now()));
             }
         }
         answer
@@ -164,28 +169,30 @@ impl Session {
             }
         };
         let rows = async {
-            let statement = self.statement(question.sql).await?;
+            let prepared = self.prepared(question).await?;
             let parameters: [i32; 0] = [];
-            question.read(self.client.query_raw(&statement, parameters).await?, Some(statement.columns())).await
+            question.read(self.client.query_raw(&prepared.statement, parameters).await?, Some(prepared.reading)).await
         };
         let (set, rows) = join(set_limit, rows).await;
         set?;
         rows
     }
 
-    async fn statement(&self, sql: &str) -> Result<Statement, Error> {
-        let known = self.statements.lock().get(sql).cloned();
-        if let Some(statement) = known {
-            return Ok(statement);
+    async fn prepared(&self, question: Question<'_>) -> Result<Prepared, Failure> {
+        let known = self.statements.lock().get(question.name).filter(|known| *known.sql == *question.sql).cloned();
+        if let Some(prepared) = known {
+            return Ok(prepared);
         }
-        let statement = self.client.prepare(sql).await?;
-        self.statements.lock().insert(sql.to_owned(), statement.clone());
-        Ok(statement)
+        let statement = self.client.prepare(question.sql).await?;
+        let prepared =
+            Prepared { sql: question.sql.into(), reading: question.reading(statement.columns())?, statement };
+        self.statements.lock().insert(question.name.to_owned(), prepared.clone());
+        Ok(prepared)
     }
 
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
     async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
-        let begin = begin_sql(question.limit);
+        let begin = begin_sql(question.limit, self.facts.any_bytes);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
             question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
@@ -212,7 +219,7 @@ impl Session {
 }
 
 /// Every setting a session has, for one transaction.
-fn begin_sql(limit: Duration) -> String {
+fn begin_sql(limit: Duration, any_bytes: bool) -> String {
     let mut sql = String::from("BEGIN READ ONLY");
     for (name, value) in SESSION_SETTINGS {
         match name {
@@ -222,6 +229,9 @@ fn begin_sql(limit: Duration) -> String {
             "statement_timeout" => sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis())),
             _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
         }
+    }
+    if any_bytes {
+        sql.push_str(&format!("; SET LOCAL {ANY_BYTES}"));
     }
     sql
 }
