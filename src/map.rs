@@ -56,6 +56,8 @@ pub struct Series {
     /// For a histogram: the column of the upper bounds, which distinguishes rows but is no label of the series.
     le: Option<usize>,
     rows: Vec<u32>,
+    /// By all metrics with these labels.
+    shared: bool,
 }
 
 /// One metric of one table: what the exposition writes.
@@ -79,9 +81,11 @@ pub enum Sample {
 pub fn map(query: &Query, table: Table) -> Mapped {
     let mut mapped = Mapped { table, plans: Vec::new(), series: Vec::new(), duplicates: 0, invalid: 0 };
     let plans: Vec<_> = query.metrics.iter().map(|metric| resolve(query, metric, &mapped.table)).collect();
+    let mut dropped = HashSet::new();
     for (labels, value) in &plans {
-        mapped.add(labels, value, &plans);
+        mapped.add(labels, value, &plans, &mut dropped);
     }
+    mapped.duplicates = dropped.len() as u64;
     mapped
 }
 
@@ -107,15 +111,21 @@ fn columns(metric: &Metric, table: &Table) -> Option<Columns> {
 }
 
 impl Mapped {
-    fn add(&mut self, labels: &[usize], value: &Columns, all: &[Resolved]) {
+    fn add(&mut self, labels: &[usize], value: &Columns, all: &[Resolved], dropped: &mut HashSet<u32>) {
         let le = value.le();
-        let known = self.series.iter().position(|series| series.columns == labels && series.le == le);
-        let series = known.unwrap_or_else(|| {
+        let is_same = |series: &Series| series.shared && series.columns == labels && series.le == le;
+        let series = self.series.iter().position(is_same).unwrap_or_else(|| {
             let alike = all.iter().filter(|(others, other)| others == labels && other.le() == le);
             let values: Vec<&Columns> = alike.map(|(_, other)| other).collect();
-            let (rows, duplicates) = distinct_rows(&self.table, labels, le, &values);
-            self.duplicates += duplicates;
-            self.series.push(Series { columns: labels.to_vec(), le, rows });
+            let (mut rows, repeated) = distinct_rows(&self.table, labels, le, &values);
+            let shared = repeated.is_empty();
+            if !shared {
+                // What repeats the labels of another row may still say something else: each metric sees for itself.
+                let of_this = distinct_rows(&self.table, labels, le, &[value]);
+                rows = of_this.0;
+                dropped.extend(of_this.1);
+            }
+            self.series.push(Series { columns: labels.to_vec(), le, rows, shared });
             self.series.len() - 1
         });
         let numbers = match value {
@@ -184,9 +194,9 @@ impl Columns {
     }
 }
 
-/// The first row for each choice of labels, and how many came after. A histogram's rows come series by series,
+/// The first row for each choice of labels, and those that came after. A histogram's rows come series by series,
 /// each with rising bounds.
-fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&Columns]) -> (Vec<u32>, u64) {
+fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&Columns]) -> (Vec<u32>, Vec<u32>) {
     let key = |row: usize| labels.iter().map(|column| written(table.cell(row, *column))).collect::<Vec<_>>();
     let bound = |row: usize| le.and_then(|le| upper_bound(table.cell(row, le)));
     let mut seen = HashSet::with_capacity(table.rows());
@@ -194,7 +204,7 @@ fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&
     let filled = |row: &usize| values.iter().any(|value| value.is_in(table, *row, labels));
     let candidates: Vec<u32> = (0..table.rows()).filter(filled).map(|row| row as u32).collect();
     let mut rows: Vec<u32> = candidates.iter().copied().filter(distinct).collect();
-    let duplicates = (candidates.len() - rows.len()) as u64;
+    let repeated = candidates.into_iter().filter(|row| rows.binary_search(row).is_err()).collect();
     if le.is_some() {
         let mut order = HashMap::new();
         for row in &rows {
@@ -208,7 +218,7 @@ fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&
             order[&key(a)].cmp(&order[&key(b)]).then(by_bound)
         });
     }
-    (rows, duplicates)
+    (rows, repeated)
 }
 
 /// A label's value as it is written and so as it is compared: the number 1 and the text "1" are the same.

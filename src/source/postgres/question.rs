@@ -10,7 +10,7 @@ use super::{
     error,
 };
 use crate::{
-    config::collector::{Query, SourceKind, Variant},
+    config::collector::Variant,
     source::{Answer, FetchError, Reason},
     table::Table,
 };
@@ -26,8 +26,10 @@ pub struct Question<'a> {
     pub sql: &'a str,
     pub limit: Duration,
     pub max_rows: usize,
-    /// What its rows are for; `None`: all columns are needed.
-    pub query: Option<(&'a Query, SourceKind)>,
+    /// The columns that must be there.
+    pub columns: &'a [&'a str],
+    /// Read the others too.
+    pub whole: bool,
 }
 
 /// How a result is read: its columns and their decoders.
@@ -43,12 +45,9 @@ impl Question<'_> {
     /// # Errors
     /// A column that a metric needs is missing, or of a type that must be cast.
     pub fn reading(&self, columns: &[Column]) -> Result<Reading, Failure> {
-        let wanted = self.query.map(|(query, source)| query.asked_columns(source)).unwrap_or_default();
-        // What else a reading of statements returns says which statement it is.
-        let all = self.query.is_none_or(|(_, source)| source == SourceKind::Statements);
-        let needed = |name: &str| all || wanted.contains(&name);
+        let needed = |name: &str| self.whole || self.columns.contains(&name);
         let names: Vec<String> = columns.iter().map(|column| column.name().to_owned()).collect();
-        if let Some(missing) = wanted.iter().find(|column| !names.iter().any(|name| name == **column)) {
+        if let Some(missing) = self.columns.iter().find(|column| !names.iter().any(|name| name == **column)) {
             let message = format!("the SQL returns no column \"{missing}\"; it returns {}", names.join(", "));
             return Err(Failure::Ours(FetchError::new(Reason::Columns, message)));
         }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{
-        collector::{Collector, Query},
+        collector::{Collector, Query, SourceKind},
         settings,
     },
     source::{Answer, Answers, Database, FetchError, dial},
@@ -106,7 +106,8 @@ impl Session {
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
         let limit = Duration::from_secs(1);
-        let answer = self.send(Question { name: "role", sql: SQL, limit, max_rows: 1, query: None }).await;
+        let question = Question { name: "role", sql: SQL, limit, max_rows: 1, columns: &[], whole: true };
+        let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
         Ok(answer.table.cell(0, 0) == Cell::Int(1))
     }
@@ -116,7 +117,8 @@ impl Session {
         const SQL: &str = "SELECT datname, datallowconn AND NOT datistemplate \
              AND pg_catalog.has_database_privilege(oid, 'CONNECT') AS open FROM pg_catalog.pg_database ORDER BY 2 DESC, 1";
         let limit = Duration::from_secs(1);
-        let question = Question { name: "databases", sql: SQL, limit, max_rows: MOST_DATABASES, query: None };
+        let max_rows = MOST_DATABASES;
+        let question = Question { name: "databases", sql: SQL, limit, max_rows, columns: &[], whole: true };
         let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
         let database = |row| match table.cell(row, 0) {
             Cell::Text(name) => Some(Database { name: name.to_owned(), open: table.cell(row, 1) == Cell::Int(1) }),
@@ -140,8 +142,11 @@ impl Session {
         if let Some((error, _)) = self.absent.lock().get(&name).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let (max_rows, query) = (collector.max_rows, Some((query, collector.source)));
-        let answer = self.send(Question { name: &name, sql: &sql, limit, max_rows, query }).await;
+        let columns = query.asked_columns(collector.source);
+        // What else a reading of statements returns says which statement it is.
+        let whole = collector.source == SourceKind::Statements;
+        let max_rows = collector.max_rows;
+        let answer = self.send(Question { name: &name, sql: &sql, limit, max_rows, columns: &columns, whole }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         if let Err(error) = &answer {
             // A plan can be outlived by the table it was made for: the next time it is prepared anew.
