@@ -33,6 +33,21 @@ fn connection_strings_mean_what_libpq_says() {
 }
 
 #[test]
+fn the_systems_authorities_are_believed_only_for_the_right_host() {
+    for (parameters, taken) in [
+        ("sslmode=verify-ca", false),
+        ("sslmode=verify-ca&sslrootcert=system", false),
+        ("sslmode=verify-ca&sslrootcert=/ca.pem", true),
+        ("sslmode=verify-full", true),
+        ("sslrootcert=system", true),
+        ("sslmode=require", true),
+    ] {
+        let dsn = Dsn::parse(&format!("postgres://u@h?{parameters}")).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert_eq!(resolve(&dsn).is_ok(), taken, "{parameters}");
+    }
+}
+
+#[test]
 fn malformed_connection_strings_are_refused_without_a_word_of_them() {
     for dsn in [
         "",
@@ -63,6 +78,8 @@ fn malformed_connection_strings_are_refused_without_a_word_of_them() {
         "postgres://u:s3cret@h/db?pasword=s3cret",
         "postgres://u:s3cret@h/db?sslmode=s3cret",
         "postgres://u:s3cret@h/db?sslmode=allow",
+        "postgres://u:s3cret@h/db?sslmode=verify-ca",
+        "postgres://u:s3cret@h/db?sslmode=verify-ca&sslrootcert=system",
         "postgres:///db?password=s3cret",
         "postgresql+psycopg://u:s3cret@h/db",
         "jdbc:postgresql://h/db?password=s3cret",

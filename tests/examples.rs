@@ -1,6 +1,7 @@
-//! What the documentation shows must work: the example files load, and docs/metrics.md is what `pgvigil docs` prints.
+//! What the documentation shows must work: the example files load, and docs/metrics.md is what `pgvigil docs` prints,
+//! README.md names every collector.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use expect_test::expect_file;
 use pgvigil::{
@@ -29,4 +30,13 @@ fn the_example_settings_fit_the_shipped_collectors() {
 fn the_docs_list_every_shipped_metric() {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     expect_file!["../docs/metrics.md"].assert_eq(&docs::markdown(&catalogue));
+}
+
+#[test]
+fn the_readme_names_every_shipped_collector() {
+    let readme = fs::read_to_string("README.md").expect("README.md");
+    let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    for name in catalogue.collectors.iter().map(|collector| &collector.name) {
+        assert!(readme.contains(&format!("\n| `{name}` |")), "README.md: the table of collectors lacks `{name}`");
+    }
 }

@@ -66,7 +66,6 @@ fn each_sslmode_believes_what_it_should() {
         (by_address(&server), format!("sslmode=require&sslrootcert={other}"), Some("tls")),
         (by_address(&server), format!("sslmode=verify-ca&sslrootcert={ca}"), None),
         (by_address(&server), format!("sslmode=verify-ca&sslrootcert={other}"), Some("tls")),
-        (by_address(&server), "sslmode=verify-ca".into(), Some("tls")),
         (by_address(&server), format!("sslmode=verify-full&sslrootcert={ca}"), Some("tls")),
         (by_name(&server), format!("sslmode=verify-full&sslrootcert={ca}"), None),
         (by_name(&server), format!("sslmode=verify-full&sslrootcert={other}"), Some("tls")),

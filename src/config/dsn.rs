@@ -84,8 +84,13 @@ pub enum Wrong {
     User,
     #[error("`sslmode` must be disable, prefer, require, verify-ca or verify-full")]
     SslMode,
-    #[error("`sslrootcert=system` is checked only with `sslmode` verify-full or verify-ca: use one of them")]
+    #[error("`sslrootcert=system` is checked only with `sslmode=verify-full`: use that")]
     WeakSystemRoots,
+    #[error(
+        "`sslmode=verify-ca` with the system's authorities believes any public certificate, whatever its host: use \
+         verify-full, or name your own authority's file in `sslrootcert`"
+    )]
+    AnyHost,
     #[error("`sslcert` needs `sslkey` beside it")]
     NoKey,
     #[error("`sslkey` needs `sslcert` beside it")]
@@ -99,7 +104,7 @@ impl Wrong {
             Wrong::Host | Wrong::SeveralHosts => "host",
             Wrong::Port => "port",
             Wrong::User => "user",
-            Wrong::SslMode => "sslmode",
+            Wrong::SslMode | Wrong::AnyHost => "sslmode",
             Wrong::WeakSystemRoots => "sslrootcert",
             Wrong::NoKey => "sslcert",
             Wrong::NoCert => "sslkey",

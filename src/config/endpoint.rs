@@ -175,7 +175,8 @@ fn address(dsn: &Dsn) -> Result<Address, Wrong> {
 }
 
 /// As libpq does: without `sslmode`, `prefer`, but with `sslrootcert=system` `verify-full`; and `require` beside a
-/// file of authorities verifies against it.
+/// file of authorities verifies against it. `verify-ca` with the system's authorities is refused: anyone can get
+/// a certificate from these, for a host of their own.
 fn tls(dsn: &Dsn) -> Result<Tls, Wrong> {
     let roots = match dsn.get("sslrootcert") {
         None | Some("system") => Roots::System,
@@ -188,6 +189,7 @@ fn tls(dsn: &Dsn) -> Result<Tls, Wrong> {
         Some(word) => MODES.iter().find(|(known, _)| *known == word).ok_or(Wrong::SslMode)?.1,
     };
     let mode = match mode {
+        TlsMode::VerifyCa if roots == Roots::System => return Err(Wrong::AnyHost),
         TlsMode::VerifyCa | TlsMode::VerifyFull => mode,
         _ if system => return Err(Wrong::WeakSystemRoots),
         TlsMode::Require if matches!(roots, Roots::File(_)) => TlsMode::VerifyCa,

@@ -64,7 +64,11 @@ fn style_problem(name: &str, kind: Kind) -> Option<String> {
     }
     let stem = name.strip_suffix("_total").or(name.strip_suffix("_info")).unwrap_or(name);
     let (suffix, base, scale) = UNITS.iter().find(|(suffix, ..)| stem.ends_with(suffix))?;
-    Some(format!("`{suffix}` is no base unit: end the name in `{base}` and convert, `scale: {scale}`"))
+    let convert = match kind {
+        Kind::Gauge | Kind::Counter => format!(", `scale: {scale}`"),
+        Kind::Histogram | Kind::Info => " in the SQL".to_owned(),
+    };
+    Some(format!("`{suffix}` is no base unit: end the name in `{base}` and convert{convert}"))
 }
 
 /// What is wrong with a HELP text, if anything. The text formats cannot carry what is refused here.
@@ -130,6 +134,7 @@ mod tests {
             ("pg_commits", Counter, false, false),
             ("pg_wait_ms_total", Counter, false, false),
             ("pg_wait_seconds_total", Counter, false, true),
+            ("pg_wait_ms", Histogram, false, false),
             ("pg_version_info", Info, false, true),
             ("pg_items", Gauge, false, true),
             ("Pg_locks", Gauge, false, false),

@@ -106,7 +106,7 @@ pub enum Address {
 }
 
 /// How much TLS, and how far the server's certificate is believed. No `sslrootcert` means the operating system's
-/// authorities, with `verify-ca` and `verify-full` too.
+/// authorities; `verify-ca` never has these.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
     pub mode: TlsMode,

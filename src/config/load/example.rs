@@ -54,7 +54,9 @@ impl Example {
 
     /// Tells which columns are missing, which values are no numbers, and which metrics get no sample.
     pub fn check(&self, labels: &[(String, Place)], metrics: &[Declared], problems: &mut Problems) {
-        for (label, place) in labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels)) {
+        let all = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
+        // Once a label's name is refused, that the example lacks it is no news: both will be renamed.
+        for (label, place) in all.filter(|(label, _)| words::label(label).is_ok()) {
             self.column(label, place, problems);
         }
         for declared in metrics {
@@ -82,7 +84,8 @@ impl Example {
             match self.table.cell(row, column).number() {
                 Ok(Some(_)) => samples += 1,
                 Ok(None) if key == "le" => {
-                    problems.add(at, format!("`{name}` is the `le` of a bucket: it must be there"))
+                    let message = "is the `le` of a bucket: it must be there; write `+Inf` for the last bound";
+                    problems.add(at, format!("`{name}` {message}"));
                 }
                 Ok(None) => {}
                 Err(()) => problems.add(at, format!("`{name}` is a metric's `{key}`: it must be a number or null")),

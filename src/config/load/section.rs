@@ -23,6 +23,8 @@ pub fn section(fields: &mut Fields<'_, '_>) -> Option<&'static Section> {
 /// Tells which columns the section does not have; true if it has all.
 pub fn check(section: &Section, labels: &[(String, Place)], metrics: &[Declared], problems: &mut Problems) -> bool {
     let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
+    // Once a label's name is refused, that it is no column is no news.
+    let labels = labels.filter(|(label, _)| words::label(label).is_ok());
     let values = metrics.iter().flat_map(|declared| &declared.columns);
     let read = labels.map(|(name, place)| (name, place)).chain(values.map(|(_, name, place)| (name, place)));
     let mut fits = true;

@@ -31,6 +31,10 @@ pub fn variants(fields: &mut Fields<'_, '_>, has_extension: bool) -> Vec<Variant
     if fields.node("sql").is_some_and(Node::is_empty_list) {
         fields.tell("sql", "`sql` needs at least one `{since, text}`");
     }
+    if fields.node("sql").is_some_and(|node| !matches!(node.value, Value::List(_) | Value::Broken)) {
+        fields.tell("sql", "`sql` must be a list of variants: `- {since: 13, text: ...}`");
+        return Vec::new();
+    }
     let mut variants: Vec<Variant> = Vec::new();
     fields.each("sql", |node, problems| {
         let variant = variant(node, has_extension, problems)?;
