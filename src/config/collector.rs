@@ -8,6 +8,9 @@ use crate::{metric::MetricDef, table::Table};
 /// Stands in a collector's SQL for the quoted schema of the extension it requires.
 pub const EXTENSION_SCHEMA: &str = "@extschema@";
 
+/// The label that the samples of a collector with `scope: database` carry.
+pub const DATABASE: &str = "datname";
+
 /// One collector file, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collector {
@@ -16,6 +19,7 @@ pub struct Collector {
     /// The comment at the head of the file, for the docs.
     pub about: String,
     pub source: SourceKind,
+    pub scope: Scope,
     pub role: Role,
     /// Zero: quick, asked on each scrape. Else slow: asked when a scrape finds the result older than this.
     pub ttl: Duration,
@@ -33,6 +37,15 @@ pub enum SourceKind {
     Postgres,
     /// The program's own state (`source: self`).
     Own,
+}
+
+/// Where on a server a collector runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Once.
+    Instance,
+    /// Once in each discovered database; its samples carry the label [`DATABASE`].
+    Database,
 }
 
 /// On which servers a collector runs.

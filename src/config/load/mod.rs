@@ -7,13 +7,16 @@ mod sql;
 use std::time::Duration;
 
 use super::{
-    collector::{Collector, Query, Role, Rows, SourceKind},
+    collector::{Collector, Query, Role, Rows, Scope, SourceKind},
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
     words,
     yaml::{self, Node},
 };
+
+/// The shortest `ttl` of a collector that is asked in each database: every time means a connection to each.
+const MIN_DATABASE_TTL: Duration = Duration::from_secs(60);
 
 /// The most rows a query may keep.
 pub(super) const MAX_ROWS: usize = 1_000_000;
@@ -32,6 +35,13 @@ const QUERY: Shape = Shape {
     quiet: false,
 };
 
+/// Where the rows of a collector come from: it decides what its queries may say.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    source: SourceKind,
+    scope: Scope,
+}
+
 /// Reads one file. `stem` is its name without folder and `.yaml`; `names` are those of the metrics of all files.
 pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems: &mut Problems) -> Option<Collector> {
     let root = yaml::parse(file, text, problems)?;
@@ -41,15 +51,18 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
     }
     let source = fields.word("source", &[("postgres", SourceKind::Postgres), ("self", SourceKind::Own)]);
-    fields.word("scope", &[("instance", ())]);
+    let scope = fields.word("scope", &[("instance", Scope::Instance), ("database", Scope::Database)]);
     let role = fields.word("role", &[("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)]);
     let (ttl, timeout) = times(&mut fields);
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
-    let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), names);
+    let origin = Origin { source: source.unwrap_or(SourceKind::Postgres), scope: scope.unwrap_or(Scope::Instance) };
+    check_scope(&mut fields, origin, ttl);
+    let queries = queries(&mut fields, origin, names);
     Some(Collector {
         name: name?,
         about: about(text),
         source: source?,
+        scope: origin.scope,
         role: role.unwrap_or(Role::Any),
         ttl,
         timeout,
@@ -75,13 +88,25 @@ fn times(fields: &mut Fields<'_, '_>) -> (Duration, Duration) {
     (ttl, timeout.unwrap_or(Duration::from_secs(5)))
 }
 
-fn queries(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -> Vec<Query> {
+/// A collector of `scope: database` is of PostgreSQL, and slow.
+fn check_scope(fields: &mut Fields<'_, '_>, origin: Origin, ttl: Duration) {
+    if origin.scope == Scope::Instance {
+        return;
+    }
+    if origin.source != SourceKind::Postgres {
+        fields.tell("scope", "`scope: database` is for `source: postgres`: leave it out");
+    } else if ttl < MIN_DATABASE_TTL {
+        fields.tell("ttl", "`scope: database` connects to every database each time: it needs a `ttl` of at least 60s");
+    }
+}
+
+fn queries(fields: &mut Fields<'_, '_>, origin: Origin, names: &mut Names) -> Vec<Query> {
     if fields.node("queries").is_some_and(Node::is_empty_list) {
         fields.tell("queries", "a collector has at least one query");
     }
     let mut seen: Vec<String> = Vec::new();
     fields.each("queries", |node, problems| {
-        let query = query(node, source, names, problems)?;
+        let query = query(node, origin, names, problems)?;
         if seen.contains(&query.name) {
             let message = format!("a second query `{}`: rename one of the two", query.name);
             problems.add(&node.get("name").unwrap_or(node).place, message);
@@ -91,13 +116,13 @@ fn queries(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -
     })
 }
 
-fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Problems) -> Option<Query> {
+fn query(node: &Node, origin: Origin, names: &mut Names, problems: &mut Problems) -> Option<Query> {
     let mut fields = Fields::open(node, &QUERY, problems)?;
     let name = fields.checked("name", words::snake);
     let requires = sql::requires(&mut fields);
-    let rows = rows(&mut fields, source, requires.is_some());
-    let labels = metric::labels(&mut fields);
-    let metrics = metric::metrics(&mut fields, source, names);
+    let rows = rows(&mut fields, origin.source, requires.is_some());
+    let labels = metric::labels(&mut fields, origin);
+    let metrics = metric::metrics(&mut fields, origin, names);
     let example = example::example(&mut fields);
     if let Some(example) = &example {
         example.check(&labels, &metrics, fields.problems);
