@@ -30,6 +30,7 @@ pub fn markdown(catalogue: &Catalogue) -> String {
 fn source(collector: &Collector) -> &'static str {
     match collector.source {
         SourceKind::Postgres => "PostgreSQL",
+        SourceKind::Statements => "PostgreSQL's statements",
         SourceKind::Own => "pgvigil itself",
     }
 }

@@ -75,22 +75,28 @@ impl Engine {
         Ok(())
     }
 
-    /// Visits what is selected, to the deadline at most, and returns what there is to show.
-    pub async fn scrape(&self, selection: &Selection, deadline: Instant) -> Vec<Block> {
+    /// Visits what is selected, to the deadline or until `hurry` at most, and returns what there is to show.
+    pub async fn scrape(
+        &self,
+        selection: &Selection,
+        deadline: Instant,
+        hurry: impl Future<Output = ()>,
+    ) -> Vec<Block> {
         let began = Instant::now();
         let targets: Vec<_> = self.targets.iter().filter(|target| selection.has_target(target)).collect();
         let wanted = |collector: &Collector| selection.has_collector(collector);
-        join_all(targets.iter().map(|target| target.visit(&wanted, began, deadline))).await;
+        let visits = join_all(targets.iter().map(|target| target.visit(&wanted, began, deadline)));
+        tokio::select! {
+            _ = visits => (),
+            () = hurry => (),
+        }
         let mut shown: Vec<_> = targets.iter().map(|target| by_collector(target.show(&wanted, began))).collect();
         let mut blocks = Vec::new();
         for collector in self.catalogue.collectors.iter().filter(|collector| wanted(collector)) {
             for query in 0..collector.queries.len() {
                 match collector.source {
                     SourceKind::Own => self.own_blocks(&mut blocks, collector, query, &targets, began),
-                    _ => blocks.extend(targets.iter().zip(&mut shown).filter_map(|(target, shown)| {
-                        let mapped = shown.get_mut(collector.name.as_str())?.tables.get_mut(query)?.take()?;
-                        Some(Block { collector: collector.clone(), query, labels: target.labels.clone(), mapped })
-                    })),
+                    _ => blocks.extend(shown.iter_mut().flat_map(|shown| take(shown, collector, query))),
                 }
             }
         }
@@ -125,8 +131,22 @@ impl Engine {
     }
 }
 
-fn by_collector(shown: Vec<Shown>) -> HashMap<String, Shown> {
-    shown.into_iter().map(|shown| (shown.collector.name.clone(), shown)).collect()
+fn by_collector(shown: Vec<Shown>) -> HashMap<String, Vec<Shown>> {
+    let mut by_name: HashMap<String, Vec<Shown>> = HashMap::new();
+    for shown in shown {
+        by_name.entry(shown.collector.name.clone()).or_default().push(shown);
+    }
+    by_name
+}
+
+/// What a target shows of one query: a table, or one for each database.
+fn take(shown: &mut HashMap<String, Vec<Shown>>, collector: &Arc<Collector>, query: usize) -> Vec<Block> {
+    let shown = shown.get_mut(&collector.name).into_iter().flatten();
+    let block = |shown: &mut Shown| {
+        let mapped = shown.tables.get_mut(query)?.take()?;
+        Some(Block { collector: collector.clone(), query, labels: shown.labels.clone(), mapped })
+    };
+    shown.filter_map(block).collect()
 }
 
 fn section_of(collector: &Collector, query: usize) -> Option<&'static Section> {

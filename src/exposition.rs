@@ -2,7 +2,7 @@
 //!
 //! A row's labels are written once and shared by all metrics made from that row, because labels are most of a page.
 
-use std::{fmt::Write, sync::Arc};
+use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 use crate::{
     config::collector::{Collector, Query},
@@ -133,12 +133,18 @@ impl LabelTexts {
 fn write_head(out: &mut String, def: &MetricDef, format: Format) {
     let name = family_name(def, format);
     let kind = match (def.kind, format) {
-        // OpenMetrics calls a counter only what ends in _total.
+        // OpenMetrics calls a counter only what ends in _total, and an info only what ends in _info.
         (Kind::Counter, Format::OpenMetrics) if !def.name.ends_with("_total") => "unknown",
+        (Kind::Info, Format::OpenMetrics) if !def.name.ends_with("_info") => "gauge",
         (Kind::Info, Format::Text) => "gauge",
         (kind, _) => kind.word(),
     };
-    _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {kind}", def.help);
+    // Only OpenMetrics has quotes escaped here; what else would have to be is refused when the file is loaded.
+    let help = match format {
+        Format::Text => Cow::Borrowed(&def.help),
+        Format::OpenMetrics => Cow::Owned(def.help.replace('"', "\\\"")),
+    };
+    _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
 /// The name in the head: OpenMetrics leaves off the suffix that the samples carry.
@@ -179,27 +185,15 @@ fn write_line(out: &mut String, name: &str, suffix: &str, labels: &str, le: Opti
         }
         out.push('}');
     }
-    out.push(' ');
-    push_number(out, value);
-    out.push('\n');
+    _ = writeln!(out, " {value}");
 }
 
 /// Always with a fraction or an exponent, so that both formats name the same series.
 fn push_bound(out: &mut String, le: f64) {
-    match le.is_infinite() {
-        true => out.push_str(if le > 0.0 { "+Inf" } else { "-Inf" }),
-        false => _ = write!(out, "{le:?}"),
-    }
-}
-
-fn push_number(out: &mut String, value: Number) {
-    match value {
-        Number::Int(value) => _ = write!(out, "{value}"),
-        Number::Float(value) if value.is_infinite() => push_bound(out, value),
-        // Very large and very small numbers are shorter with an exponent.
-        Number::Float(value) if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) => _ = write!(out, "{value:?}"),
-        Number::Float(value) => _ = write!(out, "{value}"),
-    }
+    _ = match le.is_infinite() {
+        true => write!(out, "{}", Number::Float(le)),
+        false => write!(out, "{le:?}"),
+    };
 }
 
 fn push_label(out: &mut String, name: &str, value: Cell<'_>) {
@@ -214,8 +208,8 @@ fn push_name_value(out: &mut String, name: &str, value: Cell<'_>) {
     out.push_str("=\"");
     match value {
         Cell::Absent => (),
-        Cell::Int(value) => push_number(out, Number::Int(value)),
-        Cell::Float(value) => push_number(out, Number::Float(value)),
+        Cell::Int(value) => _ = write!(out, "{}", Number::Int(value)),
+        Cell::Float(value) => _ = write!(out, "{}", Number::Float(value)),
         Cell::Text(text) => push_escaped(out, text),
     }
     out.push('"');

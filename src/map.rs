@@ -1,6 +1,9 @@
 //! Rows to families: which rows of a Table make the samples of which metric. Pure; samples borrow from the Table.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use crate::{
     config::collector::{Metric, Query, Value},
@@ -9,7 +12,7 @@ use crate::{
 };
 
 /// A query's table, and the rows in it that become samples.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mapped {
     table: Table,
     /// One for each metric of the query, in order.
@@ -22,7 +25,7 @@ pub struct Mapped {
 }
 
 /// Where one metric finds its labels and its value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Plan {
     series: usize,
     value: Columns,
@@ -46,7 +49,7 @@ enum Columns {
 }
 
 /// The distinct rows for one choice of label columns; metrics with the same labels share it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// The label columns' places in the table.
     pub columns: Vec<usize>,
@@ -115,10 +118,14 @@ impl Mapped {
             self.series.push(Series { columns: labels.to_vec(), le, rows });
             self.series.len() - 1
         });
-        if let Columns::Value { column, .. } = value {
-            let rows = self.series[series].rows.iter();
-            self.invalid +=
-                rows.filter(|row| self.table.cell(**row as usize, *column).number().is_err()).count() as u64;
+        let numbers = match value {
+            Columns::Value { column, .. } => vec![*column],
+            Columns::Histogram { le, bucket, sum, count } => vec![*le, *bucket, *sum, *count],
+            Columns::One | Columns::Nothing => vec![],
+        };
+        for row in &self.series[series].rows {
+            let invalid = |column: &&usize| self.table.cell(*row as usize, **column).number().is_err();
+            self.invalid += numbers.iter().filter(invalid).count() as u64;
         }
         self.plans.push(Plan { series, value: *value });
     }
@@ -132,6 +139,22 @@ impl Mapped {
             mapped: self,
             value: &plan.value,
         })
+    }
+
+    /// Without the rows whose text in this label is not fit; `None` if all are.
+    pub fn only(&self, label: &str, is_fit: &dyn Fn(&str) -> bool) -> Option<Mapped> {
+        let column = self.table.column(label)?;
+        let fits = |row: &u32| match self.table.cell(*row as usize, column) {
+            Cell::Text(text) => is_fit(text),
+            _ => true,
+        };
+        let concerned = |series: &Series| series.columns.contains(&column);
+        if self.series.iter().filter(|series| concerned(series)).all(|series| series.rows.iter().all(fits)) {
+            return None;
+        }
+        let mut mapped = self.clone();
+        mapped.series.iter_mut().filter(|series| concerned(series)).for_each(|series| series.rows.retain(fits));
+        Some(mapped)
     }
 
     /// How many rows the source gave (and `max_rows` left).
@@ -156,7 +179,7 @@ impl Columns {
             Columns::Nothing => false,
             Columns::One => labels.is_empty() || labels.iter().any(|column| there(*column)),
             Columns::Value { column, .. } => there(*column),
-            Columns::Histogram { bucket, .. } => there(*bucket),
+            Columns::Histogram { bucket, sum, count, .. } => [bucket, sum, count].into_iter().any(|c| there(*c)),
         }
     }
 }
@@ -164,10 +187,10 @@ impl Columns {
 /// The first row for each choice of labels, and how many came after. A histogram's rows come series by series,
 /// each with rising bounds.
 fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&Columns]) -> (Vec<u32>, u64) {
-    let key = |row: usize| labels.iter().map(|column| Key::of(table.cell(row, *column))).collect::<Vec<_>>();
-    let bound = |row: usize| le.map_or(0.0, |le| upper_bound(table.cell(row, le)));
+    let key = |row: usize| labels.iter().map(|column| written(table.cell(row, *column))).collect::<Vec<_>>();
+    let bound = |row: usize| le.and_then(|le| upper_bound(table.cell(row, le)));
     let mut seen = HashSet::with_capacity(table.rows());
-    let distinct = |row: &u32| seen.insert((key(*row as usize), bound(*row as usize).to_bits()));
+    let distinct = |row: &u32| seen.insert((key(*row as usize), bound(*row as usize).map(f64::to_bits)));
     let filled = |row: &usize| values.iter().any(|value| value.is_in(table, *row, labels));
     let candidates: Vec<u32> = (0..table.rows()).filter(filled).map(|row| row as u32).collect();
     let mut rows: Vec<u32> = candidates.iter().copied().filter(distinct).collect();
@@ -180,33 +203,27 @@ fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&
         }
         rows.sort_by(|a, b| {
             let (a, b) = (*a as usize, *b as usize);
-            order[&key(a)].cmp(&order[&key(b)]).then(bound(a).total_cmp(&bound(b)))
+            // A bound that is none comes last: it is no bucket.
+            let by_bound = bound(a).unwrap_or(f64::NAN).total_cmp(&bound(b).unwrap_or(f64::NAN));
+            order[&key(a)].cmp(&order[&key(b)]).then(by_bound)
         });
     }
     (rows, duplicates)
 }
 
-/// A label's value as it is compared: as it will be written, so the number 1 and the text "1" are the same.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Key<'a> {
-    Text(&'a str),
-    Written(String),
-}
-
-impl<'a> Key<'a> {
-    fn of(cell: Cell<'a>) -> Self {
-        match cell {
-            Cell::Text(text) => Key::Text(text),
-            Cell::Absent => Key::Text(""),
-            Cell::Int(value) => Key::Written(value.to_string()),
-            Cell::Float(value) => Key::Written(value.to_string()),
-        }
+/// A label's value as it is written and so as it is compared: the number 1 and the text "1" are the same.
+fn written(cell: Cell<'_>) -> Cow<'_, str> {
+    match cell {
+        Cell::Text(text) => text.into(),
+        Cell::Absent => "".into(),
+        Cell::Int(value) => Number::Int(value).to_string().into(),
+        Cell::Float(value) => Number::Float(value).to_string().into(),
     }
 }
 
-/// A bucket's bound; what is no number is the last one.
-fn upper_bound(cell: Cell<'_>) -> f64 {
-    cell.number().ok().flatten().map_or(f64::INFINITY, Number::as_f64)
+/// A bucket's bound. The negative zero is the other one.
+fn upper_bound(cell: Cell<'_>) -> Option<f64> {
+    cell.number().ok().flatten().map(|number| number.as_f64() + 0.0)
 }
 
 impl<'a> Family<'a> {
@@ -240,7 +257,7 @@ impl<'a> Family<'a> {
                 let total = rows.iter().find_map(|row| self.number(*row, *count))?;
                 let mut buckets: Vec<(f64, Number)> = rows
                     .iter()
-                    .filter_map(|row| Some((upper_bound(self.cell(*row, *le)), self.number(*row, *bucket)?)))
+                    .filter_map(|row| Some((upper_bound(self.cell(*row, *le))?, self.number(*row, *bucket)?)))
                     .collect();
                 if buckets.last().is_none_or(|(le, _)| le.is_finite()) {
                     buckets.push((f64::INFINITY, total));
@@ -260,6 +277,6 @@ impl<'a> Family<'a> {
     }
 
     fn same_series(&self, a: u32, b: u32) -> bool {
-        a == b || self.labels(a).map(Key::of).eq(self.labels(b).map(Key::of))
+        a == b || self.labels(a).map(written).eq(self.labels(b).map(written))
     }
 }

@@ -27,6 +27,7 @@ type Underway = watch::Receiver<Option<Bytes>>;
 #[derive(Default)]
 pub struct Pages {
     underway: Mutex<HashMap<Key, Underway>>,
+    hurry: watch::Sender<bool>,
 }
 
 impl Pages {
@@ -48,8 +49,15 @@ impl Pages {
         page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone()).unwrap_or_default()
     }
 
+    /// From now on nobody waits for a server: pages are made of what is there.
+    pub fn hurry(&self) {
+        self.hurry.send_replace(true);
+    }
+
     async fn make(self: Arc<Self>, engine: Arc<Engine>, key: Key, sender: watch::Sender<Option<Bytes>>) {
-        let blocks = engine.scrape(&key.selection, Instant::now() + key.timeout).await;
+        let mut hurried = self.hurry.subscribe();
+        let hurry = async { _ = hurried.wait_for(|hurried| *hurried).await };
+        let blocks = engine.scrape(&key.selection, Instant::now() + key.timeout, hurry).await;
         // Who comes from here on finds no scrape under way, and begins one.
         self.underway.lock().remove(&key);
         let text = exposition::render(&blocks, key.format);

@@ -5,7 +5,7 @@
 //! by the next. Slow slots show what is at most three `ttl` old.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -14,13 +14,16 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    config::collector::Collector,
+    config::collector::{Collector, Query},
     map::{self, Mapped},
     source::{Answers, FetchError, Reason},
 };
 
 /// A quick result that came too late for its scrape waits at most this long for the next one.
 const LATE_RESULT: Duration = Duration::from_secs(60);
+
+/// The label that names a database.
+const DATABASE_LABEL: &str = "datname";
 
 /// A slow collector that failed is asked again after its `ttl`, or after this if that is shorter.
 const RETRY: Duration = Duration::from_secs(60);
@@ -88,6 +91,37 @@ pub struct Report {
     pub rows: usize,
     pub errors: Vec<FetchError>,
     pub counts: Counts,
+}
+
+impl Report {
+    /// The same collector in two databases together: as good as the worse, as old as the older.
+    pub fn and(mut self, other: Report) -> Report {
+        self.attempt = match (self.attempt, other.attempt) {
+            (Some(one), Some(two)) => Some(Attempt {
+                ended: one.ended.max(two.ended),
+                took: one.took + two.took,
+                success: one.success && two.success,
+            }),
+            (one, two) => one.or(two),
+        };
+        self.last_success = self.last_success.zip(other.last_success).map(|(one, two)| one.min(two));
+        self.age = self.age.max(other.age);
+        self.rows += other.rows;
+        self.errors.extend(other.errors);
+        self.counts.add(other.counts);
+        self
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.cut += other.cut;
+        self.duplicates += other.duplicates;
+        self.invalid += other.invalid;
+        for (reason, failures) in other.failures {
+            *self.failures.entry(reason).or_default() += failures;
+        }
+    }
 }
 
 impl Slot {
@@ -166,6 +200,24 @@ impl Slot {
         state.asked = !dropped;
         state.attempt = Some(Attempt { ended: now, took: now.duration_since(began), success });
         state.errors.iter().filter(|error| !known.contains(error)).cloned().collect()
+    }
+
+    /// What it keeps may be about databases that go meanwhile.
+    pub fn tells_of_databases(&self) -> bool {
+        let of_databases = |query: &Query| query.labels.iter().any(|label| label == DATABASE_LABEL);
+        !self.collector.is_quick() && self.collector.queries.iter().any(of_databases)
+    }
+
+    /// Of what is said of databases, keeps what is about these or about none.
+    pub fn keep_databases(&self, names: &HashSet<&str>) {
+        if self.tells_of_databases() {
+            let is_there = |name: &str| name.is_empty() || names.contains(name);
+            for kept in self.state.lock().tables.iter_mut().flatten() {
+                if let Some(mapped) = kept.mapped.only(DATABASE_LABEL, &is_there) {
+                    kept.mapped = Arc::new(mapped);
+                }
+            }
+        }
     }
 
     /// Forgets the tables, to be asked for again at once: the server is not what it was.

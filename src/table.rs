@@ -3,6 +3,10 @@
 //! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is three
 //! allocations and not 100,000.
 
+use std::fmt;
+
+use std::sync::Arc;
+
 /// One cell, as read from a [`Table`]. `Absent` is what is not known (SQL's NULL): it never becomes a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
@@ -23,7 +27,7 @@ enum Stored {
 /// Named columns, rows of cells.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    columns: Vec<String>,
+    columns: Arc<[String]>,
     cells: Vec<Stored>,
     text: String,
 }
@@ -31,7 +35,12 @@ pub struct Table {
 impl Table {
     /// An empty table with these columns.
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
-        Table { columns: columns.into_iter().map(Into::into).collect(), ..Table::default() }
+        Table::with_columns(columns.into_iter().map(Into::into).collect())
+    }
+
+    /// An empty table with columns that others share.
+    pub fn with_columns(columns: Arc<[String]>) -> Self {
+        Table { columns, ..Table::default() }
     }
 
     /// The names of the columns, in order.
@@ -124,6 +133,20 @@ impl Number {
         match self {
             Number::Int(value) => value as f64,
             Number::Float(value) => value,
+        }
+    }
+}
+
+/// As every format writes it, as a value and as a label: `1`, `0.5`, `1e16`, `+Inf`.
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Number::Int(value) => write!(f, "{value}"),
+            Number::Float(f64::INFINITY) => f.write_str("+Inf"),
+            Number::Float(f64::NEG_INFINITY) => f.write_str("-Inf"),
+            // Very large and very small numbers are shorter with an exponent.
+            Number::Float(value) if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) => write!(f, "{value:?}"),
+            Number::Float(value) => write!(f, "{value}"),
         }
     }
 }

@@ -3,33 +3,33 @@
 //! A visit outlives the scrape that began it. At most one goes on at a time; a scrape that finds one under way
 //! takes what it brings.
 
+mod databases;
 mod report;
+mod visit;
 
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use databases::Databases;
 pub use report::{Report, Shown};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::{
-    breaker::{Breaker, PATIENCE_WHEN_OPEN},
+    breaker::Breaker,
     config::{
         catalogue::Catalogue,
-        collector::Collector,
+        collector::{Collector, Scope},
         settings::{self, Threshold},
     },
     exposition,
     slot::Slot,
-    source::{Answers, Event, FetchError, Reason, Source},
+    source::{Answers, FetchError, Reason, Source},
 };
-
-/// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
-const VISIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
 /// after a second, so what takes longer may hang.
@@ -42,6 +42,7 @@ pub struct Target {
     pub labels: Arc<str>,
     source: Source,
     slots: Vec<Arc<Slot>>,
+    databases: Databases,
     /// One visit at a time.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -70,7 +71,7 @@ impl Target {
         Self::with_source(settings, source, catalogue.collectors.iter())
     }
 
-    /// A target whose source is given: its kind is that of the collectors that are asked.
+    /// A target whose source is given: it is asked the collectors that it answers.
     pub fn with_source<'a>(
         settings: settings::Target,
         source: Source,
@@ -78,10 +79,13 @@ impl Target {
     ) -> Self {
         let own = std::iter::once(("target", settings.name.as_str()));
         let labels = own.chain(settings.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let kind = source.kind();
+        let labels: Arc<str> = exposition::labels(labels).into();
+        let (whole, each): (Vec<_>, Vec<_>) =
+            collectors.filter(|c| source.answers(c.source)).cloned().partition(|c| c.scope == Scope::Instance);
         Target {
-            labels: exposition::labels(labels).into(),
-            slots: collectors.filter(|c| c.source == kind).map(|c| Arc::new(Slot::new(c.clone()))).collect(),
+            slots: whole.into_iter().map(|collector| Arc::new(Slot::new(collector))).collect(),
+            databases: Databases::new(each, labels.clone(), settings.databases().clone()),
+            labels,
             settings,
             source,
             turn: tokio::sync::Mutex::default(),
@@ -97,93 +101,20 @@ impl Target {
         &self.settings.thresholds
     }
 
-    /// Visits for a scrape, which waits to its deadline and no longer.
-    pub async fn visit(
-        self: &Arc<Self>,
-        wanted: &(dyn Fn(&Collector) -> bool + Sync),
-        scrape: Instant,
-        deadline: Instant,
-    ) {
-        let wanted: Vec<Arc<Slot>> = self.slots.iter().filter(|slot| wanted(&slot.collector)).cloned().collect();
-        let (quick, slow): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|slot| slot.collector.is_quick());
-        let visit = tokio::spawn(self.clone().run_visit(quick, slow.clone(), scrape, deadline));
-        let all = async {
-            _ = visit.await;
-            for slot in slow {
-                slot.first_result().await;
-            }
-        };
-        _ = timeout_at(deadline, all).await;
+    /// Those of the whole server and those of its databases.
+    fn all_slots(&self) -> Vec<Arc<Slot>> {
+        let databases = self.databases.all();
+        let of_databases = databases.iter().flat_map(|database| &database.slots);
+        self.slots.iter().chain(of_databases).cloned().collect()
     }
 
-    async fn run_visit(
-        self: Arc<Self>,
-        quick: Vec<Arc<Slot>>,
-        slow: Vec<Arc<Slot>>,
-        scrape: Instant,
-        deadline: Instant,
-    ) {
-        // Past its deadline nobody waits for it; if it went on all the same, visits of a target that hangs would
-        // pile up.
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else { return };
-        let quick: Vec<_> = quick.into_iter().filter(|slot| slot.is_due_since(scrape)).collect();
-        if quick.is_empty() && self.has_answered_since(scrape) {
-            return slow.iter().for_each(|slot| self.start_slow(slot));
-        }
-        let began = Instant::now();
-        self.state.lock().visit = Some(began);
-        let result = self.connect_and_ask(&quick, &slow).await;
-        match &result {
-            Ok(()) => self.succeeded(),
-            Err(error) => self.failed(error, began),
-        }
-        self.note_role();
-        self.state.lock().visit = None;
-    }
-
-    async fn connect_and_ask(self: &Arc<Self>, quick: &[Arc<Slot>], slow: &[Arc<Slot>]) -> Result<(), FetchError> {
-        let began = Instant::now();
-        let patience = if self.state.lock().breaker.is_open() { PATIENCE_WHEN_OPEN } else { VISIT_LIMIT };
-        if self.source.connect(began + patience).await? {
-            self.answered();
-            self.succeeded();
-            self.slots.iter().for_each(|slot| slot.reconnected());
-        }
-        for slot in slow {
-            self.start_slow(slot);
-        }
-        let asked = Instant::now();
-        let due: Vec<_> = quick.iter().map(|slot| slot.collector.clone()).collect();
-        let report = |event| match event {
-            Event::Answered => self.answered(),
-            Event::Collected(index, answers) => self.store(&quick[index], answers, asked),
-        };
-        self.source.ask_quick(&due, began + VISIT_LIMIT, &report).await
-    }
-
-    fn start_slow(self: &Arc<Self>, slot: &Arc<Slot>) {
-        let Some(fetch) = slot.begin(Instant::now()) else { return };
-        let (target, slot) = (self.clone(), slot.clone());
-        tokio::spawn(async move {
-            let began = Instant::now();
-            let report = |event| {
-                if let Event::Collected(_, answers) = event {
-                    target.store(&slot, answers, began);
-                }
-            };
-            // What failed is in the slot by now.
-            _ = target.source.ask_slow(&slot.collector, &report).await;
-            drop(fetch);
-        });
-    }
-
-    fn store(&self, slot: &Slot, answers: Answers, began: Instant) {
+    fn store(&self, slot: &Slot, database: &str, answers: Answers, began: Instant) {
         let (target, collector) = (self.name(), slot.collector.name.as_str());
         for error in slot.store(answers, began, Instant::now()) {
             match error.reason {
-                Reason::Role | Reason::Version => debug!(target, collector, "{error}"),
+                Reason::Role | Reason::Version => debug!(target, collector, database, "{error}"),
                 // What is wrong with the target as a whole is said once, of the target.
-                _ if error.query.is_some() => warn!(target, collector, "{error}"),
+                _ if error.query.is_some() || !database.is_empty() => warn!(target, collector, database, "{error}"),
                 _ => (),
             }
         }
@@ -209,15 +140,20 @@ impl Target {
         }
     }
 
-    /// If nothing was answered since the visit began, the target is down: what it said before is true no more.
+    /// A visit failed. If nothing was answered since it began, the target is down: what it said before is true no
+    /// more.
     fn failed(&self, error: &FetchError, began: Instant) {
-        if !self.has_answered_since(began) {
+        let answered = self.has_answered_since(began);
+        if !answered {
             let now = Instant::now();
-            self.slots.iter().for_each(|slot| slot.fail(error, now));
+            self.all_slots().iter().for_each(|slot| slot.fail(error, now));
         }
         let mut state = self.state.lock();
         if state.breaker.failed() {
             warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only for a moment now");
+        }
+        if answered {
+            return warn!(target = self.name(), "visit cut short: {error}");
         }
         if state.error.as_ref().is_none_or(|before| before.reason != error.reason) {
             warn!(target = self.name(), "down: {error}");
@@ -231,8 +167,8 @@ impl Target {
         let before = std::mem::replace(&mut self.state.lock().replica, replica);
         if before.is_some() && before != replica {
             info!(target = self.name(), replica, "the server's role changed");
-            let (slow, now) = (self.slots.iter().filter(|slot| !slot.collector.is_quick()), Instant::now());
-            slow.for_each(|slot| slot.drop_results(now));
+            let (slots, now) = (self.all_slots(), Instant::now());
+            slots.iter().filter(|slot| !slot.collector.is_quick()).for_each(|slot| slot.drop_results(now));
         }
     }
 }

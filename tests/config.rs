@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use pgvigil::{
     config::{
         catalogue::Catalogue,
-        collector::{Role, Rows, Scope, SourceKind, Value},
+        collector::{Role, Rows, SourceKind, Value},
         dsn::Dsn,
         endpoint::resolve,
         settings::{Address, Endpoint, Roots, Settings, Threshold, TlsMode},
@@ -26,7 +26,6 @@ fn a_collector_means_what_it_says() {
     let collector = catalogue.get("tiny").expect("tiny");
     assert_eq!(collector.about, "A tiny collector for tests.\n\nIt has a bit of everything.");
     assert_eq!((collector.source, collector.role, collector.max_rows), (SourceKind::Postgres, Role::Primary, 10));
-    assert_eq!(collector.scope, Scope::Instance);
     assert_eq!((collector.ttl, collector.timeout), (Duration::from_secs(60), Duration::from_secs(3)));
     let query = &collector.queries[0];
     assert_eq!(query.requires.as_ref().map(|e| e.version.clone()), Some(vec![1, 10]));
@@ -39,14 +38,6 @@ fn a_collector_means_what_it_says() {
     assert_eq!(query.labels_of(&query.metrics[2]), [] as [&str; 0]);
     let count = query.example.column("count").expect("a column");
     assert_eq!((query.example.cell(0, count), query.example.cell(1, count)), (Cell::Text("3"), Cell::Absent));
-}
-
-#[test]
-fn a_collector_may_be_asked_in_each_database() {
-    let text = fs::read_to_string("tests/good/tiny.yaml").expect("a readable file");
-    let text = text.replace("scope: instance", "scope: database").replace("datname", "relname");
-    let catalogue = Catalogue::from_files([("tests/good/tiny.yaml", text.as_str())]);
-    assert_eq!(catalogue.unwrap_or_else(|problems| panic!("{problems}")).collectors[0].scope, Scope::Database);
 }
 
 /// A server tells where in the SQL an error is; that must lead to the same character in the file.
@@ -70,7 +61,7 @@ fn a_folder_adds_to_what_is_shipped() {
     let with = Catalogue::load(Some("tests/good".as_ref())).unwrap_or_else(|problems| panic!("{problems}"));
     let without = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(with.get("tiny").is_some() && without.get("tiny").is_none());
-    assert_eq!(with.collectors.len(), without.collectors.len() + 1);
+    assert_eq!(with.collectors.len(), without.collectors.len() + 2);
     assert!(with.collectors.is_sorted_by_key(|collector| &collector.name));
     let missing = Catalogue::load(Some("tests/none".as_ref())).expect_err("no folder").to_string();
     assert!(missing.starts_with("tests/none:1:1: the folder cannot be read"), "{missing}");

@@ -1,12 +1,17 @@
 //! All integration tests, one binary.
 
+mod architecture;
 mod bad_input;
 mod config;
+mod databases;
 mod dsn;
+mod examples;
+mod exposition;
 mod faults;
 mod http;
 mod live;
 mod scraped;
 mod servers;
+mod statements;
 mod support;
 mod tls;

@@ -81,3 +81,23 @@ fn prometheus_takes_every_sample_in_both_formats() {
         log.lines().filter(|line| line.contains("level=warn") || line.contains("level=error")).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
+
+#[test]
+fn prometheus_finds_each_target_as_a_scrape_of_its_own() {
+    let server = Postgres::builder(15).start();
+    server.create_monitor_role();
+    let url = server.url("pgvigil", "postgres");
+    let env = [("PGVIGIL_POSTGRES_URL", url.as_str()), ("PGVIGIL_REPLICA_URLS", url.as_str())];
+    let pgvigil = Pgvigil::start(BINARY, &[], &env);
+    let job = format!("  - {{job_name: pg, http_sd_configs: [{{url: \"http://{}/sd\"}}]}}\n", pgvigil.address());
+    let prometheus = Prometheus::start(&job);
+    for target in ["postgres", "replica-1"] {
+        let up = || prometheus.value(&format!("pg_up{{job=\"pg\", instance=\"{target}\", target=\"{target}\"}}"));
+        eventually(Duration::from_secs(30), "each target is scraped", || up() == Some(1.0));
+    }
+    assert_eq!(
+        prometheus.value("count(count by (instance, target) (pg_up))"),
+        Some(2.0),
+        "each by its own scrape only"
+    );
+}

@@ -1,5 +1,7 @@
 //! `pgvigil scrape`: one scrape to standard output.
 
+use std::future::pending;
+
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
@@ -48,7 +50,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let engine = Live::start(files)?.engine();
         engine.check(&selection).map_err(Failure::Usage)?;
-        let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout).await;
+        let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout, pending()).await;
         print(&exposition::render(&blocks, format))?;
         let down = engine.targets.iter().filter(|target| selection.has_target(target) && !target.last_report().up);
         let down: Vec<_> = down.map(|target| target.name()).collect();

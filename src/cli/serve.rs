@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(long, value_name = "HOST:PORT", env = "PGVIGIL_LISTEN", default_value = "0.0.0.0:9878")]
     listen: String,
     /// Allow `POST /-/reload`
-    #[arg(long = "web.enable-lifecycle", env = "PGVIGIL_WEB_ENABLE_LIFECYCLE")]
+    #[arg(long = "web.enable-lifecycle", env = "PGVIGIL_WEB_ENABLE_LIFECYCLE", value_parser = BoolishValueParser::new())]
     enable_lifecycle: bool,
     #[command(flatten)]
     log: LogArguments,

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use include_dir::{Dir, include_dir};
 
 use super::{
-    collector::Collector,
+    collector::{Collector, Scope},
     files::{self, Files},
     load,
     problem::{Place, Problems},
@@ -82,11 +82,8 @@ impl Catalogue {
     }
 
     fn unknown(&self, name: &str) -> String {
-        let known = || self.collectors.iter().map(|collector| collector.name.as_str());
-        match words::nearest(name, known()) {
-            Some(near) => format!("no collector `{name}`: did you mean `{near}`?"),
-            None => format!("no collector `{name}`: there are {}", words::listed(known())),
-        }
+        let known = self.collectors.iter().map(|collector| collector.name.as_str());
+        words::unknown("no collector", name, "there are", known)
     }
 
     /// The collector with this name.
@@ -109,6 +106,9 @@ fn apply(collector: &mut Collector, change: &Override, problems: &mut Problems) 
     collector.ttl = change.ttl.unwrap_or(collector.ttl);
     collector.timeout = change.timeout.unwrap_or(collector.timeout);
     collector.max_rows = change.max_rows.unwrap_or(collector.max_rows);
+    if collector.scope == Scope::Database && collector.ttl < load::IN_DATABASES_TTL {
+        problems.add(&change.place, "it is asked in each database: its `ttl` must be at least 60s");
+    }
     if change.timeout.is_some() && (collector.is_quick() || collector.timeout.is_zero()) {
         problems.add(
             &change.place,
@@ -125,6 +125,8 @@ fn check_labels(collectors: &[Arc<Collector>], names: &[(String, Place)], proble
         if let Some((collector, _, metric)) = metrics.find(|(_, query, m)| query.labels_of(m).contains(label)) {
             let (metric, collector) = (&metric.def.name, &collector.name);
             problems.add(place, format!("`{label}` is a label of {metric} ({collector}): choose another name"));
+        } else if label == "datname" && collectors.iter().any(|collector| collector.scope == Scope::Database) {
+            problems.add(place, "`datname` is the label of what is asked in each database: choose another name");
         }
     }
 }

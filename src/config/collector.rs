@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub use super::problem::Place;
+use super::sections::READING;
 use crate::{metric::MetricDef, table::Table};
 
 /// Stands in a collector's SQL for the quoted schema of the extension it requires.
@@ -10,9 +11,6 @@ pub const EXTENSION_SCHEMA: &str = "@extschema@";
 
 /// Required like an extension: our own functions, in the schema of this name, that `pgvigil export grants` installs.
 pub const OWN_FUNCTIONS: &str = "pgvigil";
-
-/// The label that the samples of a collector with `scope: database` carry.
-pub const DATABASE: &str = "datname";
 
 /// One collector file, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,16 +36,18 @@ pub struct Collector {
 pub enum SourceKind {
     /// SQL on a PostgreSQL server.
     Postgres,
+    /// SQL on a PostgreSQL server that returns the statistics of each statement; two readings make a histogram.
+    Statements,
     /// The program's own state (`source: self`).
     Own,
 }
 
-/// Where on a server a collector runs.
+/// Where a collector is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Once.
+    /// Once, for the whole server.
     Instance,
-    /// Once in each discovered database; its samples carry the label [`DATABASE`].
+    /// Once in each database; the program adds the label `datname`.
     Database,
 }
 
@@ -136,6 +136,19 @@ impl Query {
         });
         let labels = self.metrics.iter().flat_map(|metric| self.labels_of(metric));
         values.chain(labels).map(String::as_str)
+    }
+
+    /// Every column that its SQL must return.
+    pub fn asked_columns(&self, source: SourceKind) -> Vec<&str> {
+        match source {
+            SourceKind::Statements => READING.to_vec(),
+            SourceKind::Postgres | SourceKind::Own => self.columns().collect(),
+        }
+    }
+
+    /// Whether any of its metrics has this label.
+    pub fn has_label(&self, label: &str) -> bool {
+        self.metrics.iter().any(|metric| self.labels_of(metric).iter().any(|own| own == label))
     }
 
     /// The label columns of one of its metrics.

@@ -8,7 +8,7 @@ use super::{
     fields::{Fields, Shape},
     files,
     problem::Problems,
-    settings::{Address, Postgres, Roots, Tls, TlsMode},
+    settings::{Address, Databases, Postgres, Roots, Tls, TlsMode},
     yaml::Node,
 };
 use crate::secret::Secret;
@@ -29,9 +29,12 @@ const POSTGRES: Shape = Shape {
         "sslrootcert",
         "sslcert",
         "sslkey",
+        "databases",
     ],
     quiet: true,
 };
+
+const DATABASES: Shape = Shape { what: "`databases`", needs: &[], may: &["include", "exclude"], quiet: true };
 
 const MODES: [(&str, TlsMode); 5] = [
     ("disable", TlsMode::Disable),
@@ -61,8 +64,23 @@ pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<P
             Err(()) => complete = false,
         }
     }
+    let databases = databases(&mut fields);
     let resolved = if complete { resolve(&dsn) } else { Err(Vec::new()) };
-    resolved.map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
+    let resolved = resolved.map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok();
+    Some(Postgres { databases, ..resolved? })
+}
+
+/// Which databases are visited; all if nothing is said.
+fn databases(fields: &mut Fields<'_, '_>) -> Databases {
+    let mut chosen = Databases::default();
+    let Some(node) = fields.node("databases") else { return chosen };
+    let Some(mut fields) = Fields::open(node, &DATABASES, fields.problems) else { return chosen };
+    let mut patterns = |key| fields.texts(key).into_iter().map(|(pattern, _)| pattern).collect();
+    if node.get("include").is_some() {
+        chosen.include = patterns("include");
+    }
+    chosen.exclude = patterns("exclude");
+    chosen
 }
 
 /// What `url` or `url_file` says, if there is one; `None`: what is wrong with it has been told.
@@ -129,6 +147,7 @@ pub fn resolve(dsn: &Dsn) -> Result<Postgres, Vec<Wrong>> {
             password: dsn.get("password").map(Secret::new),
             database: dsn.get("dbname").unwrap_or(user).to_owned(),
             tls,
+            databases: Databases::default(),
         }),
         _ => Err(wrongs),
     }

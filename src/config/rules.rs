@@ -124,8 +124,8 @@ mod tests {
         use Kind::*;
         for (name, kind, ecosystem, good) in [
             ("pg_locks", Gauge, false, true),
-            ("pg_locks_count", Gauge, false, false),
-            ("pg_locks_count", Gauge, true, true),
+            ("pg_items_count", Gauge, false, false),
+            ("pg_items_count", Gauge, true, true),
             ("pg_commits_total", Counter, false, true),
             ("pg_commits", Counter, false, false),
             ("pg_wait_ms_total", Counter, false, false),

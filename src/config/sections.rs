@@ -58,6 +58,17 @@ pub const SECTIONS: [Section; 9] = [
     },
 ];
 
+/// What the rows of `source: statements` are made into; its columns, as a section has them.
+pub const STATEMENTS: Section = Section {
+    name: "statements",
+    of_target: true,
+    columns: &["datname", "le", "bucket", "sum", "count", "seconds", "slower"],
+};
+
+/// What the SQL of `source: statements` must return, times in seconds. A row with a `datname` says that this database is
+/// there; the others are statements, and all other columns say which. So a name is not sent with each statement.
+pub const READING: [&str; 7] = ["datname", "server", "dbid", "calls", "total", "stddev", "least"];
+
 /// The section with this name.
 pub fn section(name: &str) -> Option<&'static Section> {
     SECTIONS.iter().find(|section| section.name == name)

@@ -47,6 +47,13 @@ impl Target {
             Endpoint::Postgres(postgres) => &postgres.user,
         }
     }
+
+    /// Which of its databases are visited.
+    pub fn databases(&self) -> &Databases {
+        match &self.endpoint {
+            Endpoint::Postgres(postgres) => &postgres.databases,
+        }
+    }
 }
 
 /// A threshold an alert compares with.
@@ -71,6 +78,20 @@ pub struct Postgres {
     pub password: Option<Secret>,
     pub database: String,
     pub tls: Tls,
+    pub databases: Databases,
+}
+
+/// Which databases are visited by collectors of `scope: database`, by patterns with `*` and `?`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Databases {
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+}
+
+impl Default for Databases {
+    fn default() -> Self {
+        Databases { include: vec!["*".to_owned()], exclude: Vec::new() }
+    }
 }
 
 /// Where a server listens.

@@ -10,6 +10,14 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known.into_iter().map(|k| (k, strsim::damerau_levenshtein(word, k))).filter(near).min_by_key(|n| n.1).map(|n| n.0)
 }
 
+/// What to say of a word that is not known: the nearest that is, or all of them.
+pub fn unknown<'a>(what: &str, word: &str, known_are: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match nearest(word, known.clone()) {
+        Some(near) => format!("{what} `{word}`: did you mean `{near}`?"),
+        None => format!("{what} `{word}`: {known_are} {}", listed(known)),
+    }
+}
+
 /// `a, b, c`, in code quotes.
 pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")

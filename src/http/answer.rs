@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY},
+    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, VARY},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -55,6 +55,11 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Scrapes in flight are answered with what is there.
+    pub fn hurry(&self) {
+        self.pages.hurry();
+    }
+
     pub async fn answer(&self, request: Request<Incoming>) -> Answer {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
@@ -63,6 +68,7 @@ impl App {
             _ if !reads => only("GET, HEAD"),
             "/metrics" => self.metrics(&request).await,
             "/" => html(landing::page(&self.live.engine())),
+            "/sd" => json(StatusCode::OK, self.discovery(&request).to_string()),
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/health" => self.health().await,
@@ -85,6 +91,14 @@ impl App {
             answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         answer
+    }
+
+    /// Each target as a scrape of its own, for Prometheus' `http_sd_configs`. The address is the one we were asked at.
+    fn discovery(&self, request: &Request<Incoming>) -> Value {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let engine = self.live.engine();
+        let group = |name: &str| json!({ "targets": [host], "labels": { "__param_target": name, "instance": name } });
+        engine.targets.iter().map(|target| group(target.name())).collect()
     }
 
     fn reload(&self) -> Answer {

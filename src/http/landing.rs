@@ -13,7 +13,7 @@ pub fn page(engine: &Engine) -> String {
         "<h1>pgvigil ",
         env!("CARGO_PKG_VERSION"),
         "</h1>\n<p><a href=\"/metrics\">/metrics</a> &middot; <a href=\"/health\">/health</a> &middot; ",
-        "<a href=\"/readyz\">/readyz</a> &middot; <a href=\"/healthz\">/healthz</a></p>\n",
+        "<a href=\"/sd\">/sd</a> &middot; <a href=\"/readyz\">/readyz</a> &middot; <a href=\"/healthz\">/healthz</a></p>\n",
         "<h2>Targets</h2>\n<table><tr><th>target</th><th>state</th><th>role</th></tr>\n",
     ));
     engine.targets.iter().for_each(|target| push_target(&mut out, target));

@@ -28,8 +28,9 @@ const MAX_CONNECTIONS: usize = 4096;
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 64 << 10;
 
-/// How long scrapes in flight may take to finish at shutdown.
-const DRAIN_LIMIT: Duration = Duration::from_secs(4);
+/// At shutdown, how long scrapes in flight may wait for their servers, and how long then to be sent.
+const FINISH_LIMIT: Duration = Duration::from_secs(3);
+const SEND_LIMIT: Duration = Duration::from_secs(1);
 
 /// Answers until `shutdown`, then lets the requests in flight finish.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
@@ -62,8 +63,12 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
     }
     app.drain();
     drop(listener);
-    if timeout(DRAIN_LIMIT, connections.shutdown()).await.is_err() {
-        warn!("connections still open after {} s are cut", DRAIN_LIMIT.as_secs());
+    let mut finished = std::pin::pin!(connections.shutdown());
+    if timeout(FINISH_LIMIT, &mut finished).await.is_err() {
+        app.hurry();
+        if timeout(SEND_LIMIT, finished).await.is_err() {
+            warn!("connections still open after {} s are cut", (FINISH_LIMIT + SEND_LIMIT).as_secs());
+        }
     }
 }
 

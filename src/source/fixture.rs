@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::{Answer, Answers, Event, FetchError, Reason, Report, Status};
+use super::{Answer, Answers, Database, Event, FetchError, Reason, Report, Status};
 use crate::{config::collector::Collector, table::Table};
 
 /// How often what hangs looks whether it still has to.
@@ -36,6 +36,7 @@ pub struct Told {
     /// Every query loses its connection for this reason, and the fresh one too.
     pub lost: Option<Reason>,
     pub replica: bool,
+    pub databases: Vec<&'static str>,
     /// How long a collector's answer takes.
     pub delays: HashMap<&'static str, Duration>,
     /// A collector's answers; without them its one query gives one row, whose `n` says how often it was asked.
@@ -147,6 +148,7 @@ impl Fixture {
     pub async fn ask_quick(
         &self,
         due: &[Arc<Collector>],
+        discover: bool,
         until: Instant,
         report: Report<'_>,
     ) -> Result<(), FetchError> {
@@ -154,6 +156,10 @@ impl Fixture {
         if !self.told().silent && self.told().lost.is_none() {
             self.learn();
             report(Event::Answered);
+            if discover {
+                let database = |name: &&str| Database { name: name.to_string(), open: true };
+                report(Event::Databases(self.told().databases.iter().map(database).collect()));
+            }
         }
         let ask = async |(index, collector): (usize, &Arc<Collector>)| {
             report(Event::Collected(index, self.ask(collector, until).await));
@@ -167,6 +173,19 @@ impl Fixture {
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
         report(Event::Collected(0, self.ask(collector, until).await));
         self.outcome(until).await
+    }
+
+    pub async fn ask_database(
+        &self,
+        _database: &str,
+        due: &[Arc<Collector>],
+        report: Report<'_>,
+    ) -> Result<(), FetchError> {
+        for (index, collector) in due.iter().enumerate() {
+            let until = Instant::now() + collector.timeout + Duration::from_secs(1);
+            report(Event::Collected(index, self.ask(collector, until).await));
+        }
+        Ok(())
     }
 
     /// What became of a visit as a whole.

@@ -6,6 +6,7 @@ pub mod fixture;
 pub mod postgres;
 pub mod sessions;
 pub mod socket;
+pub mod statements;
 pub mod stream;
 pub mod tls;
 
@@ -134,10 +135,20 @@ impl fmt::Display for FetchError {
 
 impl std::error::Error for FetchError {}
 
+/// A database of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    pub name: String,
+    /// It lets us in, and is no template.
+    pub open: bool,
+}
+
 /// What a visit says while it goes on.
 pub enum Event {
     /// The server has answered something.
     Answered,
+    /// The databases there are.
+    Databases(Vec<Database>),
     /// All answers of the visited collector with this index.
     Collected(usize, Answers),
 }
@@ -186,12 +197,12 @@ impl Source {
         }
     }
 
-    /// The kind of collector that asks this source.
-    pub fn kind(&self) -> SourceKind {
+    /// Whether collectors of this kind ask this source.
+    pub fn answers(&self, kind: SourceKind) -> bool {
         match self {
-            Source::Postgres(_) => SourceKind::Postgres,
+            Source::Postgres(_) => matches!(kind, SourceKind::Postgres | SourceKind::Statements),
             #[cfg(test)]
-            Source::Fixture(_) => SourceKind::Postgres,
+            Source::Fixture(_) => kind == SourceKind::Postgres,
         }
     }
 
@@ -204,7 +215,7 @@ impl Source {
         each_source!(self, source => source.connect(until).await)
     }
 
-    /// Asks quick collectors all at once, and ends by `until`.
+    /// Asks quick collectors all at once, and (`discover`) which databases there are; ends by `until`.
     ///
     /// # Errors
     /// The connection failed, or nothing at all was answered. Every collector is reported all the same, with what
@@ -212,14 +223,25 @@ impl Source {
     pub async fn ask_quick(
         &self,
         due: &[Arc<Collector>],
+        discover: bool,
         until: Instant,
         report: Report<'_>,
     ) -> Result<(), FetchError> {
-        each_source!(self, source => source.ask_quick(due, until, report).await)
+        each_source!(self, source => source.ask_quick(due, discover, until, report).await)
     }
 
     /// Asks one slow collector, when the slow lane is free; errors as above.
     pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
         each_source!(self, source => source.ask_slow(collector, report).await)
+    }
+
+    /// Asks what is due in one database, when its turn comes; errors as above.
+    pub async fn ask_database(
+        &self,
+        database: &str,
+        due: &[Arc<Collector>],
+        report: Report<'_>,
+    ) -> Result<(), FetchError> {
+        each_source!(self, source => source.ask_database(database, due, report).await)
     }
 }

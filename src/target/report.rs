@@ -8,7 +8,7 @@ use super::Target;
 use crate::{
     config::collector::Collector,
     map::Mapped,
-    slot,
+    slot::{self, Slot},
     source::{FetchError, Reason, Status},
 };
 
@@ -23,9 +23,11 @@ pub struct Report {
     pub trips: u64,
 }
 
-/// One collector's tables on a page, by query.
+/// One collector's tables on a page, by query, of the whole server or of one database.
 pub struct Shown {
     pub collector: Arc<Collector>,
+    /// The target's, as the exposition writes them, and the database's.
+    pub labels: Arc<str>,
     pub tables: Vec<Option<Arc<Mapped>>>,
 }
 
@@ -33,16 +35,30 @@ impl Target {
     /// What a page whose scrape began at `scrape` shows of this target. Without an answer since then it is down,
     /// and a target that is down shows nothing but that.
     pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> Vec<Shown> {
+        if !self.has_answered_since(scrape) {
+            return Vec::new();
+        }
+        let databases = self.databases.all();
+        let of_databases = databases.iter().flat_map(|d| d.slots.iter().map(|slot| (slot, d.labels.clone())));
+        let slots = self.slots.iter().map(|slot| (slot, self.labels.clone())).chain(of_databases);
         let now = Instant::now();
-        let up = self.has_answered_since(scrape);
-        let slots = self.slots.iter().filter(|slot| up && wanted(&slot.collector));
-        slots.map(|slot| Shown { collector: slot.collector.clone(), tables: slot.show(scrape, now) }).collect()
+        let show = |(slot, labels): (&Arc<Slot>, _)| {
+            let (collector, tables) = (slot.collector.clone(), slot.show(scrape, now));
+            Shown { collector, labels, tables }
+        };
+        slots.filter(|(slot, _)| wanted(&slot.collector)).map(show).collect()
     }
 
-    /// What became of each collector.
+    /// What became of each collector, in all databases together.
     pub fn collectors(&self) -> impl Iterator<Item = (&str, slot::Report)> {
         let now = Instant::now();
-        self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.report(now)))
+        let databases = self.databases.all();
+        let together = self.databases.collectors.iter().filter_map(move |collector| {
+            let slots = databases.iter().flat_map(|database| &database.slots);
+            let reports = slots.filter(|slot| Arc::ptr_eq(&slot.collector, collector)).map(|slot| slot.report(now));
+            Some((collector.name.as_str(), reports.reduce(slot::Report::and)?))
+        });
+        self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.report(now))).chain(together)
     }
 
     /// What became of the target itself, to a scrape that began at `scrape`.

@@ -95,6 +95,11 @@ fn silent(stream: &mut TcpStream) -> io::Result<()> {
     io::copy(stream, &mut io::sink()).map(|_| ())
 }
 
+/// Reads what is there, whatever it is.
+fn hear(stream: &mut TcpStream) -> io::Result<()> {
+    stream.read(&mut [0; 4096]).map(|_| ())
+}
+
 /// Declines TLS and reads the startup packet.
 fn greet(stream: &mut TcpStream) -> io::Result<()> {
     let mut request = [0; 8];
@@ -102,7 +107,7 @@ fn greet(stream: &mut TcpStream) -> io::Result<()> {
     if request[4..] == [0x04, 0xd2, 0x16, 0x2f] {
         stream.write_all(b"N")?;
     }
-    stream.read(&mut [0; 4096]).map(|_| ())
+    hear(stream)
 }
 
 /// After the greeting, these messages, and then one without end.
@@ -132,7 +137,7 @@ fn drip(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 fn http(stream: &mut TcpStream) -> io::Result<()> {
-    stream.read(&mut [0; 4096])?;
+    hear(stream)?;
     stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
@@ -147,7 +152,7 @@ fn parameters(stream: &mut TcpStream) -> io::Result<()> {
 /// Answers the first query with one text column and rows of 1 KB.
 fn rows(stream: &mut TcpStream) -> io::Result<()> {
     pour(stream, &[AUTHENTICATED, READY], &[])?;
-    stream.read(&mut [0; 4096])?;
+    hear(stream)?;
     let column = [&1u16.to_be_bytes()[..], b"a\0", &[0; 6], &25u32.to_be_bytes(), &[0xff; 6], &[0, 1]].concat();
     stream.write_all(&[message(b'1', &[]), message(b'2', &[]), message(b'T', &column)].concat())?;
     let row = message(b'D', &[&1u16.to_be_bytes()[..], &1000u32.to_be_bytes(), &[b'x'; 1000]].concat());

@@ -6,19 +6,19 @@
 #![allow(clippy::disallowed_methods)]
 
 mod answers;
-//mod broken;
+mod broken;
 mod collectors;
 mod crowd;
 mod liar;
 mod liars;
-//mod life;
-//mod manners;
-//mod names;
-//mod pooler;
-//mod recovery;
-//mod reload;
-//mod secrets;
-//mod stale;
+mod life;
+mod manners;
+mod names;
+mod pooler;
+mod recovery;
+mod reload;
+mod secrets;
+mod stale;
 
 use std::{
     env, fs,

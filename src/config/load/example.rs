@@ -68,11 +68,7 @@ impl Example {
         let column = self.table.column(name);
         if column.is_none() {
             let known = self.table.columns().iter().map(String::as_str);
-            let message = match words::nearest(name, known.clone()) {
-                Some(near) => format!("the example has no column `{name}`: did you mean `{near}`?"),
-                None => format!("the example has no column `{name}`: its columns are {}", words::listed(known)),
-            };
-            problems.add(place, message);
+            problems.add(place, words::unknown("the example has no column", name, "its columns are", known));
         }
         column
     }

@@ -1,9 +1,8 @@
 //! The metrics of a query: which column is the value, which are the labels.
 
-use super::Origin;
 use crate::{
     config::{
-        collector::{DATABASE, Metric, Scope, SourceKind, Value},
+        collector::{Metric, SourceKind, Value},
         fields::{Fields, Shape},
         problem::{Place, Problems},
         rules::{self, Names},
@@ -44,15 +43,15 @@ pub struct Declared {
 }
 
 /// The metrics of a query.
-pub fn metrics(fields: &mut Fields<'_, '_>, origin: Origin, names: &mut Names) -> Vec<Declared> {
+pub fn metrics(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -> Vec<Declared> {
     if fields.node("metrics").is_some_and(Node::is_empty_list) {
         fields.tell("metrics", "a query has at least one metric");
     }
-    fields.each("metrics", |node, problems| metric(node, origin, names, problems))
+    fields.each("metrics", |node, problems| metric(node, source, names, problems))
 }
 
 /// The label columns of a query or of a metric: each a valid label name, none twice.
-pub fn labels(fields: &mut Fields<'_, '_>, origin: Origin) -> Vec<(String, Place)> {
+pub fn labels(fields: &mut Fields<'_, '_>) -> Vec<(String, Place)> {
     let labels = fields.texts("labels");
     for (nth, (label, place)) in labels.iter().enumerate() {
         if labels[..nth].iter().any(|(other, _)| other == label) {
@@ -60,14 +59,12 @@ pub fn labels(fields: &mut Fields<'_, '_>, origin: Origin) -> Vec<(String, Place
         }
         if let Err(message) = words::label(label) {
             fields.problems.add(place, message);
-        } else if label == DATABASE && origin.scope == Scope::Database {
-            fields.problems.add(place, "`scope: database` adds the label `datname` by itself: leave it out");
         }
     }
     labels
 }
 
-fn metric(node: &Node, origin: Origin, names: &mut Names, problems: &mut Problems) -> Option<Declared> {
+fn metric(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Problems) -> Option<Declared> {
     let kind = KINDS.iter().find(|(word, _)| node.get("type").and_then(Node::text) == Some(word)).map(|(_, k)| *k);
     let shape = match kind {
         Some(Kind::Histogram) => &HISTOGRAM,
@@ -83,11 +80,11 @@ fn metric(node: &Node, origin: Origin, names: &mut Names, problems: &mut Problem
     }
     let ecosystem = fields.flag("ecosystem").unwrap_or(false);
     let own_labels = fields.has("labels");
-    let labels = labels(&mut fields, origin);
+    let labels = labels(&mut fields);
     let scale = scale(&mut fields);
     let columns = columns(&mut fields, kind?);
     let def = MetricDef { name: name?, kind: kind?, help: help.unwrap_or_default(), ecosystem };
-    check_name(&mut fields, &def, origin.source, names);
+    check_name(&mut fields, &def, source, names);
     let metric = Metric {
         def,
         labels: own_labels.then(|| labels.iter().map(|(label, _)| label.clone()).collect()),

@@ -2,6 +2,7 @@
 
 mod example;
 mod metric;
+mod section;
 mod sql;
 
 use std::time::Duration;
@@ -11,15 +12,19 @@ use super::{
     fields::{Fields, Shape},
     problem::Problems,
     rules::Names,
+    sections::{self, STATEMENTS},
     words,
     yaml::{self, Node},
 };
 
-/// The shortest `ttl` of a collector that is asked in each database: every time means a connection to each.
-const MIN_DATABASE_TTL: Duration = Duration::from_secs(60);
-
 /// The most rows a query may keep.
 pub(super) const MAX_ROWS: usize = 1_000_000;
+
+/// The least `ttl` of what is asked in each database.
+pub(super) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
+
+const SOURCES: [(&str, SourceKind); 3] =
+    [("postgres", SourceKind::Postgres), ("statements", SourceKind::Statements), ("self", SourceKind::Own)];
 
 const COLLECTOR: Shape = Shape {
     what: "a collector",
@@ -35,13 +40,6 @@ const QUERY: Shape = Shape {
     quiet: false,
 };
 
-/// Where the rows of a collector come from: it decides what its queries may say.
-#[derive(Clone, Copy, Debug)]
-struct Origin {
-    source: SourceKind,
-    scope: Scope,
-}
-
 /// Reads one file. `stem` is its name without folder and `.yaml`; `names` are those of the metrics of all files.
 pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems: &mut Problems) -> Option<Collector> {
     let root = yaml::parse(file, text, problems)?;
@@ -50,25 +48,41 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
     if name.as_ref().is_some_and(|name| name != stem) {
         fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
     }
-    let source = fields.word("source", &[("postgres", SourceKind::Postgres), ("self", SourceKind::Own)]);
+    let source = fields.word("source", &SOURCES);
     let scope = fields.word("scope", &[("instance", Scope::Instance), ("database", Scope::Database)]);
     let role = fields.word("role", &[("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)]);
     let (ttl, timeout) = times(&mut fields);
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
-    let origin = Origin { source: source.unwrap_or(SourceKind::Postgres), scope: scope.unwrap_or(Scope::Instance) };
-    check_scope(&mut fields, origin, ttl);
-    let queries = queries(&mut fields, origin, names);
+    let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), names);
+    if scope == Some(Scope::Database) {
+        check_in_databases(&mut fields, source, ttl, &queries);
+    }
     Some(Collector {
         name: name?,
         about: about(text),
         source: source?,
-        scope: origin.scope,
+        scope: scope.unwrap_or(Scope::Instance),
         role: role.unwrap_or(Role::Any),
         ttl,
         timeout,
         max_rows: max_rows.unwrap_or(500),
         queries,
     })
+}
+
+/// What is asked in each database takes a login there, and its samples get the database's name.
+fn check_in_databases(fields: &mut Fields<'_, '_>, source: Option<SourceKind>, ttl: Duration, queries: &[Query]) {
+    if source.is_some_and(|source| source != SourceKind::Postgres) {
+        fields.tell("scope", "`scope: database` is for `source: postgres`: leave it out");
+    }
+    if ttl < IN_DATABASES_TTL {
+        fields.tell("ttl", "`scope: database` means a login to each database: give a `ttl` of at least 60s");
+    }
+    for query in queries.iter().filter(|query| query.has_label("datname")) {
+        let message =
+            format!("`scope: database` adds the label `datname`: query `{}` must not have it too", query.name);
+        fields.tell("scope", message);
+    }
 }
 
 /// The comment lines at the head of a file.
@@ -88,25 +102,13 @@ fn times(fields: &mut Fields<'_, '_>) -> (Duration, Duration) {
     (ttl, timeout.unwrap_or(Duration::from_secs(5)))
 }
 
-/// A collector of `scope: database` is of PostgreSQL, and slow.
-fn check_scope(fields: &mut Fields<'_, '_>, origin: Origin, ttl: Duration) {
-    if origin.scope == Scope::Instance {
-        return;
-    }
-    if origin.source != SourceKind::Postgres {
-        fields.tell("scope", "`scope: database` is for `source: postgres`: leave it out");
-    } else if ttl < MIN_DATABASE_TTL {
-        fields.tell("ttl", "`scope: database` connects to every database each time: it needs a `ttl` of at least 60s");
-    }
-}
-
-fn queries(fields: &mut Fields<'_, '_>, origin: Origin, names: &mut Names) -> Vec<Query> {
+fn queries(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -> Vec<Query> {
     if fields.node("queries").is_some_and(Node::is_empty_list) {
         fields.tell("queries", "a collector has at least one query");
     }
     let mut seen: Vec<String> = Vec::new();
     fields.each("queries", |node, problems| {
-        let query = query(node, origin, names, problems)?;
+        let query = query(node, source, names, problems)?;
         if seen.contains(&query.name) {
             let message = format!("a second query `{}`: rename one of the two", query.name);
             problems.add(&node.get("name").unwrap_or(node).place, message);
@@ -116,15 +118,21 @@ fn queries(fields: &mut Fields<'_, '_>, origin: Origin, names: &mut Names) -> Ve
     })
 }
 
-fn query(node: &Node, origin: Origin, names: &mut Names, problems: &mut Problems) -> Option<Query> {
+fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Problems) -> Option<Query> {
     let mut fields = Fields::open(node, &QUERY, problems)?;
     let name = fields.checked("name", words::snake);
     let requires = sql::requires(&mut fields);
-    let rows = rows(&mut fields, origin.source, requires.is_some());
-    let labels = metric::labels(&mut fields, origin);
-    let metrics = metric::metrics(&mut fields, origin, names);
+    let rows = rows(&mut fields, source, requires.is_some());
+    let labels = metric::labels(&mut fields);
+    let metrics = metric::metrics(&mut fields, source, names);
     let example = example::example(&mut fields);
-    if let Some(example) = &example {
+    let section = match &rows {
+        Some(Rows::Section(name)) => sections::section(name),
+        Some(Rows::Sql(_)) if source == SourceKind::Statements => Some(&STATEMENTS),
+        _ => None,
+    };
+    let fits = section.is_none_or(|section| section::check(section, &labels, &metrics, fields.problems));
+    if let Some(example) = example.as_ref().filter(|_| fits) {
         example.check(&labels, &metrics, fields.problems);
     }
     Some(Query {
@@ -140,7 +148,7 @@ fn query(node: &Node, origin: Origin, names: &mut Names, problems: &mut Problems
 /// `sql` for a server, `section` for the program's own state.
 fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) -> Option<Rows> {
     let (wanted, other, why) = match source {
-        SourceKind::Postgres => ("sql", "section", "is for `source: self`: use `sql`"),
+        SourceKind::Postgres | SourceKind::Statements => ("sql", "section", "is for `source: self`: use `sql`"),
         SourceKind::Own => ("section", "sql", "is for `source: postgres`: use `section`"),
     };
     if fields.has(other) {
@@ -149,12 +157,12 @@ fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) ->
         fields.problems.add(&fields.here(), format!("a query needs `{wanted}`"));
     }
     match source {
-        SourceKind::Postgres => Some(Rows::Sql(sql::variants(fields, has_extension))),
+        SourceKind::Postgres | SourceKind::Statements => Some(Rows::Sql(sql::variants(fields, has_extension))),
         SourceKind::Own => {
             if fields.has("requires") {
                 fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
             }
-            fields.checked("section", words::snake).map(Rows::Section)
+            section::section(fields).map(|section| Rows::Section(section.name.to_owned()))
         }
     }
 }

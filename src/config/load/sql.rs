@@ -64,12 +64,13 @@ fn check_text(fields: &mut Fields<'_, '_>, text: &str, has_extension: bool) {
     if matches!(fields.node("text"), Some(Node { value: Value::Scalar { exact: false, .. }, .. })) && !text.is_empty() {
         fields.tell("text", "write SQL of several lines as a block, `text: |`, so that errors in it can be located");
     }
+    let place = fields.place("text");
     if text.trim().is_empty() {
         fields.tell("text", "the SQL is empty");
-    } else if text.trim_end().ends_with(';') {
-        fields.tell("text", "the SQL ends in `;`: leave it out");
+    } else if let Some(sql) = text.trim_end().strip_suffix(';') {
+        let at = place.within(text, sql.chars().count());
+        fields.problems.add(&at, "the SQL ends in `;`: leave it out");
     }
-    let place = fields.place("text");
     for (at, word) in substitutions(text) {
         let message = match word {
             EXTENSION_SCHEMA if has_extension => continue,

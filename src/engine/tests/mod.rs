@@ -4,7 +4,9 @@
 //! series have their names, and the value says how often the server was asked for them.
 
 mod breaker;
+mod databases;
 mod overlap;
+mod own;
 mod quick;
 mod slow;
 mod targets;
@@ -136,7 +138,7 @@ impl Page {
 
 async fn scrape(engine: &Engine, selection: &Selection, timeout: Duration) -> Page {
     let began = Instant::now();
-    let blocks = engine.scrape(selection, began + timeout).await;
+    let blocks = engine.scrape(selection, began + timeout, std::future::pending()).await;
     assert!(began.elapsed() <= timeout + Duration::from_millis(1), "the deadline holds");
     Page::of(&exposition::render(&blocks, Format::Text))
 }

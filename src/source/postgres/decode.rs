@@ -186,11 +186,12 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
     text.parse().ok().map(Cell::Float)
 }
 
-/// Text as UTF-8. Bytes that are none are escaped (`\xff`), and in such a text backslashes too, so that no two
-/// broken names become one.
+/// Text as UTF-8. Bytes that are none are escaped (`\xff`), and in such a text backslashes too (`\x5c`), so that no two
+/// broken names become one; and so they are in a text that looks like that, so that no name looks like a broken one.
 fn utf8(bytes: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return Cow::Borrowed(text);
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !looks_escaped(text) => return Cow::Borrowed(text),
+        _ => (),
     }
     let mut escaped = String::with_capacity(bytes.len() + 8);
     for chunk in bytes.utf8_chunks() {
@@ -198,6 +199,15 @@ fn utf8(bytes: &[u8]) -> Cow<'_, str> {
         chunk.invalid().iter().for_each(|byte| _ = write!(escaped, "\\x{byte:02x}"));
     }
     Cow::Owned(escaped)
+}
+
+/// Whether anything in it could have been written by the escaping above.
+fn looks_escaped(text: &str) -> bool {
+    text.split("\\x").skip(1).any(|after| match after.as_bytes() {
+        [b'5', b'c', ..] => true,
+        [high, low, ..] => matches!(high, b'8'..=b'9' | b'a'..=b'f') && matches!(low, b'0'..=b'9' | b'a'..=b'f'),
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -241,6 +251,10 @@ mod tests {
     fn broken_names_stay_different() {
         assert_eq!(utf8(b"a\xffb"), "a\\xffb");
         assert_eq!(utf8("ä\\".as_bytes()), "ä\\");
-        assert_ne!(utf8(b"\\xff\xfe"), utf8(b"\xff\xfe"));
+        let alike =
+            [&b"\xff"[..], b"\\xff", b"\\x5cxff", b"\\x5c\xff", b"\xff\xfe", b"\\xff\xfe", b"\\x5cx5cxff", b"\\"];
+        let escaped: std::collections::BTreeSet<_> = alike.iter().map(|bytes| utf8(bytes)).collect();
+        assert_eq!(escaped.len(), alike.len(), "{escaped:?}");
+        assert_eq!(utf8(b"C:\\x\\xyz \\x41"), "C:\\x\\xyz \\x41");
     }
 }

@@ -26,6 +26,9 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     ("work_mem", "32MB"),
 ];
 
+/// What a session asks for besides in a database without an encoding: its bytes as they are, which the decoder escapes.
+pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
+
 /// More extensions than any database has.
 const MOST_FACTS: usize = 1000;
 
@@ -49,6 +52,8 @@ pub struct Facts {
     pub pooled: bool,
     /// Our role is a member of pg_monitor.
     pub monitor: bool,
+    /// The database's encoding is SQL_ASCII: a name may hold any bytes, and the server would refuse to call them UTF-8.
+    pub any_bytes: bool,
     /// Where we are logged in, and where the extensions are.
     pub database: String,
     /// Or why they could not be read: their catalogue may be locked.
@@ -127,7 +132,8 @@ pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchE
         major: version / 10_000,
         replica: row.try_get(1).unwrap_or_default(),
         monitor: row.try_get(2).unwrap_or_default(),
-        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 3) != *value),
+        any_bytes: text(row, 3) == "SQL_ASCII",
+        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 4) != *value),
         database: database.to_owned(),
         extensions,
         read_at: Instant::now(),
@@ -147,7 +153,7 @@ fn server_sql() -> String {
     let settings = SESSION_SETTINGS.map(|(name, _)| format!("pg_catalog.current_setting('{name}')"));
     format!(
         "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
-         pg_catalog.pg_has_role('pg_monitor', 'USAGE'), {}",
+         pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding'), {}",
         settings.join(", ")
     )
 }

@@ -8,7 +8,7 @@ use tracing::{debug, info};
 
 use super::{
     error,
-    facts::{SESSION_SETTINGS, read_facts},
+    facts::{ANY_BYTES, Facts, SESSION_SETTINGS, read_facts},
     session::Session,
 };
 use crate::{
@@ -56,11 +56,20 @@ async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Result
         }
         Err(error) => return Err(error::of_login(&error)),
     };
-    let facts = read_facts(&client, &settings.database).await?;
+    let facts = take_in(&client, &settings.database).await.inspect_err(|_| connection.abort())?;
     if facts.pooled {
         info!("session settings did not take: a pooler is in between, so each query brings its own (pooled mode)");
     }
     Ok(Session::new(client, connection, settings, facts))
+}
+
+/// Learns what the server is, and adapts to it what the startup packet could not.
+async fn take_in(client: &Client, database: &str) -> Result<Facts, FetchError> {
+    let facts = read_facts(client, database).await?;
+    if facts.any_bytes && !facts.pooled {
+        client.batch_execute(&format!("SET {ANY_BYTES}")).await.map_err(|error| error::of_query(&error))?;
+    }
+    Ok(facts)
 }
 
 type Connected = (Client, JoinHandle<()>);

@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,37 +10,34 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    TryStreamExt,
-    future::{join, join_all, join3},
-};
+use futures_util::future::{join, join_all, join3};
 use parking_lot::Mutex;
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
-use tokio_postgres::{Client, Column, Error, NoTls, RowStream, Statement, types::Type};
+use tokio_postgres::{Client, NoTls, Statement, types::Type};
 use tracing::debug;
 
 use super::{
-    decode::{Decoder, decoders, push_row},
     error,
-    facts::{Facts, SESSION_SETTINGS, read_facts},
+    facts::{ANY_BYTES, Facts, SESSION_SETTINGS, read_facts},
+    question::{Failure, Question, Reading},
 };
 use crate::{
     config::{
-        collector::{Collector, Query, Variant},
+        collector::{Collector, Query, SourceKind},
         settings,
     },
-    source::{Answer, Answers, FetchError, Reason, dial},
-    table::Table,
+    source::{Answer, Answers, Database, FetchError, dial},
+    table::Cell,
 };
 
 /// A known absence is believed this long, and so is what the server said of itself.
 const RECHECK: Duration = Duration::from_secs(300);
 
-/// The most memory the rows of one query may take.
-const TABLE_LIMIT: usize = 16 << 20;
+/// Databases beyond this many are not known of.
+const MOST_DATABASES: usize = 100_000;
 
 /// A session: it ends when dropped.
 pub struct Session {
@@ -49,11 +45,19 @@ pub struct Session {
     connection: JoinHandle<()>,
     settings: Arc<settings::Postgres>,
     pub facts: Facts,
-    /// By the SQL as sent.
-    statements: Mutex<HashMap<String, Statement>>,
+    /// By the names of collector and query, as is what is absent.
+    statements: Mutex<HashMap<String, Prepared>>,
     absent: Mutex<HashMap<String, (FetchError, Instant)>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
+}
+
+/// A statement the server has prepared.
+#[derive(Clone)]
+struct Prepared {
+    sql: Arc<str>,
+    statement: Statement,
+    reading: Reading,
 }
 
 impl Drop for Session {
@@ -102,9 +106,25 @@ impl Session {
     pub async fn is_replica(&self) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
         let limit = Duration::from_secs(1);
-        let answer = self.send(Question { sql: SQL, limit, max_rows: 1, query: None }).await;
+        let question = Question { name: "role", sql: SQL, limit, max_rows: 1, columns: &[], whole: true };
+        let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
-        Ok(answer.table.cell(0, 0) == crate::table::Cell::Int(1))
+        Ok(answer.table.cell(0, 0) == Cell::Int(1))
+    }
+
+    /// The databases, by name.
+    pub async fn databases(&self) -> Result<Vec<Database>, FetchError> {
+        const SQL: &str = "SELECT datname, datallowconn AND NOT datistemplate \
+             AND pg_catalog.has_database_privilege(oid, 'CONNECT') AS open FROM pg_catalog.pg_database ORDER BY 2 DESC, 1";
+        let limit = Duration::from_secs(1);
+        let max_rows = MOST_DATABASES;
+        let question = Question { name: "databases", sql: SQL, limit, max_rows, columns: &[], whole: true };
+        let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
+        let database = |row| match table.cell(row, 0) {
+            Cell::Text(name) => Some(Database { name: name.to_owned(), open: table.cell(row, 1) == Cell::Int(1) }),
+            _ => None,
+        };
+        Ok((0..table.rows()).filter_map(database).collect())
     }
 
     /// Asks all queries of one collector at once, in the order of the file.
@@ -118,18 +138,21 @@ impl Session {
 
     async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
         let (variant, sql) = self.facts.applicable(collector, query)?;
-        if let Some((error, _)) = self.absent.lock().get(&*sql).filter(|(_, at)| at.elapsed() < RECHECK) {
+        let name = format!("{}.{}", collector.name, query.name);
+        if let Some((error, _)) = self.absent.lock().get(&name).filter(|(_, at)| at.elapsed() < RECHECK) {
             return Err(error.clone());
         }
-        let question = Question { sql: &sql, limit, max_rows: collector.max_rows, query: Some(query) };
-        let answer = self.send(question).await;
+        let columns = query.asked_columns(collector.source);
+        // What else a reading of statements returns says which statement it is.
+        let whole = collector.source == SourceKind::Statements;
+        let max_rows = collector.max_rows;
+        let answer = self.send(Question { name: &name, sql: &sql, limit, max_rows, columns: &columns, whole }).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
-        let answer = answer.and_then(|answer| has_columns(answer, query, variant));
         if let Err(error) = &answer {
             // A plan can be outlived by the table it was made for: the next time it is prepared anew.
-            self.statements.lock().remove(&*sql);
+            self.statements.lock().remove(&name);
             if error.reason.is_skip() {
-                self.absent.lock().insert(sql.into_owned(), (error.clone(), Instant::now()));
+                self.absent.lock().insert(name, (error.clone(), Instant::now()));
             }
         }
         answer
@@ -151,28 +174,30 @@ impl Session {
             }
         };
         let rows = async {
-            let statement = self.statement(question.sql).await?;
+            let prepared = self.prepared(question).await?;
             let parameters: [i32; 0] = [];
-            question.read(self.client.query_raw(&statement, parameters).await?, Some(statement.columns())).await
+            question.read(self.client.query_raw(&prepared.statement, parameters).await?, Some(prepared.reading)).await
         };
         let (set, rows) = join(set_limit, rows).await;
         set?;
         rows
     }
 
-    async fn statement(&self, sql: &str) -> Result<Statement, Error> {
-        let known = self.statements.lock().get(sql).cloned();
-        if let Some(statement) = known {
-            return Ok(statement);
+    async fn prepared(&self, question: Question<'_>) -> Result<Prepared, Failure> {
+        let known = self.statements.lock().get(question.name).filter(|known| *known.sql == *question.sql).cloned();
+        if let Some(prepared) = known {
+            return Ok(prepared);
         }
-        let statement = self.client.prepare(sql).await?;
-        self.statements.lock().insert(sql.to_owned(), statement.clone());
-        Ok(statement)
+        let statement = self.client.prepare(question.sql).await?;
+        let prepared =
+            Prepared { sql: question.sql.into(), reading: question.reading(statement.columns())?, statement };
+        self.statements.lock().insert(question.name.to_owned(), prepared.clone());
+        Ok(prepared)
     }
 
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
     async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
-        let begin = begin_sql(question.limit);
+        let begin = begin_sql(question.limit, self.facts.any_bytes);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
             question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
@@ -199,7 +224,7 @@ impl Session {
 }
 
 /// Every setting a session has, for one transaction.
-fn begin_sql(limit: Duration) -> String {
+fn begin_sql(limit: Duration, any_bytes: bool) -> String {
     let mut sql = String::from("BEGIN READ ONLY");
     for (name, value) in SESSION_SETTINGS {
         match name {
@@ -210,82 +235,8 @@ fn begin_sql(limit: Duration) -> String {
             _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
         }
     }
+    if any_bytes {
+        sql.push_str(&format!("; SET LOCAL {ANY_BYTES}"));
+    }
     sql
-}
-
-/// Why a query gave no rows: the server's or the connection's error, or ours over what came.
-enum Failure {
-    Server(Error),
-    Ours(FetchError),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Server(error)
-    }
-}
-
-impl Failure {
-    fn into_fetch_error(self, sent: &str, variant: Option<&Variant>) -> FetchError {
-        match self {
-            Failure::Ours(error) => error,
-            Failure::Server(error) => {
-                let place = variant.and_then(|v| error::place(&error, sent, &v.text, &v.place));
-                FetchError { place, ..error::of_query(&error) }
-            }
-        }
-    }
-}
-
-/// One SQL text, its limits, and what its rows are for.
-#[derive(Clone, Copy)]
-struct Question<'a> {
-    sql: &'a str,
-    limit: Duration,
-    max_rows: usize,
-    /// `None`: all columns are needed.
-    query: Option<&'a Query>,
-}
-
-impl Question<'_> {
-    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted.
-    async fn read(self, rows: RowStream, columns: Option<&[Column]>) -> Result<Answer, Failure> {
-        let mut rows = pin!(rows);
-        let mut reading = columns.map(|columns| self.start(columns)).transpose()?;
-        let mut cut = 0;
-        while let Some(row) = rows.try_next().await? {
-            let (table, decoders) = match &mut reading {
-                Some(reading) => reading,
-                None => reading.insert(self.start(row.columns())?),
-            };
-            if table.rows() >= self.max_rows {
-                cut += 1;
-                continue;
-            }
-            push_row(table, &row, decoders);
-            if table.bytes() > TABLE_LIMIT {
-                let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
-                return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
-            }
-        }
-        Ok(Answer { table: reading.map(|(table, _)| table).unwrap_or_default(), cut })
-    }
-
-    fn start(&self, columns: &[Column]) -> Result<(Table, Vec<Decoder>), Failure> {
-        let needed = |name: &str| self.query.is_none_or(|query| query.columns().any(|column| column == name));
-        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
-        Ok((Table::new(columns.iter().map(|column| column.name())), decoders))
-    }
-}
-
-/// The collector's columns must be there; a result without rows may come without columns.
-fn has_columns(answer: Answer, query: &Query, variant: &Variant) -> Result<Answer, FetchError> {
-    let have = answer.table.columns();
-    match query.columns().find(|column| !have.is_empty() && !have.iter().any(|name| name == column)) {
-        None => Ok(answer),
-        Some(missing) => {
-            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", have.join(", "));
-            Err(FetchError { place: Some(variant.place.clone()), ..FetchError::new(Reason::Columns, message) })
-        }
-    }
 }

@@ -1,0 +1,38 @@
+//! The section of the program's own state that a `source: self` query reads: there must be such a section, and it must
+//! have every column that is read. What `source: statements` makes of its rows is checked like a section.
+
+use super::metric::Declared;
+use crate::config::{
+    fields::Fields,
+    problem::{Place, Problems},
+    sections::{self, SECTIONS, STATEMENTS, Section},
+    words,
+};
+
+/// The section a query names.
+pub fn section(fields: &mut Fields<'_, '_>) -> Option<&'static Section> {
+    let name = fields.checked("section", words::snake)?;
+    let section = sections::section(&name);
+    if section.is_none() {
+        let known = SECTIONS.iter().map(|section| section.name);
+        fields.tell("section", words::unknown("no section", &name, "there are", known));
+    }
+    section
+}
+
+/// Tells which columns the section does not have; true if it has all.
+pub fn check(section: &Section, labels: &[(String, Place)], metrics: &[Declared], problems: &mut Problems) -> bool {
+    let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
+    let values = metrics.iter().flat_map(|declared| &declared.columns);
+    let read = labels.map(|(name, place)| (name, place)).chain(values.map(|(_, name, place)| (name, place)));
+    let mut fits = true;
+    for (name, place) in read.filter(|(name, _)| !section.columns.contains(&name.as_str())) {
+        fits = false;
+        let what = match section {
+            &STATEMENTS => "`source: statements` gives no column".to_owned(),
+            _ => format!("the section `{}` has no column", section.name),
+        };
+        problems.add(place, words::unknown(&what, name, "its columns are", section.columns.iter().copied()));
+    }
+    fits
+}

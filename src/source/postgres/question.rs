@@ -1,0 +1,108 @@
+//! One question and its rows: read into a table, up to its limits, or the reason why there are none.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures_util::TryStreamExt;
+use tokio_postgres::{Column, Error, RowStream};
+
+use super::{
+    decode::{Decoder, decoders, push_row},
+    error,
+};
+use crate::{
+    config::collector::Variant,
+    source::{Answer, FetchError, Reason},
+    table::Table,
+};
+
+/// The most memory the rows of one query may take.
+const TABLE_LIMIT: usize = 16 << 20;
+
+/// One SQL text, its limits, and what its rows are for.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// Under which its statement is kept.
+    pub name: &'a str,
+    pub sql: &'a str,
+    pub limit: Duration,
+    pub max_rows: usize,
+    /// The columns that must be there.
+    pub columns: &'a [&'a str],
+    /// Read the others too.
+    pub whole: bool,
+}
+
+/// How a result is read: its columns and their decoders.
+#[derive(Clone)]
+pub struct Reading {
+    columns: Arc<[String]>,
+    decoders: Arc<[Decoder]>,
+}
+
+impl Question<'_> {
+    /// How these columns are read.
+    ///
+    /// # Errors
+    /// A column that a metric needs is missing, or of a type that must be cast.
+    pub fn reading(&self, columns: &[Column]) -> Result<Reading, Failure> {
+        let needed = |name: &str| self.whole || self.columns.contains(&name);
+        let names: Vec<String> = columns.iter().map(|column| column.name().to_owned()).collect();
+        if let Some(missing) = self.columns.iter().find(|column| !names.iter().any(|name| name == **column)) {
+            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", names.join(", "));
+            return Err(Failure::Ours(FetchError::new(Reason::Columns, message)));
+        }
+        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
+        Ok(Reading { columns: names.into(), decoders: decoders.into() })
+    }
+
+    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted. Without a `reading` it is
+    /// made from the first row; a result that has none then has no columns either.
+    pub async fn read(self, rows: RowStream, mut reading: Option<Reading>) -> Result<Answer, Failure> {
+        let mut rows = pin!(rows);
+        let mut table = reading.as_ref().map(|reading| Table::with_columns(reading.columns.clone()));
+        let mut cut = 0;
+        while let Some(row) = rows.try_next().await? {
+            let reading = match &mut reading {
+                Some(reading) => reading,
+                None => reading.insert(self.reading(row.columns())?),
+            };
+            let table = table.get_or_insert_with(|| Table::with_columns(reading.columns.clone()));
+            if table.rows() >= self.max_rows {
+                cut += 1;
+                continue;
+            }
+            push_row(table, &row, &reading.decoders);
+            if table.bytes() > TABLE_LIMIT {
+                let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
+                return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
+            }
+        }
+        Ok(Answer { table: table.unwrap_or_default(), cut })
+    }
+}
+
+/// Why a query gave no rows: the server's or the connection's error, or ours over what came.
+pub enum Failure {
+    Server(Error),
+    Ours(FetchError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Server(error)
+    }
+}
+
+impl Failure {
+    /// The error for people and for the label, with the place the server points to, or else that of the query's SQL.
+    pub fn into_fetch_error(self, sent: &str, variant: Option<&Variant>) -> FetchError {
+        let (error, pointed) = match self {
+            Failure::Ours(error) => (error, None),
+            Failure::Server(error) => {
+                (error::of_query(&error), variant.and_then(|v| error::place(&error, sent, &v.text, &v.place)))
+            }
+        };
+        let place = pointed.or_else(|| variant.filter(|_| !error.reason.is_connection()).map(|v| v.place.clone()));
+        FetchError { place, ..error }
+    }
+}

@@ -1,0 +1,289 @@
+//! Statements: successive readings of a server's statistics by statement become a histogram for each database. Pure.
+//!
+//! The server keeps calls, total time and standard deviation of each statement since it was first seen. From two
+//! readings the same follows for the calls between them; those are spread over the buckets (`spread`) and added up.
+//!
+//! Promises: what comes out are counters. Bucket counts are integers and never fall, neither from reading to reading
+//! nor from bucket to bucket before; the last one counts every call that two readings prove, no more and no less.
+
+mod spread;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use self::spread::Calls;
+use super::{Answer, Answers, FetchError, Reason};
+use crate::{
+    config::{
+        collector::{Collector, SourceKind},
+        sections::{READING, STATEMENTS},
+    },
+    table::{Cell, Table},
+};
+
+/// Upper bounds of the buckets, in seconds: 1, 2, 5 of each power of ten, from what reading one row takes to beyond
+/// what a person waits for. Those of [`SLOW`] are among them.
+pub const BOUNDS: [f64; 20] = [
+    0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+    10.0, 20.0, 60.0,
+];
+
+/// A call that takes longer than so many seconds is slow.
+const SLOW: [f64; 6] = [0.05, 0.1, 1.0, 2.0, 5.0, 60.0];
+
+/// Sums that a server computes from the same calls differ by their last digits. What falls by more fell.
+const ROUNDING: f64 = 1e-9;
+
+/// The histories of a target's queries, by collector and place in it.
+#[derive(Default)]
+pub struct Histories(HashMap<(String, usize), History>);
+
+impl Histories {
+    /// What a collector's readings make of its histories; answers of other collectors are left as they are.
+    pub fn take(&mut self, collector: &Collector, answers: Answers) -> Answers {
+        if collector.source != SourceKind::Statements {
+            return answers;
+        }
+        let take = |(index, answer): (usize, Result<Answer, FetchError>)| {
+            let Answer { table, cut } = answer?;
+            let history = self.0.entry((collector.name.clone(), index)).or_default();
+            Ok(Answer { table: history.take(&table, cut == 0)?, cut })
+        };
+        answers.into_iter().enumerate().map(take).collect()
+    }
+}
+
+/// One query's last reading, and what has been counted since the first.
+#[derive(Default)]
+pub struct History {
+    last: Option<Reading>,
+    /// By oid.
+    databases: BTreeMap<i64, Database>,
+}
+
+/// What is known of the statements at one time.
+struct Reading {
+    /// Which run of which server it is of. The next run, or another server behind the same address, has statistics
+    /// of its own: a difference between the two would mean nothing.
+    server: u64,
+    /// No row was cut: what is not in it did not exist.
+    complete: bool,
+    statements: HashMap<u64, Totals>,
+}
+
+/// One statement's statistics since the server knows it; seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Totals {
+    calls: u64,
+    seconds: f64,
+    /// The sum of the squared deviations from the mean.
+    squares: f64,
+    /// What its fastest call took.
+    least: f64,
+}
+
+/// What has been counted in one database.
+#[derive(Default)]
+struct Database {
+    name: String,
+    histogram: Histogram,
+}
+
+#[derive(Default)]
+struct Histogram {
+    /// Calls expected up to each bound. What is shown is rounded, so a part of a call is carried over to when the
+    /// rest of it comes.
+    expected: [f64; BOUNDS.len()],
+    count: u64,
+    sum: f64,
+}
+
+/// Where a reading's columns are.
+struct Columns {
+    datname: usize,
+    server: usize,
+    dbid: usize,
+    calls: usize,
+    total: usize,
+    stddev: usize,
+    least: usize,
+    /// Those that say which statement it is.
+    identity: Vec<usize>,
+}
+
+impl History {
+    /// Takes in a reading; returns the histograms of the databases in it. The first reading, and the first of each
+    /// run of the server, only says from where to count.
+    ///
+    /// # Errors
+    /// A column is missing.
+    pub fn take(&mut self, table: &Table, complete: bool) -> Result<Table, FetchError> {
+        let mut shown = Table::new(STATEMENTS.columns.iter().copied());
+        let before = self.last.take();
+        if table.rows() == 0 {
+            // Nothing can be seen, which is not to say that there is nothing.
+            return Ok(shown);
+        }
+        let columns = Columns::of(table)?;
+        let server = self.find_databases(table, &columns);
+        let before = before.filter(|before| before.server == server);
+        let mut reading = Reading { server, complete, statements: HashMap::with_capacity(table.rows()) };
+        for row in 0..table.rows() {
+            let Some(now) = columns.totals(table, row) else { continue };
+            let Some(database) = columns.dbid(table, row).and_then(|dbid| self.databases.get_mut(&dbid)) else {
+                continue;
+            };
+            let statement = columns.statement(table, row);
+            // Two rows of one statement would be each other's past.
+            if reading.statements.insert(statement, now).is_none()
+                && let Some(calls) = before.as_ref().and_then(|before| before.calls_until(statement, now))
+            {
+                database.histogram.add(calls);
+            }
+        }
+        self.last = Some(reading);
+        self.databases.values().for_each(|database| database.histogram.show(&database.name, &mut shown));
+        Ok(shown)
+    }
+
+    /// Keeps the databases that are there, and returns which run of which server says so.
+    fn find_databases(&mut self, table: &Table, columns: &Columns) -> u64 {
+        let (mut before, mut server) = (std::mem::take(&mut self.databases), Cell::Absent);
+        for row in 0..table.rows() {
+            let (name, dbid) = (table.cell(row, columns.datname), columns.dbid(table, row));
+            if let (Cell::Text(name), Some(dbid)) = (name, dbid) {
+                server = table.cell(row, columns.server);
+                let histogram = before.remove(&dbid).unwrap_or_default().histogram;
+                self.databases.insert(dbid, Database { name: name.to_owned(), histogram });
+            }
+        }
+        hash([server])
+    }
+}
+
+impl Columns {
+    fn of(table: &Table) -> Result<Columns, FetchError> {
+        let column = |name| {
+            let missing = || FetchError::new(Reason::Columns, format!("there is no column \"{name}\""));
+            table.column(name).ok_or_else(missing)
+        };
+        let [datname, server, dbid, calls, total, stddev, least] = READING;
+        let known = |name: &String| READING.contains(&name.as_str()) && name != dbid;
+        Ok(Columns {
+            datname: column(datname)?,
+            server: column(server)?,
+            dbid: column(dbid)?,
+            calls: column(calls)?,
+            total: column(total)?,
+            stddev: column(stddev)?,
+            least: column(least)?,
+            identity: (0..table.columns().len()).filter(|at| !known(&table.columns()[*at])).collect(),
+        })
+    }
+
+    fn dbid(&self, table: &Table, row: usize) -> Option<i64> {
+        match table.cell(row, self.dbid) {
+            Cell::Int(dbid) => Some(dbid),
+            _ => None,
+        }
+    }
+
+    /// `None` where there is no statement, or no sense in its numbers.
+    fn totals(&self, table: &Table, row: usize) -> Option<Totals> {
+        let number = |column| table.cell(row, column).number().ok().flatten().map(|number| number.as_f64());
+        let (calls, seconds, stddev) = (number(self.calls)?, number(self.total)?, number(self.stddev)?);
+        let makes_sense = |number: f64| number.is_finite() && number >= 0.0;
+        let squares = calls * stddev * stddev;
+        let least = number(self.least)?;
+        let all = [calls, seconds, squares, least].into_iter().all(makes_sense);
+        all.then_some(Totals { calls: calls as u64, seconds, squares, least })
+    }
+
+    /// 64 bits for each statement: among 50,000 of them two are taken for one once in 10^10 servers.
+    fn statement(&self, table: &Table, row: usize) -> u64 {
+        hash(self.identity.iter().map(|column| table.cell(row, *column)))
+    }
+}
+
+fn hash<'a>(cells: impl IntoIterator<Item = Cell<'a>>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for cell in cells {
+        match cell {
+            Cell::Absent => 0_u8.hash(&mut hasher),
+            Cell::Int(value) => (1_u8, value).hash(&mut hasher),
+            Cell::Float(value) => (2_u8, value.to_bits()).hash(&mut hasher),
+            Cell::Text(text) => (3_u8, text).hash(&mut hasher),
+        }
+    }
+    hasher.finish()
+}
+
+impl Reading {
+    /// The calls of a statement between this reading and what is said of it now.
+    fn calls_until(&self, statement: u64, now: Totals) -> Option<Calls> {
+        match self.statements.get(&statement) {
+            Some(before) => Some(now.since(*before)),
+            None if self.complete => Some(now.since(Totals::default())),
+            // It may have been there, and cut: from here on it is counted.
+            None => None,
+        }
+    }
+}
+
+impl Totals {
+    /// The calls since `before`. A statement that was reset or evicted meanwhile began again from zero: something
+    /// of it has fallen then, and everything it has is new.
+    ///
+    /// The squares of two sets of calls add up to those of both and what their means differ by (Chan, Golub and
+    /// LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances"). That is the
+    /// difference of the sums of squares, calls x (stddev^2 + mean^2), without the digits which that loses.
+    fn since(self, before: Totals) -> Calls {
+        let fell = |now: f64, before: f64| now < before * (1.0 - ROUNDING);
+        let again =
+            self.calls < before.calls || fell(self.seconds, before.seconds) || fell(self.squares, before.squares);
+        let before = if again { Totals::default() } else { before };
+        let count = self.calls - before.calls;
+        let seconds = (self.seconds - before.seconds).max(0.0);
+        let apart = seconds / count.max(1) as f64 - before.seconds / before.calls.max(1) as f64;
+        let between = match before.calls {
+            0 => 0.0,
+            calls => apart * apart * (calls as f64 / self.calls as f64) * count as f64,
+        };
+        let squares = (self.squares - before.squares - between).max(0.0);
+        Calls { count, seconds, squares, least: self.least }
+    }
+}
+
+impl Histogram {
+    fn add(&mut self, calls: Calls) {
+        if calls.count > 0 {
+            self.count = self.count.saturating_add(calls.count);
+            self.sum += calls.seconds;
+            calls.spread(&BOUNDS, &mut self.expected);
+        }
+    }
+
+    /// One row for each bucket. The last has the totals.
+    fn show(&self, datname: &str, table: &mut Table) {
+        for (bound, expected) in BOUNDS.into_iter().zip(self.expected) {
+            let bucket = (expected.round() as u64).min(self.count);
+            let slow = SLOW.contains(&bound);
+            let (threshold, slower) = match slow {
+                true => (Cell::Float(bound), int(self.count - bucket)),
+                false => (Cell::Absent, Cell::Absent),
+            };
+            let (le, bucket) = (Cell::Float(bound), int(bucket));
+            table.push_row([Cell::Text(datname), le, bucket, Cell::Absent, Cell::Absent, threshold, slower]);
+        }
+        let (le, count, sum) = (Cell::Float(f64::INFINITY), int(self.count), Cell::Float(self.sum));
+        table.push_row([Cell::Text(datname), le, count, sum, count, Cell::Absent, Cell::Absent]);
+    }
+}
+
+fn int(count: u64) -> Cell<'static> {
+    Cell::Int(i64::try_from(count).unwrap_or(i64::MAX))
+}

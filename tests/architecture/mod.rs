@@ -1,0 +1,218 @@
+//! The invariants of ARCHITECTURE.md, held by reading the sources as text.
+
+mod metrics;
+mod size;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A file under src/.
+struct Source {
+    /// Without `src/`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Files that exist for tests only; what is said of the program need not hold for them.
+    fn is_test(&self) -> bool {
+        self.path.contains("/tests/") || self.path == "source/fixture.rs"
+    }
+}
+
+/// What each room may take from the others, itself aside: the longest beginning of a file's path counts. Rooms without
+/// a line here are at the top and take what they like.
+const MAY_IMPORT: [(&str, &str); 17] = [
+    ("breaker.rs", ""),
+    ("metric.rs", ""),
+    ("secret.rs", ""),
+    ("table.rs", ""),
+    ("config/", "metric secret table"),
+    ("source/", "config table"),
+    ("map.rs", "config metric table"),
+    ("exposition.rs", "config map metric table"),
+    ("docs.rs", "config exposition map"),
+    ("slot.rs", "config map source"),
+    ("target", "breaker config exposition map slot source"),
+    ("own.rs", "config source table target"),
+    ("engine.rs", "config exposition map own target"),
+    ("page.rs", "engine exposition"),
+    ("live.rs", "config engine own"),
+    ("http/", "engine exposition live page target"),
+    ("main.rs", ""),
+];
+
+/// Rooms that read and write nothing but memory; the clock and chance are kept out of them too.
+const PURE: [&str; 11] = [
+    "breaker.rs",
+    "config/collector.rs",
+    "config/load/",
+    "config/rules.rs",
+    "config/sections.rs",
+    "config/words.rs",
+    "docs.rs",
+    "exposition.rs",
+    "map.rs",
+    "source/statements",
+    "table.rs",
+];
+
+/// Crates that one room knows; another implementation is a change of that room.
+const ONLY_IN: [(&str, &str); 11] = [
+    ("clap", "cli/"),
+    ("flate2", "page.rs"),
+    ("form_urlencoded", "http/"),
+    ("include_dir", "config/catalogue.rs"),
+    ("rustls_native_certs", "source/tls.rs"),
+    ("rustls", "source/tls.rs"),
+    ("saphyr_parser", "config/yaml.rs"),
+    ("serde_json", "http/"),
+    ("strsim", "config/words.rs"),
+    ("tokio_postgres", "source/postgres/"),
+    ("tracing_subscriber", "cli/"),
+];
+
+#[test]
+fn rooms_take_only_from_the_rooms_below_them() {
+    each(|source, wrong| {
+        let rule =
+            MAY_IMPORT.iter().filter(|(room, _)| source.path.starts_with(room)).max_by_key(|(room, _)| room.len());
+        let Some((room, may)) = rule.filter(|_| !source.is_test()) else { return };
+        let may: Vec<_> = may.split(' ').chain([room.trim_end_matches(".rs").trim_end_matches('/')]).collect();
+        for taken in imports(&source.text).iter().filter(|taken| !may.contains(&taken.as_str())) {
+            wrong.push(format!("{} takes from {taken}: only {may:?} are below it", source.path));
+        }
+    });
+}
+
+#[test]
+fn pure_rooms_do_no_input_or_output() {
+    let words = ["fs", "net", "env", "tokio", "spawn", "Command", "Instant", "SystemTime", "File", "Mutex", "println"];
+    each(|source, wrong| {
+        if PURE.iter().any(|room| source.path.starts_with(room)) {
+            let found = words.into_iter().filter(|word| mentions(&code(&source.text), word));
+            wrong.extend(found.map(|word| format!("{} is pure, and names {word}", source.path)));
+        }
+    });
+}
+
+/// Many engines can live in one process: whatever changes belongs to one of them.
+#[test]
+fn there_is_no_global_state() {
+    let words = ["OnceLock", "LazyLock", "OnceCell", "LazyCell", "thread_local", "lazy_static"];
+    each(|source, wrong| {
+        let code = code(&source.text);
+        let statics =
+            code.lines().map(str::trim).filter(|line| line.starts_with("static ") || line.contains(" static "));
+        let changing =
+            statics.filter(|line| ["mut ", "Mutex", "RwLock", "Atomic", "Cell"].iter().any(|w| line.contains(w)));
+        wrong.extend(changing.map(|line| format!("{}: {line}", source.path)));
+        let found = words.into_iter().filter(|word| mentions(&code, word));
+        wrong.extend(found.map(|word| format!("{} names {word}", source.path)));
+    });
+}
+
+#[test]
+fn a_crate_is_known_in_one_room() {
+    each(|source, wrong| {
+        let strangers =
+            ONLY_IN.iter().filter(|(name, room)| mentions(&code(&source.text), name) && !source.path.starts_with(room));
+        wrong.extend(strangers.map(|(name, room)| format!("{} names {name}: only {room} knows it", source.path)));
+    });
+}
+
+/// No rule speaks of what is no longer there.
+#[test]
+fn the_rules_speak_of_rooms_that_exist() {
+    let sources = sources();
+    let rooms = MAY_IMPORT.iter().map(|(room, _)| *room).chain(PURE).chain(ONLY_IN.iter().map(|(_, room)| *room));
+    let gone: Vec<_> = rooms.filter(|room| !sources.iter().any(|source| source.path.starts_with(room))).collect();
+    let unused: Vec<_> =
+        ONLY_IN.iter().filter(|(name, _)| !sources.iter().any(|source| mentions(&source.text, name))).collect();
+    assert!(gone.is_empty() && unused.is_empty(), "{gone:?} {unused:?}");
+}
+
+/// Runs a check on every file and tells all that it finds wrong.
+fn each(check: impl Fn(&Source, &mut Vec<String>)) {
+    let mut wrong = Vec::new();
+    sources().iter().for_each(|source| check(source, &mut wrong));
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn sources() -> Vec<Source> {
+    let read = |path: &PathBuf| Source {
+        path: path.strip_prefix("src").expect("under src").to_string_lossy().into_owned(),
+        text: fs::read_to_string(path).expect("a readable file"),
+    };
+    let sources: Vec<_> = rust_files(Path::new("src")).iter().map(read).collect();
+    assert!(sources.len() > 40, "found {} files", sources.len());
+    sources
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let (folders, mut files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    files.extend(folders.iter().flat_map(|folder| rust_files(folder)));
+    files.sort();
+    files
+}
+
+/// The text without comments and without the unit tests at its end.
+fn code(text: &str) -> String {
+    let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    program.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a word stands in the text, not as a part of another.
+fn mentions(text: &str, word: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(is_word) && !text[at + word.len()..].starts_with(is_word))
+}
+
+/// The modules of this crate that a text names: `crate::a`, `crate::{a, b::{c, d}}`.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code = code(text);
+    let mut modules = BTreeSet::new();
+    for after in code.split("crate::").skip(1) {
+        let mut depth = 0;
+        let mut at_start = true;
+        for (index, character) in after.char_indices() {
+            match character {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' => at_start = at_start || depth == 1,
+                _ if character.is_ascii_alphanumeric() && at_start => {
+                    let end = after[index..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                    modules.insert(after[index..][..end.unwrap_or(after.len() - index)].to_owned());
+                    at_start = false;
+                }
+                _ => {}
+            }
+            if depth == 0 && (character == '}' || !at_start) {
+                break;
+            }
+        }
+    }
+    modules
+}
+
+#[test]
+fn imports_are_read() {
+    for (text, modules) in [
+        ("use crate::table::Cell;", "table"),
+        (
+            "use crate::{\n    config::{a::B, c},\n    map::{self, Mapped},\n    slot,\n};\nuse std::fs;",
+            "config map slot",
+        ),
+        ("fn f(x: crate::table::Cell) -> crate::metric::Kind", "metric table"),
+        ("// crate::slot\nlet x = 1;", ""),
+    ] {
+        let found: Vec<_> = imports(text).into_iter().collect();
+        assert_eq!(found.join(" "), modules, "{text}");
+    }
+}

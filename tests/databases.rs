@@ -1,0 +1,126 @@
+//! Collectors of `scope: database`: which databases are visited, and what one of them does to the others.
+
+use std::{thread, time::Duration};
+
+use crate::support::{Folder, Pgvigil, Postgres, eventually, majors, page, sample};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
+
+const COLLECTOR: &str = r#"# Tables of each database.
+collector: counted
+source: postgres
+scope: database
+ttl: 60s
+timeout: 2s
+queries:
+  - name: tables
+    sql:
+      - since: 13
+        text: |
+          SELECT count(*) AS n FROM pg_class WHERE relkind = 'r' AND relnamespace >= 16384 OR relnamespace = 2200
+    metrics:
+      - {name: app_tables, type: gauge, value: n, help: "Tables."}
+    example: [{n: "3"}]
+"#;
+
+fn watch(server: &Postgres, databases: &str) -> Pgvigil {
+    let folder = Folder::new("databases", "TERM");
+    std::fs::create_dir(folder.path().join("own")).expect("a folder");
+    folder.write("own/counted.yaml", COLLECTOR);
+    let url = server.url("pgvigil", "postgres");
+    let target = format!("targets: [{{name: t, postgres: {{url: \"{url}\", databases: {databases}}}}}]\n");
+    let settings = folder.write("pgvigil.yaml", &target);
+    let (settings, own) = (settings.display().to_string(), folder.path().join("own").display().to_string());
+    Pgvigil::start(BINARY, &["--config", &settings, "--collectors", &own], &[])
+}
+
+fn tables(page: &str, database: &str) -> Option<f64> {
+    sample(page, "app_tables", &[("target", "t"), ("datname", database)])
+}
+
+fn server(major: u32, databases: &[&str]) -> Postgres {
+    let server = Postgres::builder(major).start();
+    server.create_monitor_role();
+    for (count, database) in databases.iter().enumerate() {
+        server.sql("postgres", &format!("CREATE DATABASE {database}"));
+        for table in 0..=count {
+            server.sql(database, &format!("CREATE TABLE t{table} ()"));
+        }
+    }
+    server
+}
+
+#[test]
+fn each_database_is_visited_and_one_that_goes_is_gone() {
+    for major in majors() {
+        let server = server(major, &["app_a", "app_b", "closed", "tmp_c"]);
+        server.sql("postgres", "REVOKE CONNECT ON DATABASE closed FROM PUBLIC");
+        let pgvigil = watch(&server, "{exclude: [\"tmp_*\"]}");
+        let text = pgvigil.scrape();
+        let seen =
+            |page: &str| ["app_a", "app_b", "closed", "tmp_c", "postgres"].map(|database| tables(page, database));
+        assert_eq!(seen(&text), [Some(1.0), Some(2.0), None, None, Some(0.0)], "{}", pgvigil.stderr());
+        assert_eq!(sample(&text, "pgvigil_collector_success", &[("collector", "counted")]), Some(1.0));
+        assert_eq!(sample(&text, "pgvigil_collector_rows", &[("collector", "counted")]), Some(3.0));
+        // No session is kept there, so it can be dropped; it is gone with the next scrape, and a new one is there.
+        eventually(Duration::from_secs(5), "the visit has ended", || {
+            server.sql(
+                "postgres",
+                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'pgvigil' AND datname <> 'postgres'",
+            ) == "0"
+        });
+        server.sql("postgres", "DROP DATABASE app_b");
+        server.sql("postgres", "CREATE DATABASE app_d");
+        let text = pgvigil.scrape();
+        assert_eq!(
+            (tables(&text, "app_a"), tables(&text, "app_b"), tables(&text, "app_d")),
+            (Some(1.0), None, Some(0.0))
+        );
+    }
+}
+
+#[test]
+fn a_database_whose_catalogue_is_locked_keeps_nobody_else_waiting() {
+    let server = server(15, &["app_a", "locked", "app_z"]);
+    let mut holder = server.session("locked");
+    holder.run("BEGIN; LOCK pg_catalog.pg_class, pg_catalog.pg_attribute IN ACCESS EXCLUSIVE MODE;");
+    let pgvigil = watch(&server, "{}");
+    let text = pgvigil.scrape();
+    assert_eq!((tables(&text, "app_a"), tables(&text, "locked"), tables(&text, "app_z")), (Some(1.0), None, Some(3.0)));
+    assert_eq!(sample(&text, "pg_up", &[]), Some(1.0));
+    assert_eq!(sample(&text, "pgvigil_collector_success", &[("collector", "counted")]), Some(0.0));
+    for _ in 0..3 {
+        pgvigil.scrape();
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'pgvigil' AND wait_event_type = 'Lock'";
+    assert!(server.sql("postgres", waiting).parse::<u32>().expect("a number") <= 1, "one login, asked again");
+    holder.run("ROLLBACK;");
+    // It is asked again a minute after it failed.
+    if std::env::var_os("PGVIGIL_TEST_LONG").is_none() {
+        return;
+    }
+    eventually(Duration::from_secs(70), "the database is back", || tables(&pgvigil.scrape(), "locked") == Some(2.0));
+}
+
+#[test]
+fn sixty_databases_are_visited_within_the_same_bounds() {
+    let names: Vec<String> = (0..60).map(|number| format!("d{number}")).collect();
+    let server = Postgres::builder(15).start();
+    server.create_monitor_role();
+    let create: String = names.iter().map(|name| format!("CREATE DATABASE {name} STRATEGY file_copy;\n")).collect();
+    server.sql("postgres", &create);
+    let pgvigil = watch(&server, "{include: [\"d*\"]}");
+    let most = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let ours = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'pgvigil'";
+            let count = || server.sql("postgres", ours).parse::<usize>().expect("a number");
+            (0..40).map(|_| count()).max().unwrap_or_default()
+        });
+        // What does not fit into the first scrape arrives by the next.
+        let there = || page::samples(&pgvigil.scrape(), "app_tables", &[]).len() == 60;
+        eventually(Duration::from_secs(60), "all databases are there", there);
+        watcher.join().expect("the watcher ends")
+    });
+    println!("60 databases, {most} sessions at most");
+    assert!(most <= 4, "two lanes and two visits, not {most} sessions");
+}

@@ -1,0 +1,32 @@
+//! What the documentation shows must work: the example files load, and docs/metrics.md is what `pgvigil docs` prints.
+
+use std::path::Path;
+
+use expect_test::expect_file;
+use pgvigil::{
+    config::{catalogue::Catalogue, settings::Settings},
+    docs,
+};
+
+#[test]
+fn the_example_collectors_load_beside_the_shipped_ones() {
+    let catalogue = Catalogue::load(Some(Path::new("examples/collectors")));
+    let catalogue = catalogue.unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(catalogue.get("outbox").is_some());
+}
+
+#[test]
+fn the_example_settings_fit_the_shipped_collectors() {
+    let env = |name: &str| ["REGION", "ORDERS_PASSWORD"].contains(&name).then(|| "x".to_owned());
+    let settings = Settings::load(Some(Path::new("examples/pgvigil.yaml")), &env);
+    let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
+    let catalogue = Catalogue::load(None).and_then(|catalogue| catalogue.adjust(&settings));
+    assert!(catalogue.unwrap_or_else(|problems| panic!("{problems}")).get("buffers").is_none());
+}
+
+/// `UPDATE_EXPECT=1 cargo test docs` writes it.
+#[test]
+fn the_docs_list_every_shipped_metric() {
+    let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    expect_file!["../docs/metrics.md"].assert_eq(&docs::markdown(&catalogue));
+}
