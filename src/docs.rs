@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use crate::{
     config::{
         catalogue::Catalogue,
-        collector::{Collector, Query, Role, Rows, SourceKind},
+        collector::{Collector, OWN_FUNCTIONS, Query, Role, Rows, SourceKind},
     },
     exposition::{self, Block, Format},
     map,
@@ -70,7 +70,9 @@ fn push_collector(out: &mut String, collector: &Arc<Collector>) {
 /// What a query needs of the server, in words.
 fn needs(query: &Query) -> Option<String> {
     let mut parts = Vec::new();
-    if let Some(extension) = &query.requires {
+    if query.requires.as_ref().is_some_and(|extension| extension.name == OWN_FUNCTIONS) {
+        parts.push("needs the functions that `pgvigil export grants` installs in the database".to_owned());
+    } else if let Some(extension) = &query.requires {
         let version: Vec<_> = extension.version.iter().map(u32::to_string).collect();
         let version = if version.is_empty() { String::new() } else { format!(" {} or later", version.join(".")) };
         parts.push(format!("needs the extension {}{version}", extension.name));

@@ -36,3 +36,65 @@ $$;
 --   GRANT CONNECT ON DATABASE postgres TO pgvigil;
 -- If an extension it reads (pg_stat_statements, pg_buffercache) lives in a schema of its own, let it look inside:
 --   GRANT USAGE ON SCHEMA extensions TO pgvigil;
+
+-- Everything above is done once in each cluster. What follows is for one database: run the file in each database whose bloat and
+-- sequences you want to see, and in template1, so that new databases have it. Leave it out, and those estimates are skipped.
+--
+-- The planner's statistics and the values of sequences are hidden from a role that may not read the tables, and pgvigil may not. So two
+-- functions of a superuser's give away what is needed and nothing else: how wide columns are, how often they are NULL and how many
+-- distinct values they have, but no value; and the last value of each sequence. Only pgvigil may call them.
+--
+-- The schema must be a superuser's: else its owner could put functions of his own there, for pgvigil to run. pgvigil looks, too.
+DO $$
+DECLARE
+  stranger pg_catalog.text;
+BEGIN
+  IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN
+    RAISE EXCEPTION 'the functions of pgvigil are installed by a superuser; all before this line is done';
+  END IF;
+  SELECT pg_catalog.pg_get_userbyid(o.owner) INTO stranger
+    FROM (SELECT nspowner AS owner FROM pg_catalog.pg_namespace WHERE nspname = 'pgvigil'
+           UNION ALL
+          SELECT p.proowner FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'pgvigil') o
+    JOIN pg_catalog.pg_roles r ON r.oid = o.owner
+   WHERE NOT r.rolsuper LIMIT 1;
+  IF stranger IS NOT NULL THEN
+    RAISE EXCEPTION 'the schema pgvigil, or a function in it, belongs to %, who is no superuser: drop or rename the schema first', stranger;
+  END IF;
+END
+$$;
+
+CREATE SCHEMA IF NOT EXISTS pgvigil;
+REVOKE ALL ON SCHEMA pgvigil FROM PUBLIC;
+GRANT USAGE ON SCHEMA pgvigil TO pgvigil;
+
+CREATE OR REPLACE FUNCTION pgvigil.column_widths(
+  OUT relid pg_catalog.oid, OUT attnum pg_catalog.int2, OUT null_fraction pg_catalog.float4, OUT width pg_catalog.int4,
+  OUT distinct_values pg_catalog.float4
+) RETURNS SETOF pg_catalog.record
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 10000 SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT starelid, staattnum, stanullfrac, stawidth, stadistinct
+    FROM pg_catalog.pg_statistic WHERE NOT stainherit AND starelid >= 16384
+$$;
+
+-- Reading a sequence takes a lock, and would wait behind whoever changes the sequence: that one is left out. So are temporary ones,
+-- and on a replica unlogged ones, which are empty there.
+CREATE OR REPLACE FUNCTION pgvigil.sequence_values(OUT relid pg_catalog.oid, OUT last_value pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH locked AS MATERIALIZED (
+    SELECT DISTINCT l.relation
+      FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database
+     WHERE l.locktype = 'relation' AND d.datname = pg_catalog.current_database()
+       AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+  )
+  SELECT s.seqrelid, pg_catalog.pg_sequence_last_value(s.seqrelid::pg_catalog.regclass)
+    FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+   WHERE (c.relpersistence = 'p' OR c.relpersistence = 'u' AND NOT pg_catalog.pg_is_in_recovery())
+     AND NOT EXISTS (SELECT FROM locked l WHERE l.relation = s.seqrelid)
+$$;
+
+REVOKE ALL ON FUNCTION pgvigil.column_widths(), pgvigil.sequence_values() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgvigil.column_widths(), pgvigil.sequence_values() TO pgvigil;

@@ -9,6 +9,9 @@ use crate::{metric::MetricDef, table::Table};
 /// Stands in a collector's SQL for the quoted schema of the extension it requires.
 pub const EXTENSION_SCHEMA: &str = "@extschema@";
 
+/// Required like an extension: our own functions, in the schema of this name, that `pgvigil export grants` installs.
+pub const OWN_FUNCTIONS: &str = "pgvigil";
+
 /// One collector file, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collector {

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Row, types::Type};
 use super::error;
 
 use crate::{
-    config::collector::{Collector, EXTENSION_SCHEMA, Extension, Query, Role, Rows, Variant},
+    config::collector::{Collector, EXTENSION_SCHEMA, Extension, OWN_FUNCTIONS, Query, Role, Rows, Variant},
     source::{FetchError, Reason},
 };
 
@@ -33,8 +33,15 @@ pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
 const MOST_FACTS: usize = 1000;
 
 /// Every name is qualified: before the settings are known to have taken, `search_path` is not trusted.
+/// Our own functions count as an extension, but only in a superuser's schema: in any other they could be its owner's, and would run
+/// as our role.
 const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
-     FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace";
+     FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace \
+    WHERE e.extname OPERATOR(pg_catalog.<>) 'pgvigil' \
+    UNION ALL \
+   SELECT 'pgvigil', '1', 'pgvigil' \
+     FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner \
+    WHERE n.nspname OPERATOR(pg_catalog.=) 'pgvigil' AND r.rolsuper";
 
 /// What a server is, as it said when last asked.
 #[derive(Clone, Debug)]
@@ -93,6 +100,10 @@ impl Facts {
         let (name, database) = (&wanted.name, &self.database);
         let extensions = self.extensions.as_ref().map_err(Clone::clone)?;
         let Some(installed) = extensions.iter().find(|extension| extension.name == *name) else {
+            if name == OWN_FUNCTIONS {
+                let remedy = format!("run the SQL of `pgvigil export grants` in database {database}, as a superuser");
+                return Err(skip(Reason::Extension, format!("the functions of pgvigil are not installed; {remedy}")));
+            }
             let remedy = format!("run CREATE EXTENSION {name}; in database {database}");
             return Err(skip(Reason::Extension, format!("extension {name} is not installed; {remedy}")));
         };
