@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
-use super::{ConfigArguments, Failure, LogArguments, print, runtime};
+use super::{ConfigArguments, Failure, LogArguments, print, run_to_end};
 use crate::{
     engine::Selection,
     exposition::{self, Format},
@@ -47,7 +47,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         PageFormat::Openmetrics => Format::OpenMetrics,
     };
     let files = arguments.config.into();
-    runtime()?.block_on(async {
+    run_to_end(async {
         let engine = Live::start(files)?.engine();
         engine.check(&selection).map_err(Failure::Usage)?;
         let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout, pending()).await;
