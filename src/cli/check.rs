@@ -45,7 +45,7 @@ pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
         return print(&format!("{}; no settings given\n", summary(&catalogue)));
     }
     run_to_end(async {
-        let engine = Live::start(files)?.engine();
+        let engine = Live::once(&files)?;
         print(&format!("{}, targets: {}; no problem found\n", summary(&engine.catalogue), engine.targets.len()))?;
         match arguments.connect {
             true => connect(&engine).await,

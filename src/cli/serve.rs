@@ -45,7 +45,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let reloads = async {
         while hang_up.recv().await.is_some() {
             // What went wrong has been logged.
-            _ = live.reload();
+            _ = live.reload().await;
         }
     };
     let shutdown = async {
