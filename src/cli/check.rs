@@ -69,7 +69,9 @@ async fn connect(engine: &Engine) -> Result<(), Failure> {
     for (target, places) in engine.targets.iter().zip(&places) {
         let mut lines = Lines::default();
         if lines.head(target, began) {
-            places.iter().for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target));
+            places
+                .iter()
+                .for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target.settings.user()));
         }
         print(&lines.text)?;
         failed += lines.failed;

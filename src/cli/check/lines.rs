@@ -62,7 +62,7 @@ impl Lines {
         reports: &[(Option<String>, Report)],
         is_on: bool,
         wait: Duration,
-        target: &Target,
+        user: &str,
     ) {
         if reports.is_empty() {
             return self.line("off", name, &[], "there is no database to ask it in");
@@ -82,7 +82,7 @@ impl Lines {
             // To a scrape, what is undefined is just not there; to the author of the SQL it is a mistake, unless
             // another target or database has it.
             let fails = !error.reason.is_skip() || error.reason == Reason::Undefined && !is_on;
-            let what = format!("{error}{}", remedy(&error.message, target.settings.user()));
+            let what = format!("{error}{}", remedy(&error.message, user));
             self.line(if fails { "FAILED" } else { "off" }, name, &databases, &what);
         }
     }
@@ -113,5 +113,24 @@ fn places(databases: &[&str]) -> String {
         ([], _) => String::new(),
         (_, []) => format!(" in {}", named.join(", ")),
         _ => format!(" in {} and {} more", named.join(", "), more.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{catalogue::Catalogue, collector::Collector},
+        slot::Slot,
+    };
+
+    #[test]
+    fn what_never_answered_has_failed() {
+        let collector = Collector::clone(&Catalogue::load(None).unwrap().collectors[0]);
+        let never = Slot::new(collector.into()).report(Instant::now());
+        let mut lines = Lines::default();
+        let reports = ["a", "b"].map(|database| (Some(database.to_owned()), never.clone()));
+        lines.collector("x", &reports, false, Duration::from_secs(90), "me");
+        assert_eq!((lines.text.as_str(), lines.failed), ("  FAILED     x in a, b: no answer within 1m 30s\n", 1));
     }
 }
