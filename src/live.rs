@@ -4,17 +4,18 @@
 use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
-    path::{Path, PathBuf},
+    panic::resume_unwind,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
-use tokio::time::sleep;
+use parking_lot::RwLock;
+use tokio::{sync::Mutex as AsyncMutex, task::spawn_blocking, time::sleep};
 use tracing::{error, info};
 
 use crate::{
-    config::{catalogue::Catalogue, problem::Problems, settings::Settings},
+    config::{catalogue::Catalogue, files, problem::Problems, settings::Settings},
     engine::Engine,
     own::Process,
 };
@@ -46,18 +47,17 @@ impl Files {
         }
     }
 
-    /// Differs when the content of a file does, whatever its time stamps say.
+    /// Differs when a load would read something else, whatever the files' time stamps say. What is no regular file,
+    /// such as a pipe, is not looked into: it can be read only once.
     fn fingerprint(&self) -> u64 {
+        let folder = self.collectors.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        let mut paths: Vec<_> = folder.map(|entry| entry.path()).filter(|path| files::is_yaml(path)).collect();
+        paths.sort();
         let mut hasher = DefaultHasher::new();
-        let mut add = |path: &Path| (path, fs::read(path).ok()).hash(&mut hasher);
-        if let Some(settings) = &self.settings {
-            add(settings);
-        }
-        if let Some(folder) = &self.collectors {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
-            paths.sort();
-            paths.iter().for_each(|path| add(path));
+        for path in self.settings.iter().chain(&paths) {
+            let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+            let text = is_file.then(|| files::read(path).map_err(|problem| problem.message));
+            (path, text).hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -68,19 +68,29 @@ pub struct Live {
     files: Files,
     engine: RwLock<Arc<Engine>>,
     process: Arc<Process>,
-    /// The fingerprint of what was loaded last, well or not; held while loading.
-    loaded: Mutex<u64>,
+    /// The fingerprint of what was loaded last, well or not; held while files are read.
+    loaded: Arc<AsyncMutex<u64>>,
 }
 
 impl Live {
+    /// The configuration as it is now, to be replaced when it changes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn start(files: Files) -> Result<Arc<Self>, Problems> {
+        // Before the load: what changes meanwhile is loaded again, rather than missed.
+        let loaded = Arc::new(AsyncMutex::new(files.fingerprint()));
+        let process = Arc::new(Process::default());
+        let engine = RwLock::new(Arc::new(engine(&files, process.clone())?));
+        Ok(Arc::new(Live { files, engine, process, loaded }))
+    }
+
+    /// An engine for one use.
+    ///
     /// # Errors
     /// Everything that is wrong with the configuration.
-    pub fn start(files: Files) -> Result<Arc<Self>, Problems> {
-        let fingerprint = files.fingerprint();
-        let (settings, catalogue) = files.load()?;
-        let process = Arc::new(Process::default());
-        let engine = Engine::new(settings, catalogue, process.clone(), None);
-        Ok(Arc::new(Live { files, engine: RwLock::new(Arc::new(engine)), process, loaded: Mutex::new(fingerprint) }))
+    pub fn once(files: &Files) -> Result<Engine, Problems> {
+        engine(files, Arc::default())
     }
 
     pub fn engine(&self) -> Arc<Engine> {
@@ -91,9 +101,43 @@ impl Live {
     ///
     /// # Errors
     /// Everything that is wrong with it; it has been logged too.
-    pub fn reload(&self) -> Result<(), Problems> {
-        let mut loaded = self.loaded.lock();
-        *loaded = self.files.fingerprint();
+    pub async fn reload(self: &Arc<Self>) -> Result<(), Problems> {
+        self.with_files(|live, loaded| {
+            *loaded = live.files.fingerprint();
+            live.load_again()
+        })
+        .await
+    }
+
+    /// Loads again whenever the content of the files changes. Does not end.
+    pub async fn watch(self: Arc<Self>) {
+        loop {
+            sleep(WATCH_EVERY).await;
+            self.with_files(|live, loaded| {
+                let found = live.files.fingerprint();
+                if std::mem::replace(loaded, found) != found {
+                    // What went wrong has been logged.
+                    _ = live.load_again();
+                }
+            })
+            .await;
+        }
+    }
+
+    /// Reads files in a thread of its own, one at a time: a mount that hangs stops nothing else.
+    async fn with_files<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self, &mut u64) -> T + Send + 'static,
+    ) -> T {
+        let mut loaded = self.loaded.clone().lock_owned().await;
+        let live = self.clone();
+        match spawn_blocking(move || work(&live, &mut loaded)).await {
+            Ok(result) => result,
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn load_again(&self) -> Result<(), Problems> {
         let result = self.files.load();
         self.process.reloaded(result.is_ok());
         match result {
@@ -109,14 +153,9 @@ impl Live {
             }
         }
     }
+}
 
-    /// Loads again whenever the content of the files changes. Does not end.
-    pub async fn watch(self: Arc<Self>) {
-        loop {
-            sleep(WATCH_EVERY).await;
-            if self.files.fingerprint() != *self.loaded.lock() {
-                _ = self.reload();
-            }
-        }
-    }
+fn engine(files: &Files, process: Arc<Process>) -> Result<Engine, Problems> {
+    let (settings, catalogue) = files.load()?;
+    Ok(Engine::new(settings, catalogue, process, None))
 }

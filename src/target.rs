@@ -13,7 +13,7 @@ use std::{
 };
 
 use databases::Databases;
-pub use report::{Report, Shown};
+pub use report::{Places, Report, Shown};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -121,11 +121,13 @@ impl Target {
 
     fn store(&self, slot: &Slot, database: &str, answers: Answers, began: Instant) {
         let (target, collector) = (self.name(), slot.collector.name.as_str());
+        // A field without a value is left out.
+        let database = (!database.is_empty()).then_some(database);
         for error in slot.store(answers, began, Instant::now()) {
             match error.reason {
                 Reason::Role | Reason::Version => debug!(target, collector, database, "{error}"),
                 // What is wrong with the target as a whole is said once, of the target.
-                _ if error.query.is_some() || !database.is_empty() => warn!(target, collector, database, "{error}"),
+                _ if error.query.is_some() || database.is_some() => warn!(target, collector, database, "{error}"),
                 _ => (),
             }
         }

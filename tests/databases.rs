@@ -1,6 +1,6 @@
 //! Collectors of `scope: database`: which databases are visited, and what one of them does to the others.
 
-use std::{thread, time::Duration};
+use std::{process::Command, thread, time::Duration};
 
 use crate::support::{Folder, Pgvigil, Postgres, eventually, majors, page, sample};
 
@@ -23,15 +23,48 @@ queries:
     example: [{n: "3"}]
 "#;
 
-fn watch(server: &Postgres, databases: &str) -> Pgvigil {
+/// The settings and the collector in a folder, and the arguments that name them.
+fn settings(server: &Postgres, databases: &str, collector: &str) -> (Folder, [String; 4]) {
     let folder = Folder::new("databases", "TERM");
     std::fs::create_dir(folder.path().join("own")).expect("a folder");
-    folder.write("own/counted.yaml", COLLECTOR);
+    folder.write("own/counted.yaml", collector);
     let url = server.url("pgvigil", "postgres");
     let target = format!("targets: [{{name: t, postgres: {{url: \"{url}\", databases: {databases}}}}}]\n");
     let settings = folder.write("pgvigil.yaml", &target);
     let (settings, own) = (settings.display().to_string(), folder.path().join("own").display().to_string());
-    Pgvigil::start(BINARY, &["--config", &settings, "--collectors", &own], &[])
+    (folder, ["--config".into(), settings, "--collectors".into(), own])
+}
+
+fn watch(server: &Postgres, databases: &str) -> Pgvigil {
+    let (_folder, arguments) = settings(server, databases, COLLECTOR);
+    Pgvigil::start(BINARY, &arguments.each_ref().map(String::as_str), &[])
+}
+
+fn check(server: &Postgres, databases: &str, collector: &str) -> (Option<i32>, String) {
+    let (_folder, arguments) = settings(server, databases, collector);
+    let mut command = Command::new(BINARY);
+    let output = command.args(["check", "--connect"]).args(arguments).env_clear().output().expect("running check");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn check_connect_tells_of_each_database() {
+    let server = server(*majors().last().expect("at least one version"), &["app_a", "app_b", "app_c"]);
+    let of_b_and_c = COLLECTOR.replace("FROM pg_class WHERE", "FROM pg_class WHERE 'public.t1'::regclass IS NULL OR");
+    let (code, said) = check(&server, "{include: [\"app_*\"]}", &of_b_and_c);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("  on         counted in app_b, app_c: 2 rows\n"), "{said}");
+    assert!(
+        said.contains("  off        counted in app_a: ") && said.contains("\"public.t1\" does not exist"),
+        "{said}"
+    );
+    // What is nowhere is a mistake.
+    let (code, said) = check(&server, "{include: [app_a]}", &of_b_and_c);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("  FAILED     counted in app_a: "), "{said}");
+    let (code, said) = check(&server, "{include: [none]}", COLLECTOR);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("  off        counted: there is no database to ask it in\n"), "{said}");
 }
 
 fn tables(page: &str, database: &str) -> Option<f64> {

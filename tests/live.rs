@@ -1,6 +1,11 @@
 //! Every shipped collector on a primary and a replica of each version: what is on, what is off and why, what the page says.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use pgvigil::config::catalogue::Catalogue;
 use serde_json::Value;
@@ -187,7 +192,7 @@ fn check_connect_says_what_is_on_and_what_is_missing() {
     let server = Postgres::builder(major).start();
     server.create_role("bare", "");
     let run = |role: &str| {
-        let mut command = std::process::Command::new(BINARY);
+        let mut command = Command::new(BINARY);
         command.args(["check", "--connect"]).env_clear().env("PGVIGIL_POSTGRES_URL", server.url(role, "postgres"));
         let output = command.output().expect("running pgvigil check");
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -204,6 +209,18 @@ fn check_connect_says_what_is_on_and_what_is_missing() {
     let (code, said) = run("nobody");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("down: ") && said.contains("(authentication)"), "{said}");
+}
+
+#[test]
+fn settings_may_come_through_a_pipe() {
+    let text = "targets: [{name: t, postgres: {url: \"postgresql://me@127.0.0.1:1/db\"}}]\n";
+    let mut command = Command::new(BINARY);
+    command.args(["check", "--config", "/dev/stdin"]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut check = command.spawn().expect("running pgvigil check");
+    check.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("writing the settings");
+    let output = check.wait_with_output().expect("the output of check");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("targets: 1; no problem found"), "{said}");
 }
 
 #[test]

@@ -1,19 +1,26 @@
 //! `pgvigil check`: settings and collectors; with `--connect` also every query, on the live servers.
 
-use std::{fmt::Write, future::pending};
+mod lines;
+mod remedy;
+
+use std::{future::pending, time::Duration};
 
 use anyhow::anyhow;
 use clap::Args;
 use tokio::time::Instant;
 
-use super::{ConfigArguments, Failure, LogArguments, print, runtime};
+use lines::{Lines, is_well};
+
+use super::{ConfigArguments, Failure, LogArguments, print, run_to_end};
 use crate::{
-    config::{catalogue::Catalogue, env},
+    config::{catalogue::Catalogue, env, settings::Settings},
     engine::{Engine, Selection},
     live::{Files, Live},
-    source::Reason,
-    target::Target,
+    target::Places,
 };
+
+/// Nobody waits longer for a check, however many slow collectors there are.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 #[derive(Args)]
 pub struct Arguments {
@@ -37,8 +44,8 @@ pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
         let catalogue = Catalogue::load(files.collectors.as_deref())?;
         return print(&format!("{}; no settings given\n", summary(&catalogue)));
     }
-    runtime()?.block_on(async {
-        let engine = Live::start(files)?.engine();
+    run_to_end(async {
+        let engine = Live::once(&files)?;
         print(&format!("{}, targets: {}; no problem found\n", summary(&engine.catalogue), engine.targets.len()))?;
         match arguments.connect {
             true => connect(&engine).await,
@@ -53,12 +60,21 @@ fn summary(catalogue: &Catalogue) -> String {
 }
 
 async fn connect(engine: &Engine) -> Result<(), Failure> {
-    engine.scrape(&Selection::default(), Instant::now() + 6 * engine.settings.scrape_timeout, pending()).await;
+    let (began, wait) = (Instant::now(), wait_for(&engine.settings, &engine.catalogue));
+    engine.scrape(&Selection::default(), began + wait, pending()).await;
+    let places: Vec<Places> = engine.targets.iter().map(|target| target.collectors_by_database()).collect();
+    let is_on =
+        |name: &str| places.iter().flatten().any(|(other, reports)| other == name && reports.iter().any(is_well));
     let mut failed = 0;
-    for target in &engine.targets {
-        let (text, failures) = describe(target, &|name| is_on(engine, name));
-        print(&text)?;
-        failed += failures;
+    for (target, places) in engine.targets.iter().zip(&places) {
+        let mut lines = Lines::default();
+        if lines.head(target, began) {
+            places
+                .iter()
+                .for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target.settings.user()));
+        }
+        print(&lines.text)?;
+        failed += lines.failed;
     }
     match failed {
         0 => Ok(()),
@@ -66,94 +82,9 @@ async fn connect(engine: &Engine) -> Result<(), Failure> {
     }
 }
 
-/// Whether a collector lacks nothing on some target.
-fn is_on(engine: &Engine, name: &str) -> bool {
-    let mut reports = engine.targets.iter().flat_map(|target| target.collectors());
-    reports.any(|(other, report)| other == name && report.errors.is_empty())
-}
-
-/// A target's lines, and how many of them tell of a failure. What is merely off is none.
-fn describe(target: &Target, is_on: &dyn Fn(&str) -> bool) -> (String, usize) {
-    let report = target.last_report();
-    let mut out = format!("\n{}: ", target.name());
-    if let Some(error) = report.error {
-        _ = writeln!(out, "down: {error}");
-        return (out, 1);
-    }
-    let role = if report.status.replica == Some(true) { "replica" } else { "primary" };
-    let protocol = match report.status.pooled {
-        Some(true) => "pooled mode: a transaction pooler stands between",
-        _ => "prepared statements",
-    };
-    _ = writeln!(out, "PostgreSQL {}, {role}, {protocol}", report.status.major.unwrap_or_default());
-    if report.status.monitor == Some(false) {
-        let user = target.settings.user();
-        _ = writeln!(
-            out,
-            "  note       role {user} is no member of pg_monitor and sees little of others' sessions and statements; \
-             run GRANT pg_monitor TO \"{user}\";"
-        );
-    }
-    let mut failed = 0;
-    for (name, report) in target.collectors() {
-        if report.errors.is_empty() {
-            _ = writeln!(out, "  on         {name}: {} rows", report.rows);
-        }
-        for error in &report.errors {
-            // To a scrape, what is undefined is just not there; to the author of the SQL it is a mistake, unless
-            // another target has it.
-            let fails = !error.reason.is_skip() || error.reason == Reason::Undefined && !is_on(name);
-            let state = if fails { "FAILED" } else { "off" };
-            failed += usize::from(fails);
-            _ = writeln!(out, "  {state:<10} {name}: {error}{}", remedy(&error.message, target.settings.user()));
-        }
-    }
-    (out, failed)
-}
-
-/// What would give what is missing, read off the server's words.
-fn remedy(message: &str, user: &str) -> String {
-    if let Some(name) = bare_name(message) {
-        return format!("; only pg_catalog is searched: put the schema before the name, as in public.{name}");
-    }
-    let Some((_, rest)) = message.split_once("permission denied for ") else { return String::new() };
-    let mut words = rest.split(' ');
-    let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    match kind {
-        "function" if name.starts_with("pg_") => format!("; run GRANT pg_monitor TO \"{user}\";"),
-        "function" => format!("; run GRANT EXECUTE ON FUNCTION {name} TO \"{user}\";"),
-        "schema" => format!("; run GRANT USAGE ON SCHEMA {name} TO \"{user}\";"),
-        "table" | "view" => format!("; run GRANT SELECT ON {name} TO \"{user}\";"),
-        _ => String::new(),
-    }
-}
-
-/// The name that was not found, if it was written without a schema and may be one of the user's.
-fn bare_name(message: &str) -> Option<&str> {
-    let (what, _) = message.split_once(" does not exist")?;
-    let name = ["relation \"", "type \"", "function "].iter().find_map(|kind| what.strip_prefix(kind))?;
-    let name = &name[..name.find(['"', '(']).unwrap_or(name.len())];
-    (!name.contains('.') && !name.starts_with("pg_")).then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_missing_is_named() {
-        for (message, expected) in [
-            ("relation \"outbox\" does not exist [42P01]", "put the schema before the name, as in public.outbox"),
-            ("function f(integer) does not exist [42883]", "as in public.f"),
-            ("relation \"public.outbox\" does not exist [42P01]", ""),
-            ("relation \"pg_new_view\" does not exist [42P01]", ""),
-            ("column \"x\" does not exist [42703]", ""),
-            ("permission denied for table outbox [42501]", "run GRANT SELECT ON outbox TO \"me\";"),
-            ("permission denied for schema shop [42501]", "run GRANT USAGE ON SCHEMA shop TO \"me\";"),
-            ("permission denied for function pg_ls_waldir [42501]", "run GRANT pg_monitor TO \"me\";"),
-        ] {
-            let told = remedy(message, "me");
-            assert!(told.ends_with(expected) && told.is_empty() == expected.is_empty(), "{message}: {told}");
-        }
-    }
+/// Long enough for each slow collector to use up its own time, one after the other.
+fn wait_for(settings: &Settings, catalogue: &Catalogue) -> Duration {
+    let slow = catalogue.collectors.iter().filter(|collector| !collector.is_quick());
+    let all = slow.fold(settings.scrape_timeout, |sum, collector| sum.saturating_add(collector.timeout));
+    all.min(LONGEST_WAIT)
 }

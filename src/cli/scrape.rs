@@ -6,11 +6,11 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
-use super::{ConfigArguments, Failure, LogArguments, print, runtime};
+use super::{ConfigArguments, Failure, LogArguments, print, run_to_end};
 use crate::{
     engine::Selection,
     exposition::{self, Format},
-    live::Live,
+    live::{Files, Live},
 };
 
 #[derive(Args)]
@@ -46,9 +46,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         PageFormat::Text => Format::Text,
         PageFormat::Openmetrics => Format::OpenMetrics,
     };
-    let files = arguments.config.into();
-    runtime()?.block_on(async {
-        let engine = Live::start(files)?.engine();
+    let files: Files = arguments.config.into();
+    run_to_end(async {
+        let engine = Live::once(&files)?;
         engine.check(&selection).map_err(Failure::Usage)?;
         let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout, pending()).await;
         print(&exposition::render(&blocks, format))?;

@@ -1,6 +1,6 @@
 //! `pgvigil serve`: configure, listen, serve, drain.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use anyhow::Context;
 use clap::{Args, builder::BoolishValueParser};
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{ConfigArguments, Failure, LogArguments, runtime};
+use super::{ConfigArguments, Failure, LogArguments, run_to_end};
 use crate::{
     http::{self, App},
     live::Live,
@@ -32,11 +32,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     arguments.log.start();
-    let runtime = runtime()?;
-    let result = runtime.block_on(serve(arguments));
-    // Lookups of names run in threads that cannot be stopped.
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    result
+    run_to_end(serve(arguments))
 }
 
 async fn serve(arguments: Arguments) -> Result<(), Failure> {
@@ -49,7 +45,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let reloads = async {
         while hang_up.recv().await.is_some() {
             // What went wrong has been logged.
-            _ = live.reload();
+            _ = live.reload().await;
         }
     };
     let shutdown = async {

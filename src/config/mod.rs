@@ -9,7 +9,7 @@ pub mod endpoint;
 pub mod env;
 pub mod expand;
 mod fields;
-mod files;
+pub(crate) mod files;
 mod load;
 pub mod problem;
 mod rules;

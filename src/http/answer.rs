@@ -63,7 +63,7 @@ impl App {
     pub async fn answer(&self, request: Request<Incoming>) -> Answer {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
-            "/-/reload" if *request.method() == Method::POST => self.reload(),
+            "/-/reload" if *request.method() == Method::POST => self.reload().await,
             "/-/reload" => only("POST"),
             _ if !reads => only("GET, HEAD"),
             "/metrics" => self.metrics(&request).await,
@@ -101,11 +101,11 @@ impl App {
         engine.targets.iter().map(|target| group(target.name())).collect()
     }
 
-    fn reload(&self) -> Answer {
+    async fn reload(&self) -> Answer {
         if !self.lifecycle {
             return text(StatusCode::FORBIDDEN, "reload over HTTP is off; --web.enable-lifecycle turns it on\n");
         }
-        match self.live.reload() {
+        match self.live.reload().await {
             Ok(()) => text(StatusCode::OK, "reloaded\n"),
             Err(problems) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{problems}\n")),
         }

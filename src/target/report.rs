@@ -31,6 +31,9 @@ pub struct Shown {
     pub tables: Vec<Option<Arc<Mapped>>>,
 }
 
+/// Collectors by name, each with what became of it in each database, or once in the whole server.
+pub type Places = Vec<(String, Vec<(Option<String>, slot::Report)>)>;
+
 impl Target {
     /// What a page whose scrape began at `scrape` shows of this target. Without an answer since then it is down,
     /// and a target that is down shows nothing but that.
@@ -59,6 +62,19 @@ impl Target {
             Some((collector.name.as_str(), reports.reduce(slot::Report::and)?))
         });
         self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.report(now))).chain(together)
+    }
+
+    /// What became of each collector, database by database.
+    pub fn collectors_by_database(&self) -> Places {
+        let now = Instant::now();
+        let databases = self.databases.all();
+        let of = |collector: &Arc<Collector>| {
+            let slots = databases.iter().flat_map(|database| database.slots.iter().map(move |slot| (database, slot)));
+            let own = slots.filter(|(_, slot)| Arc::ptr_eq(&slot.collector, collector));
+            own.map(|(database, slot)| (Some(database.name.clone()), slot.report(now))).collect()
+        };
+        let whole = self.slots.iter().map(|slot| (slot.collector.name.clone(), vec![(None, slot.report(now))]));
+        whole.chain(self.databases.collectors.iter().map(|collector| (collector.name.clone(), of(collector)))).collect()
     }
 
     /// What became of the target itself, to a scrape that began at `scrape`.

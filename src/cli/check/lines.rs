@@ -1,0 +1,136 @@
+//! The lines that `check --connect` prints of a target.
+
+use std::{fmt::Write, time::Duration};
+
+use humantime::format_duration;
+use tokio::time::Instant;
+
+use super::remedy::{grant, remedy};
+use crate::{
+    slot::Report,
+    source::{FetchError, Reason},
+    target::Target,
+};
+
+/// Databases beyond this many are counted, not named.
+const MOST_NAMED: usize = 10;
+
+/// A target's lines, and how many of them tell of a failure. What is merely off is none.
+#[derive(Default)]
+pub struct Lines {
+    pub text: String,
+    pub failed: usize,
+}
+
+/// Asked, and lacks nothing.
+pub fn is_well((_, report): &(Option<String>, Report)) -> bool {
+    report.attempt.is_some() && report.errors.is_empty()
+}
+
+impl Lines {
+    /// What the target is. False if it is down, and nothing more can be said.
+    pub fn head(&mut self, target: &Target, began: Instant) -> bool {
+        let report = target.report(began);
+        self.text = format!("\n{}: ", target.name());
+        if let Some(error) = report.error {
+            _ = writeln!(self.text, "down: {error}");
+            self.failed += 1;
+            return false;
+        }
+        let role = if report.status.replica == Some(true) { "replica" } else { "primary" };
+        let protocol = match report.status.pooled {
+            Some(true) => "pooled mode: a transaction pooler stands between",
+            _ => "prepared statements",
+        };
+        _ = writeln!(self.text, "PostgreSQL {}, {role}, {protocol}", report.status.major.unwrap_or_default());
+        if report.status.monitor == Some(false) {
+            let user = target.settings.user();
+            _ = writeln!(
+                self.text,
+                "  note       role {user} is no member of pg_monitor and sees little of others' sessions and \
+                 statements; run {}",
+                grant("pg_monitor", user)
+            );
+        }
+        true
+    }
+
+    /// One collector, by what it gave: databases that gave the same share a line.
+    pub fn collector(
+        &mut self,
+        name: &str,
+        reports: &[(Option<String>, Report)],
+        is_on: bool,
+        wait: Duration,
+        user: &str,
+    ) {
+        if reports.is_empty() {
+            return self.line("off", name, &[], "there is no database to ask it in");
+        }
+        let well: Vec<_> = reports.iter().filter(|report| is_well(report)).collect();
+        if !well.is_empty() {
+            let rows: usize = well.iter().map(|(_, report)| report.rows).sum();
+            let databases: Vec<_> = well.iter().filter_map(|(database, _)| database.as_deref()).collect();
+            self.line("on", name, &databases, &format!("{rows} rows"));
+        }
+        let unanswered: Vec<_> = reports.iter().filter(|(_, report)| report.attempt.is_none()).collect();
+        if !unanswered.is_empty() {
+            let databases: Vec<_> = unanswered.iter().filter_map(|(database, _)| database.as_deref()).collect();
+            self.line("FAILED", name, &databases, &format!("no answer within {}", format_duration(wait)));
+        }
+        for (error, databases) in by_error(reports) {
+            // To a scrape, what is undefined is just not there; to the author of the SQL it is a mistake, unless
+            // another target or database has it.
+            let fails = !error.reason.is_skip() || error.reason == Reason::Undefined && !is_on;
+            let what = format!("{error}{}", remedy(&error.message, user));
+            self.line(if fails { "FAILED" } else { "off" }, name, &databases, &what);
+        }
+    }
+
+    fn line(&mut self, state: &str, name: &str, databases: &[&str], what: &str) {
+        self.failed += usize::from(state == "FAILED");
+        _ = writeln!(self.text, "  {state:<10} {name}{}: {what}", places(databases));
+    }
+}
+
+/// The errors in the order they came in, each with the databases that gave it.
+fn by_error(reports: &[(Option<String>, Report)]) -> Vec<(&FetchError, Vec<&str>)> {
+    let mut found: Vec<(&FetchError, Vec<&str>)> = Vec::new();
+    for (database, report) in reports.iter().filter(|(_, report)| report.attempt.is_some()) {
+        for error in &report.errors {
+            match found.iter_mut().find(|(other, _)| *other == error) {
+                Some((_, databases)) => databases.extend(database.as_deref()),
+                None => found.push((error, database.as_deref().into_iter().collect())),
+            }
+        }
+    }
+    found
+}
+
+fn places(databases: &[&str]) -> String {
+    let (named, more) = databases.split_at(databases.len().min(MOST_NAMED));
+    match (named, more) {
+        ([], _) => String::new(),
+        (_, []) => format!(" in {}", named.join(", ")),
+        _ => format!(" in {} and {} more", named.join(", "), more.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{catalogue::Catalogue, collector::Collector},
+        slot::Slot,
+    };
+
+    #[test]
+    fn what_never_answered_has_failed() {
+        let collector = Collector::clone(&Catalogue::load(None).unwrap().collectors[0]);
+        let never = Slot::new(collector.into()).report(Instant::now());
+        let mut lines = Lines::default();
+        let reports = ["a", "b"].map(|database| (Some(database.to_owned()), never.clone()));
+        lines.collector("x", &reports, false, Duration::from_secs(90), "me");
+        assert_eq!((lines.text.as_str(), lines.failed), ("  FAILED     x in a, b: no answer within 1m 30s\n", 1));
+    }
+}
