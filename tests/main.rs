@@ -14,4 +14,5 @@ mod scraped;
 mod servers;
 mod statements;
 mod support;
+mod tables;
 mod tls;
