@@ -136,6 +136,32 @@ fn a_database_whose_catalogue_is_locked_keeps_nobody_else_waiting() {
 }
 
 #[test]
+fn the_rows_of_a_target_are_shared_out_among_its_databases() {
+    let server = server(15, &["app_a", "app_b", "app_c"]);
+    let folder = Folder::new("rows", "TERM");
+    let rows = COLLECTOR.replace("ttl: 60s", "ttl: 60s\nmax_rows: 6");
+    let rows = rows.replace(
+        "SELECT count(*) AS n FROM pg_class WHERE relkind = 'r' AND relnamespace >= 16384 OR relnamespace = 2200",
+        "SELECT n, n::text AS name FROM generate_series(1, 10) n",
+    );
+    let rows = rows
+        .replace("    metrics:\n", "    labels: [name]\n    metrics:\n")
+        .replace("[{n: \"3\"}]", "[{n: \"3\", name: a}]");
+    std::fs::create_dir(folder.path().join("own")).expect("a folder");
+    folder.write("own/counted.yaml", &rows);
+    let url = server.url("pgvigil", "postgres");
+    let settings = folder.write(
+        "pgvigil.yaml",
+        &format!("targets: [{{name: t, postgres: {{url: \"{url}\", databases: {{include: [\"app_*\"]}}}}}}]\n"),
+    );
+    let own = folder.path().join("own").display().to_string();
+    let pgvigil = Pgvigil::start(BINARY, &["--config", &settings.display().to_string(), "--collectors", &own], &[]);
+    let text = pgvigil.scrape();
+    assert_eq!(page::samples(&text, "app_tables", &[]).len(), 6, "{}", pgvigil.stderr());
+    assert_eq!(sample(&text, "pgvigil_rows_dropped_total", &[("collector", "counted")]), Some(24.0));
+}
+
+#[test]
 fn sixty_databases_are_visited_within_the_same_bounds() {
     let names: Vec<String> = (0..60).map(|number| format!("d{number}")).collect();
     let server = Postgres::builder(15).start();

@@ -130,7 +130,9 @@ impl Target {
     /// Visits each database in which something is due.
     fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
         let is_wanted = |slot: &Slot| wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
-        for database in self.databases.all() {
+        let databases = self.databases.all();
+        let share = databases.len();
+        for database in databases {
             let begin = |slot: &Arc<Slot>| Some((slot.clone(), slot.begin(Instant::now())?));
             let due = database.slots.iter().filter(|slot| is_wanted(slot));
             let (slots, fetches): (Vec<_>, Vec<_>) = due.filter_map(begin).unzip();
@@ -140,7 +142,7 @@ impl Target {
             let target = self.clone();
             tokio::spawn(async move {
                 let began = Instant::now();
-                let collectors: Vec<_> = slots.iter().map(|slot| slot.collector.clone()).collect();
+                let collectors: Vec<_> = slots.iter().map(|slot| shared_out(&slot.collector, share)).collect();
                 let report = |event| {
                     if let Event::Collected(index, answers) = event {
                         target.store(&slots[index], &database.name, answers, began);
@@ -152,4 +154,10 @@ impl Target {
             });
         }
     }
+}
+
+/// The collector with its share of the rows: `max_rows` is for the whole target.
+fn shared_out(collector: &Arc<Collector>, databases: usize) -> Arc<Collector> {
+    let max_rows = collector.max_rows.div_ceil(databases.max(1));
+    Arc::new(Collector { max_rows, ..Collector::clone(collector) })
 }
