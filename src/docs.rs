@@ -32,6 +32,10 @@ fn source(collector: &Collector) -> &'static str {
         SourceKind::Postgres => "PostgreSQL",
         SourceKind::Statements => "PostgreSQL's statements",
         SourceKind::Own => "pgvigil itself",
+        SourceKind::PgBouncer => "PgBouncer",
+        SourceKind::Redis => "Redis",
+        SourceKind::Backup => "backup tools",
+        SourceKind::Disk => "filesystems",
     }
 }
 

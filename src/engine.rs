@@ -155,7 +155,7 @@ fn take(shown: &mut HashMap<String, Vec<Shown>>, collector: &Arc<Collector>, que
 
 fn section_of(collector: &Collector, query: usize) -> Option<&'static Section> {
     match &collector.queries.get(query)?.rows {
-        Rows::Section(name) => sections::section(name),
+        Rows::Section(name) => sections::section(collector.source, name),
         Rows::Sql(_) => None,
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    config::sections::Section,
+    config::{sections::Section, settings::Endpoint},
     source::Reason,
     table::{Cell, Table},
     target::Target,
@@ -126,8 +126,14 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
 
 fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
     let report = target.report(scrape);
+    let up = |is_one: fn(&Endpoint) -> bool| match is_one(&target.settings.endpoint) {
+        true => flag(report.up),
+        false => Cell::Absent,
+    };
     table.push_row([
-        flag(report.up),
+        up(|endpoint| matches!(endpoint, Endpoint::Postgres(_))),
+        up(|endpoint| matches!(endpoint, Endpoint::PgBouncer(_))),
+        Cell::Absent,
         timestamp(report.last_answer),
         Cell::Int(report.circuit),
         count(report.trips),

@@ -95,6 +95,11 @@ impl Table {
         }
     }
 
+    /// Keeps the first rows only.
+    pub fn truncate(&mut self, rows: usize) {
+        self.cells.truncate(rows.saturating_mul(self.columns.len()));
+    }
+
     /// Bytes that the cells and their text take in memory.
     pub fn bytes(&self) -> usize {
         self.cells.len() * size_of::<Stored>() + self.text.len()

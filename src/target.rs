@@ -95,7 +95,7 @@ impl Target {
             collectors.filter(|c| source.answers(c.source)).cloned().partition(|c| c.scope == Scope::Instance);
         Target {
             slots: whole.into_iter().map(|collector| Arc::new(Slot::new(collector))).collect(),
-            databases: Databases::new(each, labels.clone(), settings.databases().clone()),
+            databases: Databases::new(each, labels.clone(), settings.databases()),
             labels,
             settings,
             source,
@@ -106,6 +106,11 @@ impl Target {
 
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// What it is, for people.
+    pub fn about(&self) -> String {
+        self.source.about()
     }
 
     pub fn thresholds(&self) -> &[Threshold] {

@@ -91,7 +91,7 @@ collectors:
     assert_eq!(threshold("cache_hit_ratio").map(|t| t.value), Some(0.5));
     assert_eq!(threshold("own"), Some(&Threshold { name: "own".into(), severity: "warning".into(), value: 1.0 }));
     assert!(threshold("replication_lag_seconds").is_some());
-    let Endpoint::Postgres(postgres) = &target.endpoint;
+    let Endpoint::Postgres(postgres) = &target.endpoint else { panic!("a server") };
     assert_eq!(postgres.address, Address::Tcp { host: "h".into(), port: 2 });
     assert_eq!(postgres.password.as_ref().map(|p| p.expose()), Some("s3/cret@"));
     assert_eq!((postgres.tls.mode, &postgres.tls.roots), (TlsMode::VerifyFull, &Roots::System));
@@ -104,7 +104,7 @@ collectors:
 fn a_password_file_loses_one_newline() {
     let text = "targets: [{name: a, postgres: {user: u, password_file: tests/good/password, host: /run, port: 6}}]";
     let settings = Settings::parse("f", text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-    let Endpoint::Postgres(postgres) = &settings.targets[0].endpoint;
+    let Endpoint::Postgres(postgres) = &settings.targets[0].endpoint else { panic!("a server") };
     assert_eq!(postgres.password.as_ref().map(|p| p.expose()), Some("from a file\n"));
     assert_eq!(postgres.address, Address::Unix("/run/.s.PGSQL.6".into()));
 }

@@ -40,6 +40,21 @@ pub enum SourceKind {
     Statements,
     /// The program's own state (`source: self`).
     Own,
+    /// The admin console of a PgBouncer.
+    PgBouncer,
+    /// A Redis or Valkey server.
+    Redis,
+    /// What backup tools say of their repositories.
+    Backup,
+    /// The filesystems where the program runs.
+    Disk,
+}
+
+impl SourceKind {
+    /// Asked in SQL. The others have their rows in named sections.
+    pub fn is_sql(self) -> bool {
+        matches!(self, SourceKind::Postgres | SourceKind::Statements)
+    }
 }
 
 /// Where a collector is asked.
@@ -84,7 +99,7 @@ pub struct Extension {
 pub enum Rows {
     /// SQL by server version, lowest `since` first.
     Sql(Vec<Variant>),
-    /// A named section of the program's own state.
+    /// A named section of what a source has to say.
     Section(String),
 }
 
@@ -142,7 +157,7 @@ impl Query {
     pub fn asked_columns(&self, source: SourceKind) -> Vec<&str> {
         match source {
             SourceKind::Statements => READING.to_vec(),
-            SourceKind::Postgres | SourceKind::Own => self.columns().collect(),
+            _ => self.columns().collect(),
         }
     }
 

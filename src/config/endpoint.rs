@@ -34,6 +34,28 @@ const POSTGRES: Shape = Shape {
     quiet: true,
 };
 
+const PGBOUNCER: Shape = Shape {
+    what: "`pgbouncer`",
+    needs: &[],
+    may: &[
+        "url",
+        "url_file",
+        "host",
+        "port",
+        "user",
+        "password",
+        "password_file",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+    ],
+    quiet: true,
+};
+
+/// The database that a PgBouncer's console answers as.
+const CONSOLE: &str = "pgbouncer";
+
 const DATABASES: Shape = Shape { what: "`databases`", needs: &[], may: &["include", "exclude"], quiet: true };
 
 const MODES: [(&str, TlsMode); 5] = [
@@ -50,12 +72,27 @@ type Given<'k> = Result<Option<(&'k str, String)>, ()>;
 /// Reads `postgres:`; its keys override what its `url` says.
 pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Postgres> {
     let mut fields = Fields::open(node, &POSTGRES, problems)?;
-    let mut dsn = connection_string(&mut fields, env)?;
+    let dsn = dsn(&mut fields, env);
+    let databases = databases(&mut fields);
+    let resolved = resolve(&dsn?).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong)));
+    Some(Postgres { databases, ..resolved.ok()? })
+}
+
+/// Reads `pgbouncer:`; the same, but the database is always the console and the port PgBouncer's.
+pub fn pgbouncer(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Postgres> {
+    let mut fields = Fields::open(node, &PGBOUNCER, problems)?;
+    let dsn = dsn(&mut fields, env)?;
+    resolve_console(dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
+}
+
+/// What `url` and the keys say together; `None`: what is wrong with it has been told.
+fn dsn(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
+    let mut dsn = connection_string(fields, env)?;
     let mut complete = true;
     for key in KEYS {
         let value = match key {
-            "password" => given(&mut fields, "password", "password_file", env),
-            _ => text(&mut fields, key, env),
+            "password" => given(fields, "password", "password_file", env),
+            _ => text(fields, key, env),
         };
         match value {
             Ok(Some((from, value))) if value.contains('\0') => fields.tell(from, Wrong::Nul.to_string()),
@@ -64,10 +101,7 @@ pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<P
             Err(()) => complete = false,
         }
     }
-    let databases = databases(&mut fields);
-    let resolved = if complete { resolve(&dsn) } else { Err(Vec::new()) };
-    let resolved = resolved.map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok();
-    Some(Postgres { databases, ..resolved? })
+    complete.then_some(dsn)
 }
 
 /// Which databases are visited; all if nothing is said.
@@ -151,6 +185,18 @@ pub fn resolve(dsn: &Dsn) -> Result<Postgres, Vec<Wrong>> {
         }),
         _ => Err(wrongs),
     }
+}
+
+/// The same for a PgBouncer's console.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn resolve_console(mut dsn: Dsn) -> Result<Postgres, Vec<Wrong>> {
+    if dsn.get("port").is_none() {
+        dsn.set("port", "6432".to_owned());
+    }
+    dsn.set("dbname", CONSOLE.to_owned());
+    resolve(&dsn)
 }
 
 fn keep<T>(result: Result<T, Wrong>, wrongs: &mut Vec<Wrong>) -> Option<T> {

@@ -1,7 +1,7 @@
 //! The environment: the targets of a start without a settings file.
 
 use super::{
-    dsn::Dsn,
+    dsn::{Dsn, Wrong},
     endpoint,
     expand::Env,
     problem::{Place, Problems},
@@ -12,45 +12,55 @@ use super::{
 const PRIMARY: [&str; 2] = ["PGVIGIL_POSTGRES_URL", "DATABASE_URL"];
 const REPLICAS: [&str; 2] = ["PGVIGIL_REPLICA_URLS", "DATABASE_READ_URLS"];
 
-fn first_set(names: [&'static str; 2], env: &Env<'_>) -> Option<(&'static str, String)> {
-    names.into_iter().find_map(|name| Some((name, env(name).filter(|value| !value.trim().is_empty())?)))
+fn first_set(names: &[&'static str], env: &Env<'_>) -> Option<(&'static str, String)> {
+    names.iter().find_map(|name| Some((*name, env(name).filter(|value| !value.trim().is_empty())?)))
 }
+
+/// The variable with the URL of a PgBouncer's console.
+const PGBOUNCER: &str = "PGVIGIL_PGBOUNCER_URL";
 
 /// Whether any variable names a target.
 pub fn names_targets(env: &Env<'_>) -> bool {
-    first_set(PRIMARY, env).or_else(|| first_set(REPLICAS, env)).is_some()
+    [PRIMARY.as_slice(), &REPLICAS, &[PGBOUNCER]].iter().any(|names| first_set(names, env).is_some())
 }
 
-/// The targets that variables name: `postgres`, `replica-1`, `replica-2` and so on.
+/// The targets that variables name: `postgres`, `replica-1`, `replica-2` and so on, `pgbouncer`.
 pub fn targets(env: &Env<'_>, problems: &mut Problems) -> Vec<Target> {
-    let primary = first_set(PRIMARY, env);
-    let replicas = first_set(REPLICAS, env);
-    if primary.is_none() && replicas.is_none() {
+    if !names_targets(env) {
         let message =
             "no target: give a settings file with `--config`, or set PGVIGIL_POSTGRES_URL to the server's URL";
         problems.add(&Place::whole("settings"), message);
     }
     let mut targets = Vec::new();
-    if let Some((variable, url)) = &primary {
-        targets.extend(target("postgres".into(), variable, url, problems));
+    if let Some((variable, url)) = first_set(&PRIMARY, env) {
+        targets.extend(target("postgres".into(), variable, postgres(&url), problems));
     }
-    if let Some((variable, urls)) = &replicas {
+    if let Some((variable, urls)) = first_set(&REPLICAS, env) {
         let urls = urls.split(',').filter(|url| !url.trim().is_empty()).enumerate();
-        targets.extend(urls.filter_map(|(n, url)| target(format!("replica-{}", n + 1), variable, url, problems)));
+        targets.extend(
+            urls.filter_map(|(n, url)| target(format!("replica-{}", n + 1), variable, postgres(url), problems)),
+        );
+    }
+    if let Some((variable, url)) = first_set(&[PGBOUNCER], env) {
+        let console = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(endpoint::resolve_console);
+        targets.extend(target("pgbouncer".into(), variable, console.map(Endpoint::PgBouncer), problems));
     }
     targets
 }
 
-fn target(name: String, variable: &str, url: &str, problems: &mut Problems) -> Option<Target> {
-    match Dsn::parse(url).map_err(|wrong| vec![wrong]).and_then(|dsn| endpoint::resolve(&dsn)) {
-        Ok(postgres) => {
-            Some(Target { name, labels: Vec::new(), endpoint: Endpoint::Postgres(postgres), thresholds: Vec::new() })
+type Resolved = Result<Endpoint, Vec<Wrong>>;
+
+fn postgres(url: &str) -> Resolved {
+    let dsn = Dsn::parse(url).map_err(|wrong| vec![wrong])?;
+    endpoint::resolve(&dsn).map(Endpoint::Postgres)
+}
+
+fn target(name: String, variable: &str, endpoint: Resolved, problems: &mut Problems) -> Option<Target> {
+    let told = |wrongs: Vec<Wrong>| {
+        for wrong in wrongs {
+            problems.add(&Place::whole(variable), format!("target `{name}`: {wrong}"));
         }
-        Err(wrongs) => {
-            for wrong in wrongs {
-                problems.add(&Place::whole(variable), format!("target `{name}`: {wrong}"));
-            }
-            None
-        }
-    }
+    };
+    let endpoint = endpoint.map_err(told).ok()?;
+    Some(Target { name, labels: Vec::new(), endpoint, thresholds: Vec::new() })
 }

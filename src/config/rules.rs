@@ -40,8 +40,11 @@ pub fn name_problem(name: &str, kind: Kind, ecosystem: bool, source: SourceKind)
     if !words::metric(name) {
         return Some("this is no metric name: use a-z, 0-9 and _, starting with a letter".into());
     }
-    if name.starts_with("pgvigil_") && source != SourceKind::Own {
-        return Some("names that start with `pgvigil_` are for `source: self`: start it with `pg_`".into());
+    let own = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk];
+    if name.starts_with("pgvigil_") && !own.contains(&source) {
+        return Some(
+            "names that start with `pgvigil_` are for what pgvigil itself is or sees: start it with `pg_`".into(),
+        );
     }
     if ecosystem { None } else { style_problem(name, kind) }
 }

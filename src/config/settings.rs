@@ -44,14 +44,15 @@ impl Target {
     /// The role pgvigil logs in as.
     pub fn user(&self) -> &str {
         match &self.endpoint {
-            Endpoint::Postgres(postgres) => &postgres.user,
+            Endpoint::Postgres(login) | Endpoint::PgBouncer(login) => &login.user,
         }
     }
 
     /// Which of its databases are visited.
-    pub fn databases(&self) -> &Databases {
+    pub fn databases(&self) -> Databases {
         match &self.endpoint {
-            Endpoint::Postgres(postgres) => &postgres.databases,
+            Endpoint::Postgres(postgres) => postgres.databases.clone(),
+            Endpoint::PgBouncer(_) => Databases::default(),
         }
     }
 }
@@ -68,6 +69,8 @@ pub struct Threshold {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Endpoint {
     Postgres(Postgres),
+    /// The admin console of a PgBouncer, which is logged in to like a server.
+    PgBouncer(Postgres),
 }
 
 /// A PostgreSQL server (or a pooler in front of one).

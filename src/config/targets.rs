@@ -11,7 +11,15 @@ use super::{
 };
 
 const TARGET: Shape =
-    Shape { what: "a target", needs: &["name", "postgres"], may: &["labels", "thresholds"], quiet: true };
+    Shape { what: "a target", needs: &["name"], may: &["labels", "thresholds", "postgres", "pgbouncer"], quiet: true };
+
+/// How each kind of target is read. A target is of one kind.
+const KINDS: [(&str, Read); 2] = [
+    ("postgres", |node, env, problems| endpoint::postgres(node, env, problems).map(Endpoint::Postgres)),
+    ("pgbouncer", |node, env, problems| endpoint::pgbouncer(node, env, problems).map(Endpoint::PgBouncer)),
+];
+
+type Read = fn(&Node, &Env<'_>, &mut Problems) -> Option<Endpoint>;
 
 /// Labels that Prometheus adds to every series.
 const PROMETHEUS: [&str; 2] = ["job", "instance"];
@@ -32,10 +40,25 @@ pub fn targets(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> (Vec<Target>, Vec<
         seen.extend(name.clone());
         let labels = labels(&mut fields, env, &mut label_names);
         let thresholds = thresholds(&mut fields);
-        let postgres = fields.node("postgres").and_then(|node| endpoint::postgres(node, env, fields.problems));
-        Some(Target { name: name?, labels, endpoint: Endpoint::Postgres(postgres?), thresholds })
+        let endpoint = endpoint(&mut fields, env);
+        Some(Target { name: name?, labels, endpoint: endpoint?, thresholds })
     });
     (targets, label_names)
+}
+
+/// What is watched: the one key that says so.
+fn endpoint(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Endpoint> {
+    let given: Vec<_> = KINDS.iter().filter(|(key, _)| fields.has(key)).collect();
+    for (key, _) in given.iter().skip(1) {
+        fields
+            .tell(key, format!("a target is one thing: `{}` is given too, make this a target of its own", given[0].0));
+    }
+    let Some((key, read)) = given.first() else {
+        let kinds: Vec<_> = KINDS.iter().map(|(key, _)| format!("`{key}`")).collect();
+        fields.problems.add(&fields.here(), format!("a target needs one of {}", kinds.join(", ")));
+        return None;
+    };
+    fields.node(key).and_then(|node| read(node, env, fields.problems))
 }
 
 fn target_name(name: &str) -> Result<(), &'static str> {

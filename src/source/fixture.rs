@@ -111,6 +111,10 @@ impl Fixture {
         Status { replica: seen.replica, sessions, login_pending, ..Status::default() }
     }
 
+    pub fn about(&self) -> String {
+        "a fixture".to_owned()
+    }
+
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
         if self.seen.lock().session {
             return Ok(false);

@@ -3,6 +3,9 @@
 pub mod dial;
 #[cfg(test)]
 pub mod fixture;
+pub mod kept;
+pub mod login;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod sessions;
 pub mod socket;
@@ -13,6 +16,8 @@ pub mod tls;
 use std::{fmt, sync::Arc};
 
 use tokio::time::Instant;
+
+use self::kept::Kept;
 
 use crate::{
     config::{
@@ -172,9 +177,10 @@ pub struct Status {
 }
 
 /// The kinds of source a target can have.
-#[cfg_attr(test, expect(clippy::large_enum_variant, reason = "only beside the small one of the tests"))]
+#[allow(clippy::large_enum_variant, reason = "one for each target, behind an Arc")]
 pub enum Source {
     Postgres(postgres::Server),
+    PgBouncer(pgbouncer::PgBouncer),
     #[cfg(test)]
     Fixture(fixture::Fixture),
 }
@@ -184,6 +190,7 @@ macro_rules! each_source {
     ($self:ident, $source:ident => $call:expr) => {
         match $self {
             Source::Postgres($source) => $call,
+            Source::PgBouncer($source) => $call,
             #[cfg(test)]
             Source::Fixture($source) => $call,
         }
@@ -194,6 +201,7 @@ impl Source {
     pub fn new(endpoint: &Endpoint) -> Self {
         match endpoint {
             Endpoint::Postgres(settings) => Source::Postgres(postgres::Server::new(settings.clone())),
+            Endpoint::PgBouncer(settings) => Source::PgBouncer(Kept::new(pgbouncer::Console::new(settings.clone()))),
         }
     }
 
@@ -201,6 +209,7 @@ impl Source {
     pub fn answers(&self, kind: SourceKind) -> bool {
         match self {
             Source::Postgres(_) => matches!(kind, SourceKind::Postgres | SourceKind::Statements),
+            Source::PgBouncer(_) => kind == SourceKind::PgBouncer,
             #[cfg(test)]
             Source::Fixture(_) => kind == SourceKind::Postgres,
         }
@@ -235,13 +244,23 @@ impl Source {
         each_source!(self, source => source.ask_slow(collector, report).await)
     }
 
-    /// Asks what is due in one database, when its turn comes; errors as above.
+    /// Asks what is due in one database, when its turn comes; errors as above. Only PostgreSQL has any.
     pub async fn ask_database(
         &self,
         database: &str,
         due: &[Arc<Collector>],
         report: Report<'_>,
     ) -> Result<(), FetchError> {
-        each_source!(self, source => source.ask_database(database, due, report).await)
+        match self {
+            Source::Postgres(server) => server.ask_database(database, due, report).await,
+            #[cfg(test)]
+            Source::Fixture(fixture) => fixture.ask_database(database, due, report).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What it is, for people: product, version, and what else counts.
+    pub fn about(&self) -> String {
+        each_source!(self, source => source.about())
     }
 }

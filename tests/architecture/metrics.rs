@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use pgvigil::config::{catalogue::Catalogue, collector::Rows, sections::SECTIONS};
+use pgvigil::config::{
+    catalogue::Catalogue,
+    collector::{Rows, SourceKind},
+    sections,
+};
 
 use super::{each, mentions};
 
@@ -28,7 +32,7 @@ fn everything_the_program_says_of_itself_is_declared() {
     let catalogue = catalogue();
     let queries: Vec<_> = catalogue.collectors.iter().flat_map(|collector| &collector.queries).collect();
     let mut unread = Vec::new();
-    for section in &SECTIONS {
+    for section in sections::of(SourceKind::Own) {
         let of_section =
             queries.iter().filter(|query| matches!(&query.rows, Rows::Section(name) if name == section.name));
         let read: BTreeSet<_> = of_section.flat_map(|query| query.columns()).collect();

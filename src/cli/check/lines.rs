@@ -37,12 +37,7 @@ impl Lines {
             self.failed += 1;
             return false;
         }
-        let role = if report.status.replica == Some(true) { "replica" } else { "primary" };
-        let protocol = match report.status.pooled {
-            Some(true) => "pooled mode: a transaction pooler stands between",
-            _ => "prepared statements",
-        };
-        _ = writeln!(self.text, "PostgreSQL {}, {role}, {protocol}", report.status.major.unwrap_or_default());
+        _ = writeln!(self.text, "{}", target.about());
         if report.status.monitor == Some(false) {
             let user = target.settings.user();
             _ = writeln!(

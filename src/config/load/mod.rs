@@ -23,8 +23,15 @@ pub(super) const MAX_ROWS: usize = 1_000_000;
 /// The least `ttl` of what is asked in each database.
 pub(super) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
 
-const SOURCES: [(&str, SourceKind); 3] =
-    [("postgres", SourceKind::Postgres), ("statements", SourceKind::Statements), ("self", SourceKind::Own)];
+const SOURCES: [(&str, SourceKind); 7] = [
+    ("postgres", SourceKind::Postgres),
+    ("statements", SourceKind::Statements),
+    ("self", SourceKind::Own),
+    ("pgbouncer", SourceKind::PgBouncer),
+    ("redis", SourceKind::Redis),
+    ("backup", SourceKind::Backup),
+    ("disk", SourceKind::Disk),
+];
 
 const COLLECTOR: Shape = Shape {
     what: "a collector",
@@ -127,7 +134,7 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
     let metrics = metric::metrics(&mut fields, source, names);
     let example = example::example(&mut fields);
     let section = match &rows {
-        Some(Rows::Section(name)) => sections::section(name),
+        Some(Rows::Section(name)) => sections::section(source, name),
         Some(Rows::Sql(_)) if source == SourceKind::Statements => Some(&STATEMENTS),
         _ => None,
     };
@@ -145,24 +152,24 @@ fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Prob
     })
 }
 
-/// `sql` for a server, `section` for the program's own state.
+/// `sql` where the source is asked in SQL, `section` elsewhere.
 fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) -> Option<Rows> {
-    let (wanted, other, why) = match source {
-        SourceKind::Postgres | SourceKind::Statements => ("sql", "section", "is for `source: self`: use `sql`"),
-        SourceKind::Own => ("section", "sql", "is for `source: postgres`: use `section`"),
-    };
+    let (wanted, other) = if source.is_sql() { ("sql", "section") } else { ("section", "sql") };
     if fields.has(other) {
-        fields.tell(other, format!("`{other}` {why}"));
+        fields.tell(other, format!("`{other}` is not for `source: {}`: use `{wanted}`", word(source)));
     } else if !fields.has(wanted) {
         fields.problems.add(&fields.here(), format!("a query needs `{wanted}`"));
     }
-    match source {
-        SourceKind::Postgres | SourceKind::Statements => Some(Rows::Sql(sql::variants(fields, has_extension))),
-        SourceKind::Own => {
-            if fields.has("requires") {
-                fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
-            }
-            section::section(fields).map(|section| Rows::Section(section.name.to_owned()))
-        }
+    if source.is_sql() {
+        return Some(Rows::Sql(sql::variants(fields, has_extension)));
     }
+    if fields.has("requires") {
+        fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
+    }
+    section::section(fields, source).map(|section| Rows::Section(section.name.to_owned()))
+}
+
+/// What a collector file calls it.
+fn word(source: SourceKind) -> &'static str {
+    SOURCES.iter().find(|(_, kind)| *kind == source).map_or("postgres", |(word, _)| word)
 }

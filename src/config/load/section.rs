@@ -1,20 +1,22 @@
-//! The section of the program's own state that a `source: self` query reads: there must be such a section, and it must
-//! have every column that is read. What `source: statements` makes of its rows is checked like a section.
+//! The section that a query reads where its source is not asked in SQL: there must be such a section, and where its
+//! columns are known it must have every one that is read. What `source: statements` makes of its rows is checked like
+//! a section.
 
 use super::metric::Declared;
 use crate::config::{
+    collector::SourceKind,
     fields::Fields,
     problem::{Place, Problems},
-    sections::{self, SECTIONS, STATEMENTS, Section},
+    sections::{self, STATEMENTS, Section},
     words,
 };
 
 /// The section a query names.
-pub fn section(fields: &mut Fields<'_, '_>) -> Option<&'static Section> {
+pub fn section(fields: &mut Fields<'_, '_>, source: SourceKind) -> Option<&'static Section> {
     let name = fields.checked("section", words::snake)?;
-    let section = sections::section(&name);
+    let section = sections::section(source, &name);
     if section.is_none() {
-        let known = SECTIONS.iter().map(|section| section.name);
+        let known = sections::of(source).iter().map(|section| section.name);
         fields.tell("section", words::unknown("no section", &name, "there are", known));
     }
     section
@@ -23,6 +25,9 @@ pub fn section(fields: &mut Fields<'_, '_>) -> Option<&'static Section> {
 /// Tells which columns the section does not have; true if it has all.
 pub fn check(section: &Section, labels: &[(String, Place)], metrics: &[Declared], problems: &mut Problems) -> bool {
     let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
+    if section.columns.is_empty() {
+        return true;
+    }
     // Once a label's name is refused, that it is no column is no news.
     let labels = labels.filter(|(label, _)| words::label(label).is_ok());
     let values = metrics.iter().flat_map(|declared| &declared.columns);

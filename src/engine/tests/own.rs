@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    config::sections::SECTIONS,
+    config::{collector::SourceKind, sections},
     own,
     source::{Reason, fixture::fails},
     table::{Cell, Table},
@@ -19,7 +19,7 @@ async fn every_section_is_filled() {
     let target = &world.engine.targets[0];
     // A scrape that begins now has not been answered, so that there is a reason to tell.
     pause(1.0).await;
-    for section in &SECTIONS {
+    for section in sections::of(SourceKind::Own) {
         let table: Table = match section.of_target {
             true => own::target_table(section, target, Instant::now()),
             false => world.engine.process.table(section),

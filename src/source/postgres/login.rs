@@ -1,8 +1,8 @@
 //! One login to a PostgreSQL server: dial, start up, read back what took effect and what the server is.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 use tracing::debug;
 
@@ -14,40 +14,13 @@ use super::{
 use crate::{
     config::settings,
     source::{
-        FetchError, Reason, dial,
+        FetchError, dial,
         sessions::{Open, Sessions},
     },
 };
 
-/// A login that is waited for is kept this long, behind a locked catalogue or a frozen server, before another
-/// one is tried: abandoned logins pile up at the server.
-const LOGIN_LIMIT: Duration = Duration::from_secs(600);
-
-/// A login under way. Dropping it gives it up.
-pub struct Login {
-    pub task: JoinHandle<Result<Session, FetchError>>,
-}
-
-impl Login {
-    /// Starts one.
-    pub fn start(settings: Arc<settings::Postgres>, sessions: Sessions) -> Self {
-        Login {
-            task: tokio::spawn(async move {
-                timeout(LOGIN_LIMIT, log_in(settings, sessions)).await.unwrap_or_else(|_| {
-                    Err(FetchError::new(Reason::LoginPending, "login given up after 10 minutes without an answer"))
-                })
-            }),
-        }
-    }
-}
-
-impl Drop for Login {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Result<Session, FetchError> {
+/// Logs in.
+pub async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Result<Session, FetchError> {
     let (client, connection) = match start_up(&settings, sessions.open()?, true).await? {
         Ok(connected) => connected,
         // A transaction pooler refuses what it cannot keep per server connection; it is asked without.

@@ -1,24 +1,24 @@
-//! The logins of one target: at most one is pending for each database. It is kept, and the next who needs a session
-//! there waits for the same, because abandoned logins pile up at a server that does not answer them.
+//! The logins of one target: at most one is pending for each database.
 
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex as Guarded;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 
-use super::{login::Login, session::Session};
+use super::{login::log_in, session::Session};
 use crate::{
     config::settings,
-    source::{FetchError, Reason, sessions::Sessions},
+    source::{
+        FetchError, Reason,
+        login::{self, Login, Pending},
+        sessions::Sessions,
+    },
 };
 
 /// Databases other than the target's own whose logins may be pending at a time.
 const MOST_PENDING: usize = 3;
 
-type Place = Arc<Mutex<Option<Login>>>;
+type Place = Arc<Pending<Session>>;
 
 /// All of a target's.
 pub struct Logins {
@@ -46,7 +46,7 @@ impl Logins {
 
     /// A session on the target's own database.
     pub async fn log_in(&self, until: Instant) -> Result<Session, FetchError> {
-        wait(&self.own, || Login::start(self.settings.clone(), self.sessions.clone()), until).await
+        login::wait(&self.own, || self.start(&self.settings), until).await
     }
 
     /// A session on another database.
@@ -54,7 +54,11 @@ impl Logins {
         let place = self.place(database)?;
         let settings = settings::Postgres { database: database.to_owned(), ..(*self.settings).clone() };
         let settings = Arc::new(settings);
-        wait(&place, || Login::start(settings.clone(), self.sessions.clone()), until).await
+        login::wait(&place, || self.start(&settings), until).await
+    }
+
+    fn start(&self, settings: &Arc<settings::Postgres>) -> Login<Session> {
+        Login::start(log_in(settings.clone(), self.sessions.clone()))
     }
 
     fn place(&self, database: &str) -> Result<Place, FetchError> {
@@ -71,22 +75,4 @@ impl Logins {
 /// Pending, or being waited for.
 fn is_pending(place: &Place) -> bool {
     Arc::strong_count(place) > 1 || place.try_lock().map_or(true, |login| login.is_some())
-}
-
-/// Waits for the pending login, or begins one. One that was begun earlier and failed since says nothing of now, so it
-/// is followed by a fresh one.
-async fn wait(place: &Place, start: impl Fn() -> Login, until: Instant) -> Result<Session, FetchError> {
-    let late = || FetchError::new(Reason::LoginPending, "the login is not answered yet");
-    let mut pending = timeout_at(until, place.lock()).await.map_err(|_| late())?;
-    let mut inherited = pending.is_some();
-    loop {
-        let login = pending.get_or_insert_with(&start);
-        let ended = timeout_at(until, &mut login.task).await.map_err(|_| late())?;
-        *pending = None;
-        match ended.unwrap_or_else(|error| Err(FetchError::new(Reason::Lost, format!("login ended: {error}")))) {
-            Ok(session) if !(inherited && session.is_closed()) => return Ok(session),
-            Err(error) if !inherited => return Err(error),
-            _ => inherited = false,
-        }
-    }
 }

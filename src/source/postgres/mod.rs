@@ -11,7 +11,7 @@
 //! query.
 
 mod decode;
-mod error;
+pub(super) mod error;
 mod facts;
 mod login;
 mod logins;
@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use self::{logins::Logins, session::Session, visit::Visit};
-use super::{Event, FetchError, Reason, Report, Status, statements::Histories};
+use super::{Event, FetchError, Reason, Report, Status, login::Session as _, statements::Histories};
 use crate::config::{collector::Collector, settings};
 
 /// The limit the server puts on each quick statement.
@@ -74,6 +74,16 @@ impl Server {
     pub fn status(&self) -> Status {
         let (sessions, login_pending) = (self.logins.sessions.count(), self.logins.is_pending());
         Status { sessions, login_pending, ..*self.status.lock() }
+    }
+
+    pub fn about(&self) -> String {
+        let status = self.status();
+        let role = if status.replica == Some(true) { "replica" } else { "primary" };
+        let protocol = match status.pooled {
+            Some(true) => "pooled mode: a transaction pooler stands between",
+            _ => "prepared statements",
+        };
+        format!("PostgreSQL {}, {role}, {protocol}", status.major.unwrap_or_default())
     }
 
     /// Sees to it that the quick lane has a session; true if it is a new one.

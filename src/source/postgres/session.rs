@@ -29,7 +29,7 @@ use crate::{
         collector::{Collector, Query, SourceKind},
         settings,
     },
-    source::{Answer, Answers, Database, FetchError, dial},
+    source::{Answer, Answers, Database, FetchError, dial, login},
     table::Cell,
 };
 
@@ -66,6 +66,12 @@ impl Drop for Session {
     }
 }
 
+impl login::Session for Session {
+    fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
 impl Session {
     pub fn new(client: Client, connection: JoinHandle<()>, settings: Arc<settings::Postgres>, facts: Facts) -> Self {
         Session {
@@ -77,11 +83,6 @@ impl Session {
             absent: Mutex::default(),
             statement_timeout: AtomicU64::new(1000),
         }
-    }
-
-    /// Nothing more can be asked on this session.
-    pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
     }
 
     /// Asks the server again what it is, if that was long ago; what was absent then is tried again.
