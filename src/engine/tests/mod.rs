@@ -38,10 +38,10 @@ queries:
   - name: target
     section: target
     metrics:
-      - {name: up, type: gauge, value: postgres_up, ecosystem: true, help: Up.}
+      - {name: up, type: gauge, value: up_postgres, ecosystem: true, help: Up.}
       - {name: circuit, type: gauge, value: circuit_state, ecosystem: true, help: Circuit.}
       - {name: trips, type: gauge, value: circuit_trips, ecosystem: true, help: Trips.}
-    example: [{postgres_up: 1, circuit_state: 0, circuit_trips: 0}]
+    example: [{up_postgres: 1, circuit_state: 0, circuit_trips: 0}]
   - name: down
     section: down
     labels: [reason]
