@@ -5,50 +5,88 @@ use std::{net::Ipv6Addr, path::PathBuf};
 use super::{
     dsn::{Dsn, KEYS, Wrong},
     expand::{Env, expand},
-    fields::{Fields, Shape},
+    fields::Fields,
     files,
     problem::Problems,
     settings::{Address, Databases, Postgres, Roots, Tls, TlsMode},
+    shape::{Is, Key, Shape, key},
+    words,
     yaml::Node,
 };
 use crate::secret::Secret;
 
-const POSTGRES: Shape = Shape {
+const URL: Key = key("url", Is::Text, "A URL or `keyword=value` pairs; the keys beside it override what it says.");
+const URL_FILE: Key = key("url_file", Is::Text, "A file that holds the URL; instead of `url`.");
+const HOST: Key =
+    key("host", Is::Text, "A name, an address, or the absolute path of the socket's folder; localhost if left out.");
+const PORT: Is = Is::Either(&[Is::Whole(1, 65535), Is::Form(VARIABLE)]);
+const USER: Key = key("user", Is::Text, "The role to log in as; there is no default.");
+const PASSWORD: Key = key("password", Is::Text, "Its password; better `${NAME}` or `password_file`.");
+const PASSWORD_FILE: Key =
+    key("password_file", Is::Text, "A file that holds the password; one newline at its end is cut off.");
+const SSLMODE: Key =
+    key("sslmode", Is::Either(&[Is::Word(&MODE_WORDS), Is::Form(VARIABLE)]), "As in libpq; `prefer` if left out.");
+const SSLROOTCERT: Key =
+    key("sslrootcert", Is::Text, "A PEM file, or `system` (if left out): whose certificates are believed.");
+const SSLCERT: Key = key("sslcert", Is::Text, "A client's certificate, PEM; needs `sslkey`.");
+const SSLKEY: Key = key("sslkey", Is::Text, "The client's key, PEM; needs `sslcert`.");
+
+/// What `postgres` holds.
+pub const POSTGRES: Shape = Shape {
     what: "`postgres`",
     needs: &[],
     may: &[
-        "url",
-        "url_file",
-        "host",
-        "port",
-        "user",
-        "password",
-        "password_file",
-        "dbname",
-        "sslmode",
-        "sslrootcert",
-        "sslcert",
-        "sslkey",
-        "databases",
+        URL,
+        URL_FILE,
+        HOST,
+        key("port", PORT, "5432 if left out."),
+        USER,
+        PASSWORD,
+        PASSWORD_FILE,
+        key("dbname", Is::Text, "The database to log in to; the user's name if left out."),
+        SSLMODE,
+        SSLROOTCERT,
+        SSLCERT,
+        SSLKEY,
+        key(
+            "databases",
+            Is::Map(&DATABASES),
+            "Which databases collectors of `scope: database` visit; all if left out.",
+        ),
     ],
     quiet: true,
 };
 
-const PGBOUNCER: Shape = Shape {
+/// What `pgbouncer` holds.
+pub const PGBOUNCER: Shape = Shape {
     what: "`pgbouncer`",
     needs: &[],
     may: &[
-        "url",
-        "url_file",
-        "host",
-        "port",
-        "user",
-        "password",
-        "password_file",
-        "sslmode",
-        "sslrootcert",
-        "sslcert",
-        "sslkey",
+        URL,
+        URL_FILE,
+        HOST,
+        key("port", PORT, "6432 if left out."),
+        USER,
+        PASSWORD,
+        PASSWORD_FILE,
+        SSLMODE,
+        SSLROOTCERT,
+        SSLCERT,
+        SSLKEY,
+    ],
+    quiet: true,
+};
+
+const DATABASES: Shape = Shape {
+    what: "`databases`",
+    needs: &[],
+    may: &[
+        key(
+            "include",
+            Is::List(0, &Is::Text),
+            "Only those that match one of these; `*` and `?` stand for any characters.",
+        ),
+        key("exclude", Is::List(0, &Is::Text), "None of those that match one of these."),
     ],
     quiet: true,
 };
@@ -56,7 +94,10 @@ const PGBOUNCER: Shape = Shape {
 /// The database that a PgBouncer's console answers as.
 const CONSOLE: &str = "pgbouncer";
 
-const DATABASES: Shape = Shape { what: "`databases`", needs: &[], may: &["include", "exclude"], quiet: true };
+const MODE_WORDS: [&str; MODES.len()] = words::of(&MODES);
+
+/// The form of a text with a `${NAME}` in it, which may become anything.
+const VARIABLE: &str = r"\$\{";
 
 const MODES: [(&str, TlsMode); 5] = [
     ("disable", TlsMode::Disable),

@@ -6,6 +6,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::{
     problem::{Place, Problems},
+    shape::Shape,
     words,
     yaml::{Node, Value},
 };
@@ -13,49 +14,10 @@ use super::{
 /// The longest duration that means anything here; above it, arithmetic with durations would have to be checked.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
 
-/// The keys of one kind of map.
-#[derive(Debug)]
-pub struct Shape {
-    /// What the map describes, for messages: `a metric`.
-    pub what: &'static str,
-    pub needs: &'static [&'static str],
-    pub may: &'static [&'static str],
-    /// Unknown keys are not repeated in messages, because they may be secrets that lack their key.
-    pub quiet: bool,
-}
-
 /// A map being read.
 pub struct Fields<'n, 'p> {
     node: &'n Node,
     pub problems: &'p mut Problems,
-}
-
-impl Shape {
-    fn keys(&self) -> impl Iterator<Item = &'static str> {
-        self.needs.iter().chain(self.may).copied()
-    }
-
-    fn unknown(&self, key: &str, near: Option<&str>) -> String {
-        let shown = if self.quiet { String::new() } else { format!(" `{key}`") };
-        match near {
-            Some(known) => format!("unknown key{shown}: did you mean `{known}`?"),
-            None => format!("unknown key{shown}: the keys of {} are {}", self.what, words::listed(self.keys())),
-        }
-    }
-
-    /// Tells which keys are unknown, and which are missing and were not just misspelt.
-    fn check(&self, node: &Node, problems: &mut Problems) {
-        let mut missing: Vec<_> =
-            self.needs.iter().copied().filter(|key| node.get(key).is_none_or(Node::is_absent)).collect();
-        for (key, _) in node.entries().iter().filter(|(key, _)| !self.keys().any(|known| known == key.text)) {
-            let near = words::nearest(&key.text, self.keys());
-            missing.retain(|key| Some(*key) != near);
-            problems.add(&key.place, self.unknown(&key.text, near));
-        }
-        if !missing.is_empty() {
-            problems.add(&node.place, format!("{} needs {}", self.what, words::listed(missing)));
-        }
-    }
 }
 
 impl<'n, 'p> Fields<'n, 'p> {

@@ -3,21 +3,51 @@
 use super::{
     endpoint,
     expand::{Env, expand},
-    fields::{Fields, Shape, finite},
+    fields::{Fields, finite},
     problem::{Place, Problems},
     settings::{Endpoint, Target, Threshold},
+    shape::{Is, Shape, key},
     words,
     yaml::Node,
 };
 
-const TARGET: Shape =
-    Shape { what: "a target", needs: &["name"], may: &["labels", "thresholds", "postgres", "pgbouncer"], quiet: true };
+/// What `targets` holds.
+pub const TARGETS: Is = Is::List(1, &Is::OneOf(&TARGET, &KIND_WORDS));
+
+const TARGET: Shape = Shape {
+    what: "a target",
+    needs: &[key(
+        "name",
+        Is::Either(&[Is::Number, Is::Form("^[A-Za-z0-9_.:-]+$")]),
+        "The label `target` on every one of its series; no two targets have the same.",
+    )],
+    may: &[
+        key(
+            "labels",
+            Is::Entries(0, STATIC_LABEL, &Is::Text),
+            "More labels for all of its series; `${NAME}` is an environment variable.",
+        ),
+        key(
+            "thresholds",
+            Is::Entries(0, words::SNAKE, &Is::Entries(1, words::SNAKE, &Is::Number)),
+            "What alerts compare with, where it differs from rules/thresholds.yaml: `name: {severity: number}`.",
+        ),
+        key("postgres", Is::Map(&endpoint::POSTGRES), "A PostgreSQL server: how to reach it."),
+        key("pgbouncer", Is::Map(&endpoint::PGBOUNCER), "A PgBouncer: how to reach its console."),
+    ],
+    quiet: true,
+};
+
+/// As [`words::LABEL`], and not one of [`PROMETHEUS`].
+const STATIC_LABEL: &str = "^(?!(target|le|job|instance)$|__)[A-Za-z_][A-Za-z0-9_]*$";
 
 /// How each kind of target is read. A target is of one kind.
 const KINDS: [(&str, Read); 2] = [
     ("postgres", |node, env, problems| endpoint::postgres(node, env, problems).map(Endpoint::Postgres)),
     ("pgbouncer", |node, env, problems| endpoint::pgbouncer(node, env, problems).map(Endpoint::PgBouncer)),
 ];
+
+const KIND_WORDS: [&str; KINDS.len()] = words::of(&KINDS);
 
 type Read = fn(&Node, &Env<'_>, &mut Problems) -> Option<Endpoint>;
 

@@ -1,9 +1,10 @@
 //! The shipped thresholds, `rules/thresholds.yaml`: what alerts compare with unless a target says otherwise.
 
 use super::{
-    fields::{Fields, Shape},
+    fields::Fields,
     problem::Problems,
     settings::Threshold,
+    shape::{Is, Shape, key},
     words,
     yaml::{self, Node, Value},
 };
@@ -11,8 +12,21 @@ use super::{
 const FILE: &str = "rules/thresholds.yaml";
 const TEXT: &str = include_str!("../../rules/thresholds.yaml");
 
-const THRESHOLD: Shape =
-    Shape { what: "a threshold", needs: &["name", "severity", "value", "unit", "source"], may: &[], quiet: false };
+const SEVERITIES: [(&str, &str); 2] = [("warning", "warning"), ("critical", "critical")];
+const SEVERITY_WORDS: [&str; 2] = words::of(&SEVERITIES);
+
+const THRESHOLD: Shape = Shape {
+    what: "a threshold",
+    needs: &[
+        key("name", Is::Form(words::SNAKE), "What is compared."),
+        key("severity", Is::Word(&SEVERITY_WORDS), "How bad it is to be beyond."),
+        key("value", Is::Number, "What it is compared with."),
+        key("unit", Is::Text, "The unit of the value."),
+        key("source", Is::Text, "Where the value comes from."),
+    ],
+    may: &[],
+    quiet: false,
+};
 
 /// A shipped threshold, with what its value means and why it is that.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +64,7 @@ fn read(file: &str, text: &str) -> Result<Vec<Shipped>, Problems> {
 fn entry(node: &Node, all: &mut Vec<Shipped>, problems: &mut Problems) -> Option<()> {
     let mut fields = Fields::open(node, &THRESHOLD, problems)?;
     let name = fields.checked("name", words::snake);
-    let severity = fields.word("severity", &[("warning", "warning"), ("critical", "critical")]);
+    let severity = fields.word("severity", &SEVERITIES);
     let value = fields.number("value");
     let unit = fields.text("unit");
     let source = fields.text("source");

@@ -32,6 +32,26 @@ pub fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
+/// The words of a table of meanings, in its order.
+pub const fn of<T: Copy, const N: usize>(meanings: &[(&'static str, T); N]) -> [&'static str; N] {
+    let mut words = [""; N];
+    let mut nth = 0;
+    while nth < N {
+        words[nth] = meanings[nth].0;
+        nth += 1;
+    }
+    words
+}
+
+/// The form of what [`snake`] takes.
+pub const SNAKE: &str = "^[a-z][a-z0-9_]*$";
+
+/// The form of what [`label`] takes.
+pub const LABEL: &str = "^(?!(target|le)$|__)[A-Za-z_][A-Za-z0-9_]*$";
+
+/// The form of what [`metric`] takes.
+pub const METRIC: &str = "^[A-Za-z_:][A-Za-z0-9_:]*$";
+
 /// Lower snake case: what we name files, queries, sections and our metrics with.
 pub fn snake(word: &str) -> Result<(), &'static str> {
     let starts = word.starts_with(|c: char| c.is_ascii_lowercase());

@@ -5,21 +5,44 @@ use std::path::Path;
 use super::{
     env,
     expand::Env,
-    fields::{Fields, Shape},
+    fields::Fields,
     files,
     load::MAX_ROWS,
     problem::Problems,
     settings::{Override, Settings},
-    targets, thresholds, yaml,
+    shape::{Is, Shape, key},
+    targets, thresholds, words, yaml,
     yaml::Node,
 };
-const SETTINGS: Shape =
-    Shape { what: "the settings file", needs: &["targets"], may: &["scrape_timeout", "collectors"], quiet: true };
+
+/// The settings file.
+pub(super) const SETTINGS: Shape = Shape {
+    what: "the settings file",
+    needs: &[key("targets", targets::TARGETS, "The servers to watch.")],
+    may: &[
+        key(
+            "scrape_timeout",
+            Is::Duration,
+            "How long a scrape may take where the scraper does not say (Prometheus does); 10s if left out.",
+        ),
+        key(
+            "collectors",
+            Is::Entries(0, words::SNAKE, &Is::Map(&OVERRIDE)),
+            "By collector, what differs from its file, on all targets.",
+        ),
+    ],
+    quiet: true,
+};
 
 const OVERRIDE: Shape = Shape {
     what: "what a collector overrides",
     needs: &[],
-    may: &["enabled", "ttl", "timeout", "max_rows"],
+    may: &[
+        key("enabled", Is::Flag, "`false`: it is not asked at all."),
+        key("ttl", Is::Duration, "How old a result may be before it is asked for again; `0s`: asked on each scrape."),
+        key("timeout", Is::Duration, "The limit on the server, for collectors with a `ttl`."),
+        key("max_rows", Is::Whole(1, MAX_ROWS), "Rows kept of each query; what is cut is counted."),
+    ],
     quiet: true,
 };
 

@@ -5,11 +5,15 @@ use crate::{
     config::{
         fields::Fields,
         problem::{Place, Problems},
+        shape::Is,
         words,
         yaml::{Node, Value},
     },
     table::{Cell, Table},
 };
+
+/// What `example` holds: rows, each from column to cell.
+pub const EXAMPLE: Is = Is::List(1, &Is::Entries(0, "", &Is::Cell));
 
 /// Sample rows, and where each cell stands (row after row, as in the table).
 #[derive(Debug)]

@@ -3,31 +3,77 @@
 use crate::{
     config::{
         collector::{Metric, SourceKind, Value},
-        fields::{Fields, Shape},
+        fields::Fields,
         problem::{Place, Problems},
         rules::{self, Names},
+        shape::{Is, Key, Shape, key},
         words,
         yaml::Node,
     },
     metric::{Kind, MetricDef},
 };
 
+/// What `metrics` holds.
+pub const METRICS: Is = Is::List(1, &Is::Either(&[Is::Map(&NUMBER), Is::Map(&HISTOGRAM), Is::Map(&INFO)]));
+
+/// What `labels` holds, of a query and of a metric.
+pub const LABELS: Is = Is::List(0, &Is::Form(words::LABEL));
+
+const NAME: Key = key(
+    "name",
+    Is::Form(words::METRIC),
+    "The metric's name: lower snake case, a base unit (`_seconds`, `_bytes`, `_ratio`), `_total` for a counter, `_info` for an info metric.",
+);
+const HELP: Key = key(
+    "help",
+    Is::Form(r"^[^\\\x00-\x1f]*[^\\\s\x00-\x1f][^\\\x00-\x1f]*$"),
+    "One line: what is measured, and its unit.",
+);
+const VALUE: Key = key("value", Is::Text, "The column with the value.");
+const OWN_LABELS: Key = key("labels", LABELS, "Columns that become its labels, instead of the query's; `[]` for none.");
+const ECOSYSTEM: Key = key(
+    "ecosystem",
+    Is::Flag,
+    "Other exporters have a metric of this name and meaning: our naming rules are not for it.",
+);
+
 const NUMBER: Shape = Shape {
     what: "a metric",
-    needs: &["name", "type", "help", "value"],
-    may: &["scale", "ecosystem", "labels"],
+    needs: &[
+        NAME,
+        key("type", Is::Word(&["gauge", "counter"]), "`gauge` or `counter` (`histogram` and `info` have other keys)."),
+        HELP,
+        VALUE,
+    ],
+    may: &[
+        key("scale", Is::Number, "The value times this, such as 1e-3; not 0. 1 if left out."),
+        ECOSYSTEM,
+        OWN_LABELS,
+    ],
     quiet: false,
 };
 
 const HISTOGRAM: Shape = Shape {
     what: "a histogram",
-    needs: &["name", "type", "help", "le", "value", "sum", "count"],
-    may: &["ecosystem", "labels"],
+    needs: &[
+        NAME,
+        key("type", Is::Word(&["histogram"]), "`histogram`: one row for each bucket of a series."),
+        HELP,
+        key("le", Is::Text, "The column with the upper bound of a bucket; NULL or infinite in the last."),
+        key("value", Is::Text, "The column with the cumulative count up to `le`."),
+        key("sum", Is::Text, "The column with the sum of all values, the same or NULL on the other rows of a series."),
+        key("count", Is::Text, "The column with their number, the same or NULL on the other rows of a series."),
+    ],
+    may: &[ECOSYSTEM, OWN_LABELS],
     quiet: false,
 };
 
-const INFO: Shape =
-    Shape { what: "an info metric", needs: &["name", "type", "help"], may: &["ecosystem", "labels"], quiet: false };
+const INFO: Shape = Shape {
+    what: "an info metric",
+    needs: &[NAME, key("type", Is::Word(&["info"]), "`info`: the value is 1, the labels are the message."), HELP],
+    may: &[ECOSYSTEM, OWN_LABELS],
+    quiet: false,
+};
 
 const KINDS: [(&str, Kind); 4] =
     [("gauge", Kind::Gauge), ("counter", Kind::Counter), ("histogram", Kind::Histogram), ("info", Kind::Info)];

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::{
     collector::{Collector, Query, Role, Rows, Scope, SourceKind},
-    fields::{Fields, Shape},
+    fields::Fields,
     problem::Problems,
     rules::Names,
     sections::{self, STATEMENTS},
+    shape::{Is, Shape, key},
     words,
     yaml::{self, Node},
 };
@@ -33,19 +34,95 @@ const SOURCES: [(&str, SourceKind); 7] = [
     ("disk", SourceKind::Disk),
 ];
 
-const COLLECTOR: Shape = Shape {
+const SCOPES: [(&str, Scope); 2] = [("instance", Scope::Instance), ("database", Scope::Database)];
+
+const ROLES: [(&str, Role); 3] = [("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)];
+
+const SOURCE_WORDS: [&str; SOURCES.len()] = words::of(&SOURCES);
+const SCOPE_WORDS: [&str; SCOPES.len()] = words::of(&SCOPES);
+const ROLE_WORDS: [&str; ROLES.len()] = words::of(&ROLES);
+
+/// A collector file.
+pub(super) const COLLECTOR: Shape = Shape {
     what: "a collector",
-    needs: &["collector", "source", "queries"],
-    may: &["scope", "role", "ttl", "timeout", "max_rows"],
+    needs: &[
+        key("collector", Is::Form(words::SNAKE), "The collector's name: that of the file without `.yaml`."),
+        key(
+            "source",
+            Is::Word(&SOURCE_WORDS),
+            "Where its rows come from: `postgres`, SQL on a server; `statements`, SQL that returns the statistics of \
+             statements, made into a histogram; `self`, the program's own state.",
+        ),
+        key(
+            "queries",
+            Is::List(1, &Is::OneOf(&QUERY, &["sql", "section"])),
+            "What is asked, and the metrics made from the answers. Each query fails by itself.",
+        ),
+    ],
+    may: &[
+        key(
+            "scope",
+            Is::Word(&SCOPE_WORDS),
+            "`instance` (if left out): asked once per target. `database`: asked in each database, whose name becomes \
+             the label `datname`; needs a `ttl` of at least 60s.",
+        ),
+        key(
+            "role",
+            Is::Word(&ROLE_WORDS),
+            "On which servers it is asked: `any` (if left out), `primary` or `replica`; elsewhere it is skipped.",
+        ),
+        key(
+            "ttl",
+            Is::Duration,
+            "`0s` (if left out): quick, asked on each scrape. Above: slow, asked when a scrape finds the result older \
+             than this; at most 30d.",
+        ),
+        key(
+            "timeout",
+            Is::Duration,
+            "For slow collectors: the server's `statement_timeout` and the limit of the fetch; 5s if left out.",
+        ),
+        key(
+            "max_rows",
+            Is::Whole(1, MAX_ROWS),
+            "Rows kept of each query on a target; what is cut is counted. 500 if left out.",
+        ),
+    ],
     quiet: false,
 };
 
 const QUERY: Shape = Shape {
     what: "a query",
-    needs: &["name", "metrics", "example"],
-    may: &["requires", "sql", "section", "labels"],
+    needs: &[
+        key("name", Is::Form(words::SNAKE), "The query's name, once in the collector; for messages."),
+        key("metrics", metric::METRICS, "The metrics made from the rows."),
+        key(
+            "example",
+            example::EXAMPLE,
+            "Rows as the source would return them: the file's own test, and the docs' sample.",
+        ),
+    ],
+    may: &[
+        key(
+            "requires",
+            Is::Map(&sql::REQUIRES),
+            "The extension the SQL needs. Where it is missing or too old, the query is skipped.",
+        ),
+        key("sql", sql::VARIANTS, "The SQL by server version. Needed with the sources `postgres` and `statements`."),
+        key(
+            "section",
+            Is::Name(section_names),
+            "Which of the source's tables the rows are. Needed where the source is not asked in SQL.",
+        ),
+        key("labels", metric::LABELS, "Columns that become labels of all its metrics."),
+    ],
     quiet: false,
 };
+
+/// The names of all sections of all sources.
+fn section_names() -> Vec<&'static str> {
+    SOURCES.iter().flat_map(|(_, source)| sections::of(*source)).map(|section| section.name).collect()
+}
 
 /// Reads one file. `stem` is its name without folder and `.yaml`; `names` are those of the metrics of all files.
 pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems: &mut Problems) -> Option<Collector> {
@@ -56,8 +133,8 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
     }
     let source = fields.word("source", &SOURCES);
-    let scope = fields.word("scope", &[("instance", Scope::Instance), ("database", Scope::Database)]);
-    let role = fields.word("role", &[("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)]);
+    let scope = fields.word("scope", &SCOPES);
+    let role = fields.word("role", &ROLES);
     let (ttl, timeout) = times(&mut fields);
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
     let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), names);

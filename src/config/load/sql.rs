@@ -2,14 +2,53 @@
 
 use crate::config::{
     collector::{EXTENSION_SCHEMA, Extension, Variant},
-    fields::{Fields, Shape},
+    fields::Fields,
     problem::Problems,
+    shape::{Is, Shape, key},
     yaml::{Node, Value},
 };
 
-const VARIANT: Shape = Shape { what: "a variant of `sql`", needs: &["since", "text"], may: &["until"], quiet: false };
+/// What `sql` holds.
+pub const VARIANTS: Is = Is::List(1, &Is::Map(&VARIANT));
 
-const REQUIRES: Shape = Shape { what: "`requires`", needs: &["extension"], may: &["version"], quiet: false };
+/// The highest version that may be named.
+const NEWEST: u32 = 99;
+
+const VARIANT: Shape = Shape {
+    what: "a variant of `sql`",
+    needs: &[
+        key(
+            "since",
+            Is::Whole(1, NEWEST as usize),
+            "The first major version of PostgreSQL it is for. Of the variants, that with the highest `since` at or \
+             below the server's version is used.",
+        ),
+        key(
+            "text",
+            Is::Text,
+            "One statement without `;`. Names are looked for in pg_catalog only; `@extschema@` is the quoted schema of \
+             the required extension.",
+        ),
+    ],
+    may: &[key("until", Is::Whole(1, NEWEST as usize), "The first major version of PostgreSQL it is not for.")],
+    quiet: false,
+};
+
+/// What `requires` holds.
+pub const REQUIRES: Shape = Shape {
+    what: "`requires`",
+    needs: &[key(
+        "extension",
+        Is::Text,
+        "The extension's name; `pgvigil` is the functions of `pgvigil export grants`.",
+    )],
+    may: &[key(
+        "version",
+        Is::Either(&[Is::Number, Is::Form(r"^\+?[0-9]+(\.\+?[0-9]+)*$")]),
+        "Its least version, compared number by number: 1.10 is newer than 1.9.",
+    )],
+    quiet: false,
+};
 
 /// The extension a query needs, if it says so.
 pub fn requires(fields: &mut Fields<'_, '_>) -> Option<Extension> {
@@ -51,8 +90,8 @@ pub fn variants(fields: &mut Fields<'_, '_>, has_extension: bool) -> Vec<Variant
 
 fn variant(node: &Node, has_extension: bool, problems: &mut Problems) -> Option<Variant> {
     let mut fields = Fields::open(node, &VARIANT, problems)?;
-    let since = fields.whole("since", 1..=99);
-    let until = fields.whole("until", 1..=99);
+    let since = fields.whole("since", 1..=NEWEST);
+    let until = fields.whole("until", 1..=NEWEST);
     if let (Some(since), Some(until)) = (since, until)
         && until <= since
     {
