@@ -10,6 +10,7 @@ mod exposition;
 mod faults;
 mod http;
 mod live;
+mod schema;
 mod scraped;
 mod servers;
 mod statements;

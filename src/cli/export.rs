@@ -3,10 +3,10 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::Context;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::{Failure, print};
-use crate::config::catalogue;
+use crate::config::{catalogue, schema};
 
 /// The SQL of the monitoring role.
 const GRANTS: &str = include_str!("../grants.sql");
@@ -21,13 +21,27 @@ pub enum What {
         /// Print this collector's file
         name: Option<String>,
     },
+    /// What editors need to complete, explain and check your files: a JSON Schema
+    Schema {
+        /// Of which file
+        of: Written,
+    },
     /// The SQL that makes a role with just the rights pgvigil needs
     Grants,
+}
+
+/// A kind of file that people write.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Written {
+    Collector,
+    Settings,
 }
 
 pub fn run(what: What) -> Result<(), Failure> {
     match what {
         What::Grants => print(GRANTS),
+        What::Schema { of: Written::Collector } => print(&schema::collector()),
+        What::Schema { of: Written::Settings } => print(&schema::settings()),
         What::Collectors { dir: Some(dir), .. } => {
             fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
             for (file, text) in catalogue::shipped() {

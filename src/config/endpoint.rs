@@ -96,8 +96,8 @@ const CONSOLE: &str = "pgbouncer";
 
 const MODE_WORDS: [&str; MODES.len()] = words::of(&MODES);
 
-/// The form of a text with a `${NAME}` in it, which may become anything.
-const VARIABLE: &str = r"\$\{";
+/// The form of a text with a `${NAME}` in it, which may become anything; and an empty one counts as none.
+const VARIABLE: &str = r"^$|\$\{";
 
 const MODES: [(&str, TlsMode); 5] = [
     ("disable", TlsMode::Disable),

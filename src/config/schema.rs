@@ -1,7 +1,8 @@
 //! The shapes as JSON Schema, for editors: what completes keys, explains them and marks what is wrong.
 //!
-//! Never stricter than the loader, but for one thing: a key with nothing after it is marked. What a schema cannot say
-//! (that a column is in the example, that two names are the same) is left to `pgvigil check`.
+//! Never stricter than the loader, but for two things: a key with nothing after it is marked, and so is a name that
+//! looks like a number and is not quoted. What a schema cannot say (that a column is in the example, that two names are
+//! the same) is left to `pgvigil check`.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +57,7 @@ fn value(is: &Is) -> Value {
         Is::Text => json!({"type": ["string", "number", "boolean"]}),
         Is::Form(form) => json!({"type": "string", "pattern": form}),
         Is::Whole(least, most) => {
-            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": r"^\+?[0-9]+$"})
+            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": r"^\+?0*[1-9][0-9]*$"})
         }
         Is::Number => json!({"type": ["number", "string"], "pattern": NUMBER}),
         Is::Flag => json!({"type": ["boolean", "string"], "pattern": "^(true|false)$"}),

@@ -18,7 +18,7 @@ const TARGET: Shape = Shape {
     what: "a target",
     needs: &[key(
         "name",
-        Is::Either(&[Is::Number, Is::Form("^[A-Za-z0-9_.:-]+$")]),
+        Is::Form("^[A-Za-z0-9_.:-]+$"),
         "The label `target` on every one of its series; no two targets have the same.",
     )],
     may: &[

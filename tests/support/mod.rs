@@ -17,6 +17,7 @@ pub mod process;
 pub mod prometheus;
 pub mod psql;
 pub mod template;
+pub mod yaml;
 
 pub use {
     folder::Folder,

@@ -1,0 +1,309 @@
+//! The schemas that editors read: current, fit for all that is shipped, and of one mind with the loader.
+
+use std::{fs, path::PathBuf};
+
+use expect_test::expect_file;
+use jsonschema::Validator;
+use pgvigil::config::{catalogue::Catalogue, schema, settings::Settings};
+use serde_json::{Map, Value, json};
+
+use crate::support::yaml;
+
+/// What only the loader can tell, by a piece of its message: how values fit each other, the file's name, other files,
+/// and the server.
+const LEFT_TO_CHECK: [&str; 40] = [
+    // How keys fit each other.
+    "the file's name says",
+    "a `timeout` is for slow collectors",
+    "a `timeout` (above 0s) is for slow collectors",
+    "`scope: database`",
+    "it is asked in each database",
+    "is for `source: ",
+    "a query needs `s",
+    "the SQL has no",
+    "must be above",
+    "@extschema@",
+    "is given too",
+    "`sslcert` needs",
+    "`sslkey` needs",
+    "is checked only with",
+    "believes any public certificate",
+    "no user is given",
+    // How columns and names fit each other.
+    "the example has no column",
+    "no row of the example has",
+    "it must be a number or null",
+    "it must be there",
+    "gives no column",
+    "has no column",
+    "is here twice",
+    "a second ",
+    "is already declared",
+    "both mean",
+    "is a label of",
+    "is the label of",
+    "no collector `",
+    // What names mean.
+    "a counter's name ends",
+    "an info metric's name ends",
+    "'s name does not end in",
+    "is no base unit",
+    "names that start with `pgvigil_`",
+    "metric names are lower snake case",
+    // What is inside a text.
+    "the SQL ",
+    "write SQL of several lines",
+    "`scale` must not be 0",
+    "the connection string is refused",
+    "the file cannot be read",
+];
+
+/// The same, where the message also says what a schema can: of these keys only the meaning of a text is left.
+const LEFT_OF_TEXTS: [&str; 7] = [
+    "a duration of at most 30d",
+    "`host` must be",
+    "`port` must be",
+    "`sslmode` must be",
+    "environment variable",
+    "an extension's name",
+    "numbers, such as 1.8",
+];
+
+const COLLECTOR: &str = r#"
+collector: full
+source: postgres
+scope: database
+role: primary
+ttl: 5m
+timeout: 10s
+max_rows: 50
+queries:
+  - name: q
+    requires: {extension: pg_stat_statements, version: 1.8}
+    sql: [{since: 13, until: 15, text: SELECT 1}, {since: 15, text: SELECT 2}]
+    labels: [kind]
+    metrics:
+      - {name: pg_x, type: gauge, value: n, scale: 0.5, ecosystem: true, labels: [kind], help: X.}
+      - {name: pg_y_seconds, type: histogram, le: n, value: n, sum: n, count: n, ecosystem: false, labels: [], help: Y.}
+      - {name: pg_z_info, type: info, labels: [kind], help: Z.}
+    example: [{kind: a, n: 1}, {kind: 2, n: 1.5}]
+"#;
+
+const SETTINGS: &str = r#"
+scrape_timeout: 10s
+targets:
+  - name: a
+    labels: {cluster: x}
+    thresholds: {some_ratio: {warning: 0.8}}
+    postgres: {host: h, port: 5432, user: u, password: p, dbname: d, sslmode: verify-full, sslrootcert: r, sslcert: c,
+               sslkey: k, databases: {include: ["*"], exclude: [tmp]}}
+  - {name: b, postgres: {url: "postgresql://u@h/d"}}
+collectors:
+  locks: {enabled: true, max_rows: 5}
+  tables: {ttl: 2m, timeout: 5s}
+"#;
+
+fn validator(schema: &str) -> Validator {
+    let schema: Value = serde_json::from_str(schema).expect("JSON");
+    jsonschema::draft7::meta::validate(&schema).unwrap_or_else(|error| panic!("{error}"));
+    jsonschema::draft7::new(&schema).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let paths = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| (path.clone(), fs::read_to_string(path).expect("a text")))
+        .collect();
+    files.sort();
+    files
+}
+
+fn told_of_collector(name: &str, text: &str) -> String {
+    Catalogue::from_files([(format!("{name}.yaml").as_str(), text)])
+        .err()
+        .map(|told| told.to_string())
+        .unwrap_or_default()
+}
+
+fn told_of_settings(shipped: &Catalogue, text: &str) -> String {
+    let env = |name: &str| (name != "NOT_SET").then(|| "x".to_owned());
+    let settings = Settings::parse("x.yaml", text, &env).and_then(|settings| shipped.adjust(&settings));
+    settings.err().map(|told| told.to_string()).unwrap_or_default()
+}
+
+/// `UPDATE_EXPECT=1 cargo test schema` writes them.
+#[test]
+fn the_schemas_in_the_docs_are_current() {
+    expect_file!["../docs/schema/collector.json"].assert_eq(&schema::collector());
+    expect_file!["../docs/schema/settings.json"].assert_eq(&schema::settings());
+}
+
+#[test]
+fn whatever_is_shipped_fits() {
+    let good = |schema: &Validator, path: &PathBuf, text: &str| {
+        let value = yaml::parse(text).unwrap_or_else(|| panic!("{}", path.display()));
+        let wrong: Vec<_> = schema.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", path.display());
+    };
+    let schema = validator(&schema::collector());
+    for (path, text) in ["collectors", "examples/collectors", "tests/good"].into_iter().flat_map(files) {
+        good(&schema, &path, &text);
+    }
+    let schema = validator(&schema::settings());
+    files("examples").iter().for_each(|(path, text)| good(&schema, path, text));
+}
+
+/// A broken file is refused, unless all that is wrong with it only the loader can tell.
+#[test]
+fn whatever_is_broken_is_refused() {
+    let (collector, settings) = (validator(&schema::collector()), validator(&schema::settings()));
+    for (schema, folder) in [(collector, "tests/bad/collectors"), (settings, "tests/bad/settings")] {
+        let mut refused = 0;
+        for (path, text) in files(folder) {
+            let told = fs::read_to_string(path.with_extension("expected")).expect("what is told");
+            let Some(value) = yaml::parse(&text) else { continue };
+            let is_refused = !schema.is_valid(&value);
+            assert!(is_refused || is_left(&told), "{} passes the schema:\n{told}", path.display());
+            refused += usize::from(is_refused);
+        }
+        assert!(refused >= 5, "{folder}: {refused} refused");
+    }
+}
+
+/// Whether each line of what the loader tells is something that no schema can say.
+fn is_left(told: &str) -> bool {
+    told.lines().all(|line| LEFT_TO_CHECK.iter().chain(&LEFT_OF_TEXTS).any(|piece| line.contains(piece)))
+}
+
+/// Every place of a full file, with every odd value in it: what the loader takes the schema takes too, and what the
+/// loader refuses the schema refuses, or cannot say.
+#[test]
+fn schema_and_loader_are_of_one_mind() {
+    let shipped = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    let collector = |text: &str| told_of_collector("full", text);
+    let settings = |text: &str| told_of_settings(&shipped, text);
+    let mut wrong = Vec::new();
+    for (base, schema, told) in [
+        (COLLECTOR, schema::collector(), &collector as &dyn Fn(&str) -> String),
+        (SETTINGS, schema::settings(), &settings),
+    ] {
+        let schema = validator(&schema);
+        let base = yaml::parse(base).expect("YAML");
+        let mutants = mutants(&base);
+        assert!(mutants.len() > 1000, "{}", mutants.len());
+        for Mutant { place, mutant, quoted } in mutants {
+            let told = told(&mutant.to_string());
+            let fits = schema.is_valid(&mutant);
+            let left =
+                if fits { is_left(&told) } else { quoted.as_ref().is_some_and(|quoted| schema.is_valid(quoted)) };
+            if fits != told.is_empty() && !left {
+                let verdict = if fits { "takes" } else { "refuses" };
+                wrong.push(format!("{place}: the schema {verdict} it, the loader says {told:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differences\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A document with something odd in one place.
+struct Mutant {
+    /// Where, and what.
+    place: String,
+    mutant: Value,
+    /// The same with the odd value in quotes.
+    quoted: Option<Value>,
+}
+
+/// The document with, at each place, each odd value instead, nothing at all, or a key nobody knows.
+fn mutants(base: &Value) -> Vec<Mutant> {
+    let mut mutants = Vec::new();
+    for place in places(base, "") {
+        let changed = |change: &dyn Fn(&mut Value)| {
+            let mut mutant = base.clone();
+            change(mutant.pointer_mut(&place).expect("a place"));
+            mutant
+        };
+        for odd in odd_values() {
+            let quoted = (odd.is_number() || odd.is_boolean()).then(|| changed(&|node| *node = json!(odd.to_string())));
+            mutants.push(Mutant {
+                place: format!("{place} {odd}"),
+                mutant: changed(&|node| *node = odd.clone()),
+                quoted,
+            });
+        }
+        let mut keys = |what: String, change: &dyn Fn(&mut Map<String, Value>)| {
+            if base.pointer(&place).is_some_and(Value::is_object) {
+                let mutant = changed(&|node| change(node.as_object_mut().expect("a map")));
+                mutants.push(Mutant { place: format!("{place} {what}"), mutant, quoted: None });
+            }
+        };
+        let known = base.pointer(&place).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        known.for_each(|key| keys(format!("without {key}"), &|map| _ = map.remove(key)));
+        keys("with nonsense".into(), &|map| _ = map.insert("nonsense".into(), json!([])));
+    }
+    mutants
+}
+
+fn places(value: &Value, here: &str) -> Vec<String> {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Array(items) => items.iter().enumerate().map(|(nth, item)| (nth.to_string(), item)).collect(),
+        Value::Object(map) => map.iter().map(|(key, item)| (key.clone(), item)).collect(),
+        _ => Vec::new(),
+    };
+    let below = children.iter().flat_map(|(step, item)| places(item, &format!("{here}/{step}")));
+    [here.to_owned()].into_iter().chain(below).collect()
+}
+
+fn odd_values() -> Vec<Value> {
+    let texts = [
+        "",
+        " ",
+        "x",
+        "X y",
+        "a-b",
+        "a_b2",
+        "2x",
+        "Xy",
+        "__a",
+        "target",
+        "job",
+        "le",
+        "true",
+        "no",
+        "5s",
+        "0s",
+        "5 minutes",
+        "1h 30m",
+        "100d",
+        "90",
+        "0",
+        "-1",
+        "+5",
+        "1.8",
+        "1.x",
+        "1e-6",
+        ".5",
+        "inf",
+        "nan",
+        "postgres",
+        "self",
+        "database",
+        "any",
+        "gauge",
+        "histogram",
+        "info",
+        "require",
+        "build",
+        "${HOME}",
+        "${NOT_SET}",
+        "a\\b",
+        "a\tb",
+        "*",
+    ];
+    let others = json!([
+        false, 0, 1, 5, -1, 99, 100, 1_000_001, 1.5, [], ["x"], [1], [[]], [{}], {}, {"x": 1}, {"x": "y"}, {"X-y": 1},
+        {"x": {}}, {"x": {"y": 1}}, {"x": {"y": "z"}}
+    ]);
+    texts.iter().map(|text| json!(text)).chain(others.as_array().cloned().unwrap_or_default()).collect()
+}
