@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod config;
 mod databases;
+mod documents;
 mod dsn;
 mod examples;
 mod exposition;
