@@ -154,6 +154,14 @@ fn whatever_is_shipped_fits() {
     files("examples").iter().for_each(|(path, text)| good(&schema, path, text));
 }
 
+#[test]
+fn the_line_that_names_the_schema_is_no_description() {
+    let text = format!("# yaml-language-server: $schema=collector.json\n# What it is.{COLLECTOR}");
+    let catalogue =
+        Catalogue::from_files([("full.yaml", text.as_str())]).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(catalogue.get("full").map(|collector| collector.about.as_str()), Some("What it is."));
+}
+
 /// A broken file is refused, unless all that is wrong with it only the loader can tell.
 #[test]
 fn whatever_is_broken_is_refused() {

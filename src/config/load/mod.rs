@@ -169,10 +169,11 @@ fn check_in_databases(fields: &mut Fields<'_, '_>, source: Option<SourceKind>, t
     }
 }
 
-/// The comment lines at the head of a file.
+/// The comment lines at the head of a file, without what tells editors of a schema.
 fn about(text: &str) -> String {
     let lines = text.trim_start_matches('\u{feff}').lines().map_while(|line| line.strip_prefix('#'));
-    lines.map(str::trim).collect::<Vec<_>>().join("\n").trim().to_owned()
+    let lines = lines.map(str::trim).filter(|line| !line.starts_with("yaml-language-server:"));
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 fn times(fields: &mut Fields<'_, '_>) -> (Duration, Duration) {
