@@ -149,34 +149,45 @@ fn the_page_is_current() {
 }
 
 /// A column that a version lacks stands in the SQL as NULL. So what the help says is asked of servers in two ways: no
-/// metric has a value on a version that it is not on; and with something else than NULL there, no metric that had no
+/// metric has a value where it is said not to be; and with something else than NULL there, no metric that had no
 /// value gets one, unless it is not on this version.
 #[test]
 fn servers_agree() {
     let catalogue = catalogue();
     let mut wrong = Vec::new();
     for major in majors() {
-        let server = busy(major);
-        let _sessions = occupied(&server);
-        for (collector, query) in queries(&catalogue) {
-            let Some(variant) = query.variant(major) else { continue };
-            let own = query.requires.as_ref().is_some_and(|extension| extension.name == OWN_FUNCTIONS);
-            let text = variant.text.replace(EXTENSION_SCHEMA, if own { OWN_FUNCTIONS } else { "public" });
-            let (real, filled) = (valued(&server, &text), valued(&server, &filled(&text)));
-            for metric in &query.metrics {
-                let Value::Column { column, .. } = &metric.value else { continue };
-                let is_said =
-                    versions_of_metric(query, metric).unwrap_or_else(|unread| panic!("{unread}")).contains(&major);
-                let verdict = match (is_said, real.contains(column), filled.contains(column)) {
-                    (false, true, _) => "has it, its help says not",
-                    (true, false, true) => "lacks it, its help says not so",
-                    _ => continue,
-                };
-                wrong.push(format!("{major} {verdict}: {} ({})", metric.def.name, collector.name));
+        let primary = busy(major);
+        let replica = primary.replica();
+        let _sessions = occupied(&primary);
+        for (server, role, elsewhere) in [(&primary, Role::Primary, "replicas"), (&replica, Role::Replica, "primaries")]
+        {
+            let asked = |(collector, _): &(&Collector, &Query)| [Role::Any, role].contains(&collector.role);
+            for (collector, query) in queries(&catalogue).filter(asked) {
+                let differences = differences(server, major, query, elsewhere);
+                wrong.extend(differences.map(|it| format!("{major} {role:?}: {it} ({})", collector.name)));
             }
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Where a server does not bear out what is said of a query's metrics.
+fn differences(server: &Postgres, major: u32, query: &Query, elsewhere: &str) -> impl Iterator<Item = String> {
+    let Some(variant) = query.variant(major) else { return Vec::new().into_iter() };
+    let own = query.requires.as_ref().is_some_and(|extension| extension.name == OWN_FUNCTIONS);
+    let text = variant.text.replace(EXTENSION_SCHEMA, if own { OWN_FUNCTIONS } else { "public" });
+    let (real, filled) = (valued(server, &text), valued(server, &filled(&text)));
+    let verdict = |metric: &Metric| {
+        let Value::Column { column, .. } = &metric.value else { return None };
+        let versions = versions_of_metric(query, metric).unwrap_or_else(|unread| panic!("{unread}"));
+        let is_said = versions.contains(&major) && on(metric) != elsewhere;
+        match (is_said, real.contains(column), filled.contains(column)) {
+            (false, true, _) => Some(format!("{} is there, its help says not", metric.def.name)),
+            (true, false, true) => Some(format!("{} cannot be there, its help says not so", metric.def.name)),
+            _ => None,
+        }
+    };
+    query.metrics.iter().filter_map(verdict).collect::<Vec<_>>().into_iter()
 }
 
 /// A server on which most of what can happen has happened.
