@@ -153,7 +153,8 @@ fn push_missing<'a>(out: &mut String, names: impl Iterator<Item = &'a str>, reas
         _ = writeln!(out, "| {} | {because} |", names.join(", "));
     }
     if let Some(names) = by_reason.get(&None) {
-        _ = write!(out, "\nNot served: {}.\n", names.join(", "));
+        let names: String = names.iter().map(|name| format!("- {name}\n")).collect();
+        _ = write!(out, "\n<details><summary>Not served</summary>\n\n{names}\n</details>\n");
     }
 }
 
