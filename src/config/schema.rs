@@ -57,7 +57,8 @@ fn value(is: &Is) -> Value {
         Is::Text => json!({"type": ["string", "number", "boolean"]}),
         Is::Form(form) => json!({"type": "string", "pattern": form}),
         Is::Whole(least, most) => {
-            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": r"^\+?0*[1-9][0-9]*$"})
+            let quoted = if *least == 0 { r"^\+?[0-9]+$" } else { r"^\+?0*[1-9][0-9]*$" };
+            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
         }
         Is::Number => json!({"type": ["number", "string"], "pattern": NUMBER}),
         Is::Flag => json!({"type": ["boolean", "string"], "pattern": "^(true|false)$"}),

@@ -51,7 +51,8 @@ pub(super) const COLLECTOR: Shape = Shape {
             "source",
             Is::Word(&SOURCE_WORDS),
             "Where its rows come from: `postgres`, SQL on a server; `statements`, SQL that returns the statistics of \
-             statements, made into a histogram; `self`, the program's own state.",
+             statements, made into a histogram; `self`, the program's own state. The others say what they have in named \
+             sections.",
         ),
         key(
             "queries",
