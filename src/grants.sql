@@ -4,6 +4,14 @@
 -- It sets no password. Set one afterwards, in psql, with a command that sends only its hash:
 --   \password pgvigil
 -- or let the role log in without: by certificate, by peer, by the cloud's own means.
+--
+-- To take it all back: in each database it was run in
+--   DROP SCHEMA IF EXISTS pgvigil CASCADE; DROP OWNED BY pgvigil;
+-- and then, once
+--   DROP ROLE pgvigil;
+
+-- Whoever owns a database can have his own schemas searched before the catalogue, and there put operators that would run as you.
+SET search_path = pg_catalog, pg_temp;
 
 DO $$
 BEGIN
@@ -18,6 +26,9 @@ ALTER ROLE pgvigil CONNECTION LIMIT 10;
 
 -- It only reads. Its sessions say so themselves; this holds for a session that forgets to, and for a person who borrows the role.
 ALTER ROLE pgvigil SET default_transaction_read_only = on;
+
+-- And names are looked for in the catalogue alone, whatever a database's owner sets for his database.
+ALTER ROLE pgvigil SET search_path = pg_catalog, pg_temp;
 
 -- All of other sessions' state, all statistics, all settings, the sizes of all databases. It reads no table of yours.
 GRANT pg_monitor TO pgvigil;
@@ -45,6 +56,9 @@ $$;
 -- distinct values they have, but no value; and the last value of each sequence. Only pgvigil may call them.
 --
 -- The schema must be a superuser's: else its owner could put functions of his own there, for pgvigil to run. pgvigil looks, too.
+-- All of it or nothing, and nobody else can call the functions at any moment.
+BEGIN;
+
 DO $$
 DECLARE
   stranger pg_catalog.text;
@@ -98,3 +112,7 @@ $$;
 
 REVOKE ALL ON FUNCTION pgvigil.column_widths(), pgvigil.sequence_values() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgvigil.column_widths(), pgvigil.sequence_values() TO pgvigil;
+
+COMMIT;
+
+RESET search_path;

@@ -14,9 +14,6 @@ use crate::support::{Pgvigil, Postgres, eventually, majors, page, prometheus, sa
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
-/// What `pgvigil export grants` prints.
-const GRANTS: &str = include_str!("../src/grants.sql");
-
 /// How long the server may take to do what it was told, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -27,7 +24,6 @@ fn cluster(major: u32) -> (Postgres, Postgres, String) {
     for extension in ["pg_stat_statements", "pg_buffercache", "pgstattuple"] {
         primary.sql("postgres", &format!("CREATE EXTENSION {extension}"));
     }
-    primary.sql("postgres", GRANTS);
     let replica = primary.replica();
     let target = |name, server: &Postgres| {
         format!(

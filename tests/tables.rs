@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Folder, Pgvigil, Postgres, eventually, majors, page, sample};
+use crate::support::{Folder, GRANTS, Pgvigil, Postgres, eventually, majors, page, sample};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
-
-/// What `pgvigil export grants` prints.
-const GRANTS: &str = include_str!("../src/grants.sql");
 
 /// How long the server may take to count, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,7 +19,6 @@ fn scrape(server: &Postgres) -> String {
 fn server(major: u32, sql: &str) -> Postgres {
     let server = Postgres::builder(major).config("autovacuum = off").start();
     server.create_monitor_role();
-    server.sql("postgres", GRANTS);
     server.sql("postgres", sql);
     server
 }
@@ -129,7 +125,7 @@ fn functions_of_strangers_are_not_run() {
         server.create_monitor_role();
         server.sql(
             "postgres",
-            "CREATE ROLE stranger; CREATE SCHEMA pgvigil AUTHORIZATION stranger; SET ROLE stranger;
+            "DROP SCHEMA pgvigil CASCADE; CREATE ROLE stranger; CREATE SCHEMA pgvigil AUTHORIZATION stranger; SET ROLE stranger;
              GRANT USAGE ON SCHEMA pgvigil TO PUBLIC;
              CREATE FUNCTION pgvigil.sequence_values() RETURNS TABLE (relid oid, last_value bigint) IMMUTABLE LANGUAGE plpgsql
              AS 'BEGIN RAISE EXCEPTION ''run by %'', current_user; END'",

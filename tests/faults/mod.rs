@@ -14,6 +14,7 @@ mod liars;
 mod life;
 mod manners;
 mod names;
+mod planted;
 mod pooler;
 mod recovery;
 mod reload;

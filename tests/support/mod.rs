@@ -25,7 +25,7 @@ pub use {
     pgbouncer::PgBouncer,
     pgvigil::Pgvigil,
     place::{free_port, majors},
-    postgres::{PASSWORD, Postgres, Stop},
+    postgres::{GRANTS, PASSWORD, Postgres, Stop},
     prometheus::{Prometheus, promtool_check_metrics},
     psql::Session,
 };

@@ -22,6 +22,9 @@ use super::{
 /// Everybody's password, as odd as passwords are: it must be quoted in SQL, in YAML and in a URL.
 pub const PASSWORD: &str = r#"p@ss:w/rd?#%25&'"ü"#;
 
+/// What `pgvigil export grants` prints.
+pub const GRANTS: &str = include_str!("../../src/grants.sql");
+
 /// How long a server may take to start, stop or catch up, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -150,9 +153,10 @@ impl Postgres {
         self.sql("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD '{password}' {attributes}"));
     }
 
-    /// The role `pgvigil`, as the documentation says to create it.
+    /// The role `pgvigil`, as the documentation says to create it: by `pgvigil export grants` in the database `postgres`.
     pub fn create_monitor_role(&self) {
-        self.create_role("pgvigil", "IN ROLE pg_monitor");
+        let password = PASSWORD.replace('\'', "''");
+        self.sql("postgres", &format!("{GRANTS};\nALTER ROLE pgvigil PASSWORD '{password}'"));
     }
 
     /// Starts the server and waits until it takes connections.
