@@ -113,7 +113,7 @@ fn p01_every_scrape_is_answered_200() {
     for major in majors() {
         let server = server(major);
         let pgvigil = watch(&server, &[]);
-        Scrape::in_time(&pgvigil).expect_up(true, "before");
+        Scrape::of(&pgvigil, None).expect_up(true, "before");
         for fault in LOCKED.iter().chain(&REFUSED).chain([&STOPPED, &HUNG]) {
             let broken = (fault.begin)(&server);
             for _ in 0..3 {
@@ -164,7 +164,7 @@ fn p03_down_is_said_at_once_and_so_is_recovery() {
         let pgvigil = watch(&server, &[]);
         // Six failures open the circuit breaker.
         for (fault, scrapes) in [(&STOPPED, 1), (&STOPPED, 6), (&HUNG, 1), (&HUNG, 6)] {
-            Scrape::in_time(&pgvigil).expect_up(true, "before");
+            Scrape::of(&pgvigil, None).expect_up(true, "before");
             let broken = (fault.begin)(&server);
             let took = (0..scrapes).map(|_| Scrape::in_time(&pgvigil).expect_up(false, fault.name).took).max();
             if fault.name == STOPPED.name {
@@ -195,7 +195,7 @@ fn p03_an_open_circuit_breaker_answers_at_once_and_closes_at_once() {
     figure(3, "hung, breaker open, an answer takes", format!("{:?}", open.took));
     server.resume();
     millis(10);
-    let after = Scrape::in_time(&pgvigil).expect_up(true, "the first scrape after");
+    let after = Scrape::of(&pgvigil, None).expect_up(true, "the first scrape after");
     assert_eq!(after.value("pgvigil_circuit_state", &[]), Some(0.0));
     assert!(!after.of_server().is_empty());
 }

@@ -99,7 +99,7 @@ fn p09_at_most_one_login_is_pending() {
         figure(9, &format!("logins pending behind {catalogue}"), most);
         assert_eq!(most, 1, "{catalogue}");
         lock.run("COMMIT;");
-        Scrape::in_time(&pgvigil).expect_up(true, "the first scrape after");
+        Scrape::of(&pgvigil, None).expect_up(true, "the first scrape after");
         // The one that waited is the one that is kept.
         assert!(backends(&server) <= 2);
     }

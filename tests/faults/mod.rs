@@ -83,7 +83,8 @@ impl Scrape {
         Scrape { page: answer.text(), took }
     }
 
-    /// With `ANNOUNCED`; panics when it comes later.
+    /// With `ANNOUNCED`; panics when it comes later. Where the server is whole, a slow machine may need longer for all that a first
+    /// scrape asks: there `of` without a timeout.
     fn in_time(pgvigil: &Pgvigil) -> Scrape {
         let scrape = Scrape::of(pgvigil, Some(ANNOUNCED));
         assert!(scrape.took < ANNOUNCED, "the answer took {:?}", scrape.took);

@@ -37,14 +37,14 @@ fn expect_scrapes(server: &Postgres, pooler: &PgBouncer, direct: &BTreeSet<&str>
             .map(|_| {
                 scope.spawn(|| {
                     for _ in 0..10 {
-                        let scrape = Scrape::in_time(&pgvigil).expect_up(true, what);
+                        let scrape = Scrape::of(&pgvigil, None).expect_up(true, what);
                         assert_eq!(scrape.value("pgvigil_session_pooled", &[]), Some(1.0));
                     }
                 })
             })
             .collect();
         scrapers.into_iter().for_each(|scraper| scraper.join().expect("a scraper"));
-        let scrape = Scrape::in_time(&pgvigil);
+        let scrape = Scrape::of(&pgvigil, None);
         over.store(true, Ordering::Relaxed);
         let pooled = families(&scrape);
         assert_eq!(direct.difference(&pooled).collect::<Vec<_>>(), [&""; 0], "{what}:\n{}", pgvigil.stderr());
@@ -77,9 +77,9 @@ fn p12_a_pooler_that_hangs() {
     let server = server(newest());
     let pooler = PgBouncer::start(&server, "transaction", "");
     let pgvigil = watch_url(&pooler.url("pgvigil", "postgres"), &[]);
-    Scrape::in_time(&pgvigil).expect_up(true, "before");
+    Scrape::of(&pgvigil, None).expect_up(true, "before");
     pooler.pause();
     Scrape::in_time(&pgvigil).expect_up(false, "the pooler hangs");
     pooler.resume();
-    Scrape::in_time(&pgvigil).expect_up(true, "the first scrape after");
+    Scrape::of(&pgvigil, None).expect_up(true, "the first scrape after");
 }
