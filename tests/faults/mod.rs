@@ -9,6 +9,7 @@ mod answers;
 mod broken;
 mod collectors;
 mod crowd;
+mod idle;
 mod liar;
 mod liars;
 mod life;
