@@ -31,7 +31,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// The page, from the scrape under way if there is one for it. It comes within the key's `timeout`.
+    /// The page, from the scrape under way if there is one for it. It comes within the key's `timeout`; empty if the task that made
+    /// it has ended without.
     pub async fn get(self: &Arc<Self>, engine: &Arc<Engine>, key: Key) -> Bytes {
         let mut page = {
             let mut underway = self.underway.lock();
@@ -40,7 +41,8 @@ impl Pages {
                 None => {
                     let (sender, page) = watch::channel(None);
                     underway.insert(key.clone(), page.clone());
-                    tokio::spawn(self.clone().make(engine.clone(), key, sender));
+                    let making = Making { pages: self.clone(), key };
+                    tokio::spawn(self.clone().make(engine.clone(), making, sender));
                     page
                 }
             }
@@ -48,19 +50,38 @@ impl Pages {
         page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone()).unwrap_or_default()
     }
 
+    /// None is being made.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.underway.lock().is_empty()
+    }
+
     /// From now on nobody waits for a server: pages are made of what is there.
     pub fn hurry(&self) {
         self.hurry.send_replace(true);
     }
 
-    async fn make(self: Arc<Self>, engine: Arc<Engine>, key: Key, sender: watch::Sender<Option<Bytes>>) {
+    async fn make(self: Arc<Self>, engine: Arc<Engine>, making: Making, sender: watch::Sender<Option<Bytes>>) {
+        let key = making.key.clone();
         let mut hurried = self.hurry.subscribe();
         let hurry = async { _ = hurried.wait_for(|hurried| *hurried).await };
         let blocks = engine.scrape(&key.selection, Instant::now() + key.timeout, hurry).await;
         // Who comes from here on finds no scrape under way, and begins one.
-        self.underway.lock().remove(&key);
+        drop(making);
         let text = exposition::render(&blocks, key.format);
         sender.send_replace(Some(if key.gzip { gzip(&text) } else { text.into() }));
+    }
+}
+
+/// A page being made. Whatever becomes of the task, who waits is let go with its sender, and nobody waits for it any more.
+struct Making {
+    pages: Arc<Pages>,
+    key: Key,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.pages.underway.lock().remove(&self.key);
     }
 }
 

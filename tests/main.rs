@@ -11,6 +11,7 @@ mod exposition;
 mod faults;
 mod http;
 mod live;
+mod rights;
 mod schema;
 mod scraped;
 mod servers;

@@ -14,7 +14,7 @@ use hyper_util::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -28,7 +28,8 @@ const MAX_CONNECTIONS: usize = 4096;
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 64 << 10;
 
-/// At shutdown, how long scrapes in flight may wait for their servers, and how long then to be sent.
+/// At shutdown, how long scrapes in flight may wait for their servers, and how long then to be sent. Without any, nobody else is waited
+/// for longer than that: half a request is none.
 const FINISH_LIMIT: Duration = Duration::from_secs(3);
 const SEND_LIMIT: Duration = Duration::from_secs(1);
 
@@ -36,6 +37,7 @@ const SEND_LIMIT: Duration = Duration::from_secs(1);
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let answering = watch::Sender::new(0);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -43,10 +45,14 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
             () = &mut shutdown => break,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let app = app.clone();
+        let (app, answering) = (app.clone(), answering.clone());
         let service = service_fn(move |request| {
-            let app = app.clone();
-            async move { Ok::<_, Infallible>(app.answer(request).await) }
+            let (app, counted) = (app.clone(), Answering::new(answering.clone()));
+            async move {
+                let answer = app.answer(request).await;
+                drop(counted);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -63,12 +69,33 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
     }
     app.drain();
     drop(listener);
-    let mut finished = std::pin::pin!(connections.shutdown());
-    if timeout(FINISH_LIMIT, &mut finished).await.is_err() {
-        app.hurry();
-        if timeout(SEND_LIMIT, finished).await.is_err() {
-            warn!("connections still open after {} s are cut", (FINISH_LIMIT + SEND_LIMIT).as_secs());
+    let answered = async { _ = answering.subscribe().wait_for(|requests| *requests == 0).await };
+    let finished = connections.shutdown();
+    let in_flight = async {
+        if timeout(FINISH_LIMIT, answered).await.is_err() {
+            app.hurry();
         }
+        sleep(SEND_LIMIT).await;
+    };
+    tokio::select! {
+        () = finished => (),
+        () = in_flight => warn!("connections still open are cut"),
+    }
+}
+
+/// A request that is being answered.
+struct Answering(watch::Sender<usize>);
+
+impl Answering {
+    fn new(requests: watch::Sender<usize>) -> Self {
+        requests.send_modify(|requests| *requests += 1);
+        Answering(requests)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.send_modify(|requests| *requests -= 1);
     }
 }
 

@@ -16,7 +16,9 @@ fn counted(server: &Postgres) -> [u64; 2] {
 /// As many different statements as these, by how many columns and conditions they have.
 fn fill_statements(server: &Postgres, number: u32) {
     let (columns, conditions) = ("repeat('1, ', n % 200)", "repeat(' AND 1 = 1', n / 200)");
-    let each = format!("SELECT 'SELECT ' || {columns} || '1 WHERE false' || {conditions} FROM generate_series(1, {number}) n \\gexec\n");
+    let each = format!(
+        "SELECT 'SELECT ' || {columns} || '1 WHERE false' || {conditions} FROM generate_series(1, {number}) n \\gexec\n"
+    );
     server.sql("postgres", &each);
     let known = server.sql("postgres", "SELECT count(*) FROM pg_stat_statements");
     assert!(known.parse::<u32>().expect("a number") > number * 9 / 10, "{known} statements");
@@ -41,7 +43,11 @@ fn expect_no_trace(server: &Postgres, pgvigil: &Pgvigil, what: &str) {
         assert_eq!(holders(server), "", "{what}");
     }
     let [ids, bytes] = [0, 1].map(|which| counted(server)[which] - before[which]);
-    figure(10, &format!("{what}: transaction ids and bytes of temporary files of {SCRAPES} scrapes"), format!("{ids}, {bytes}"));
+    figure(
+        10,
+        &format!("{what}: transaction ids and bytes of temporary files of {SCRAPES} scrapes"),
+        format!("{ids}, {bytes}"),
+    );
     assert_eq!(ids, 0, "{what}: transaction ids");
     assert!(bytes < SCRAPES * 1_000_000, "{what}: {bytes} bytes of temporary files");
 }
@@ -59,10 +65,19 @@ fn p10_scrapes_leave_no_trace() {
         let server = super::prepared(server);
         fill_statements(&server, statements);
         let pooler = PgBouncer::start(&server, "transaction", "");
-        server.sql("postgres", "SELECT count(*) FROM (SELECT FROM generate_series(1, 100000) n ORDER BY hashint4(n) OFFSET 1) x");
+        server.sql(
+            "postgres",
+            "SELECT count(*) FROM (SELECT FROM generate_series(1, 100000) n ORDER BY hashint4(n) OFFSET 1) x",
+        );
         assert!(counted(&server)[1] > 100_000, "the log tells of temporary files");
-        for (mode, url) in [("direct", server.url("pgvigil", "postgres")), ("pooled", pooler.url("pgvigil", "postgres"))] {
-            expect_no_trace(&server, &watch_url(&url, &[]), &format!("PostgreSQL {major}, {mode}, {statements} statements"));
+        for (mode, url) in
+            [("direct", server.url("pgvigil", "postgres")), ("pooled", pooler.url("pgvigil", "postgres"))]
+        {
+            expect_no_trace(
+                &server,
+                &watch_url(&url, &[]),
+                &format!("PostgreSQL {major}, {mode}, {statements} statements"),
+            );
         }
     }
 }

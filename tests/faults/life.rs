@@ -59,7 +59,9 @@ fn p18_the_scrape_in_flight_finishes() {
                 &format!("server {name}, {who}: the end took"),
                 format!("{took:?}, the scrape {:?}", scrape.took),
             );
-            assert!(took < Duration::from_secs(5), "{name}, {who}: {took:?}");
+            // Where no server is waited for, nobody else is either.
+            let limit = if name == "up" { 3 } else { 5 };
+            assert!(took < Duration::from_secs(limit), "{name}, {who}: {took:?}");
             drop(others);
         }
     }

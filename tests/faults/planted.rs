@@ -34,10 +34,17 @@ fn server(major: u32) -> Postgres {
     plant(&server, "template1", "public");
     for database in ["app", "granted"] {
         server.sql("postgres", &format!("CREATE DATABASE {database} OWNER owner"));
-        as_owner(&server, database, &format!("ALTER DATABASE {database} SET search_path = public, pgvigil, pg_catalog"));
+        as_owner(
+            &server,
+            database,
+            &format!("ALTER DATABASE {database} SET search_path = public, pgvigil, pg_catalog"),
+        );
         server.sql(database, "CREATE TABLE public.large AS SELECT FROM pg_catalog.generate_series(1, 10)");
         // Large enough to be measured, by what the catalogue says.
-        server.sql(database, "UPDATE pg_catalog.pg_class SET relpages = 20000 WHERE relname OPERATOR(pg_catalog.=) 'large'");
+        server.sql(
+            database,
+            "UPDATE pg_catalog.pg_class SET relpages = 20000 WHERE relname OPERATOR(pg_catalog.=) 'large'",
+        );
     }
     plant(&server, "app", "pgvigil");
     server
@@ -54,7 +61,9 @@ fn login(server: &Postgres, user: &str, database: &str) -> Command {
 
 fn plant(server: &Postgres, database: &str, schema: &str) {
     as_owner(server, database, &format!("\\set in_schema {schema}\n{PLANTED}"));
-    let functions = format!("SELECT pg_catalog.count(*) FROM pg_catalog.pg_proc WHERE proowner = 'owner'::pg_catalog.regrole AND pronamespace = '{schema}'::pg_catalog.regnamespace");
+    let functions = format!(
+        "SELECT pg_catalog.count(*) FROM pg_catalog.pg_proc WHERE proowner = 'owner'::pg_catalog.regrole AND pronamespace = '{schema}'::pg_catalog.regnamespace"
+    );
     let functions = server.sql(database, &format!("SET search_path = pg_catalog; {functions}"));
     assert!(functions.parse::<u32>().expect("a number") > 2000, "{functions} functions in {schema}");
 }
@@ -62,14 +71,18 @@ fn plant(server: &Postgres, database: &str, schema: &str) {
 /// What ran as this role, of all that has been logged.
 fn ran_as(server: &Postgres, role: &str) -> Vec<String> {
     let log = server.log();
-    log.lines().filter(|line| line.contains("planted ") && line.ends_with(&format!(" ran as {role}"))).map(str::to_owned).collect()
+    log.lines()
+        .filter(|line| line.contains("planted ") && line.ends_with(&format!(" ran as {role}")))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Scrapes until every collector has been asked everywhere, and gives the last page.
 fn scrape_everything(pgvigil: &Pgvigil) -> Scrape {
     for _ in 0..60 {
         let scrape = Scrape::of(pgvigil, None).expect_up(true, "beside plants");
-        let failed = scrape.page.lines().any(|line| line.starts_with("pgvigil_collector_success{") && line.ends_with(" 0"));
+        let failed =
+            scrape.page.lines().any(|line| line.starts_with("pgvigil_collector_success{") && line.ends_with(" 0"));
         let measured = ["app", "granted"].map(|name| [("datname", name), ("relname", "large")]);
         if !failed && measured.iter().all(|labels| scrape.value("pg_bloat_measured_size_bytes", labels).is_some()) {
             return scrape;
@@ -87,7 +100,8 @@ fn p10_what_an_owner_plants_is_not_run() {
         assert_eq!(ran_as(&server, "postgres"), [""; 0], "the grants were run by a superuser");
         // More than an owner may do.
         for place in ["", "IN DATABASE app", "IN DATABASE granted"] {
-            server.sql("postgres", &format!("ALTER ROLE pgvigil {place} SET search_path = public, pgvigil, pg_catalog"));
+            server
+                .sql("postgres", &format!("ALTER ROLE pgvigil {place} SET search_path = public, pgvigil, pg_catalog"));
         }
         let pooler = PgBouncer::start(&server, "transaction", "");
         for (mode, url, pooled) in
@@ -95,7 +109,9 @@ fn p10_what_an_owner_plants_is_not_run() {
         {
             let scrape = scrape_everything(&watch_url(&url, &[]));
             assert_eq!(scrape.value("pgvigil_session_pooled", &[]), Some(pooled));
-            let skipped = |collector| sample(&scrape.page, "pgvigil_collector_skipped", &[("collector", collector), ("reason", "extension")]);
+            let skipped = |collector| {
+                sample(&scrape.page, "pgvigil_collector_skipped", &[("collector", collector), ("reason", "extension")])
+            };
             // In `app` and nowhere else.
             assert_eq!((skipped("sequences"), skipped("slow_queries")), (Some(1.0), None), "{}", scrape.page);
             assert_eq!(ran_as(&server, "pgvigil"), [""; 0], "PostgreSQL {major}, {mode}");

@@ -120,3 +120,17 @@ async fn a_scrape_that_saw_a_failure_sees_the_recovery() {
     first.await.expect("a page").expect("up=0");
     second.await.expect("a page").expect("up=1 quick=1 other=1 slow=1");
 }
+
+/// A page whose making fails (here, no clock goes so far) is not waited for: not by who asked, and not by who asks again.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_fails_keeps_nobody_waiting() {
+    let (world, pages) = (World::new(), Arc::new(Pages::default()));
+    for _ in 0..2 {
+        let get = || pages.get(&world.engine, key(Format::Text, false, Duration::MAX, &[]));
+        let all = join_all((0..3).map(|_| get())).await;
+        assert!(all.iter().all(|page| page.is_empty()));
+        assert!(pages.is_idle(), "it is under way no more");
+    }
+    let page = pages.get(&world.engine, key(Format::Text, false, DEADLINE, &[])).await;
+    Page::of(std::str::from_utf8(&page).expect("text")).expect("quick=1 up=1");
+}
