@@ -1,6 +1,12 @@
 //! Collectors of `scope: database`: which databases are visited, and what one of them does to the others.
 
-use std::{process::Command, thread, time::Duration};
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use pgvigil::config::catalogue::Catalogue;
 
 use crate::support::{Folder, Pgvigil, Postgres, eventually, majors, page, sample};
 
@@ -182,4 +188,31 @@ fn sixty_databases_are_visited_within_the_same_bounds() {
     });
     println!("60 databases, {most} sessions at most");
     assert!(most <= 4, "two lanes and two visits, not {most} sessions");
+}
+
+/// One database that cannot be entered may use up its time; six of them may not use it up six times.
+#[test]
+fn check_connect_does_not_wait_for_each_database_that_hangs() {
+    let names = ["a", "b", "c", "d", "e", "f"].map(|name| format!("app_{name}"));
+    let server = server(*majors().last().expect("at least one version"), &names.each_ref().map(String::as_str));
+    // A database that is being renamed lets nobody in until that is done.
+    let mut holder = server.session("postgres");
+    let rename = |name: &String| format!("ALTER DATABASE {name} RENAME TO renamed_{name};");
+    holder.run(&format!("BEGIN; {}", names.each_ref().map(rename).concat()));
+    let (folder, arguments) =
+        settings(&server, "{include: [\"app_*\"]}", &COLLECTOR.replace("timeout: 2s", "timeout: 6s"));
+    let file = folder.path().join("pgvigil.yaml");
+    let others = Catalogue::load(None).expect("the shipped collectors are right");
+    let others = others.collectors.iter().filter(|collector| collector.name != "server");
+    let off: String = others.map(|collector| format!("  {}: {{enabled: false}}\n", collector.name)).collect();
+    let text = std::fs::read_to_string(&file).expect("the settings") + "scrape_timeout: 1s\ncollectors:\n" + &off;
+    folder.write("pgvigil.yaml", &text);
+    let began = Instant::now();
+    let output = Command::new(BINARY).args(["check", "--connect"]).args(arguments).env_clear().output();
+    let (took, output) = (began.elapsed(), output.expect("running check"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(names.iter().all(|name| said.contains(name.as_str())), "each is named: {said}");
+    println!("six databases that hang, 7 s to wait: {took:?}\n{said}");
+    assert!(took < Duration::from_secs(14), "{took:?}\n{said}");
 }

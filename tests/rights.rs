@@ -1,12 +1,7 @@
 //! What a role may see: nothing granted, `pg_monitor`, and what `pgvigil export grants` makes; and that this can be made, made
 //! again and taken back.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-    process::Command,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt::Write, process::Command, time::Duration};
 
 use expect_test::expect_file;
 use pgvigil::config::catalogue::Catalogue;
