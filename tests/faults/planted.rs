@@ -123,3 +123,30 @@ fn p10_what_an_owner_plants_is_not_run() {
         }
     }
 }
+
+/// Whoever owns a schema may drop it with the extension that is in it, and put there what he likes.
+#[test]
+fn p10_an_extension_that_was_replaced_is_not_run() {
+    for major in majors() {
+        let server = Postgres::builder(major).start();
+        server.create_monitor_role();
+        server.create_role("owner", "");
+        server.sql("postgres", "CREATE DATABASE app OWNER owner");
+        server.sql("app", "CREATE SCHEMA ours AUTHORIZATION owner; CREATE EXTENSION pg_stat_statements SCHEMA ours; GRANT USAGE ON SCHEMA ours TO PUBLIC");
+        let pgvigil = watch_url(&server.url("pgvigil", "app"), &[]);
+        let entries = || Scrape::of(&pgvigil, None).expect_up(true, "before").value("pg_stat_statements_entries", &[]);
+        assert!(entries().is_some(), "{}", Scrape::of(&pgvigil, None).page);
+        let columns = server.sql("app", "SELECT string_agg(format('%I %s', attname, format_type(atttypid, NULL)), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'ours.pg_stat_statements'::regclass AND attnum > 0");
+        as_owner(
+            &server,
+            "app",
+            &format!(
+                "BEGIN; DROP SCHEMA ours CASCADE; CREATE SCHEMA ours; GRANT USAGE ON SCHEMA ours TO PUBLIC;
+             CREATE FUNCTION ours.pg_stat_statements(showtext boolean) RETURNS TABLE ({columns}) LANGUAGE plpgsql
+             AS 'BEGIN RAISE LOG ''planted function ran as %'', current_user; END'; COMMIT;"
+            ),
+        );
+        (0..3).for_each(|_| _ = entries());
+        assert_eq!(ran_as(&server, "pgvigil"), [""; 0], "PostgreSQL {major}");
+    }
+}

@@ -30,12 +30,12 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
 pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
 
 /// More extensions than any database has.
-const MOST_FACTS: usize = 1000;
+pub const MOST_FACTS: usize = 1000;
 
 /// Every name is qualified: before the settings are known to have taken, `search_path` is not trusted.
 /// Our own functions count as an extension, but only in a superuser's schema: in any other they could be its owner's, and would run
 /// as our role.
-const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
+pub const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
      FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace \
     WHERE e.extname OPERATOR(pg_catalog.<>) 'pgvigil' \
     UNION ALL \

@@ -21,7 +21,7 @@ use tracing::debug;
 
 use super::{
     error,
-    facts::{ANY_BYTES, Facts, SESSION_SETTINGS, read_facts},
+    facts::{ANY_BYTES, EXTENSIONS, Facts, Installed, MOST_FACTS, SESSION_SETTINGS, read_facts},
     question::{Failure, Question, Reading},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
         settings,
     },
     source::{Answer, Answers, Database, FetchError, dial, login},
-    table::Cell,
+    table::{Cell, Table},
 };
 
 /// A known absence is believed this long, and so is what the server said of itself.
@@ -101,6 +101,21 @@ impl Session {
             // What is known of a server holds on until it can be asked again.
             Err(_) => Ok(()),
         }
+    }
+
+    /// Reads the extensions again, for those who are about to call their functions by name: whoever owns the schema may have dropped
+    /// the extension meanwhile, and put functions of his own there, to run as our role.
+    pub async fn refresh_extensions(&mut self, limit: Duration) -> Result<(), FetchError> {
+        let question =
+            Question { name: "extensions", sql: EXTENSIONS, limit, max_rows: MOST_FACTS, columns: &[], whole: true };
+        let answer = self.send(question).await.map_err(|failure| failure.into_fetch_error(EXTENSIONS, None));
+        if let Err(error) = &answer
+            && error.reason.is_connection()
+        {
+            return Err(error.clone());
+        }
+        self.facts.extensions = answer.map(|answer| installed(&answer.table));
+        Ok(())
     }
 
     /// Whether the server is a replica now.
@@ -224,6 +239,14 @@ impl Session {
             debug!("cancel: {error}");
         }
     }
+}
+
+fn installed(table: &Table) -> Vec<Installed> {
+    let text = |row, column| match table.cell(row, column) {
+        Cell::Text(text) => text.to_owned(),
+        _ => String::new(),
+    };
+    (0..table.rows()).map(|row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) }).collect()
 }
 
 /// Every setting a session has, for one transaction.

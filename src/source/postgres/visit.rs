@@ -44,6 +44,9 @@ impl<'a> Visit<'a> {
     /// was collected under the old role is asked again.
     pub async fn run(&self, session: &mut Session) -> Result<(), FetchError> {
         session.refresh().await?;
+        if self.calls_extensions() {
+            session.refresh_extensions(self.statement_timeout).await?;
+        }
         loop {
             let (tell_role, role) = watch::channel(None);
             let left = self.left.lock().clone();
@@ -62,6 +65,10 @@ impl<'a> Visit<'a> {
             }
             session.facts.replica = found;
         }
+    }
+
+    fn calls_extensions(&self) -> bool {
+        self.due.iter().flat_map(|collector| &collector.queries).any(|query| query.requires.is_some())
     }
 
     async fn role(&self, session: &Session) -> Result<bool, FetchError> {
