@@ -8,7 +8,7 @@ use std::{
 
 use pgvigil::config::catalogue::Catalogue;
 
-use crate::support::{Folder, Pgvigil, Postgres, eventually, majors, page, sample};
+use crate::support::{Folder, Pgvigil, Postgres, eventually, is_long, majors, page, sample};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
@@ -135,7 +135,7 @@ fn a_database_whose_catalogue_is_locked_keeps_nobody_else_waiting() {
     assert!(server.sql("postgres", waiting).parse::<u32>().expect("a number") <= 1, "one login, asked again");
     holder.run("ROLLBACK;");
     // It is asked again a minute after it failed.
-    if std::env::var_os("PGVIGIL_TEST_LONG").is_none() {
+    if !is_long() {
         return;
     }
     eventually(Duration::from_secs(70), "the database is back", || tables(&pgvigil.scrape(), "locked") == Some(2.0));

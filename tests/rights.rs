@@ -164,3 +164,28 @@ fn what_each_role_sees_is_what_the_docs_say() {
     }
     expect_file!["../docs/rights.md"].assert_eq(&text);
 }
+
+/// A role to which nothing is granted comes to see everything by doing what it is told.
+#[test]
+fn what_check_connect_says_to_run_is_enough() {
+    let (server, _session) = server();
+    let check = || {
+        let mut check = Command::new(BINARY);
+        check.args(["check", "--connect"]).env_clear().env("PGVIGIL_POSTGRES_URL", server.url("bare", "postgres"));
+        let output = check.output().expect("running check");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        said
+    };
+    let mut said = check();
+    for line in said.lines().filter(|line| line.contains("permission denied")) {
+        assert!(line.contains("; run GRANT "), "no remedy: {line}");
+    }
+    for _ in 0..2 {
+        let told: BTreeSet<_> =
+            said.lines().filter_map(|line| Some(format!("GRANT {}", line.split_once("run GRANT ")?.1))).collect();
+        told.iter().for_each(|statement| _ = server.sql("postgres", statement));
+        said = check();
+    }
+    assert!(!said.contains("permission denied") && !said.contains("note "), "{said}");
+}

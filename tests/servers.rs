@@ -31,7 +31,7 @@ fn each_version_answers_and_asks_for_passwords() {
         server.create_monitor_role();
         server.sql("postgres", "CREATE EXTENSION pg_stat_statements");
         let mut login = psql::psql("127.0.0.1", server.port(), "pgvigil", "postgres");
-        assert_eq!(psql::run(&mut login, "SELECT count(*) > 0 FROM pg_stat_statements"), Ok("t".to_owned()));
+        assert_eq!(psql::run(&mut login, "SELECT count(*) > 0 FROM public.pg_stat_statements"), Ok("t".to_owned()));
         let refused = psql::run(login.env("PGPASSWORD", "wrong"), "SELECT 1").expect_err("a wrong password");
         assert!(refused.contains("password authentication failed"), "{refused}");
     }

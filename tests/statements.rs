@@ -7,9 +7,9 @@
 // They wait for a real server.
 #![allow(clippy::disallowed_methods)]
 
-use std::{env, process::Child, thread::sleep, time::Duration};
+use std::{process::Child, thread::sleep, time::Duration};
 
-use crate::support::{Folder, PASSWORD, Pgvigil, Postgres, eventually, majors, place::client_program, sample};
+use crate::support::{Folder, PASSWORD, Pgvigil, Postgres, eventually, is_long, majors, place::client_program, sample};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 const HISTOGRAM: &str = "pg_stat_statements_duration_seconds";
@@ -110,11 +110,10 @@ fn counters_go_on_over_a_reset_and_a_restart() {
 
 /// On one version; at length on all of them, and at the pace of every day.
 fn compare(workload: &Workload) {
-    let is_long = env::var_os("PGVIGIL_TEST_LONG").is_some();
     let newest = *majors().last().expect("at least one version");
-    let versions = if is_long { majors() } else { vec![newest] };
+    let versions = if is_long() { majors() } else { vec![newest] };
     versions.into_iter().for_each(|major| one_in_three(major, workload, &QUICK));
-    if is_long {
+    if is_long() {
         one_in_three(newest, workload, &LONG);
     }
 }

@@ -4,7 +4,7 @@ use std::{any::Any, time::Duration};
 
 use crate::support::{Pgvigil, Postgres, Stop, majors};
 
-use super::{ANNOUNCED, Scrape, figure, millis, newest, server, terminate, watch};
+use super::{Scrape, figure, millis, newest, server, terminate, watch};
 
 /// One way for a server to fail, and to be itself again.
 struct Fault {
@@ -172,7 +172,7 @@ fn p03_down_is_said_at_once_and_so_is_recovery() {
             }
             drop(broken);
             (fault.mend)(&server);
-            let after = Scrape::of(&pgvigil, Some(2 * ANNOUNCED)).expect_up(true, &format!("after: {}", fault.name));
+            let after = Scrape::first_after(&server, &pgvigil, &format!("after: {}", fault.name));
             let figures = format!("at most {took:?} while so, {:?} at the first scrape after", after.took);
             figure(3, &format!("PostgreSQL {major}, {}, {scrapes} scrapes", fault.name), figures);
         }
@@ -195,7 +195,7 @@ fn p03_an_open_circuit_breaker_answers_at_once_and_closes_at_once() {
     figure(3, "hung, breaker open, an answer takes", format!("{:?}", open.took));
     server.resume();
     millis(10);
-    let after = Scrape::of(&pgvigil, None).expect_up(true, "the first scrape after");
+    let after = Scrape::first_after(&server, &pgvigil, "the server goes on");
     assert_eq!(after.value("pgvigil_circuit_state", &[]), Some(0.0));
     assert!(!after.of_server().is_empty());
 }

@@ -23,12 +23,12 @@ mod secrets;
 mod stale;
 
 use std::{
-    env, fs,
+    fs,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use crate::support::{Folder, Pgvigil, Postgres, majors, page, process, sample};
+use crate::support::{Folder, Pgvigil, Postgres, is_long, majors, page, process, sample};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
@@ -36,10 +36,6 @@ const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 const ANNOUNCED: Duration = Duration::from_secs(2);
 
 const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
-
-fn is_long() -> bool {
-    env::var("PGVIGIL_TEST_LONG").is_ok_and(|value| value == "1")
-}
 
 /// The highest version under test, where one is enough.
 fn newest() -> u32 {
@@ -90,6 +86,19 @@ impl Scrape {
         let scrape = Scrape::of(pgvigil, Some(ANNOUNCED));
         assert!(scrape.took < ANNOUNCED, "the answer took {:?}", scrape.took);
         scrape
+    }
+
+    /// The first scrape after a recovery, which must say up. An open breaker gives the login 0.9 s: on a machine where one of psql
+    /// takes more than a third of that, it may come too late; it is kept, and the next scrape has it.
+    fn first_after(server: &Postgres, pgvigil: &Pgvigil, what: &str) -> Scrape {
+        let scrape = Scrape::of(pgvigil, None);
+        let began = Instant::now();
+        server.sql("postgres", "");
+        let slow = began.elapsed() > Duration::from_millis(300);
+        match scrape.reason().as_deref() {
+            Some("login_pending") if slow => Scrape::of(pgvigil, None).expect_up(true, what),
+            _ => scrape.expect_up(true, what),
+        }
     }
 
     fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::{GRANTS, PgBouncer, Pgvigil, Postgres, majors, psql, sample};
 
-use super::{Scrape, figure, millis, watch_url};
+use super::{Scrape, collector, collectors, figure, millis, newest, watch_url};
 
 const PLANTED: &str = include_str!("planted.sql");
 
@@ -149,4 +149,20 @@ fn p10_an_extension_that_was_replaced_is_not_run() {
         (0..3).for_each(|_| _ = entries());
         assert_eq!(ran_as(&server, "pgvigil"), [""; 0], "PostgreSQL {major}");
     }
+}
+
+/// Behind a pooler the driver asks about a type that it does not know outside of our transaction, with operators as the session finds
+/// them: what the role itself is given by the grants holds there.
+#[test]
+fn p10_a_type_of_the_users_own_is_looked_up_in_the_catalogue() {
+    let server = server(newest());
+    server.sql("app", "CREATE TYPE public.mood AS ENUM ('well')");
+    let sql = "SELECT 'well'::public.mood AS kind, 1 AS value";
+    let folder = collectors(&[("mood", collector("mood", "", sql))]);
+    let pooler = PgBouncer::start(&server, "transaction", "");
+    let pgvigil = watch_url(&pooler.url("pgvigil", "app"), &["--collectors", &folder.path().display().to_string()]);
+    for _ in 0..3 {
+        Scrape::of(&pgvigil, None).expect_up(true, "a type of the user's own");
+    }
+    assert_eq!(ran_as(&server, "pgvigil"), [""; 0], "{}", pgvigil.stderr());
 }

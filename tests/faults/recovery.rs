@@ -102,8 +102,8 @@ fn p13_troubles_are_told_by_name_and_recovered_from() {
             drop(broken);
             (trouble.mend)(&server);
             for pgvigil in [&kept, &fresh] {
-                let scrape =
-                    Scrape::of(pgvigil, None).expect_up(true, &format!("the first scrape after: {}", trouble.name));
+                let what = format!("the first scrape after: {}", trouble.name);
+                let scrape = Scrape::first_after(&server, pgvigil, &what);
                 assert_eq!(scrape.reason(), None);
                 figure(
                     13,

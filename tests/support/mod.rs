@@ -24,7 +24,7 @@ pub use {
     page::sample,
     pgbouncer::PgBouncer,
     pgvigil::Pgvigil,
-    place::{free_port, majors},
+    place::{free_port, is_long, majors},
     postgres::{GRANTS, PASSWORD, Postgres, Stop},
     prometheus::{Prometheus, promtool_check_metrics},
     psql::Session,

@@ -15,6 +15,11 @@ pub fn majors() -> Vec<u32> {
     list.split(',').map(|major| major.trim().parse().expect("PGVIGIL_TEST_PG lists versions: 15,18")).collect()
 }
 
+/// Whether the tests that take minutes are wanted: `PGVIGIL_TEST_LONG=1`.
+pub fn is_long() -> bool {
+    env::var("PGVIGIL_TEST_LONG").is_ok_and(|value| value == "1")
+}
+
 /// A program of PostgreSQL `major`, such as `postgres`.
 pub fn postgres_program(major: u32, name: &str) -> PathBuf {
     present(servers().join(format!("postgresql-{major}/bin/{name}")), &major.to_string())

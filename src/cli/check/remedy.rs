@@ -1,5 +1,7 @@
 //! What would give what is missing, read off the server's words.
 
+use crate::config::collector::OWN_FUNCTIONS;
+
 /// The words to add to what the server said, empty where nothing is known to help.
 pub fn remedy(message: &str, user: &str) -> String {
     if let Some(name) = bare_name(message) {
@@ -10,6 +12,10 @@ pub fn remedy(message: &str, user: &str) -> String {
     let right = match kind {
         "function" if name.starts_with("pg_") => return format!("; run {}", grant("pg_monitor", user)),
         "function" => format!("EXECUTE ON FUNCTION {name}"),
+        "schema" if name == OWN_FUNCTIONS => {
+            let execute = grant(&format!("EXECUTE ON ALL FUNCTIONS IN SCHEMA {name}"), user);
+            return format!("; run {} {execute}", grant(&format!("USAGE ON SCHEMA {name}"), user));
+        }
         "schema" => format!("USAGE ON SCHEMA {name}"),
         _ => format!("SELECT ON {name}"),
     };
@@ -52,6 +58,10 @@ mod tests {
             ("permission denied for table Out Box [42501]", "run GRANT SELECT ON Out Box TO \"me\";"),
             ("permission denied for materialized view m [42501]", "run GRANT SELECT ON m TO \"me\";"),
             ("permission denied for schema shop [42501]", "run GRANT USAGE ON SCHEMA shop TO \"me\";"),
+            (
+                "permission denied for schema pgvigil [42501]",
+                "run GRANT USAGE ON SCHEMA pgvigil TO \"me\"; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgvigil TO \"me\";",
+            ),
             ("permission denied for function pg_ls_waldir [42501]", "run GRANT pg_monitor TO \"me\";"),
             ("permission denied for database shop [42501]", ""),
         ] {
