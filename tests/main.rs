@@ -13,6 +13,7 @@ mod http;
 mod live;
 mod rights;
 mod schema;
+mod rules;
 mod scraped;
 mod servers;
 mod statements;

@@ -1,9 +1,13 @@
 //! `pgvigil export`: what is shipped inside the binary.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+use include_dir::{Dir, include_dir};
 
 use super::{Failure, print};
 use crate::config::{catalogue, schema};
@@ -11,15 +15,22 @@ use crate::config::{catalogue, schema};
 /// The SQL of the monitoring role.
 const GRANTS: &str = include_str!("../grants.sql");
 
+static RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules");
+
+/// Beside the rules: what is no rule file.
+const NO_RULES: &str = "thresholds.yaml";
+
 #[derive(Subcommand)]
 pub enum What {
     /// The shipped collector files: written into a folder, or one of them printed
-    Collectors {
-        /// Write all files into this folder
-        #[arg(long, value_name = "DIR", required_unless_present = "name", conflicts_with = "name")]
-        dir: Option<PathBuf>,
-        /// Print this collector's file
-        name: Option<String>,
+    Collectors(Files),
+    /// The alert rules: written into a folder, or one file of them printed
+    Rules {
+        #[command(flatten)]
+        files: Files,
+        /// As Prometheus reads them, or each as a PrometheusRule for its operator
+        #[arg(long, value_enum, default_value_t)]
+        format: RuleFormat,
     },
     /// What editors need to complete, explain and check your files: a JSON Schema
     Schema {
@@ -37,28 +48,84 @@ pub enum Written {
     Settings,
 }
 
+#[derive(Args)]
+pub struct Files {
+    /// Write all files into this folder
+    #[arg(long, value_name = "DIR", required_unless_present = "name", conflicts_with = "name")]
+    dir: Option<PathBuf>,
+    /// Print this file, without its `.yaml`
+    name: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum RuleFormat {
+    #[default]
+    Prometheus,
+    Operator,
+}
+
+/// A file's name and its text.
+type File = (String, String);
+
 pub fn run(what: What) -> Result<(), Failure> {
     match what {
         What::Grants => print(GRANTS),
         What::Schema { of: Written::Collector } => print(&schema::collector()),
         What::Schema { of: Written::Settings } => print(&schema::settings()),
-        What::Collectors { dir: Some(dir), .. } => {
-            fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-            for (file, text) in catalogue::shipped() {
-                let path = dir.join(file);
-                fs::write(&path, text).with_context(|| path.display().to_string())?;
-            }
-            Ok(())
+        What::Collectors(files) => {
+            files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
         }
-        What::Collectors { name, .. } => {
-            let file = format!("{}.yaml", name.unwrap_or_default());
-            match catalogue::shipped().find(|(name, _)| *name == file) {
-                Some((_, text)) => print(text),
-                None => {
-                    let names: Vec<_> = catalogue::shipped().map(|(file, _)| file.trim_end_matches(".yaml")).collect();
-                    Err(Failure::Usage(format!("no shipped collector file {file}; there are {}", names.join(", "))))
-                }
-            }
+        What::Rules { files, format } => files.export("rule", rules(format)),
+    }
+}
+
+impl Files {
+    fn export(&self, kind: &str, shipped: impl Iterator<Item = File>) -> Result<(), Failure> {
+        match &self.dir {
+            Some(dir) => write(dir, shipped),
+            None => self.print(kind, &shipped.collect::<Vec<_>>()),
         }
     }
+
+    fn print(&self, kind: &str, shipped: &[File]) -> Result<(), Failure> {
+        let wanted = format!("{}.yaml", self.name.as_deref().unwrap_or_default());
+        if let Some((_, text)) = shipped.iter().find(|(name, _)| *name == wanted) {
+            return print(text);
+        }
+        let names: Vec<_> = shipped.iter().map(|(name, _)| name.trim_end_matches(".yaml")).collect();
+        Err(Failure::Usage(format!("no shipped {kind} file {wanted}; there are {}", names.join(", "))))
+    }
+}
+
+fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), Failure> {
+    fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    for (name, text) in files {
+        let path = dir.join(name);
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The rule files.
+fn rules(format: RuleFormat) -> impl Iterator<Item = File> {
+    let text = |file: &'static include_dir::File<'_>| Some((file.path().to_str()?, file.contents_utf8()?));
+    let files = RULES.files().filter_map(text).filter(|(name, _)| *name != NO_RULES);
+    files.map(move |(name, text)| match format {
+        RuleFormat::Prometheus => (name.to_owned(), text.to_owned()),
+        RuleFormat::Operator => (name.to_owned(), prometheus_rule(name.trim_end_matches(".yaml"), text)),
+    })
+}
+
+/// The resource that the operator turns into this rule file.
+fn prometheus_rule(name: &str, text: &str) -> String {
+    let mut resource = format!(
+        "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: pgvigil-{name}\n  labels:\n    \
+         app.kubernetes.io/name: pgvigil\nspec:\n"
+    );
+    for line in text.lines() {
+        resource.push_str(if line.is_empty() { "" } else { "  " });
+        resource.push_str(line);
+        resource.push('\n');
+    }
+    resource
 }

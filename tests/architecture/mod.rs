@@ -67,7 +67,7 @@ const ONLY_IN: [(&str, &str); 11] = [
     ("clap", "cli/"),
     ("flate2", "page.rs"),
     ("form_urlencoded", "http/"),
-    ("include_dir", "config/catalogue.rs"),
+    ("include_dir", "config/catalogue.rs cli/export.rs"),
     ("rustls_native_certs", "source/tls.rs"),
     ("rustls", "source/tls.rs"),
     ("saphyr_parser", "config/yaml.rs"),

@@ -1,0 +1,125 @@
+//! Runs the cases: each becomes a test of promtool, with the one rule it is about, all shipped thresholds, and a target
+//! named `orders`.
+
+use std::process::Command;
+
+use pgvigil::config::thresholds;
+use serde_json::{Value, json};
+
+use super::files::{self, Case, Rule};
+use crate::support::{Folder, place::system_program};
+
+/// The labels of every series of the target; `up`, which Prometheus makes, has no `target`.
+const OWN: [(&str, &str); 3] = [("job", "pgvigil"), ("instance", "vigil:9878"), ("target", "orders")];
+
+#[test]
+fn every_alert_fires_and_stays_silent() {
+    let rules = files::rules();
+    let recording: Vec<Value> =
+        rules.iter().filter(|rule| rule.record.is_some()).map(|rule| rule.json.clone()).collect();
+    let folder = Folder::new("rules", "TERM");
+    let mut tests = Vec::new();
+    for (number, case) in files::cases().iter().enumerate() {
+        let rule = rule_of(&rules, case);
+        let mut group = recording.clone();
+        group.push(rule.json.clone());
+        let file = format!("rule{number}.json");
+        folder.write(&file, &json!({"groups": [{"name": "x", "interval": "1m", "rules": group}]}).to_string());
+        let name = format!("test{number}.json");
+        folder.write(&name, &promtool_test(&file, case, rule).to_string());
+        tests.push((name, format!("{} {} ({})", case.alert, case.severity, case.file)));
+    }
+    let names: Vec<_> = tests.iter().map(|(name, _)| name.as_str()).collect();
+    if promtool(&folder, &names).is_ok() {
+        return;
+    }
+    let told = |(name, what): &(String, String)| Some(format!("{what}\n{}", promtool(&folder, &[name]).err()?));
+    let wrong: Vec<_> = tests.iter().filter_map(told).collect();
+    panic!("{} of {}:\n{}", wrong.len(), tests.len(), wrong.join("\n"));
+}
+
+/// Runs files of tests.
+fn promtool(folder: &Folder, tests: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(system_program("promtool"));
+    let output =
+        command.current_dir(folder.path()).args(["test", "rules"]).args(tests).output().expect("running promtool");
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+fn rule_of<'r>(rules: &'r [Rule], case: &Case) -> &'r Rule {
+    let is_it = |rule: &&Rule| rule.alert.as_ref() == Some(&case.alert) && rule.severity == case.severity;
+    rules.iter().find(is_it).unwrap_or_else(|| panic!("{}: no {} alert {}", case.file, case.severity, case.alert))
+}
+
+/// One firing test and a silent one for each near miss.
+fn promtool_test(file: &str, case: &Case, rule: &Rule) -> Value {
+    let at = case.at.unwrap_or(rule.wait + 5);
+    let test = |series: Vec<(String, String)>, expected: Value| {
+        json!({
+            "interval": "1m",
+            "input_series": series.iter().map(|(series, values)| input(series, values, at)).collect::<Vec<_>>(),
+            "alert_rule_test": [{"eval_time": format!("{at}m"), "alertname": case.alert, "exp_alerts": expected}],
+        })
+    };
+    let with = |own: &[(String, String)]| {
+        let mut series = own.to_vec();
+        series.extend(case.given.iter().filter(|(name, _)| !own.iter().any(|(other, _)| other == name)).cloned());
+        series.extend(shipped_thresholds(&series));
+        series
+    };
+    let mut tests = vec![test(with(&case.fires), json!([expected(case, rule)]))];
+    tests.extend(case.silent.iter().map(|silent| test(with(silent), json!([]))));
+    json!({"rule_files": [file], "evaluation_interval": "1m", "tests": tests})
+}
+
+/// All shipped thresholds, but those that the case gives itself.
+fn shipped_thresholds(given: &[(String, String)]) -> Vec<(String, String)> {
+    let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
+    let series = shipped.iter().map(|shipped| {
+        let threshold = &shipped.threshold;
+        let name = format!("pgvigil_threshold{{name=\"{}\",severity=\"{}\"}}", threshold.name, threshold.severity);
+        (name, threshold.value.to_string())
+    });
+    series.filter(|(name, _)| !given.iter().any(|(other, _)| other == name)).collect()
+}
+
+/// A series with the target's labels; a single number stands at each minute.
+fn input(series: &str, values: &str, at: u64) -> Value {
+    let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+    let has = |label: &str| labels.starts_with(&format!("{label}=")) || labels.contains(&format!(",{label}="));
+    let own = OWN.iter().filter(|(label, _)| !(has(label) || name == "up" && *label == "target"));
+    let own: Vec<_> = own.map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    let rest = if labels == "}" { labels.to_owned() } else { format!(",{labels}") };
+    let values = if values.parse::<f64>().is_ok() { format!("{values}x{at}") } else { values.to_owned() };
+    json!({"series": format!("{name}{{{}{rest}", own.join(",")), "values": values})
+}
+
+/// The alert as it must come.
+fn expected(case: &Case, rule: &Rule) -> Value {
+    let mut labels: serde_json::Map<String, Value> = serde_json::Map::new();
+    let own = OWN.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    for (name, value) in own.iter().chain(&case.labels) {
+        match value.is_empty() {
+            true => labels.remove(name),
+            false => labels.insert(name.clone(), value.clone().into()),
+        };
+    }
+    labels.insert("severity".into(), case.severity.clone().into());
+    let links = ["runbook_url", "dashboard_url"].map(|key| (key.to_owned(), linked(rule, key, &labels)));
+    let words = [("summary", &case.summary), ("description", &case.description)];
+    let words = words.map(|(key, text)| (key.to_owned(), Value::from(text.as_str())));
+    let annotations: serde_json::Map<String, Value> = links.into_iter().chain(words).collect();
+    json!({"exp_labels": labels, "exp_annotations": annotations})
+}
+
+/// A link with the labels put in.
+fn linked(rule: &Rule, key: &str, labels: &serde_json::Map<String, Value>) -> Value {
+    let text = rule.annotations.iter().find(|(name, _)| name == key).map_or("", |(_, text)| text);
+    let put = |text: String, (name, value): (&String, &Value)| {
+        text.replace(&format!("{{{{ $labels.{name} }}}}"), value.as_str().unwrap_or_default())
+    };
+    labels.iter().fold(text.to_owned(), put).into()
+}

@@ -1,0 +1,232 @@
+//! What every rule must have, and that it speaks only of what there is.
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use pgvigil::{
+    config::{catalogue::Catalogue, collector::Query, thresholds},
+    metric::Kind,
+};
+use promql_parser::{
+    label::Matchers,
+    parser::{self, Expr, LabelModifier, VectorMatchCardinality, VectorSelector},
+};
+
+use super::files::{self, Rule};
+use crate::support::place::system_program;
+
+/// Labels that the scraper or a target's settings give to any series.
+const ANY: [&str; 5] = ["job", "instance", "target", "cluster", "severity"];
+
+/// The sections of a runbook.
+const SECTIONS: [&str; 4] = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"];
+
+const RUNBOOKS: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runbooks/";
+
+#[test]
+fn promtool_takes_the_rule_files() {
+    let names: BTreeSet<_> = files::rules().iter().map(|rule| format!("rules/{}", rule.file)).collect();
+    let mut promtool = Command::new(system_program("promtool"));
+    let output = promtool.args(["check", "rules", "--lint=all", "--lint-fatal"]).args(&names).output();
+    let output = output.expect("running promtool");
+    assert!(output.status.success() && !names.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn every_alert_is_complete() {
+    each_alert(|rule, alert, wrong| {
+        let annotation = |key: &str| rule.annotations.iter().find(|(name, _)| name == key).map_or("", |(_, text)| text);
+        if !["warning", "critical", "info", "none"].contains(&rule.severity.as_str()) {
+            wrong.push("has no severity".to_owned());
+        }
+        if annotation("summary").is_empty() || annotation("description").is_empty() {
+            wrong.push("lacks a summary or a description".to_owned());
+        }
+        if annotation("runbook_url") != format!("{RUNBOOKS}{alert}.md") {
+            wrong.push(format!("its runbook_url is not {RUNBOOKS}{alert}.md"));
+        }
+        if !annotation("dashboard_url").starts_with("/d/pgvigil-") {
+            wrong.push("has no dashboard_url".to_owned());
+        }
+        let runbook = fs::read_to_string(format!("docs/runbooks/{alert}.md")).unwrap_or_default();
+        let missing = SECTIONS.iter().filter(|section| !runbook.contains(*section));
+        wrong.extend(missing.map(|section| format!("its runbook lacks {section}")));
+    });
+}
+
+#[test]
+fn every_runbook_is_of_an_alert() {
+    let alerts: BTreeSet<_> = files::rules().into_iter().filter_map(|rule| rule.alert).collect();
+    let entries = fs::read_dir("docs/runbooks").expect("runbooks");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let stray: Vec<_> = names.filter(|name| !alerts.contains(name.trim_end_matches(".md"))).collect();
+    assert!(stray.is_empty(), "no alert is called {stray:?}");
+}
+
+/// promtool passes a test of an alert that does not exist, and one that expects nothing.
+#[test]
+fn every_alert_has_a_case_and_a_near_miss() {
+    let cases = files::cases();
+    each_alert(|rule, alert, wrong| {
+        let of_this: Vec<_> = cases.iter().filter(|c| c.alert == alert && c.severity == rule.severity).collect();
+        if of_this.is_empty() {
+            wrong.push("has no case".to_owned());
+        }
+        // What always fires has no near miss.
+        if rule.severity != "none" && of_this.iter().all(|case| case.silent.is_empty()) {
+            wrong.push("has no near miss".to_owned());
+        }
+        for case in of_this {
+            let known = |label: &str| {
+                let given = case.labels.iter().find(|(name, _)| name == label);
+                given.map_or(["job", "instance", "target"].contains(&label), |(_, value)| !value.is_empty())
+            };
+            for (key, text) in &rule.annotations {
+                let unknown = mentioned_labels(text).into_iter().filter(|label| !known(label));
+                wrong.extend(unknown.map(|label| format!("its {key} uses the label {label}, which its case has not")));
+            }
+        }
+    });
+}
+
+/// The names after `$labels.`.
+fn mentioned_labels(text: &str) -> Vec<&str> {
+    let after = text.split("$labels.").skip(1);
+    after.map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn rules_speak_of_what_there_is() {
+    let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    let recorded: BTreeSet<_> = files::rules().into_iter().filter_map(|rule| rule.record).collect();
+    let mut wrong = Vec::new();
+    for rule in files::rules() {
+        let name = rule.alert.as_ref().or(rule.record.as_ref()).expect("a name");
+        let expr = parser::parse(&rule.expr).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut used = Used::default();
+        used.walk(&expr);
+        let mut labels: BTreeSet<String> = ANY.map(str::to_owned).into();
+        for selector in &used.selectors {
+            let metric = selector.name.clone().unwrap_or_default();
+            if metric == "up" || recorded.contains(&metric) {
+                continue;
+            }
+            let Some(own) = labels_of(&catalogue, &metric) else {
+                wrong.push(format!("{name}: no collector declares {metric}"));
+                continue;
+            };
+            let strange = matched(&selector.matchers).into_iter().filter(|label| !own.contains(label));
+            wrong.extend(strange.map(|label| format!("{name}: {metric} has no label {label}")));
+            labels.extend(own);
+        }
+        let strange = used.labels.iter().filter(|label| !labels.contains(*label));
+        wrong.extend(strange.map(|label| format!("{name}: none of its metrics has the label {label}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn thresholds_and_alerts_fit() {
+    let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
+    let shipped: BTreeSet<_> = shipped.into_iter().map(|s| (s.threshold.name, s.threshold.severity)).collect();
+    let mut used = BTreeSet::new();
+    for rule in files::rules() {
+        let expr = parser::parse(&rule.expr).expect("checked elsewhere");
+        let mut walked = Used::default();
+        walked.walk(&expr);
+        for selector in walked.selectors.iter().filter(|s| s.name.as_deref() == Some("pgvigil_threshold")) {
+            let value =
+                |label: &str| selector.matchers.matchers.iter().find(|m| m.name == label).map(|m| m.value.clone());
+            used.extend(value("name").zip(value("severity")));
+        }
+    }
+    let unused: Vec<_> = shipped.difference(&used).collect();
+    let unknown: Vec<_> = used.difference(&shipped).collect();
+    assert!(unused.is_empty() && unknown.is_empty(), "no alert uses {unused:?}; not shipped: {unknown:?}");
+}
+
+fn each_alert(check: impl Fn(&Rule, &str, &mut Vec<String>)) {
+    let mut all = Vec::new();
+    for rule in files::rules() {
+        let Some(alert) = &rule.alert else { continue };
+        let mut wrong = Vec::new();
+        check(&rule, alert, &mut wrong);
+        all.extend(wrong.into_iter().map(|wrong| format!("{} {alert} {}: {wrong}", rule.file, rule.severity)));
+    }
+    assert!(all.is_empty(), "\n{}", all.join("\n"));
+}
+
+/// The labels of a sample name, those of the target aside; `None`: no metric gives it.
+fn labels_of(catalogue: &Catalogue, sample: &str) -> Option<BTreeSet<String>> {
+    let queries =
+        catalogue.collectors.iter().flat_map(|collector| collector.queries.iter().map(move |q| (collector, q)));
+    for (collector, query) in queries {
+        if let Some(mut labels) = of_query(query, sample) {
+            if collector.scope == pgvigil::config::collector::Scope::Database {
+                labels.insert("datname".to_owned());
+            }
+            labels.extend(ANY[..4].iter().map(|label| (*label).to_owned()));
+            return Some(labels);
+        }
+    }
+    None
+}
+
+fn of_query(query: &Query, sample: &str) -> Option<BTreeSet<String>> {
+    let metric = query.metrics.iter().find(|metric| match metric.def.kind {
+        Kind::Histogram => {
+            ["_bucket", "_sum", "_count"].iter().any(|s| sample.strip_suffix(s) == Some(&metric.def.name))
+        }
+        _ => metric.def.name == sample,
+    })?;
+    let le = (metric.def.kind == Kind::Histogram).then(|| "le".to_owned());
+    Some(query.labels_of(metric).iter().cloned().chain(le).collect())
+}
+
+fn matched(matchers: &Matchers) -> Vec<String> {
+    matchers.matchers.iter().map(|matcher| matcher.name.clone()).filter(|name| name != "__name__").collect()
+}
+
+/// What an expression reads.
+#[derive(Default)]
+struct Used {
+    selectors: Vec<VectorSelector>,
+    /// Of aggregations and matchings.
+    labels: BTreeSet<String>,
+}
+
+impl Used {
+    fn walk(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Aggregate(aggregate) => {
+                self.modifier(aggregate.modifier.as_ref());
+                self.walk(&aggregate.expr);
+                aggregate.param.iter().for_each(|param| self.walk(param));
+            }
+            Expr::Binary(binary) => {
+                if let Some(modifier) = &binary.modifier {
+                    self.modifier(modifier.matching.as_ref());
+                    if let VectorMatchCardinality::ManyToOne(labels) | VectorMatchCardinality::OneToMany(labels) =
+                        &modifier.card
+                    {
+                        self.labels.extend(labels.labels.iter().cloned());
+                    }
+                }
+                self.walk(&binary.lhs);
+                self.walk(&binary.rhs);
+            }
+            Expr::Unary(unary) => self.walk(&unary.expr),
+            Expr::Paren(paren) => self.walk(&paren.expr),
+            Expr::Subquery(subquery) => self.walk(&subquery.expr),
+            Expr::VectorSelector(selector) => self.selectors.push(selector.clone()),
+            Expr::MatrixSelector(matrix) => self.selectors.push(matrix.vs.clone()),
+            Expr::Call(call) => call.args.args.iter().for_each(|arg| self.walk(arg)),
+            Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => (),
+        }
+    }
+
+    fn modifier(&mut self, modifier: Option<&LabelModifier>) {
+        if let Some(LabelModifier::Include(labels) | LabelModifier::Exclude(labels)) = modifier {
+            self.labels.extend(labels.labels.iter().cloned());
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The shipped rules: each alert is seen to fire, with its labels and words, and to stay silent when only just nothing is wrong.
+
+mod cases;
+mod contract;
+mod export;
+mod files;
