@@ -230,3 +230,12 @@ impl Used {
         }
     }
 }
+
+/// Fewer than are shipped, and alerts are blind; the alert that says so has to know how many there are.
+#[test]
+fn the_number_of_thresholds_is_known() {
+    let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}")).len();
+    let rules = files::rules();
+    let rule = rules.iter().find(|rule| rule.alert.as_deref() == Some("PgvigilThresholdMissing")).expect("the alert");
+    assert!(rule.expr.contains(&format!("< {shipped}\n")), "{shipped} thresholds are shipped: {}", rule.expr);
+}
