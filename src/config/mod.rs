@@ -21,4 +21,4 @@ mod targets;
 pub mod thresholds;
 mod words;
 mod written;
-pub mod yaml;
+mod yaml;

@@ -1,14 +1,19 @@
 //! The rule files and the cases of their alerts, read.
 
-use std::{fs, path::PathBuf};
-
-use pgvigil::config::{
-    problem::Problems,
-    yaml::{self, Node, Value},
+use std::{
+    fs,
+    path::{Path, PathBuf},
 };
+
+use serde_json::Value;
+
+use crate::support::yaml;
 
 /// Beside the rules: what is no rule file.
 const OTHERS: [&str; 2] = ["thresholds.yaml", "alertmanager.yaml"];
+
+/// The keys of a case.
+const CASE: [&str; 9] = ["alert", "severity", "given", "fires", "silent", "at", "labels", "summary", "description"];
 
 /// One rule, alerting or recording.
 #[derive(Clone, Debug)]
@@ -22,7 +27,7 @@ pub struct Rule {
     pub wait: u64,
     pub annotations: Vec<(String, String)>,
     /// As Prometheus reads it.
-    pub json: serde_json::Value,
+    pub json: Value,
 }
 
 /// What makes an alert fire and what does not.
@@ -40,8 +45,8 @@ pub struct Case {
     pub description: String,
 }
 
-/// All YAML files of a folder but [`OTHERS`], each with its tree.
-pub fn trees(folder: &str) -> Vec<(String, Node)> {
+/// All YAML files of a folder but [`OTHERS`], by name.
+pub fn trees(folder: &str) -> Vec<(String, Value)> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
@@ -50,90 +55,74 @@ pub fn trees(folder: &str) -> Vec<(String, Node)> {
     named.filter(|(name, _)| !OTHERS.contains(&name.as_str())).map(|(name, path)| (name, tree(&path))).collect()
 }
 
-pub fn tree(path: &PathBuf) -> Node {
-    let mut problems = Problems::default();
+pub fn tree(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let root = yaml::parse(&path.to_string_lossy(), &text, &mut problems);
-    problems.unless_any(()).unwrap_or_else(|problems| panic!("{problems}"));
-    root.unwrap_or_else(|| panic!("{} is empty", path.display()))
+    yaml::parse(&text).unwrap_or_else(|| panic!("{} is no plain YAML", path.display()))
 }
 
 pub fn rules() -> Vec<Rule> {
     let mut rules = Vec::new();
     for (file, root) in trees("rules") {
-        for group in items(root.get("groups")) {
-            rules.extend(items(group.get("rules")).iter().map(|node| rule(&file, node)));
+        for group in items(&root["groups"]) {
+            rules.extend(items(&group["rules"]).iter().map(|value| rule(&file, value)));
         }
     }
     rules
 }
 
-fn rule(file: &str, node: &Node) -> Rule {
-    let text = |key| node.get(key).and_then(Node::text).map(str::to_owned);
-    let severity = node.get("labels").and_then(|labels| labels.get("severity")).and_then(Node::text);
+fn rule(file: &str, value: &Value) -> Rule {
+    let text = |key: &str| value.get(key).map(text);
     Rule {
         file: file.to_owned(),
         alert: text("alert"),
         record: text("record"),
-        severity: severity.unwrap_or_default().to_owned(),
-        expr: text("expr").unwrap_or_else(|| panic!("{}: a rule without `expr`", node.place)),
+        severity: value["labels"]["severity"].as_str().unwrap_or_default().to_owned(),
+        expr: text("expr").unwrap_or_else(|| panic!("{file}: a rule without `expr`")),
         wait: text("for").map_or(0, |text| minutes(&text)),
-        annotations: pairs(node.get("annotations")),
-        json: json(node),
+        annotations: pairs(&value["annotations"]),
+        json: value.clone(),
     }
 }
 
 pub fn cases() -> Vec<Case> {
     let of_file =
-        |(file, root): (String, Node)| items(Some(&root)).iter().map(|node| case(&file, node)).collect::<Vec<_>>();
+        |(file, root): (String, Value)| items(&root).iter().map(|value| case(&file, value)).collect::<Vec<_>>();
     trees("tests/rules/cases").into_iter().flat_map(of_file).collect()
 }
 
-fn case(file: &str, node: &Node) -> Case {
-    let known = ["alert", "severity", "given", "fires", "silent", "at", "labels", "summary", "description"];
-    for (key, _) in node.entries() {
-        assert!(known.contains(&key.text.as_str()), "{}: unknown key {}", key.place, key.text);
-    }
-    let text =
-        |key| node.get(key).and_then(Node::text).unwrap_or_else(|| panic!("{}: no `{key}`", node.place)).to_owned();
+fn case(file: &str, value: &Value) -> Case {
+    let unknown: Vec<_> = pairs(value).into_iter().filter(|(key, _)| !CASE.contains(&key.as_str())).collect();
+    assert!(unknown.is_empty(), "{file}: unknown keys {unknown:?}");
+    let needed = |key: &str| value.get(key).map(text).unwrap_or_else(|| panic!("{file}: no `{key}` in {value}"));
     Case {
         file: file.to_owned(),
-        alert: text("alert"),
-        severity: text("severity"),
-        given: pairs(node.get("given")),
-        fires: pairs(node.get("fires")),
-        silent: items(node.get("silent")).iter().map(|node| pairs(Some(node))).collect(),
-        at: node.get("at").and_then(Node::text).map(minutes),
-        labels: pairs(node.get("labels")),
-        summary: text("summary"),
-        description: text("description"),
+        alert: needed("alert"),
+        severity: needed("severity"),
+        given: pairs(&value["given"]),
+        fires: pairs(&value["fires"]),
+        silent: items(&value["silent"]).iter().map(pairs).collect(),
+        at: value.get("at").map(|at| minutes(&text(at))),
+        labels: pairs(&value["labels"]),
+        summary: needed("summary"),
+        description: needed("description"),
     }
 }
 
-pub fn items(node: Option<&Node>) -> &[Node] {
-    match node.map(|node| &node.value) {
-        Some(Value::List(items)) => items,
-        _ => &[],
-    }
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn pairs(node: Option<&Node>) -> Vec<(String, String)> {
-    let entries = node.into_iter().flat_map(Node::entries);
-    entries.map(|(key, node)| (key.text.clone(), node.text().unwrap_or_default().to_owned())).collect()
+fn pairs(value: &Value) -> Vec<(String, String)> {
+    value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
+}
+
+/// A scalar as it is written.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Rounded up: `90s` is 2.
 fn minutes(text: &str) -> u64 {
     let duration = humantime::parse_duration(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     duration.as_secs().div_ceil(60)
-}
-
-/// The tree as JSON, which is YAML too.
-pub fn json(node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries.iter().map(|(key, node)| (key.text.clone(), json(node))).collect(),
-        Value::Scalar { text, .. } => text.clone().into(),
-        Value::Broken => serde_json::Value::Null,
-    }
 }
