@@ -179,6 +179,8 @@ fn print(text: &str) -> Result<(), Failure> {
 fn run_to_end(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(work);
+    // Sessions that ended with it say goodbye.
+    runtime.block_on(tokio::task::yield_now());
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }

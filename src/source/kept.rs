@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     time::{Instant, timeout_at},
 };
 
@@ -64,7 +64,7 @@ impl<S: Server> Kept<S> {
 
     /// Sees to it that there is a session; true if it is a new one.
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
-        let mut session = self.session.lock().await;
+        let mut session = self.turn(until).await?;
         let kept = session.as_ref().is_some_and(|session| !session.is_closed());
         self.open(&mut session, until).await.map(|_| !kept)
     }
@@ -100,7 +100,7 @@ impl<S: Server> Kept<S> {
     }
 
     async fn tables(&self, sections: &[&str], until: Instant) -> Result<Tables, FetchError> {
-        let mut kept = self.session.lock().await;
+        let mut kept = self.turn(until).await?;
         let mut result = Ok(Tables::new());
         for _ in 0..ATTEMPTS {
             let session = self.open(&mut kept, until).await?;
@@ -115,6 +115,12 @@ impl<S: Server> Kept<S> {
             }
         }
         result
+    }
+
+    /// The session, once nobody else asks on it.
+    async fn turn(&self, until: Instant) -> Result<MutexGuard<'_, Option<S::Session>>, FetchError> {
+        let late = |_| FetchError::new(Reason::Timeout, "another question was not answered before the deadline");
+        timeout_at(until, self.session.lock()).await.map_err(late)
     }
 
     async fn open<'a>(

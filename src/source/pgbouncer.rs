@@ -1,11 +1,21 @@
 //! The admin console of a PgBouncer: `SHOW` commands over the simple protocol, which is all that it speaks. An extended
 //! query, even an empty one, ends the session.
 
-use std::sync::Arc;
+mod shown;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all};
-use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
+use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use tracing::debug;
 
 use super::{
@@ -20,24 +30,33 @@ use crate::{
     table::{Cell, Table},
 };
 
-/// The most memory one section may take.
-const TABLE_LIMIT: usize = 4 << 20;
+/// The most memory that all tables of a visit may take: ten thousand pools take a third of it.
+const TABLES_LIMIT: usize = 8 << 20;
+
+/// How long a session that was given up may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A console, and the session kept on it.
 pub type PgBouncer = Kept<Console>;
 
 /// How to log in to one.
-pub struct Console(Arc<settings::Postgres>);
+pub struct Console {
+    settings: Arc<settings::Postgres>,
+    /// In its own words, as of the last login.
+    version: Arc<Mutex<Option<String>>>,
+}
 
 /// A session. Dropped, it is closed.
 pub struct Talk {
     client: Client,
     connection: JoinHandle<()>,
+    /// What this PgBouncer has said it does not show (to us): it logs a warning each time it is asked.
+    refused: BTreeMap<String, FetchError>,
 }
 
 impl Console {
     pub fn new(settings: settings::Postgres) -> Self {
-        Console(Arc::new(settings))
+        Console { settings: Arc::new(settings), version: Arc::default() }
     }
 }
 
@@ -45,17 +64,29 @@ impl Server for Console {
     type Session = Talk;
 
     fn about(&self) -> String {
-        "PgBouncer".to_owned()
+        self.version.lock().clone().unwrap_or_else(|| "PgBouncer".to_owned())
     }
 
     fn log_in(&self, sessions: &Sessions) -> Login<Talk> {
-        Login::start(log_in(self.0.clone(), sessions.clone()))
+        let (settings, sessions, version) = (self.settings.clone(), sessions.clone(), self.version.clone());
+        Login::start(async move {
+            let talk = log_in(&settings, &sessions).await?;
+            *version.lock() = read_version(&talk.client).await?;
+            Ok(talk)
+        })
     }
 
     async fn ask(session: &mut Talk, sections: &[&str]) -> Result<Tables, FetchError> {
+        let commands: BTreeSet<&str> = sections.iter().flat_map(|section| shown::commands(section)).collect();
+        let taken = AtomicUsize::new(0);
         // All are sent before the first is answered.
-        let shown = sections.iter().map(|section| show(&session.client, section));
-        Ok(try_join_all(shown).await?.into_iter().collect())
+        let asked = commands.into_iter().filter(|command| !session.refused.contains_key(*command));
+        let shown = asked.map(|command| show(&session.client, command, &taken));
+        let mut shown: shown::Shown = try_join_all(shown).await?.into_iter().collect();
+        let refused = shown.iter().filter_map(|(command, table)| Some((command.clone(), table.as_ref().err()?.clone())));
+        session.refused.extend(refused.filter(|(_, error)| error.reason.is_skip()));
+        shown.extend(session.refused.iter().map(|(command, error)| (command.clone(), Err(error.clone()))));
+        Ok(sections.iter().filter_map(|name| Some(((*name).to_owned(), shown::section(name, &shown)?))).collect())
     }
 }
 
@@ -67,11 +98,21 @@ impl Session for Talk {
 
 impl Drop for Talk {
     fn drop(&mut self) {
-        self.connection.abort();
+        // Once the client is gone, the connection says goodbye, unless an answer is still to come.
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let connection = self.connection.abort_handle();
+                runtime.spawn(async move {
+                    sleep(GOODBYE).await;
+                    connection.abort();
+                });
+            }
+            Err(_) => self.connection.abort(),
+        }
     }
 }
 
-async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Result<Talk, FetchError> {
+async fn log_in(settings: &settings::Postgres, sessions: &Sessions) -> Result<Talk, FetchError> {
     let stream = dial::postgres(&settings.address, &settings.tls, Some(sessions.open()?)).await?;
     let mut config = Config::new();
     config.user(&settings.user).dbname(&settings.database).application_name("pgvigil");
@@ -81,43 +122,71 @@ async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Result
     let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| error::of_login(&error))?;
     let connection = tokio::spawn(async move {
         if let Err(error) = connection.await {
-            debug!("connection ended: {}", error::of_query(&error));
+            debug!("connection ended: {}", of_query(&error));
         }
     });
-    Ok(Talk { client, connection })
+    Ok(Talk { client, connection, refused: BTreeMap::new() })
 }
 
-/// One section. That this version has none of the kind is the section's own failure.
-async fn show(client: &Client, section: &str) -> Result<(String, Result<Table, FetchError>), FetchError> {
-    let read = read(client, section).await;
-    match read {
-        Err(error) if error.reason.is_connection() => Err(error),
-        read => Ok((section.to_owned(), read)),
+/// What it says it is; `None` if it does not say.
+async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
+    let (_, version) = show(client, "version", &AtomicUsize::new(0)).await?;
+    Ok(version.ok().and_then(|table| match table.cell(0, 0) {
+        Cell::Text(version) => Some(version.to_owned()),
+        _ => None,
+    }))
+}
+
+/// What one command shows. That this version does not have it is no error of the session.
+async fn show(
+    client: &Client,
+    command: &str,
+    taken: &AtomicUsize,
+) -> Result<(String, Result<Table, FetchError>), FetchError> {
+    match read(client, command, taken).await {
+        Err(error) if error.reason.is_connection() || error.reason == Reason::TooLarge => Err(error),
+        read => Ok((command.to_owned(), read)),
     }
 }
 
-async fn read(client: &Client, section: &str) -> Result<Table, FetchError> {
-    let failed = |error| error::of_query(&error);
-    let mut messages = client.simple_query_raw(&format!("SHOW {section}")).await.map_err(failed)?.boxed();
+async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Table, FetchError> {
+    let failed = |error| of_query(&error);
+    let mut messages = client.simple_query_raw(&format!("SHOW {command}")).await.map_err(failed)?.boxed();
     let mut table = Table::default();
     while let Some(message) = messages.try_next().await.map_err(failed)? {
+        let before = table.bytes();
         match message {
             SimpleQueryMessage::RowDescription(columns) => table = Table::new(columns.iter().map(|c| c.name())),
             SimpleQueryMessage::Row(row) => push(&mut table, &row),
             _ => (),
         }
-        if table.bytes() > TABLE_LIMIT {
-            let message = format!("SHOW {section} gives more than {} MiB", TABLE_LIMIT >> 20);
-            // What is still to come would be in the way of the next answer: the session ends.
-            return Err(FetchError::new(Reason::Lost, message));
+        let more = table.bytes().saturating_sub(before);
+        if taken.fetch_add(more, Ordering::Relaxed) + more > TABLES_LIMIT {
+            let message = format!("what it shows takes more than {} MiB, with SHOW {command}", TABLES_LIMIT >> 20);
+            return Err(FetchError::new(Reason::TooLarge, message));
         }
     }
     Ok(table)
 }
 
+/// A row with a text that is no UTF-8, such as the name of a database that a client made up, has no values: each is
+/// counted as invalid.
 fn push(table: &mut Table, row: &SimpleQueryRow) {
-    for column in 0..row.len() {
-        // What is no text is left out.
-        table.push(row.try_get(column).ok().flatten().map_or(Cell::Absent, Cell::Text));
+    let cells: Result<Vec<_>, _> = (0..row.len()).map(|column| row.try_get(column)).collect();
+    match cells {
+        Ok(cells) => table.push_row(cells.into_iter().map(|text| text.map_or(Cell::Absent, Cell::Text))),
+        Err(_) => table.push_row((0..row.len()).map(|_| Cell::Float(f64::NAN))),
     }
+}
+
+/// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.
+fn of_query(error: &Error) -> FetchError {
+    let Some(db) = error.as_db_error() else { return error::of_query(error) };
+    let reason = match db.message() {
+        _ if db.severity() == "FATAL" => Reason::Lost,
+        message if message.starts_with("invalid command") => Reason::Version,
+        message if message.contains("admin access needed") => Reason::Privilege,
+        _ => Reason::Query,
+    };
+    FetchError::new(reason, format!("{} [{}]", db.message(), db.code().code()))
 }

@@ -33,7 +33,7 @@ impl Lines {
         let report = target.report(began);
         self.text = format!("\n{}: ", target.name());
         if let Some(error) = report.error {
-            _ = writeln!(self.text, "down: {error}");
+            _ = writeln!(self.text, "down: {error}{}", remedy(&error.message, target.settings.user()));
             self.failed += 1;
             return false;
         }

@@ -7,6 +7,9 @@ pub fn remedy(message: &str, user: &str) -> String {
     if let Some(name) = bare_name(message) {
         return format!("; only pg_catalog is searched: put the schema before the name, as in public.{name}");
     }
+    if message.starts_with("not allowed [") {
+        return format!("; add {user} to `stats_users` in pgbouncer.ini, and RELOAD");
+    }
     let Some((_, denied)) = message.split_once("permission denied for ") else { return String::new() };
     let Some((kind, name)) = kind_and_name(denied) else { return String::new() };
     let right = match kind {
@@ -64,6 +67,7 @@ mod tests {
             ),
             ("permission denied for function pg_ls_waldir [42501]", "run GRANT pg_monitor TO \"me\";"),
             ("permission denied for database shop [42501]", ""),
+            ("not allowed [08P01]", "add me to `stats_users` in pgbouncer.ini, and RELOAD"),
         ] {
             let told = remedy(message, "me");
             assert!(told.ends_with(expected) && told.is_empty() == expected.is_empty(), "{message}: {told}");

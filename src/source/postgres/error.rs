@@ -28,6 +28,7 @@ pub fn of_login(error: &Error) -> FetchError {
         code if code.code().starts_with("28") => Reason::Authentication,
         // PgBouncer says 08P01 for most of what it refuses.
         _ if db.message().contains("authentication failed") => Reason::Authentication,
+        _ if db.message().starts_with("no more connections allowed") => Reason::ConnectionsExhausted,
         &SqlState::TOO_MANY_CONNECTIONS => Reason::ConnectionsExhausted,
         &SqlState::CANNOT_CONNECT_NOW => Reason::Starting,
         // Somebody ended this one session; another may be let in.

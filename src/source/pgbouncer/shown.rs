@@ -1,0 +1,191 @@
+//! What a PgBouncer's console shows, as the tables of its sections. Pure.
+//!
+//! Columns are found by name, because versions differ in what they have. What one has not is absent.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    source::FetchError,
+    table::{Cell, Number, Table},
+};
+
+/// What was shown, by the word after `SHOW`; or why it was not.
+pub type Shown = BTreeMap<String, Result<Table, FetchError>>;
+
+/// The console's own database.
+const CONSOLE: &str = "pgbouncer";
+
+/// What must be shown for a section.
+pub fn commands(section: &str) -> Vec<&str> {
+    match section {
+        "pool_limits" => vec!["pools", "databases", "users"],
+        "database_limits" => vec!["databases"],
+        "user_limits" => vec!["users"],
+        command => vec![command],
+    }
+}
+
+/// The table of a section; `None` if something that it is made of was not asked.
+///
+/// # Errors
+/// Why something that it is made of was not shown.
+pub fn section(name: &str, shown: &Shown) -> Option<Result<Table, FetchError>> {
+    let parts: Vec<_> = commands(name).iter().map(|command| shown.get(*command)).collect::<Option<_>>()?;
+    let tables: Result<Vec<&Table>, &FetchError> = parts.into_iter().map(Result::as_ref).collect();
+    Some(tables.map(|tables| made(name, &tables)).map_err(FetchError::clone))
+}
+
+fn made(name: &str, tables: &[&Table]) -> Table {
+    match (name, tables) {
+        ("config" | "lists" | "state", [table]) => on_its_side(table),
+        ("pools", [pools]) => with_maxwait(pools),
+        ("databases", [databases]) => with_old_names(databases),
+        ("pool_limits", [pools, databases, users]) => pool_limits(pools, databases, users),
+        ("database_limits", [databases]) => limits(
+            databases,
+            "database",
+            ["name", "current_connections", "max_connections", "current_client_connections", "max_client_connections"],
+        ),
+        ("user_limits", [users]) => limits(
+            users,
+            "user",
+            [
+                "name",
+                "current_connections",
+                "max_user_connections",
+                "current_client_connections",
+                "max_user_client_connections",
+            ],
+        ),
+        (_, [table]) => (*table).clone(),
+        _ => Table::default(),
+    }
+}
+
+/// Rows of a name and a value as one row with a column for each name; `yes` and `no` as 1 and 0.
+fn on_its_side(table: &Table) -> Table {
+    let rows = (0..table.rows()).filter_map(|row| match table.cell(row, 0) {
+        Cell::Text(name) => Some((name, table.cell(row, 1))),
+        _ => None,
+    });
+    let (names, values): (Vec<_>, Vec<_>) = rows.unzip();
+    let mut turned = Table::new(names);
+    turned.push_row(values.into_iter().map(|value| match value {
+        Cell::Text("yes") => Cell::Int(1),
+        Cell::Text("no") => Cell::Int(0),
+        value => value,
+    }));
+    turned
+}
+
+/// With `maxwait_seconds`: the whole seconds of one column and the microseconds of another.
+fn with_maxwait(pools: &Table) -> Table {
+    let columns = pools.columns().iter().map(String::as_str).chain(["maxwait_seconds"]);
+    let mut table = Table::new(columns);
+    for row in 0..pools.rows() {
+        let seconds = number(pools, row, "maxwait").map(|seconds| {
+            let micros = number(pools, row, "maxwait_us").unwrap_or(0.0);
+            Cell::Float(seconds + micros / 1e6)
+        });
+        let cells = (0..pools.columns().len()).map(|column| pools.cell(row, column));
+        table.push_row(cells.chain([seconds.unwrap_or(Cell::Absent)]));
+    }
+    table
+}
+
+/// Columns as they were called before 1.24.
+fn with_old_names(databases: &Table) -> Table {
+    let names = databases.columns().iter().map(|name| match name.as_str() {
+        "reserve_pool_size" => "reserve_pool",
+        name => name,
+    });
+    let mut table = Table::new(names);
+    let cells = (0..databases.rows()).flat_map(|row| (0..databases.columns().len()).map(move |column| (row, column)));
+    cells.for_each(|(row, column)| table.push(databases.cell(row, column)));
+    table
+}
+
+/// Of each pool: its server connections in every state, as PgBouncer counts them against the size; and its sizes, the
+/// user's own (from 1.24 on) before the database's, which the console shows with the default filled in.
+fn pool_limits(pools: &Table, databases: &Table, users: &Table) -> Table {
+    let databases = with_old_names(databases);
+    let by_name: BTreeMap<&str, usize> =
+        (0..databases.rows()).filter_map(|row| Some((text(&databases, row, "name")?, row))).collect();
+    let (sizes, reserves) = (own_sizes(users, "pool_size"), own_sizes(users, "reserve_pool_size"));
+    let mut table = Table::new(["database", "user", "servers", "size", "size_is_zero", "reserve"]);
+    for row in 0..pools.rows() {
+        let names = text(pools, row, "database").zip(text(pools, row, "user"));
+        let Some((database, user)) = names.filter(|(database, _)| *database != CONSOLE) else { continue };
+        let of_database = |column| by_name.get(database).and_then(|row| number(&databases, *row, column));
+        let size = sizes.get(user).copied().unwrap_or_else(|| of_database("pool_size"));
+        let reserve = reserves.get(user).copied().unwrap_or_else(|| of_database("reserve_pool"));
+        table.push_row([
+            Cell::Text(database),
+            Cell::Text(user),
+            cell(servers(pools, row)),
+            cell(size.filter(|size| *size > 0.0)),
+            cell(size.map(|size| f64::from(u8::from(size == 0.0)))),
+            cell(reserve),
+        ]);
+    }
+    table
+}
+
+fn servers(pools: &Table, row: usize) -> Option<f64> {
+    let mut states = pools.columns().iter().filter(|name| name.starts_with("sv_")).peekable();
+    states.peek()?;
+    states.map(|state| number(pools, row, state)).sum()
+}
+
+/// What users have set for themselves; `None`: perhaps. Of a user who has set nothing, PgBouncer shows what it has shown
+/// of the user before, so that a value which repeats may be either.
+fn own_sizes<'t>(users: &'t Table, column: &str) -> BTreeMap<&'t str, Option<f64>> {
+    let mut own = BTreeMap::new();
+    let mut before = None;
+    for row in 0..users.rows() {
+        let size = number(users, row, column);
+        if let (Some(user), Some(_)) = (text(users, row, "name"), size) {
+            own.insert(user, size.filter(|_| size != before));
+        }
+        before = size;
+    }
+    own
+}
+
+/// How many connections there are and may be, of servers and of clients, each under its name. 0 is no limit.
+fn limits(shown: &Table, kind: &str, [name, servers, most_servers, clients, most_clients]: [&str; 5]) -> Table {
+    let mut table =
+        Table::new([kind, "connections", "connections_limit", "client_connections", "client_connections_limit"]);
+    for row in 0..shown.rows() {
+        let Some(name) = text(shown, row, name).filter(|name| *name != CONSOLE) else { continue };
+        let count = |column| cell(number(shown, row, column));
+        let limit = |column| cell(number(shown, row, column).filter(|limit| *limit > 0.0));
+        table.push_row([Cell::Text(name), count(servers), limit(most_servers), count(clients), limit(most_clients)]);
+    }
+    table
+}
+
+fn text<'t>(table: &'t Table, row: usize, column: &str) -> Option<&'t str> {
+    match table.cell(row, table.column(column)?) {
+        Cell::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Sizes of users are padded with blanks.
+fn number(table: &Table, row: usize, column: &str) -> Option<f64> {
+    match table.cell(row, table.column(column)?) {
+        Cell::Text(text) => Cell::Text(text.trim()).number(),
+        cell => cell.number(),
+    }
+    .ok()?
+    .map(Number::as_f64)
+}
+
+fn cell(number: Option<f64>) -> Cell<'static> {
+    number.map_or(Cell::Absent, Cell::Float)
+}
+

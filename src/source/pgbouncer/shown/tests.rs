@@ -1,0 +1,1 @@
+//! Sections out of what versions of PgBouncer show, and out of anything.
