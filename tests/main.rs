@@ -11,6 +11,7 @@ mod exposition;
 mod faults;
 mod http;
 mod live;
+mod pool;
 mod rights;
 mod rules;
 mod schema;

@@ -7,7 +7,7 @@ use crate::support::{Folder, Postgres};
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
 /// Two authorities, a server's certificate for `localhost` and a client's for the role pgvigil, both by the first.
-fn certificates() -> Folder {
+pub fn certificates() -> Folder {
     let folder = Folder::for_server("tls", "TERM");
     let openssl = |arguments: &str| {
         let output = folder.command("openssl").args(arguments.split(' ')).output().expect("running openssl");

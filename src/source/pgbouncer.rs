@@ -83,7 +83,8 @@ impl Server for Console {
         let asked = commands.into_iter().filter(|command| !session.refused.contains_key(*command));
         let shown = asked.map(|command| show(&session.client, command, &taken));
         let mut shown: shown::Shown = try_join_all(shown).await?.into_iter().collect();
-        let refused = shown.iter().filter_map(|(command, table)| Some((command.clone(), table.as_ref().err()?.clone())));
+        let refused =
+            shown.iter().filter_map(|(command, table)| Some((command.clone(), table.as_ref().err()?.clone())));
         session.refused.extend(refused.filter(|(_, error)| error.reason.is_skip()));
         shown.extend(session.refused.iter().map(|(command, error)| (command.clone(), Err(error.clone()))));
         Ok(sections.iter().filter_map(|name| Some(((*name).to_owned(), shown::section(name, &shown)?))).collect())

@@ -40,6 +40,10 @@ impl Liar {
         Liar { port, ended }
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self) -> String {
         format!("postgresql://pgvigil:secret@127.0.0.1:{}/postgres", self.port)
     }
@@ -83,25 +87,25 @@ pub const LIES: [(&str, Lie); 10] = [
     ("endless rows", rows),
 ];
 
-const AUTHENTICATED: &[u8] = b"R\0\0\0\x08\0\0\0\0";
-const READY: &[u8] = b"Z\0\0\0\x05I";
+pub const AUTHENTICATED: &[u8] = b"R\0\0\0\x08\0\0\0\0";
+pub const READY: &[u8] = b"Z\0\0\0\x05I";
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("a short body").to_be_bytes();
     [&[kind], &length[..], body].concat()
 }
 
-fn silent(stream: &mut TcpStream) -> io::Result<()> {
+pub fn silent(stream: &mut TcpStream) -> io::Result<()> {
     io::copy(stream, &mut io::sink()).map(|_| ())
 }
 
 /// Reads what is there, whatever it is.
-fn hear(stream: &mut TcpStream) -> io::Result<()> {
+pub fn hear(stream: &mut TcpStream) -> io::Result<()> {
     stream.read(&mut [0; 4096]).map(|_| ())
 }
 
 /// Declines TLS and reads the startup packet.
-fn greet(stream: &mut TcpStream) -> io::Result<()> {
+pub fn greet(stream: &mut TcpStream) -> io::Result<()> {
     let mut request = [0; 8];
     stream.read_exact(&mut request)?;
     if request[4..] == [0x04, 0xd2, 0x16, 0x2f] {
@@ -111,7 +115,7 @@ fn greet(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 /// After the greeting, these messages, and then one without end.
-fn pour(stream: &mut TcpStream, first: &[&[u8]], endless: &[u8]) -> io::Result<()> {
+pub fn pour(stream: &mut TcpStream, first: &[&[u8]], endless: &[u8]) -> io::Result<()> {
     greet(stream)?;
     stream.write_all(&first.concat())?;
     let endless = endless.repeat((64 << 10) / endless.len().max(1));

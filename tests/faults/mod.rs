@@ -10,7 +10,7 @@ mod broken;
 mod collectors;
 mod crowd;
 mod idle;
-mod liar;
+pub mod liar;
 mod liars;
 mod life;
 mod manners;

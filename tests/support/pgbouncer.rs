@@ -1,6 +1,6 @@
 //! PgBouncer in front of a PostgreSQL server.
 
-use std::{net::TcpStream, process::Command, time::Duration};
+use std::{fs, net::TcpStream, path::Path, process::Command, time::Duration};
 
 use super::{
     Folder, PASSWORD, Postgres, eventually,
@@ -22,7 +22,7 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// `pool_mode`: session, transaction or statement; `extra`: lines of the section `[pgbouncer]`.
+    /// `pool_mode`: session, transaction or statement; `extra`: lines of the section `[pgbouncer]`, and more sections.
     pub fn start(server: &Postgres, pool_mode: &str, extra: &str) -> PgBouncer {
         let (folder, port) = (Folder::for_server("pgbouncer", "TERM"), free_port());
         let password = PASSWORD.replace('"', "\"\"");
@@ -36,13 +36,44 @@ impl PgBouncer {
             server.port(),
         );
         folder.write("pgbouncer.ini", &config);
-        let process = Process::start(folder.logged_command(system_program("pgbouncer")).arg("pgbouncer.ini"));
+        let process = run(&folder);
         let mut pooler = PgBouncer { port, folder, process };
-        eventually(Duration::from_secs(20), "PgBouncer starts", || {
-            assert!(pooler.process.ended().is_none(), "PgBouncer did not start:\n{}", pooler.log());
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        pooler.wait();
         pooler
+    }
+
+    fn wait(&mut self) {
+        eventually(Duration::from_secs(20), "PgBouncer starts", || {
+            assert!(self.process.ended().is_none(), "PgBouncer did not start:\n{}", self.log());
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
+    }
+
+    /// Ends it at once, with all its sessions.
+    pub fn stop(&mut self) {
+        if self.process.ended().is_none() {
+            self.process.signal("TERM");
+        }
+        assert!(self.process.wait(Duration::from_secs(10)).is_some(), "PgBouncer does not stop:\n{}", self.log());
+    }
+
+    pub fn restart(&mut self) {
+        self.stop();
+        self.process = run(&self.folder);
+        self.wait();
+    }
+
+    /// Changes the text of its settings file, and tells it to read it again.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let config = fs::read_to_string(self.folder.path().join("pgbouncer.ini")).expect("its settings");
+        assert!(config.contains(from), "{config}");
+        self.folder.write("pgbouncer.ini", &config.replace(from, to));
+        self.console("RELOAD");
+    }
+
+    /// The folder of its socket, if `extra` says `unix_socket_dir = .`.
+    pub fn socket_dir(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn port(&self) -> u16 {
@@ -72,6 +103,11 @@ impl PgBouncer {
         psql::run(&mut self.psql("postgres", "pgbouncer"), command).unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
+    /// Sends a signal by its name: `USR2`, which is RESUME.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
     /// Stops answering without closing anything.
     pub fn pause(&self) {
         self.process.signal("STOP");
@@ -80,4 +116,8 @@ impl PgBouncer {
     pub fn resume(&self) {
         self.process.signal("CONT");
     }
+}
+
+fn run(folder: &Folder) -> Process {
+    Process::start(folder.logged_command(system_program("pgbouncer")).arg("pgbouncer.ini"))
 }

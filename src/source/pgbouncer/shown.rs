@@ -188,4 +188,3 @@ fn number(table: &Table, row: usize, column: &str) -> Option<f64> {
 fn cell(number: Option<f64>) -> Cell<'static> {
     number.map_or(Cell::Absent, Cell::Float)
 }
-
