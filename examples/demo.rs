@@ -1,4 +1,5 @@
-//! A PostgreSQL primary, its replica, a small shop's traffic on both, and pgvigil watching: `make demo`, until Ctrl-C.
+//! A PostgreSQL primary, its replica, a PgBouncer, a small shop's traffic through all of them, and pgvigil watching:
+//! `make demo`, until Ctrl-C.
 //!
 //! Everything is in temporary folders, on free ports; nothing is left behind, however it ends.
 
@@ -26,7 +27,7 @@ use until::{Ended, Until};
 /// PostgreSQL's version: Debian's, which `scripts/install-servers demo` installs.
 const MAJOR: u32 = 15;
 
-/// A primary, a replica, a workload, and pgvigil watching them.
+/// A primary, a replica, a pooler, a workload, and pgvigil watching them.
 #[derive(Parser)]
 struct Arguments {
     /// Where pgvigil listens; a free port is taken when this one is busy.
@@ -56,10 +57,19 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
         until.step("PostgreSQL starts", || Postgres::builder(MAJOR).config("track_io_timing = on").start())?;
     let replica = until.step("a replica follows it", || primary.replica())?;
     until.step("the shop opens", || traffic::fill(&primary))?;
-    let _traffic = until.step("customers come", || Traffic::start(&primary, &replica))?;
+    let pooler = until.step("PgBouncer stands in front of it", || traffic::pooler(&primary))?;
+    let _traffic = until.step("customers come", || Traffic::start(&primary, &replica, &pooler))?;
     let folder = Folder::new("demo", "TERM");
+    let settings = settings(
+        &folder,
+        &[
+            ("primary", "postgres", primary.url("pgvigil", "demo")),
+            ("replica", "postgres", replica.url("pgvigil", "demo")),
+            ("pooler", "pgbouncer", pooler.url("pgvigil", "pgbouncer")),
+        ],
+    );
     let listen = free_address(arguments.listen);
-    let pgvigil = until.step("pgvigil watches", || Pgvigil::start(&settings(&folder, &primary, &replica), listen))?;
+    let pgvigil = until.step("pgvigil watches", || Pgvigil::start(&settings, listen))?;
     announce(listen, &primary, &replica);
     let watched = watch(arguments.seconds, until, &pgvigil, &primary, &replica);
     until.say("closing");
@@ -67,14 +77,12 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     watched
 }
 
-/// Writes pgvigil.yaml, as a user would.
-fn settings(folder: &Folder, primary: &Postgres, replica: &Postgres) -> PathBuf {
-    let target = |name, server: &Postgres| {
-        let url = server.url("pgvigil", "demo");
-        format!("  - name: {name}\n    labels: {{cluster: demo}}\n    postgres: {{url: \"{url}\"}}\n")
+/// Writes pgvigil.yaml, as a user would: each target by its name, its kind and its URL.
+fn settings(folder: &Folder, targets: &[(&str, &str, String)]) -> PathBuf {
+    let target = |(name, kind, url): &(&str, &str, String)| {
+        format!("  - name: {name}\n    labels: {{cluster: demo}}\n    {kind}: {{url: \"{url}\"}}\n")
     };
-    let targets = target("primary", primary) + &target("replica", replica);
-    folder.write("pgvigil.yaml", &format!("targets:\n{targets}"))
+    folder.write("pgvigil.yaml", &format!("targets:\n{}", targets.iter().map(target).collect::<String>()))
 }
 
 fn free_address(wanted: SocketAddr) -> SocketAddr {
