@@ -26,6 +26,10 @@ fn who_may_see_and_who_may_not() {
     expect(&url("pgvigil").replace(&encode(PASSWORD), "wrong"), Some("authentication"));
     expect(&url("pgvigil").replace(&format!(":{}@", encode(PASSWORD)), "@"), Some("authentication"));
     expect(&url("pgvigil").replace(&pooler.port().to_string(), &free_port().to_string()), Some("unreachable"));
+    for arguments in [&["check", "--connect"][..], &SCRAPE[..3]] {
+        let told = run(&url("app"), &[arguments, &["--log-level", "trace"]].concat());
+        assert!(!told.contains(PASSWORD) && !told.contains(&encode(PASSWORD)), "{told}");
+    }
     let socket = format!("host={} port={} user=pgvigil", pooler.socket_dir().display(), pooler.port());
     expect(&format!("{socket} password='{}'", PASSWORD.replace('\'', "\\'")), None);
     expect(&format!("{socket} password=wrong"), Some("authentication"));
