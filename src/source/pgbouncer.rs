@@ -157,7 +157,9 @@ async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Tab
     while let Some(message) = messages.try_next().await.map_err(failed)? {
         let before = table.bytes();
         match message {
-            SimpleQueryMessage::RowDescription(columns) => table = Table::new(columns.iter().map(|c| c.name())),
+            SimpleQueryMessage::RowDescription(columns) => {
+                table = Table::new(columns.iter().map(|column| shown::column(command, column.name())));
+            }
             SimpleQueryMessage::Row(row) => push(&mut table, &row),
             _ => (),
         }
@@ -173,11 +175,12 @@ async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Tab
 /// A row with a text that is no UTF-8, such as the name of a database that a client made up, has no values: each is
 /// counted as invalid.
 fn push(table: &mut Table, row: &SimpleQueryRow) {
-    let cells: Result<Vec<_>, _> = (0..row.len()).map(|column| row.try_get(column)).collect();
-    match cells {
-        Ok(cells) => table.push_row(cells.into_iter().map(|text| text.map_or(Cell::Absent, Cell::Text))),
-        Err(_) => table.push_row((0..row.len()).map(|_| Cell::Float(f64::NAN))),
-    }
+    let is_text = (0..row.len()).all(|column| row.try_get(column).is_ok());
+    let cell = |column| match row.try_get(column) {
+        Ok(text) if is_text => text.map_or(Cell::Absent, Cell::Text),
+        _ => Cell::Float(f64::NAN),
+    };
+    table.push_row((0..row.len()).map(cell));
 }
 
 /// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.

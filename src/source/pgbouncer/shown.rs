@@ -28,6 +28,14 @@ pub fn commands(section: &str) -> Vec<&str> {
     }
 }
 
+/// What a column that a command shows is called here: as in the versions before 1.24.
+pub fn column<'a>(command: &str, name: &'a str) -> &'a str {
+    match (command, name) {
+        ("databases", "reserve_pool_size") => "reserve_pool",
+        (_, name) => name,
+    }
+}
+
 /// The table of a section; `None` if something that it is made of was not asked.
 ///
 /// # Errors
@@ -42,7 +50,6 @@ fn made(name: &str, tables: &[&Table]) -> Table {
     match (name, tables) {
         ("config" | "lists" | "state", [table]) => on_its_side(table),
         ("pools", [pools]) => with_maxwait(pools),
-        ("databases", [databases]) => with_old_names(databases),
         ("pool_limits", [pools, databases, users]) => pool_limits(pools, databases, users),
         ("database_limits", [databases]) => limits(
             databases,
@@ -96,30 +103,17 @@ fn with_maxwait(pools: &Table) -> Table {
     table
 }
 
-/// Columns as they were called before 1.24.
-fn with_old_names(databases: &Table) -> Table {
-    let names = databases.columns().iter().map(|name| match name.as_str() {
-        "reserve_pool_size" => "reserve_pool",
-        name => name,
-    });
-    let mut table = Table::new(names);
-    let cells = (0..databases.rows()).flat_map(|row| (0..databases.columns().len()).map(move |column| (row, column)));
-    cells.for_each(|(row, column)| table.push(databases.cell(row, column)));
-    table
-}
-
 /// Of each pool: its server connections in every state, as PgBouncer counts them against the size; and its sizes, the
 /// user's own (from 1.24 on) before the database's, which the console shows with the default filled in.
 fn pool_limits(pools: &Table, databases: &Table, users: &Table) -> Table {
-    let databases = with_old_names(databases);
     let by_name: BTreeMap<&str, usize> =
-        (0..databases.rows()).filter_map(|row| Some((text(&databases, row, "name")?, row))).collect();
+        (0..databases.rows()).filter_map(|row| Some((text(databases, row, "name")?, row))).collect();
     let (sizes, reserves) = (own_sizes(users, "pool_size"), own_sizes(users, "reserve_pool_size"));
     let mut table = Table::new(["database", "user", "servers", "size", "size_is_zero", "reserve"]);
     for row in 0..pools.rows() {
         let names = text(pools, row, "database").zip(text(pools, row, "user"));
         let Some((database, user)) = names.filter(|(database, _)| *database != CONSOLE) else { continue };
-        let of_database = |column| by_name.get(database).and_then(|row| number(&databases, *row, column));
+        let of_database = |column| by_name.get(database).and_then(|row| number(databases, *row, column));
         let size = sizes.get(user).copied().unwrap_or_else(|| of_database("pool_size"));
         let reserve = reserves.get(user).copied().unwrap_or_else(|| of_database("reserve_pool"));
         table.push_row([
