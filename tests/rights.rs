@@ -143,7 +143,7 @@ fn what_each_role_sees_is_what_the_docs_say() {
     let all = see(&server, "pgvigil");
     let others = [see(&server, "bare"), see(&server, "monitor")];
     let mut text = String::from(include_str!("rights.md"));
-    for collector in catalogue.collectors.iter().filter(|collector| collector.name != "exporter") {
+    for collector in catalogue.collectors.iter().filter(|collector| collector.source.is_sql()) {
         let own: BTreeSet<_> =
             collector.queries.iter().flat_map(|query| &query.metrics).map(|metric| metric.def.name.clone()).collect();
         let own: BTreeSet<_> = own.intersection(&all.metrics).cloned().collect();
