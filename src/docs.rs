@@ -57,6 +57,9 @@ fn push_collector(out: &mut String, collector: &Arc<Collector>) {
         Role::Primary => out.push_str("\nOn primaries only.\n"),
         Role::Replica => out.push_str("\nOn replicas only.\n"),
     }
+    if !collector.enabled {
+        _ = write!(out, "\nOff until the settings say `collectors: {{{}: {{enabled: true}}}}`.\n", collector.name);
+    }
     for (index, query) in collector.queries.iter().enumerate() {
         if let Some(needs) = needs(query) {
             _ = write!(out, "\n`{}` {needs}.\n", query.name);

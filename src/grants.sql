@@ -52,10 +52,15 @@ $$;
 -- sequences you want to see, and in template1, so that new databases have it. Leave it out, and those estimates are skipped.
 --
 -- The planner's statistics and the values of sequences are hidden from a role that may not read the tables, and pgvigil may not. So two
--- functions of a superuser's give away what is needed and nothing else: how wide columns are, how often they are NULL and how many
--- distinct values they have, but no value; and the last value of each sequence. Only pgvigil may call them.
+-- functions give away what is needed and nothing else: how wide columns are, how often they are NULL and how many distinct values they
+-- have, but no value; and the last value of each sequence. They run with the rights of whoever installs them. Only pgvigil may call them.
 --
--- The schema must be a superuser's: else its owner could put functions of his own there, for pgvigil to run. pgvigil looks, too.
+-- That is a superuser. Where nobody can be one (RDS, Cloud SQL), from PostgreSQL 14 on it can be an administrator of the role pgvigil who reads
+-- all data. If yours is neither yet, let it say so first (with its own name for admin):
+--   GRANT pgvigil TO admin WITH ADMIN OPTION;  GRANT pg_read_all_data TO admin;
+--
+-- The schema must be such a role's: any other owner could put functions of his own there, for pgvigil to run. pgvigil looks, too. To be
+-- allowed to create roles, or to own the database, is not enough.
 -- All of it or nothing, and nobody else can call the functions at any moment.
 BEGIN;
 
@@ -63,17 +68,19 @@ DO $$
 DECLARE
   stranger pg_catalog.text;
 BEGIN
-  IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN
-    RAISE EXCEPTION 'the functions of pgvigil are installed by a superuser; all before this line is done';
+  IF NOT pg_catalog.pg_has_role(current_user, 'pgvigil', 'MEMBER WITH ADMIN OPTION') THEN
+    RAISE EXCEPTION 'the functions of pgvigil are installed by a superuser, or by a role with the admin option on pgvigil; all before this line is done';
+  END IF;
+  IF NOT pg_catalog.has_table_privilege('pg_catalog.pg_statistic', 'SELECT') THEN
+    RAISE EXCEPTION 'the functions of pgvigil read pg_statistic, which % may not: it needs pg_read_all_data (PostgreSQL 14 and later); all before this line is done', current_user;
   END IF;
   SELECT pg_catalog.pg_get_userbyid(o.owner) INTO stranger
     FROM (SELECT nspowner AS owner FROM pg_catalog.pg_namespace WHERE nspname = 'pgvigil'
            UNION ALL
           SELECT p.proowner FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'pgvigil') o
-    JOIN pg_catalog.pg_roles r ON r.oid = o.owner
-   WHERE NOT r.rolsuper LIMIT 1;
+   WHERE NOT pg_catalog.pg_has_role(o.owner, 'pgvigil', 'MEMBER WITH ADMIN OPTION') LIMIT 1;
   IF stranger IS NOT NULL THEN
-    RAISE EXCEPTION 'the schema pgvigil, or a function in it, belongs to %, who is no superuser: drop or rename the schema first', stranger;
+    RAISE EXCEPTION 'the schema pgvigil, or a function in it, belongs to %, who does not administer the role pgvigil: drop or rename the schema first', stranger;
   END IF;
 END
 $$;

@@ -62,7 +62,7 @@ impl Catalogue {
         problems.unless_any(Catalogue { collectors })
     }
 
-    /// Applies what the settings change: overrides per collector, and no label that a metric already has.
+    /// Applies what the settings change: overrides per collector, those left that are enabled, and no label that a metric already has.
     ///
     /// # Errors
     /// Everything in the settings that does not fit the collectors.
@@ -75,8 +75,7 @@ impl Catalogue {
                 None => problems.add(&change.place, self.unknown(&change.collector)),
             }
         }
-        let off = |name: &str| settings.overrides.iter().any(|change| change.collector == name && !change.enabled);
-        collectors.retain(|collector| !off(&collector.name));
+        collectors.retain(|collector| collector.enabled);
         check_labels(&collectors, &settings.label_names, &mut problems);
         problems.unless_any(Catalogue { collectors })
     }
@@ -103,6 +102,7 @@ fn embedded() -> Files {
 }
 
 fn apply(collector: &mut Collector, change: &Override, problems: &mut Problems) {
+    collector.enabled = change.enabled.unwrap_or(collector.enabled);
     collector.ttl = change.ttl.unwrap_or(collector.ttl);
     collector.timeout = change.timeout.unwrap_or(collector.timeout);
     collector.max_rows = change.max_rows.unwrap_or(collector.max_rows);

@@ -20,6 +20,8 @@ pub struct Collector {
     /// The comment at the head of the file, for the docs.
     pub about: String,
     pub source: SourceKind,
+    /// Asked unless the settings turn it off; else only if they turn it on.
+    pub enabled: bool,
     pub scope: Scope,
     pub role: Role,
     /// Zero: quick, asked on each scrape. Else slow: asked when a scrape finds the result older than this.

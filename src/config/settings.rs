@@ -23,7 +23,7 @@ pub struct Override {
     pub collector: String,
     /// Where it stands in the settings file.
     pub place: Place,
-    pub enabled: bool,
+    pub enabled: Option<bool>,
     pub ttl: Option<Duration>,
     pub timeout: Option<Duration>,
     pub max_rows: Option<usize>,

@@ -99,7 +99,7 @@ fn read(root: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Settings>
         Some(Override {
             collector: name.to_owned(),
             place: place.clone(),
-            enabled: fields.flag("enabled").unwrap_or(true),
+            enabled: fields.flag("enabled"),
             ttl: fields.duration("ttl"),
             timeout: fields.duration("timeout"),
             max_rows: fields.whole("max_rows", 1..=MAX_ROWS),

@@ -61,6 +61,7 @@ pub(super) const COLLECTOR: Shape = Shape {
         ),
     ],
     may: &[
+        key("enabled", Is::Flag, "Whether it is asked (if left out) or not; the settings may say otherwise."),
         key(
             "scope",
             Is::Word(&SCOPE_WORDS),
@@ -146,6 +147,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         name: name?,
         about: about(text),
         source: source?,
+        enabled,
         scope: scope.unwrap_or(Scope::Instance),
         role: role.unwrap_or(Role::Any),
         ttl,

@@ -26,6 +26,13 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     ("work_mem", "32MB"),
 ];
 
+/// Nobody but a startup packet of ours sets this, and no pooler keeps it for its clients: where it holds, the server's session is ours alone.
+const OURS: (&str, &str) = ("pgvigil.session", "ours");
+
+/// What travels in the startup packet. The rest of the settings are set once the session is known to be ours: those of the startup packet hide
+/// what the server has, and the collector `settings` tells what the server has.
+pub const STARTUP_SETTINGS: [(&str, &str); 3] = [OURS, SESSION_SETTINGS[0], SESSION_SETTINGS[1]];
+
 /// What a session asks for besides in a database without an encoding: its bytes as they are, which the decoder escapes.
 pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
 
@@ -33,15 +40,16 @@ pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
 pub const MOST_FACTS: usize = 1000;
 
 /// Every name is qualified: before the settings are known to have taken, `search_path` is not trusted.
-/// Our own functions count as an extension, but only in a superuser's schema: in any other they could be its owner's, and would run
-/// as our role.
+/// Our own functions count as an extension, but only in the schema of a superuser or of a role that administers ours: in any other they
+/// could be its owner's, and would run as our role. Who administers our role can be it anyway (and a superuser administers all).
 pub const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
      FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace \
     WHERE e.extname OPERATOR(pg_catalog.<>) 'pgvigil' \
     UNION ALL \
    SELECT 'pgvigil', '1', 'pgvigil' \
-     FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner \
-    WHERE n.nspname OPERATOR(pg_catalog.=) 'pgvigil' AND r.rolsuper";
+     FROM pg_catalog.pg_namespace n \
+    WHERE n.nspname OPERATOR(pg_catalog.=) 'pgvigil' \
+      AND pg_catalog.pg_has_role(n.nspowner, current_user, 'MEMBER WITH ADMIN OPTION')";
 
 /// What a server is, as it said when last asked.
 #[derive(Clone, Debug)]
@@ -101,7 +109,7 @@ impl Facts {
         let extensions = self.extensions.as_ref().map_err(Clone::clone)?;
         let Some(installed) = extensions.iter().find(|extension| extension.name == *name) else {
             if name == OWN_FUNCTIONS {
-                let remedy = format!("run the SQL of `pgvigil export grants` in database {database}, as a superuser");
+                let remedy = format!("run the SQL of `pgvigil export grants` in database {database}");
                 return Err(skip(Reason::Extension, format!("the functions of pgvigil are not installed; {remedy}")));
             }
             let remedy = format!("run CREATE EXTENSION {name}; in database {database}");
@@ -115,6 +123,14 @@ impl Facts {
         }
         Ok(installed)
     }
+}
+
+/// Learns in one round trip what a new session's server is, setting first what the startup packet did not. Behind a transaction pooler nothing
+/// is set: the session may be another client's next.
+pub async fn settle(client: &Client, database: &str) -> Result<Facts, FetchError> {
+    let sql = settle_sql();
+    let (settled, facts) = join(ask(client, &sql), read_facts(client, database)).await;
+    settled.and(facts)
 }
 
 /// Asks what the server is and whether our settings took, in one round trip.
@@ -156,6 +172,14 @@ fn server_sql() -> String {
          pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding'), {}",
         settings.join(", ")
     )
+}
+
+fn settle_sql() -> String {
+    let late = SESSION_SETTINGS.iter().filter(|setting| !STARTUP_SETTINGS.contains(setting));
+    let set = late.map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)"));
+    let (name, value) = OURS;
+    let (set, ours) = (set.collect::<Vec<_>>().join(", "), format!("pg_catalog.current_setting('{name}', true)"));
+    format!("SELECT {set} WHERE {ours} OPERATOR(pg_catalog.=) '{value}'")
 }
 
 /// Unnamed and in one message, so it goes through any pooler.

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::{
     error,
-    facts::{ANY_BYTES, Facts, SESSION_SETTINGS, read_facts},
+    facts::{ANY_BYTES, Facts, STARTUP_SETTINGS, settle},
     session::Session,
 };
 use crate::{
@@ -35,7 +35,7 @@ pub async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Re
 
 /// Learns what the server is, and adapts to it what the startup packet could not.
 async fn take_in(client: &Client, database: &str) -> Result<Facts, FetchError> {
-    let facts = read_facts(client, database).await?;
+    let facts = settle(client, database).await?;
     if facts.any_bytes && !facts.pooled {
         client.batch_execute(&format!("SET {ANY_BYTES}")).await.map_err(|error| error::of_query(&error))?;
     }
@@ -57,7 +57,7 @@ async fn start_up(
         config.password(password.expose());
     }
     if with_settings {
-        config.options(SESSION_SETTINGS.map(|(name, value)| format!("-c {name}={value}")).join(" "));
+        config.options(STARTUP_SETTINGS.map(|(name, value)| format!("-c {name}={value}")).join(" "));
     }
     Ok(config.connect_raw(stream, NoTls).await.map(|(client, connection)| {
         let task = tokio::spawn(async move {
