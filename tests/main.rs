@@ -15,6 +15,7 @@ mod pool;
 mod rights;
 mod rules;
 mod schema;
+mod meaning;
 mod scraped;
 mod servers;
 mod statements;

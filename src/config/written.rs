@@ -38,7 +38,7 @@ const OVERRIDE: Shape = Shape {
     what: "what a collector overrides",
     needs: &[],
     may: &[
-        key("enabled", Is::Flag, "`false`: it is not asked at all."),
+        key("enabled", Is::Flag, "`false`: it is not asked at all. `true`: it is, even if its file says it is off."),
         key("ttl", Is::Duration, "How old a result may be before it is asked for again; `0s`: asked on each scrape."),
         key("timeout", Is::Duration, "The limit on the server, for collectors with a `ttl`."),
         key("max_rows", Is::Whole(1, MAX_ROWS), "Rows kept of each query; what is cut is counted."),

@@ -52,7 +52,9 @@ fn make(major: u32) -> Folder {
     let folder = Folder::for_server(&format!("template{major}"), "KILL");
     let password = folder.write("password", PASSWORD);
     let mut initdb = folder.logged_command(postgres_program(major, "initdb"));
-    initdb.args(["-D", "data", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "--pwfile"]).arg(password);
+    initdb
+        .args(["-D", "data", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "--data-checksums", "--pwfile"])
+        .arg(password);
     let status = initdb.status().expect("running initdb");
     assert!(status.success(), "initdb {major} failed:\n{}", folder.log());
     let file = folder.path().join("data/postgresql.conf");

@@ -61,7 +61,7 @@ pub(super) const COLLECTOR: Shape = Shape {
         ),
     ],
     may: &[
-        key("enabled", Is::Flag, "Whether it is asked (if left out) or not; the settings may say otherwise."),
+        key("enabled", Is::Flag, "`false`: asked only where the settings say `enabled: true`."),
         key(
             "scope",
             Is::Word(&SCOPE_WORDS),

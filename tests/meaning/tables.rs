@@ -1,0 +1,174 @@
+//! The collectors tables, table_sizes, index_usage, sequences, partitions and bloat_measured: numbers of one table, index or sequence.
+
+use crate::support::{majors, sample};
+
+use super::{GRANTS, expect, expect_soon, look, server, until};
+
+#[test]
+fn scans_rows_and_sizes_are_those_of_the_table() {
+    for major in majors() {
+        let server = server(major, "");
+        server.sql(
+            "postgres",
+            "CREATE TABLE t (id int PRIMARY KEY, note text) WITH (fillfactor = 50);
+             ALTER TABLE t ALTER note SET STORAGE EXTERNAL;
+             INSERT INTO t SELECT g, 'x' FROM generate_series(1, 500) g;
+             CREATE INDEX t_note ON t (note)",
+        );
+        let last = "INSERT INTO t VALUES (1001, repeat('y', 5000))";
+        server.sql("postgres", &format!("DROP INDEX t_note; CREATE INDEX t_half ON t (id) WHERE id > 250; {last}"));
+        server.sql("postgres", "UPDATE t SET note = 'z' WHERE id = 7; DELETE FROM t WHERE id BETWEEN 1 AND 5");
+        server.sql("postgres", "SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM t; SELECT note FROM t WHERE id = 1001");
+        server.sql(
+            "postgres",
+            "SET enable_seqscan = off; SELECT id, note FROM t WHERE id = 8; SELECT id, note FROM t WHERE id = 9",
+        );
+        let bytes = |what: &str| server.sql("postgres", &format!("SELECT {what}"));
+        until(
+            &server,
+            "SELECT n_dead_tup >= 5 AND idx_scan >= 4 AND seq_scan >= 2 FROM pg_stat_user_tables WHERE relname = 't'",
+        );
+        let statistics = |column: &str| bytes(&format!("{column} FROM pg_stat_user_tables WHERE relname = 't'"));
+        let lines = format!(
+            "pg_stat_user_tables_n_tup_ins{{datname=postgres,schemaname=public,relname=t}} = 501
+             pg_stat_user_tables_n_tup_upd{{relname=t}} = 1
+             pg_stat_user_tables_n_tup_hot_upd{{relname=t}} = 1
+             pg_stat_user_tables_n_tup_del{{relname=t}} = 5
+             pg_stat_user_tables_n_live_tup{{relname=t}} = 496
+             pg_stat_user_tables_n_dead_tup{{relname=t}} = {}
+             pg_stat_user_tables_n_mod_since_analyze{{relname=t}} = 507
+             pg_stat_user_tables_seq_scan{{relname=t}} = {}
+             pg_stat_user_tables_seq_tup_read{{relname=t}} = {}
+             pg_stat_user_tables_idx_scan{{relname=t}} = {}
+             pg_stat_user_tables_idx_tup_fetch{{relname=t}} = {}
+             pg_stat_user_tables_last_vacuum absent
+             pg_stat_user_tables_last_autovacuum absent
+             16+ pg_stat_user_tables_last_seq_scan_timestamp_seconds{{relname=t}} recent
+             16+ pg_stat_user_tables_last_idx_scan_timestamp_seconds{{relname=t}} recent
+             pg_statio_user_tables_heap_blocks_hit{{relname=t}} >= 10
+             pg_statio_user_tables_idx_blocks_hit{{relname=t}} >= 10
+             pg_statio_user_tables_toast_blocks_hit{{relname=t}} >= 1
+             pg_stat_user_tables_table_size_bytes{{relname=t}} = {}
+             pg_stat_user_tables_index_size_bytes{{relname=t}} = {}
+             pg_stat_user_tables_toast_size_bytes{{relname=t}} = {}
+             pg_stat_user_indexes_idx_scan_total{{relname=t,indexrelname=t_pkey}} = {}
+             pg_stat_user_indexes_idx_scan_total{{indexrelname=t_half}} = 0
+             pg_stat_user_indexes_idx_tup_fetch_total{{indexrelname=t_half}} = 0
+             pg_statio_user_indexes_idx_blks_hit_total{{indexrelname=t_pkey}} >= 10
+             16+ pg_stat_user_indexes_last_idx_scan_timestamp_seconds{{indexrelname=t_pkey}} recent
+             pg_stat_user_indexes_last_idx_scan_timestamp_seconds{{indexrelname=t_half}} absent",
+            statistics("n_dead_tup"),
+            statistics("seq_scan"),
+            statistics("seq_tup_read"),
+            statistics("idx_scan"),
+            statistics("idx_tup_fetch"),
+            bytes("pg_table_size('t')"),
+            bytes("pg_indexes_size('t')"),
+            bytes("pg_total_relation_size(reltoastrelid) FROM pg_class WHERE oid = 't'::regclass"),
+            bytes("idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 't_pkey'"),
+        );
+        expect(&server, &["tables", "table_sizes", "index_usage"], &lines);
+        server.sql("postgres", "VACUUM t");
+        server.sql("postgres", "ANALYZE t");
+        let size = bytes("pg_relation_size('t_pkey')");
+        let lines = format!(
+            "pg_stat_user_tables_last_vacuum{{relname=t}} recent
+             pg_stat_user_tables_last_analyze{{relname=t}} recent
+             pg_stat_user_tables_vacuum_count{{relname=t}} = 1
+             pg_stat_user_tables_analyze_count{{relname=t}} = 1
+             pg_stat_user_tables_autovacuum_count{{relname=t}} = 0
+             pg_stat_user_tables_n_dead_tup{{relname=t}} = 0
+             18+ pg_stat_user_tables_vacuum_time_seconds_total{{relname=t}} >= 0
+             pg_stat_user_indexes_size_bytes{{indexrelname=t_pkey}} = {size}"
+        );
+        expect_soon(&server, &["tables", "index_usage"], &lines);
+        // Behind an exclusive lock nobody waits: the size is that of the last vacuum.
+        let mut holder = server.session("postgres");
+        holder.run("BEGIN; LOCK t;");
+        expect(
+            &server,
+            &["table_sizes", "index_usage", "tables"],
+            "pg_stat_user_tables_table_size_bytes{relname=t} >= 8192",
+        );
+    }
+}
+
+#[test]
+fn sequences_are_full_by_type_and_direction() {
+    for major in majors() {
+        let server = server(major, "");
+        server.sql("postgres", GRANTS);
+        server.sql(
+            "postgres",
+            "CREATE SEQUENCE small AS smallint; SELECT setval('small', 16384);
+             CREATE SEQUENCE down INCREMENT -1 MINVALUE -1000 MAXVALUE -1; SELECT setval('down', -250);
+             CREATE SEQUENCE fresh AS integer; CREATE SEQUENCE by_ten INCREMENT 10 MAXVALUE 1000; SELECT setval('by_ten', 501);
+             CREATE SEQUENCE again MAXVALUE 10 CYCLE",
+        );
+        let lines = "pg_sequence_used_ratio{sequencename=small,schemaname=public} = 0.50001526
+             pg_sequence_remaining_values{sequencename=small} = 16383
+             pg_sequence_last_value{sequencename=small} = 16384
+             pg_sequence_used_ratio{sequencename=down} = 0.25
+             pg_sequence_remaining_values{sequencename=down} = 750
+             pg_sequence_used_ratio{sequencename=fresh} = 0
+             pg_sequence_last_value{sequencename=fresh} absent
+             pg_sequence_remaining_values{sequencename=by_ten} = 49
+             pg_sequence_used_ratio{sequencename=again} absent";
+        expect(&server, &["sequences"], lines);
+    }
+}
+
+#[test]
+fn partitions_without_an_end_have_none() {
+    for major in majors() {
+        let server = server(major, "");
+        server.sql(
+            "postgres",
+            "CREATE TABLE endless (at date) PARTITION BY RANGE (at);
+             CREATE TABLE endless1 PARTITION OF endless FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+             CREATE TABLE endless2 PARTITION OF endless FOR VALUES FROM ('2026-02-01') TO (MAXVALUE);
+             CREATE TABLE listed (kind text) PARTITION BY LIST (kind);
+             CREATE TABLE listed1 PARTITION OF listed FOR VALUES IN ('a');
+             CREATE TABLE empty (at timestamptz) PARTITION BY RANGE (at)",
+        );
+        let lines = "pg_partitioned_table_partitions{relname=endless} = 2
+             pg_partitioned_table_newest_end_timestamp_seconds{relname=endless} absent
+             pg_partitioned_table_oldest_start_timestamp_seconds{relname=endless} = 1767225600
+             pg_partitioned_table_default_rows{relname=endless} absent
+             pg_partitioned_table_partitions{relname=listed} = 1
+             pg_partitioned_table_newest_end_timestamp_seconds{relname=listed} absent
+             pg_partitioned_table_partitions{relname=empty} = 0";
+        expect(&server, &["partitions"], lines);
+    }
+}
+
+/// Of 120 MB half is deleted: before a vacuum the space is dead, after it free.
+#[test]
+fn dead_and_free_space_are_measured_apart() {
+    for major in majors() {
+        let server = server(major, "max_wal_size = 1GB");
+        server.sql(
+            "postgres",
+            "CREATE EXTENSION pgstattuple; CREATE UNLOGGED TABLE large (i int, filler text); ALTER TABLE large ALTER filler SET STORAGE PLAIN;
+             INSERT INTO large SELECT g, repeat('x', 2000) FROM generate_series(1, 60000) g; CREATE TABLE small AS SELECT 1 AS i;
+             DELETE FROM large WHERE i % 2 = 0; ANALYZE large",
+        );
+        let size = server.sql("postgres", "SELECT pg_relation_size('large')").parse::<f64>().expect("a number");
+        let lines = format!(
+            "pg_bloat_measured_size_bytes{{relname=large,toast=false}} = {size}
+             pg_bloat_measured_dead_bytes{{relname=large}} >= {}
+             pg_bloat_measured_free_bytes{{relname=large}} < {}
+             pg_bloat_measured_size_bytes{{relname=small}} absent",
+            0.45 * size,
+            0.1 * size
+        );
+        expect(&server, &["bloat_measured"], &lines);
+        server.sql("postgres", "VACUUM large");
+        let text = look(&server, &["bloat_measured"]);
+        let share = |what: &str| {
+            sample(&text, &format!("pg_bloat_measured_{what}_bytes"), &[("relname", "large")]).map(|bytes| bytes / size)
+        };
+        let (dead, free) = (share("dead").expect("dead space"), share("free").expect("free space"));
+        assert!(dead < 0.01 && (0.4..0.6).contains(&free), "{major}: dead {dead}, free {free}");
+    }
+}
