@@ -125,8 +125,9 @@ fn texts_are_off_until_turned_on_and_tell_no_constants() {
         assert!(!pgvigil.scrape().contains("greeting"));
         let text = look(&server, &["statement_texts"]);
         let has = |query: &str| sample(&text, "pg_stat_statements_query_info", &[("query", query)]) == Some(1.0);
-        for query in ["SELECT $1 AS greeting", "/* route=/pay */ SELECT $1, $2 AS paid", "ALTER ROLE"] {
-            assert!(text.contains(&format!("query=\"{query}\"")), "{major} {query}:\n{text}");
+        // Not all versions keep a comment before a statement.
+        for end in ["\"SELECT $1 AS greeting\"", "SELECT $1, $2 AS paid\"", "\"ALTER ROLE\""] {
+            assert!(text.contains(&format!("{end}}} 1")), "{major} {end}:\n{text}");
         }
         assert!(has("SELECT $1 AS greeting"), "{major}");
         assert!(!text.contains("hush"), "{major}:\n{text}");
