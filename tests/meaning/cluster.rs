@@ -88,7 +88,7 @@ fn settings_are_those_of_the_server() {
                   log_min_duration_statement = 250ms\ntrack_io_timing = on";
     let lines = "pg_settings_work_mem_bytes = 3145728
                  pg_settings_statement_timeout_seconds = 7
-                 pg_settings_lock_timeout_seconds = 3
+                 pg_settings_lock_timeout_seconds absent
                  pg_settings_idle_in_transaction_session_timeout_seconds = 11
                  pg_settings_jit = 0
                  pg_settings_log_min_duration_statement_seconds = 0.25
@@ -106,17 +106,20 @@ fn settings_are_those_of_the_server() {
         // Through a transaction pooler too.
         let pooler = PgBouncer::start(&server, "transaction", "");
         let pgvigil = Pgvigil::start(BINARY, &[], &[("PGVIGIL_POSTGRES_URL", &pooler.url("pgvigil", "postgres"))]);
-        let wrong = super::wrong(major, &pgvigil.scrape(), &lines.replace("session_pooled = 0", "session_pooled = 1"));
+        let pooled = lines
+            .replace("session_pooled = 0", "session_pooled = 1")
+            .replace("lock_timeout_seconds absent", "lock_timeout_seconds = 3");
+        let wrong = super::wrong(major, &pgvigil.scrape(), &pooled);
         assert!(wrong.is_empty(), "{major}, pooled: {wrong:#?}");
         // It changes with the server's, and what only our role has is not the server's.
         server.sql(
             "postgres",
-            "ALTER SYSTEM SET work_mem = '5MB'; ALTER SYSTEM SET lock_timeout = 0; SELECT pg_reload_conf()",
+            "ALTER SYSTEM SET work_mem = '5MB'; ALTER SYSTEM SET idle_in_transaction_session_timeout = 0; SELECT pg_reload_conf()",
         );
         server.sql("postgres", "ALTER ROLE pgvigil SET statement_timeout = '9s'; ALTER DATABASE postgres SET jit = on");
         until(&server, "SELECT current_setting('work_mem') = '5MB'");
         let lines = "pg_settings_work_mem_bytes = 5242880
-                     pg_settings_lock_timeout_seconds = 0
+                     pg_settings_idle_in_transaction_session_timeout_seconds = 0
                      pg_settings_statement_timeout_seconds absent
                      pg_settings_jit absent";
         expect(&server, &["settings"], lines);

@@ -1,8 +1,8 @@
 //! The collector replication, from both sides: lags, pauses, conflicts, slots, synchronous standbys, subscriptions, timelines.
 
-use crate::support::{Postgres, Stop, majors};
+use crate::support::{Postgres, Stop, eventually, majors};
 
-use super::{expect, expect_soon, server, until};
+use super::{PATIENCE, expect, expect_soon, server, until};
 
 const BOTH: &[&str] = &["replication", "connections", "database", "server"];
 
@@ -185,4 +185,48 @@ fn subscriptions_their_workers_and_errors() {
              -18 pg_stat_subscription_conflicts_total absent";
         expect_soon(&subscriber, &["replication"], lines);
     }
+}
+
+/// On a replica the primary may vacuum away what a logical slot needs: the slot is lost, and says why.
+#[test]
+fn a_logical_slot_of_a_replica_is_lost_to_vacuum() {
+    for major in majors().into_iter().filter(|major| *major >= 16) {
+        let primary = server(major, "wal_level = logical\nmax_standby_streaming_delay = 0");
+        let replica = primary.replica();
+        let mut creator = replica.session("postgres");
+        creator.send("SELECT pg_create_logical_replication_slot('fragile', 'test_decoding');");
+        let is_there = "SELECT count(*) = 1 FROM pg_replication_slots WHERE confirmed_flush_lsn IS NOT NULL";
+        eventually(PATIENCE, "the slot is there", || {
+            primary.sql("postgres", "SELECT pg_log_standby_snapshot()");
+            replica.sql("postgres", is_there) == "t"
+        });
+        let lines = "pg_replication_slots_invalid{slot_name=fragile,slot_type=logical} = 0
+             pg_replication_slots_active{slot_name=fragile,database=postgres} = 0";
+        expect(&replica, &["replication"], lines);
+        primary.sql("postgres", "CREATE TABLE gone (i int); DROP TABLE gone; VACUUM pg_class");
+        let lines = "-17 pg_replication_slots_invalid{slot_name=fragile,reason=conflict} = 1
+             17+ pg_replication_slots_invalid{slot_name=fragile,reason=rows_removed} = 1
+             pg_xmin_horizon_age_transactions{holder=slot} = 0";
+        expect_soon(&replica, &["replication", "connections"], lines);
+    }
+}
+
+/// Without a slot it is the sender that holds back vacuum for its receiver.
+#[test]
+fn a_replica_without_a_slot_holds_back_vacuum_by_its_name() {
+    let primary =
+        server(*majors().last().expect("a version"), "hot_standby_feedback = on\nwal_receiver_status_interval = 1s");
+    let replica = primary.replica();
+    let name = format!("replica_{}", replica.port());
+    replica.sql("postgres", "ALTER SYSTEM SET primary_slot_name = ''; SELECT pg_reload_conf()");
+    let mut reader = replica.session("postgres");
+    reader.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class;");
+    until(&primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE backend_xmin IS NOT NULL");
+    (0..3).for_each(|_| drop(primary.sql("postgres", "SELECT txid_current()")));
+    let lines = format!(
+        "pg_xmin_horizon_age_transactions{{holder=replica}} >= 3
+         pg_stat_replication_xmin_age_transactions{{application_name={name}}} >= 3
+         pg_stat_replication_info{{application_name={name},slot_name=}} = 1"
+    );
+    expect_soon(&primary, BOTH, &lines);
 }

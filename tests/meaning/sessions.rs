@@ -65,6 +65,8 @@ fn sessions_locks_and_horizons_are_those_of_the_server() {
              pg_prepared_xacts_oldest_timestamp_seconds recent
              pg_xmin_horizon_age_transactions{{holder=prepared_transaction}} >= 4
              pg_xmin_horizon_age_transactions{{holder=session}} >= 3
+             pg_stat_activity_xmin_age_transactions{{application_name=sleeper}} >= 3
+             pg_stat_activity_xmin_age_transactions{{application_name=idler}} absent
              pg_xmin_horizon_age_transactions{{holder=slot}} = 0
              pg_xmin_horizon_age_transactions{{holder=replica}} = 0
              pg_database_connection_limit{{datname=limited}} = 9

@@ -18,8 +18,8 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     // Without pg_temp named last, temporary tables, which a pooler's other clients may leave, would come first.
     ("search_path", "pg_catalog,pg_temp"),
     ("default_transaction_read_only", "on"),
-    ("statement_timeout", "1s"),
     ("lock_timeout", "100ms"),
+    ("statement_timeout", "1s"),
     ("idle_in_transaction_session_timeout", "10s"),
     ("jit", "off"),
     // pg_stat_statements spills 7 MB to disk at 20,000 entries with less.
@@ -29,9 +29,10 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
 /// Nobody but a startup packet of ours sets this, and no pooler keeps it for its clients: where it holds, the server's session is ours alone.
 const OURS: (&str, &str) = ("pgvigil.session", "ours");
 
-/// What travels in the startup packet. The rest of the settings are set once the session is known to be ours: those of the startup packet hide
-/// what the server has, and the collector `settings` tells what the server has.
-pub const STARTUP_SETTINGS: [(&str, &str); 3] = [OURS, SESSION_SETTINGS[0], SESSION_SETTINGS[1]];
+/// What travels in the startup packet: the mark, and the first of the settings. `lock_timeout` is for the login itself, which reads catalogues. The
+/// other settings are set once the session is known to be ours: those of the startup packet hide what the server has, and the collector
+/// `settings` tells what the server has.
+pub const STARTUP_SETTINGS: [(&str, &str); 4] = [OURS, SESSION_SETTINGS[0], SESSION_SETTINGS[1], SESSION_SETTINGS[2]];
 
 /// What a session asks for besides in a database without an encoding: its bytes as they are, which the decoder escapes.
 pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
@@ -130,7 +131,11 @@ impl Facts {
 pub async fn settle(client: &Client, database: &str) -> Result<Facts, FetchError> {
     let sql = settle_sql();
     let (settled, facts) = join(ask(client, &sql), read_facts(client, database)).await;
-    settled.and(facts)
+    match settled {
+        Err(error) if error.reason.is_connection() => Err(error),
+        // What could not be set is seen by the read-back: then each query brings it.
+        _ => facts,
+    }
 }
 
 /// Asks what the server is and whether our settings took, in one round trip.
