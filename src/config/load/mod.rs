@@ -135,6 +135,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
     }
     let source = fields.word("source", &SOURCES);
+    let enabled = fields.flag("enabled").unwrap_or(true);
     let scope = fields.word("scope", &SCOPES);
     let role = fields.word("role", &ROLES);
     let (ttl, timeout) = times(&mut fields);
