@@ -31,7 +31,8 @@ fn cluster(major: u32) -> (Postgres, Postgres, String) {
             server.url("pgvigil", "postgres")
         )
     };
-    let settings = format!("targets:\n{}{}", target("primary", &primary), target("replica", &replica));
+    let all = "collectors: {statement_texts: {enabled: true}}\n";
+    let settings = format!("targets:\n{}{}{all}", target("primary", &primary), target("replica", &replica));
     (primary, replica, settings)
 }
 
