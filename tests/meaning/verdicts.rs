@@ -43,7 +43,7 @@ fn without_our_functions_it_says_so() {
         let server = server(major, "");
         server.sql(
             "postgres",
-            "CREATE TABLE t AS SELECT g AS i FROM generate_series(1, 100000) g; CREATE SEQUENCE s; ANALYZE t",
+            "DROP SCHEMA IF EXISTS pgvigil CASCADE; CREATE TABLE t AS SELECT g AS i FROM generate_series(1, 100000) g; CREATE SEQUENCE s; ANALYZE t",
         );
         let lines = "pgvigil_collector_skipped{collector=bloat,reason=extension} = 2
              pgvigil_collector_skipped{collector=sequences,reason=extension} = 1
