@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What every session asks for itself, in the words in which the server says it back.
-pub const SESSION_SETTINGS: [(&str, &str); 7] = [
+pub const SESSION_SETTINGS: [(&str, &str); 8] = [
     // Without pg_temp named last, temporary tables, which a pooler's other clients may leave, would come first.
     ("search_path", "pg_catalog,pg_temp"),
     ("default_transaction_read_only", "on"),
@@ -22,6 +22,8 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     ("statement_timeout", "1s"),
     ("idle_in_transaction_session_timeout", "10s"),
     ("jit", "off"),
+    // The workers of parallel queries are the applications'. What limits their number is a setting whose value is exported.
+    ("parallel_setup_cost", "1e+09"),
     // pg_stat_statements spills 7 MB to disk at 20,000 entries with less.
     ("work_mem", "32MB"),
 ];
