@@ -15,6 +15,7 @@ mod meaning;
 mod pool;
 mod rights;
 mod rules;
+mod scale;
 mod schema;
 mod scraped;
 mod servers;

@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod psql;
+pub mod size;
 pub mod template;
 pub mod yaml;
 

@@ -73,6 +73,13 @@ pub fn rss_kib(pid: u32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
+/// Memory in KiB that is a process's alone: not the server's shared buffers. `None` when it is gone.
+pub fn private_kib(pid: u32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// From `/proc/PID/stat`: `12 (name, which may hold anything) S 1 ...`.
 fn state_and_parent(pid: u32) -> Option<(String, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -140,15 +140,11 @@ impl Server {
                 Event::Collected(_, answers) => report(Event::Collected(index, answers)),
                 event => report(event),
             };
-            let began = Instant::now();
             result = match result {
                 // A database that cannot be reached is not tried again for each of its collectors.
                 Err(error) if error.reason.is_connection() => Err(fail(collector, error, &report)),
                 _ => self.ask_one(&mut lane, collector, &report).await,
             };
-            if began.elapsed() > FILLS_CACHES {
-                lane.session = None;
-            }
         }
         result
     }
@@ -186,6 +182,7 @@ impl Server {
 
     async fn try_visit(&self, lane: &mut Lane, visit: &Visit<'_>, until: Instant) -> Result<(), FetchError> {
         let session = self.open_session(lane, until).await?;
+        let asked = Instant::now();
         let Ok(result) = timeout_at(until, visit.run(session)).await else {
             session.cancel().await;
             lane.session = None;
@@ -197,7 +194,8 @@ impl Server {
             return Ok(());
         };
         self.learn(session);
-        if result.is_err() {
+        let is_full = lane.database.is_some() && asked.elapsed() > FILLS_CACHES;
+        if result.is_err() || is_full {
             lane.session = None;
         }
         result
