@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-all test-release
+.PHONY: bench demo test test-all test-release
 
 # A primary, a replica, a workload and pgvigil on them, until Ctrl-C.
 demo:
@@ -33,4 +33,11 @@ test-release: export PGVIGIL_TEST_LONG = 0
 test-release:
 	$(CARGO) test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --lib
 	$(CARGO) test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --test all -- \
-	    faults live databases tables statements http
+	    faults live databases tables statements http scale
+
+# What pgvigil costs on a server of a chosen size, beside other exporters where they are installed: docs/costs.md.
+# `make bench ARGS='--tables 10000'`, `make bench ARGS='--databases 100 --tables 20 --peers DIR'`.
+bench:
+	scripts/install-servers 15
+	$(CARGO) build --release
+	$(CARGO) run --quiet --example compare -- $(ARGS)

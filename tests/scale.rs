@@ -71,7 +71,7 @@ fn tables(page: &str) -> usize {
 }
 
 fn indexes(page: &str) -> usize {
-    page::samples(page, "pg_stat_user_indexes_idx_scan", &[]).len()
+    page::samples(page, "pg_stat_user_indexes_idx_scan_total", &[]).len()
 }
 
 fn expect_no_failure(page: &str) {

@@ -187,6 +187,7 @@ impl Fixture {
     ) -> Result<(), FetchError> {
         for (index, collector) in due.iter().enumerate() {
             let until = Instant::now() + collector.timeout + Duration::from_secs(1);
+            report(Event::Begun);
             report(Event::Collected(index, self.ask(collector, until).await));
         }
         Ok(())

@@ -154,6 +154,8 @@ pub enum Event {
     Answered,
     /// The databases there are.
     Databases(Vec<Database>),
+    /// It is the turn of the next slow collector.
+    Begun,
     /// All answers of the visited collector with this index.
     Collected(usize, Answers),
 }

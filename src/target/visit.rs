@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::Target;
@@ -96,6 +97,7 @@ impl Target {
             Event::Answered => self.answered(),
             Event::Databases(there) => self.databases_found(&there),
             Event::Collected(index, answers) => self.store(&quick[index], "", answers, asked),
+            Event::Begun => (),
         };
         // Also when none of them is wanted: those that are gone must not be shown.
         let discover = !self.databases.collectors.is_empty() || self.slots.iter().any(|slot| slot.tells_of_databases());
@@ -114,16 +116,20 @@ impl Target {
             let Some(fetch) = slot.begin(Instant::now()) else { continue };
             let (target, slot) = (self.clone(), slot.clone());
             tokio::spawn(async move {
-                let began = Instant::now();
-                let report = |event| {
-                    if let Event::Collected(_, answers) = event {
-                        target.store(&slot, "", answers, began);
-                    }
-                };
                 // What failed is in the slot by now.
-                _ = target.source.ask_slow(&slot.collector, &report).await;
+                _ = target.source.ask_slow(&slot.collector, &target.storing(std::slice::from_ref(&slot), "")).await;
                 drop(fetch);
             });
+        }
+    }
+
+    /// Stores what slow collectors bring. They began when it was their turn, not when they fell due.
+    fn storing<'a>(&'a self, slots: &'a [Arc<Slot>], database: &'a str) -> impl Fn(Event) + 'a {
+        let began = Mutex::new(Instant::now());
+        move |event| match event {
+            Event::Begun => *began.lock() = Instant::now(),
+            Event::Collected(index, answers) => self.store(&slots[index], database, answers, *began.lock()),
+            Event::Answered | Event::Databases(_) => (),
         }
     }
 
@@ -141,13 +147,8 @@ impl Target {
             }
             let target = self.clone();
             tokio::spawn(async move {
-                let began = Instant::now();
                 let collectors: Vec<_> = slots.iter().map(|slot| shared_out(&slot.collector, share)).collect();
-                let report = |event| {
-                    if let Event::Collected(index, answers) = event {
-                        target.store(&slots[index], &database.name, answers, began);
-                    }
-                };
+                let report = target.storing(&slots, &database.name);
                 // What failed is in the slots by now.
                 _ = target.source.ask_database(&database.name, &collectors, &report).await;
                 drop(fetches);

@@ -120,6 +120,7 @@ impl Server {
     /// Asks one slow collector, when the lane is free.
     pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
         let mut lane = self.slow.lock().await;
+        report(Event::Begun);
         let report = |event| report(self.compare(std::slice::from_ref(collector), event));
         self.ask_one(&mut lane, collector, &report).await
     }
@@ -136,6 +137,7 @@ impl Server {
         let mut lane = Lane { database: Some(database.to_owned()), session: None };
         let mut result: Result<(), FetchError> = Ok(());
         for (index, collector) in due.iter().enumerate() {
+            report(Event::Begun);
             let report = |event| match event {
                 Event::Collected(_, answers) => report(Event::Collected(index, answers)),
                 event => report(event),

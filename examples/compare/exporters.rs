@@ -1,0 +1,124 @@
+//! The exporters that are compared: how each is started, and where its programs are looked for.
+
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::support::{Folder, Postgres, eventually, free_port, http, process::Process};
+
+/// The database that every exporter logs in to.
+pub const DATABASE: &str = "d1";
+
+/// What postgres_exporter is to ask beyond its defaults.
+const QUERIES: &str = include_str!("queries.yaml");
+
+/// Caps that cut nothing.
+pub const RAISED: &str = "collectors:
+  tables: {max_rows: 1000000}
+  index_usage: {max_rows: 1000000}
+  table_sizes: {max_rows: 1000000}
+  vacuum_tables: {max_rows: 1000000}
+  index_verdicts: {max_rows: 1000000}
+";
+
+/// One exporter, and how it is started.
+pub struct Exporter {
+    pub name: &'static str,
+    /// Its own role on the server.
+    pub role: &'static str,
+    pub program: PathBuf,
+    arguments: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+    address: SocketAddr,
+    pub folder: Folder,
+}
+
+/// One that runs.
+pub struct Running<'a> {
+    exporter: &'a Exporter,
+    pub process: Process,
+}
+
+impl Exporter {
+    fn new(name: &'static str, role: &'static str, program: &Path) -> Exporter {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let (arguments, variables, folder) = (Vec::new(), Vec::new(), Folder::new("exporter", "TERM"));
+        Exporter { name, role, program: program.to_owned(), arguments, variables, address, folder }
+    }
+
+    fn with(mut self, arguments: &str) -> Exporter {
+        self.arguments.extend(arguments.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// pgvigil with these settings of its collectors.
+    pub fn pgvigil(
+        name: &'static str,
+        role: &'static str,
+        program: &Path,
+        server: &Postgres,
+        settings: &str,
+    ) -> Exporter {
+        let exporter = Exporter::new(name, role, program);
+        let target = format!("targets: [{{name: bench, postgres: {{url: \"{}\"}}}}]\n", server.url(role, DATABASE));
+        let file = exporter.folder.write("pgvigil.yaml", &(target + settings));
+        let listen = exporter.address;
+        exporter.with(&format!("serve --log-level error --listen {listen} --config {}", file.display()))
+    }
+
+    /// postgres_exporter with its defaults, and tables, indexes, sizes and statements with their texts.
+    pub fn postgres_exporter(program: &Path, server: &Postgres, databases: usize) -> Exporter {
+        let mut exporter = Exporter::new("postgres_exporter", "postgres_exporter", program);
+        let url = server.url(exporter.role, DATABASE) + "?sslmode=disable";
+        exporter.variables.push(("DATA_SOURCE_NAME", url));
+        let file = exporter.folder.write("queries.yaml", QUERIES);
+        let all = if databases > 1 { "--auto-discover-databases" } else { "" };
+        let listen = exporter.address;
+        exporter.with(&format!("--web.listen-address={listen} --extend.query-path={} {all}", file.display()))
+    }
+
+    /// pg_exporter with its collectors of the same things.
+    pub fn pg_exporter(program: &Path, server: &Postgres) -> Exporter {
+        const COLLECTORS: [&str; 9] =
+            ["default", "activity", "database", "vacuum", "locks", "stat", "replication", "index", "statements"];
+        let exporter = Exporter::new("pg_exporter", "exporter_in_rust", program);
+        let url = server.url(exporter.role, DATABASE) + "?sslmode=disable";
+        let (port, collectors) =
+            (exporter.address.port(), COLLECTORS.map(|name| format!("--collector.{name}")).join(" "));
+        exporter.with(&format!("--dsn {url} --listen 127.0.0.1 --port {port} --statements.top-n 100 {collectors}"))
+    }
+
+    /// Starts it and waits until it answers at all.
+    pub fn start(&self) -> Running<'_> {
+        let mut command = self.folder.logged_command(&self.program);
+        command.args(&self.arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let mut process = Process::start(&mut command);
+        eventually(Duration::from_secs(20), "the exporter listens", || {
+            assert!(process.ended().is_none(), "{} did not start:\n{}", self.name, self.folder.log());
+            std::net::TcpStream::connect(self.address).is_ok()
+        });
+        Running { exporter: self, process }
+    }
+}
+
+impl Running<'_> {
+    /// One page; panics unless it says that the server is up.
+    pub fn scrape(&self) -> String {
+        let (name, log) = (self.exporter.name, || self.exporter.folder.log());
+        let answer = http::get(self.exporter.address, "/metrics", &[]);
+        let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}\n{}", log())).text();
+        let is_up = |line: &str| line.starts_with("pg_up") && line.ends_with(" 1");
+        assert!(answer.lines().any(is_up), "{name} does not reach the server:\n{}", log());
+        answer
+    }
+}
+
+/// A program in one of the folders, or on the path.
+pub fn find(name: &str, folder: Option<&Path>) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = folder.map(Path::to_owned).into_iter().chain(env::split_paths(&path));
+    places.map(|place| place.join(name)).find(|program| program.is_file())
+}
