@@ -165,7 +165,7 @@ fn each_database_is_visited_once_and_one_that_vanishes_takes_nothing_along() {
 
 #[test]
 fn many_tables_by_default_and_whole() {
-    let (count, each) = (of_size(700, 10_000), 3);
+    let (count, each) = (of_size(600, 10_000), 3);
     for major in majors() {
         let server = server(major);
         size::fill_tables(&server, "postgres", count, each);
@@ -194,7 +194,8 @@ fn many_tables_by_default_and_whole() {
                 assert_eq!(cut as usize, (rows - kept) * queries, "{caps} caps: rows of {collector} that were cut");
             }
             assert!(most <= MOST_SESSIONS, "{most} sessions");
-            assert!(memory <= 60, "one session took {memory} MiB");
+            // Large is long: what a small server's sessions take is the least of any.
+            assert!(memory <= of_size(16, 48) as u64, "one session took {memory} MiB");
             assert!(resident <= 2 * megabytes + 32, "{resident} MiB for a page of {megabytes} MB");
         }
     }

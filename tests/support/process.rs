@@ -73,10 +73,11 @@ pub fn rss_kib(pid: u32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// Memory in KiB that is a process's alone: not the server's shared buffers. `None` when it is gone.
+/// Memory in KiB that is a process's own: not the server's shared memory, of which what one process alone has touched looks
+/// private too. `None` when it is gone.
 pub fn private_kib(pid: u32) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
