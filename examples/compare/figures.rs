@@ -111,7 +111,7 @@ fn statements(server: &Postgres, role: &str) -> f64 {
 }
 
 /// Runs of `pgvigil scrape` for one figure: the server's ended processes count in steps of 10 ms.
-const RUNS: usize = 5;
+const RUNS: usize = 3;
 
 /// pgvigil's collectors, asked by processes of their own.
 pub struct Asked<'a> {

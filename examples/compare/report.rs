@@ -110,6 +110,7 @@ fn print_ratios(raised: &Figures, peer: &Figures, costs: &Costs) {
     let print = |what: &str, ms: f64, at_most| {
         target(&format!("server CPU against {}: {what}", peer.name), (raised.server_ms + ms) / peer.server_ms, at_most);
     };
+    print("a scrape that finds nothing slow due, as most do", 0.0, slow);
     print("the same at every scrape", costs.same, same);
     print("tables and indexes at every scrape, sizes every 5 min", costs.same_without_sizes + costs.sizes / 20.0, slow);
     print("all collectors as shipped, a scrape every 15 s", costs.share(15.0), slow);
