@@ -105,14 +105,16 @@ impl Exporter {
 }
 
 impl Running<'_> {
-    /// One page; panics unless it says that the server is up.
-    pub fn scrape(&self) -> String {
-        let (name, log) = (self.exporter.name, || self.exporter.folder.log());
-        let answer = http::get(self.exporter.address, "/metrics", &[]);
-        let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}\n{}", log())).text();
+    /// One page.
+    ///
+    /// # Errors
+    /// Says why there is none, or that it does not say that the server is up.
+    pub fn scrape(&self) -> Result<String, String> {
+        let failed = |why: &str| format!("{} {why}:\n{}", self.exporter.name, self.exporter.folder.log());
+        let answer = http::get(self.exporter.address, "/metrics", &[]).map_err(|error| failed(&error.to_string()))?;
+        let page = answer.text();
         let is_up = |line: &str| line.starts_with("pg_up") && line.ends_with(" 1");
-        assert!(answer.lines().any(is_up), "{name} does not reach the server:\n{}", log());
-        answer
+        if page.lines().any(is_up) { Ok(page) } else { Err(failed("does not reach the server")) }
     }
 }
 

@@ -48,7 +48,10 @@ pub struct Cost {
 }
 
 /// Starts it, scrapes it until everything is there, and then so many times more.
-pub fn measure(exporter: &Exporter, server: &Postgres, scrapes: usize) -> Figures {
+///
+/// # Errors
+/// A scrape failed.
+pub fn measure(exporter: &Exporter, server: &Postgres, scrapes: usize) -> Result<Figures, String> {
     println!("measuring {} ...", exporter.name);
     let (pid, role) = (server.pid(), exporter.role);
     let running = exporter.start();
@@ -57,26 +60,26 @@ pub fn measure(exporter: &Exporter, server: &Postgres, scrapes: usize) -> Figure
     let (idle, server_before) = (rss(), server_cpu_ms(pid));
     let began = Instant::now();
     let (first, most) = Sessions::during(pid, role, || {
-        running.scrape();
-        let first = began.elapsed();
+        let first = running.scrape().map(|_| began.elapsed());
         settle(pid);
         first
     });
+    let first = first?;
     let first_server_ms = server_cpu_ms(pid) - server_before;
     // What the first scrape began is there by the next.
-    let page = running.scrape();
+    let page = running.scrape()?;
     settle(pid);
     let statements_before = statements(server, role);
     let (mut walls, mut cpus, mut servers) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scrapes {
         let (cpu, server_cpu, began) = (cpu_ms(own), server_cpu_ms(pid), Instant::now());
-        running.scrape();
+        running.scrape()?;
         walls.push(millis(began.elapsed()));
         settle(pid);
         cpus.push(cpu_ms(own) - cpu);
         servers.push(server_cpu_ms(pid) - server_cpu);
     }
-    Figures {
+    Ok(Figures {
         name: exporter.name,
         samples: page::count(&page),
         page_bytes: page.len(),
@@ -90,7 +93,7 @@ pub fn measure(exporter: &Exporter, server: &Postgres, scrapes: usize) -> Figure
         growth_mib: rss() - idle,
         most,
         kept: Sessions::now(pid, role),
-    }
+    })
 }
 
 /// Waits until the server has nothing more to do: what a scrape began has ended.

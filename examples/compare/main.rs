@@ -58,10 +58,13 @@ fn main() {
     let server = server(&arguments);
     let default = Exporter::pgvigil("pgvigil, default caps", "pgvigil", &pgvigil, &server, "");
     let raised = Exporter::pgvigil("pgvigil, caps raised", "pgvigil_raised", &pgvigil, &server, RAISED);
-    let mut rows: Vec<Figures> =
-        [&default, &raised].map(|exporter| figures::measure(exporter, &server, arguments.scrapes)).into();
-    for peer in peers(&arguments, &server) {
-        rows.push(figures::measure(&peer, &server, arguments.scrapes));
+    let peers = peers(&arguments, &server);
+    let mut rows: Vec<Figures> = Vec::new();
+    for exporter in [&default, &raised].into_iter().chain(&peers) {
+        match figures::measure(exporter, &server, arguments.scrapes) {
+            Ok(figures) => rows.push(figures),
+            Err(why) => println!("not compared, because a scrape failed: {why}"),
+        }
     }
     report::print(&rows, &figures::Asked::new(&raised, &server), arguments.tables * arguments.databases);
     drop(server);
