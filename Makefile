@@ -4,7 +4,7 @@ CARGO ?= cargo
 
 .PHONY: bench demo test test-all test-release
 
-# A primary, a replica, a workload and pgvigil on them, until Ctrl-C.
+# A primary, a replica, a Redis, a workload and pgvigil on them, until Ctrl-C.
 demo:
 	scripts/install-servers demo
 	$(CARGO) run --release --example demo

@@ -1,8 +1,10 @@
-//! A PostgreSQL primary, its replica, a PgBouncer, a small shop's traffic through all of them, and pgvigil watching:
-//! `make demo`, until Ctrl-C.
+//! A PostgreSQL primary, its replica, a PgBouncer, a Redis, a small shop's traffic through all of them, and pgvigil
+//! watching: `make demo`, until Ctrl-C.
 //!
 //! Everything is in temporary folders, on free ports; nothing is left behind, however it ends.
 
+#[path = "demo/cache.rs"]
+mod cache;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "demo/traffic.rs"]
@@ -19,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cache::Cache;
 use clap::Parser;
 use support::{Folder, Postgres, free_port, http, page, process as child, template};
 use traffic::Traffic;
@@ -59,6 +62,7 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     until.step("the shop opens", || traffic::fill(&primary))?;
     let pooler = until.step("PgBouncer stands in front of it", || traffic::pooler(&primary))?;
     let _traffic = until.step("customers come", || Traffic::start(&primary, &replica, &pooler))?;
+    let cache = until.step("they are remembered by a Redis", Cache::start)?;
     let folder = Folder::new("demo", "TERM");
     let settings = settings(
         &folder,
@@ -66,6 +70,7 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
             ("primary", "postgres", primary.url("pgvigil", "demo")),
             ("replica", "postgres", replica.url("pgvigil", "demo")),
             ("pooler", "pgbouncer", pooler.url("pgvigil", "pgbouncer")),
+            ("cache", "redis", cache.redis.url()),
         ],
     );
     let listen = free_address(arguments.listen);

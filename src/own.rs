@@ -133,7 +133,7 @@ fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
     table.push_row([
         up(|endpoint| matches!(endpoint, Endpoint::Postgres(_))),
         up(|endpoint| matches!(endpoint, Endpoint::PgBouncer(_))),
-        Cell::Absent,
+        up(|endpoint| matches!(endpoint, Endpoint::Redis(_))),
         timestamp(report.last_answer),
         Cell::Int(report.circuit),
         count(report.trips),

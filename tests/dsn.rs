@@ -1,6 +1,6 @@
 //! Connection strings: what good ones mean, and that malformed ones are refused without repeating a password.
 
-use pgvigil::config::{dsn::Dsn, endpoint::resolve, settings::Address};
+use pgvigil::config::{dsn::Dsn, endpoint::resolve, redis, settings::Address};
 use proptest::prelude::*;
 
 /// `user password address dbname`, as a connection string means them.
@@ -107,6 +107,79 @@ fn malformed_connection_strings_are_refused_without_a_word_of_them() {
     }
 }
 
+/// `user password address database mode`, as a URL of Redis means them.
+#[test]
+fn urls_of_redis_mean_what_its_clients_say() {
+    for (url, meaning) in [
+        ("redis://h", "- - h:6379 0 Disable"),
+        ("redis://", "- - localhost:6379 0 Disable"),
+        (" redis://h:1/ ", "- - h:1 0 Disable"),
+        ("redis://:p%40%2f:%C3%A9@h/3", "- p@/:é h:6379 3 Disable"),
+        ("redis://u:p@[::1]:7/3", "u p ::1:7 3 Disable"),
+        ("redis://u@h?db=4&password=p&sslmode=require", "u p h:6379 4 Require"),
+        ("redis://h/1?db=2", "- - h:6379 2 Disable"),
+        ("redis://h?sslrootcert=/ca.pem", "- - h:6379 0 VerifyFull"),
+        ("rediss://h", "- - h:6379 0 VerifyFull"),
+        ("rediss://u:p@h:6380/0?sslmode=verify-ca&sslrootcert=/ca.pem", "u p h:6380 0 VerifyCa"),
+        ("rediss://h?sslmode=require&sslrootcert=/ca.pem", "- - h:6379 0 VerifyCa"),
+        ("unix:///run/redis/redis.sock", "- - /run/redis/redis.sock 0 Disable"),
+        ("unix://u:p@/run/a%20b.sock?db=1", "u p /run/a b.sock 1 Disable"),
+        ("redis+unix:///s?password=p", "- p /s 0 Disable"),
+    ] {
+        let dsn = redis::parse(url).unwrap_or_else(|wrong| panic!("{url}: {wrong}"));
+        let redis = redis::resolve(&dsn).unwrap_or_else(|wrongs| panic!("{url}: {wrongs:?}"));
+        let password = redis.password.as_ref().map_or("-", |password| password.expose());
+        let (user, database, mode) = (redis.user.as_deref().unwrap_or("-"), redis.database, redis.tls.mode);
+        let address = match &redis.address {
+            Address::Tcp { host, port } => format!("{host}:{port}"),
+            Address::Unix(path) => path.display().to_string(),
+        };
+        assert_eq!(format!("{user} {password} {address} {database} {mode:?}"), meaning, "{url}");
+    }
+}
+
+#[test]
+fn malformed_urls_of_redis_are_refused_without_a_word_of_them() {
+    for url in [
+        "",
+        "s3cret",
+        "h:6379",
+        "redis:s3cret",
+        "redis:///s3cret",
+        "redis:/:s3cret@h",
+        "REDIS://:s3cret@h",
+        "redis://:pa/s3cret@h",
+        "redis://:p@s3cret@h",
+        "redis://:s3#cret@h",
+        "redis://:s3%cret@h",
+        "redis://:s3 cret@h",
+        "redis://:s3cret@h\0",
+        "redis://:s3cret@h:0",
+        "redis://:s3cret@h:s3cret",
+        "redis://:s3cret@h/s3cret",
+        "redis://:s3cret@h/-1",
+        "redis://:s3cret@h/1/2",
+        "redis://:s3cret@a,b",
+        "redis://:s3cret@h!",
+        "redis://:s3cret@h?s3cret",
+        "redis://:s3cret@h?s3cret=1",
+        "redis://:s3cret@h?db=s3cret",
+        "redis://h?password=s3cret&password=s3cret",
+        "redis://:s3cret@h?sslmode=s3cret",
+        "redis://:s3cret@h?sslmode=prefer",
+        "rediss://:s3cret@h?sslmode=verify-ca",
+        "unix://s3cret",
+        "unix://:s3cret@h/redis.sock",
+        "unix://:s3cret@/",
+    ] {
+        let told = match redis::parse(url).map_err(|wrong| vec![wrong]).and_then(|dsn| redis::resolve(&dsn)) {
+            Ok(redis) => panic!("{url} was taken: {redis:?}"),
+            Err(wrongs) => format!("{wrongs:?} {}", wrongs.iter().map(ToString::to_string).collect::<String>()),
+        };
+        assert!(!told.contains("s3") && !told.contains("cret"), "{url}: {told}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
@@ -117,6 +190,11 @@ proptest! {
         if let Ok(postgres) = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| resolve(&dsn)) {
             prop_assert_eq!(postgres.address, Address::Tcp { host: "h".into(), port: 6 });
             prop_assert_eq!((postgres.user, postgres.database), ("u".into(), "d".into()));
+        }
+        let url = format!("redis://u:{password}@h:6/5");
+        if let Ok(redis) = redis::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| redis::resolve(&dsn)) {
+            prop_assert_eq!(redis.address, Address::Tcp { host: "h".into(), port: 6 });
+            prop_assert_eq!((redis.user, redis.database), (Some("u".into()), 5));
         }
     }
 }

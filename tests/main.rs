@@ -13,6 +13,7 @@ mod http;
 mod live;
 mod meaning;
 mod pool;
+mod redis;
 mod rights;
 mod rules;
 mod scale;

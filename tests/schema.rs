@@ -11,7 +11,7 @@ use crate::support::yaml;
 
 /// What only the loader can tell, by a piece of its message: how values fit each other, the file's name, other files,
 /// and the server.
-const LEFT_TO_CHECK: [&str; 39] = [
+const LEFT_TO_CHECK: [&str; 40] = [
     // How keys fit each other.
     "the file's name says",
     "a `timeout` is for slow collectors",
@@ -54,15 +54,18 @@ const LEFT_TO_CHECK: [&str; 39] = [
     "write SQL of several lines",
     "`scale` must not be 0",
     "the connection string is refused",
+    "the URL is refused",
     "the file cannot be read",
 ];
 
 /// The same, where the message also says what a schema can: of these keys only the meaning of a text is left.
-const LEFT_OF_TEXTS: [&str; 7] = [
+const LEFT_OF_TEXTS: [&str; 9] = [
     "a duration of at most 30d",
     "`host` must be",
     "`port` must be",
     "`sslmode` must be",
+    "`sslmode=prefer` is not for Redis",
+    "`db` must be",
     "environment variable",
     "an extension's name",
     "numbers, such as 1.8",
@@ -98,6 +101,8 @@ targets:
                sslkey: k, databases: {include: ["*"], exclude: [tmp]}}
   - {name: b, postgres: {url: "postgresql://u@h/d"}}
   - {name: c, pgbouncer: {host: h, user: u, sslmode: prefer}}
+  - {name: d, redis: {host: h, port: 6379, user: u, password: p, db: 3, sslmode: verify-full, sslrootcert: r, sslcert: c,
+                      sslkey: k}}
 collectors:
   locks: {enabled: true, max_rows: 5}
   tables: {ttl: 2m, timeout: 5s}

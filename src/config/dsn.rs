@@ -5,7 +5,10 @@
 
 use thiserror::Error;
 
-use super::words;
+use super::{
+    url::{Pieces, decoded},
+    words,
+};
 use crate::secret::Secret;
 
 /// The parameters that are used, by libpq's names; the settings have keys of the same names.
@@ -91,6 +94,22 @@ pub enum Wrong {
          verify-full, or name your own authority's file in `sslrootcert`"
     )]
     AnyHost,
+    #[error("the URL must start with `redis://`, `rediss://` or `unix://`")]
+    RedisScheme,
+    #[error("an unknown parameter; there are {}", words::listed(super::redis::PARAMETERS))]
+    UnknownToRedis,
+    #[error(
+        "`host` must be a host name, an IP address (in a URL, IPv6 in brackets) or the absolute path of the socket"
+    )]
+    RedisHost,
+    #[error("`db` must be the number of a database: 0, 1 and so on")]
+    Db,
+    #[error("a `unix://` URL holds the absolute path of the socket and no host: `unix:///run/redis/redis.sock?db=0`")]
+    Socket,
+    #[error(
+        "`sslmode=prefer` is not for Redis, whose TLS is not negotiated: use disable, require, verify-ca or verify-full"
+    )]
+    Prefer,
     #[error("`sslcert` needs `sslkey` beside it")]
     NoKey,
     #[error("`sslkey` needs `sslcert` beside it")]
@@ -101,10 +120,11 @@ impl Wrong {
     /// The settings key this is about, if it is about one.
     pub fn key(self) -> Option<&'static str> {
         Some(match self {
-            Wrong::Host | Wrong::SeveralHosts => "host",
+            Wrong::Host | Wrong::RedisHost | Wrong::SeveralHosts => "host",
             Wrong::Port => "port",
             Wrong::User => "user",
-            Wrong::SslMode | Wrong::AnyHost => "sslmode",
+            Wrong::Db => "db",
+            Wrong::SslMode | Wrong::AnyHost | Wrong::Prefer => "sslmode",
             Wrong::WeakSystemRoots => "sslrootcert",
             Wrong::NoKey => "sslcert",
             Wrong::NoCert => "sslkey",
@@ -171,65 +191,20 @@ impl Dsn {
 }
 
 /// What follows the scheme: `[user[:password]@][host[:port]][/dbname][?parameter=value&...]`.
-///
-/// An unescaped `@`, `/` or `#` of a password would shift the boundaries, and part of it would be taken for a host.
-/// Hence a special character anywhere else than at its boundary is refused.
 fn url(rest: &str) -> Result<Dsn, Wrong> {
-    if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(Wrong::Space);
-    }
-    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, dbname) = before.split_once('/').unwrap_or((before, ""));
-    let (login, host) = authority.split_once('@').unwrap_or(("", authority));
-    if [host, dbname, query].iter().any(|part| part.contains('@')) || dbname.contains('/') || rest.contains('#') {
+    let pieces = Pieces::of(rest)?;
+    if pieces.path.contains('/') {
         return Err(Wrong::Special);
     }
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let (host, port) = host_and_port(host)?;
     let mut dsn = Dsn::default();
-    for (key, value) in [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", dbname)] {
-        dsn.set(key, decoded(value)?);
-    }
+    pieces.set_login(&mut dsn)?;
+    pieces.set_host(&mut dsn)?;
+    dsn.set("dbname", decoded(pieces.path)?);
     let mut seen = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').ok_or(Wrong::Equals)?;
-        dsn.parameter(&decoded(key)?, decoded(value)?, &mut seen)?;
+    for (key, value) in pieces.parameters()? {
+        dsn.parameter(&key, value, &mut seen)?;
     }
     Ok(dsn)
-}
-
-fn host_and_port(text: &str) -> Result<(&str, &str), Wrong> {
-    if text.contains(',') {
-        return Err(Wrong::SeveralHosts);
-    }
-    let Some(rest) = text.strip_prefix('[') else {
-        return Ok(text.split_once(':').unwrap_or((text, "")));
-    };
-    let (host, port) = rest.split_once(']').ok_or(Wrong::Host)?;
-    match port.strip_prefix(':') {
-        Some(port) => Ok((host, port)),
-        None if port.is_empty() => Ok((host, port)),
-        None => Err(Wrong::Host),
-    }
-}
-
-fn decoded(text: &str) -> Result<String, Wrong> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut pieces = text.split('%');
-    bytes.extend(pieces.next().unwrap_or_default().bytes());
-    for piece in pieces {
-        let (digits, rest) = piece.split_at_checked(2).ok_or(Wrong::Percent)?;
-        // from_str_radix alone would take a sign for a digit.
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex).ok_or(Wrong::Percent)?;
-        bytes.push(byte);
-        bytes.extend(rest.bytes());
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) if text.contains('\0') => Err(Wrong::Nul),
-        Ok(text) => Ok(text),
-        Err(_) => Err(Wrong::Utf8),
-    }
 }
 
 /// `keyword = value` pairs; a value may be quoted, and a backslash escapes the next character.

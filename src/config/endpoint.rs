@@ -16,20 +16,20 @@ use super::{
 use crate::secret::Secret;
 
 const URL: Key = key("url", Is::Text, "A URL or `keyword=value` pairs; the keys beside it override what it says.");
-const URL_FILE: Key = key("url_file", Is::Text, "A file that holds the URL; instead of `url`.");
+pub(super) const URL_FILE: Key = key("url_file", Is::Text, "A file that holds the URL; instead of `url`.");
 const HOST: Key =
     key("host", Is::Text, "A name, an address, or the absolute path of the socket's folder; localhost if left out.");
-const PORT: Is = Is::Either(&[Is::Whole(1, 65535), Is::Form(VARIABLE)]);
+pub(super) const PORT: Is = Is::Either(&[Is::Whole(1, 65535), Is::Form(VARIABLE)]);
 const USER: Key = key("user", Is::Text, "The role to log in as; there is no default.");
-const PASSWORD: Key = key("password", Is::Text, "Its password; better `${NAME}` or `password_file`.");
-const PASSWORD_FILE: Key =
+pub(super) const PASSWORD: Key = key("password", Is::Text, "Its password; better `${NAME}` or `password_file`.");
+pub(super) const PASSWORD_FILE: Key =
     key("password_file", Is::Text, "A file that holds the password; one newline at its end is cut off.");
 const SSLMODE: Key =
     key("sslmode", Is::Either(&[Is::Word(&MODE_WORDS), Is::Form(VARIABLE)]), "As in libpq; `prefer` if left out.");
-const SSLROOTCERT: Key =
+pub(super) const SSLROOTCERT: Key =
     key("sslrootcert", Is::Text, "A PEM file, or `system` (if left out): whose certificates are believed.");
-const SSLCERT: Key = key("sslcert", Is::Text, "A client's certificate, PEM; needs `sslkey`.");
-const SSLKEY: Key = key("sslkey", Is::Text, "The client's key, PEM; needs `sslcert`.");
+pub(super) const SSLCERT: Key = key("sslcert", Is::Text, "A client's certificate, PEM; needs `sslkey`.");
+pub(super) const SSLKEY: Key = key("sslkey", Is::Text, "The client's key, PEM; needs `sslcert`.");
 
 /// What `postgres` holds.
 pub const POSTGRES: Shape = Shape {
@@ -97,7 +97,7 @@ const CONSOLE: &str = "pgbouncer";
 const MODE_WORDS: [&str; MODES.len()] = words::of(&MODES);
 
 /// The form of a text with a `${NAME}` in it, which may become anything; and an empty one counts as none.
-const VARIABLE: &str = r"^$|\$\{";
+pub(super) const VARIABLE: &str = r"^$|\$\{";
 
 const MODES: [(&str, TlsMode); 5] = [
     ("disable", TlsMode::Disable),
@@ -108,7 +108,7 @@ const MODES: [(&str, TlsMode); 5] = [
 ];
 
 /// A key that was given, and its value; `Err`: what is wrong with it has been told.
-type Given<'k> = Result<Option<(&'k str, String)>, ()>;
+pub(super) type Given<'k> = Result<Option<(&'k str, String)>, ()>;
 
 /// Reads `postgres:`; its keys override what its `url` says.
 pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Postgres> {
@@ -166,14 +166,14 @@ fn connection_string(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> 
 }
 
 /// Tells it at the key it is about, or else at the connection string.
-fn tell(fields: &mut Fields<'_, '_>, wrong: Wrong) {
+pub(super) fn tell(fields: &mut Fields<'_, '_>, wrong: Wrong) {
     let from = wrong.key().into_iter().chain(["url", "url_file"]).find(|key| fields.has(key));
     let place = from.map_or(fields.here(), |key| fields.place(key));
     fields.problems.add(&place, wrong.to_string());
 }
 
 /// A text with its `${NAME}`s replaced.
-fn text<'k>(fields: &mut Fields<'_, '_>, key: &'k str, env: &Env<'_>) -> Given<'k> {
+pub(super) fn text<'k>(fields: &mut Fields<'_, '_>, key: &'k str, env: &Env<'_>) -> Given<'k> {
     match fields.text(key) {
         Some(text) => match expand(&text, env) {
             Ok(text) => Ok(Some((key, text))),
@@ -185,7 +185,7 @@ fn text<'k>(fields: &mut Fields<'_, '_>, key: &'k str, env: &Env<'_>) -> Given<'
 }
 
 /// A text given by a key, or by the file that another key names.
-fn given<'k>(fields: &mut Fields<'_, '_>, key: &'k str, file_key: &'k str, env: &Env<'_>) -> Given<'k> {
+pub(super) fn given<'k>(fields: &mut Fields<'_, '_>, key: &'k str, file_key: &'k str, env: &Env<'_>) -> Given<'k> {
     if fields.has(key) && fields.has(file_key) {
         return refuse(fields, file_key, format!("`{key}` is given too: keep one of the two"));
     }
@@ -240,7 +240,7 @@ pub fn resolve_console(mut dsn: Dsn) -> Result<Postgres, Vec<Wrong>> {
     resolve(&dsn)
 }
 
-fn keep<T>(result: Result<T, Wrong>, wrongs: &mut Vec<Wrong>) -> Option<T> {
+pub(super) fn keep<T>(result: Result<T, Wrong>, wrongs: &mut Vec<Wrong>) -> Option<T> {
     result.map_err(|wrong| wrongs.push(wrong)).ok()
 }
 
@@ -264,7 +264,7 @@ fn address(dsn: &Dsn) -> Result<Address, Wrong> {
 /// As libpq does: without `sslmode`, `prefer`, but with `sslrootcert=system` `verify-full`; and `require` beside a
 /// file of authorities verifies against it. `verify-ca` with the system's authorities is refused: anyone can get
 /// a certificate from these, for a host of their own.
-fn tls(dsn: &Dsn) -> Result<Tls, Wrong> {
+pub(super) fn tls(dsn: &Dsn) -> Result<Tls, Wrong> {
     let roots = match dsn.get("sslrootcert") {
         None | Some("system") => Roots::System,
         Some(path) => Roots::File(path.into()),

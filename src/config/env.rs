@@ -5,6 +5,7 @@ use super::{
     endpoint,
     expand::Env,
     problem::{Place, Problems},
+    redis,
     settings::{Endpoint, Target},
 };
 
@@ -19,12 +20,15 @@ fn first_set(names: &[&'static str], env: &Env<'_>) -> Option<(&'static str, Str
 /// The variable with the URL of a PgBouncer's console.
 const PGBOUNCER: &str = "PGVIGIL_PGBOUNCER_URL";
 
+/// The variables with the URL of a Redis server; the first that is set counts.
+const REDIS: [&str; 2] = ["PGVIGIL_REDIS_URL", "REDIS_URL"];
+
 /// Whether any variable names a target.
 pub fn names_targets(env: &Env<'_>) -> bool {
-    [PRIMARY.as_slice(), &REPLICAS, &[PGBOUNCER]].iter().any(|names| first_set(names, env).is_some())
+    [PRIMARY.as_slice(), &REPLICAS, &[PGBOUNCER], &REDIS].iter().any(|names| first_set(names, env).is_some())
 }
 
-/// The targets that variables name: `postgres`, `replica-1`, `replica-2` and so on, `pgbouncer`.
+/// The targets that variables name: `postgres`, `replica-1`, `replica-2` and so on, `pgbouncer`, `redis`.
 pub fn targets(env: &Env<'_>, problems: &mut Problems) -> Vec<Target> {
     if !names_targets(env) {
         let message =
@@ -44,6 +48,10 @@ pub fn targets(env: &Env<'_>, problems: &mut Problems) -> Vec<Target> {
     if let Some((variable, url)) = first_set(&[PGBOUNCER], env) {
         let console = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(endpoint::resolve_console);
         targets.extend(target("pgbouncer".into(), variable, console.map(Endpoint::PgBouncer), problems));
+    }
+    if let Some((variable, url)) = first_set(&REDIS, env) {
+        let server = redis::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| redis::resolve(&dsn));
+        targets.extend(target("redis".into(), variable, server.map(Endpoint::Redis), problems));
     }
     targets
 }

@@ -45,6 +45,7 @@ impl Target {
     pub fn user(&self) -> &str {
         match &self.endpoint {
             Endpoint::Postgres(login) | Endpoint::PgBouncer(login) => &login.user,
+            Endpoint::Redis(redis) => redis.user.as_deref().unwrap_or("default"),
         }
     }
 
@@ -52,7 +53,7 @@ impl Target {
     pub fn databases(&self) -> Databases {
         match &self.endpoint {
             Endpoint::Postgres(postgres) => postgres.databases.clone(),
-            Endpoint::PgBouncer(_) => Databases::default(),
+            Endpoint::PgBouncer(_) | Endpoint::Redis(_) => Databases::default(),
         }
     }
 }
@@ -71,6 +72,7 @@ pub enum Endpoint {
     Postgres(Postgres),
     /// The admin console of a PgBouncer, which is logged in to like a server.
     PgBouncer(Postgres),
+    Redis(Redis),
 }
 
 /// A PostgreSQL server (or a pooler in front of one).
@@ -82,6 +84,24 @@ pub struct Postgres {
     pub database: String,
     pub tls: Tls,
     pub databases: Databases,
+}
+
+/// A Redis or Valkey server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redis {
+    pub address: Address,
+    /// The user of its access control list; `default` if there is none.
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub database: u32,
+    pub tls: Tls,
+}
+
+impl Redis {
+    /// The password itself, for the server; empty if there is none.
+    pub fn password(&self) -> &str {
+        self.password.as_ref().map_or("", Secret::expose)
+    }
 }
 
 /// Which databases are visited by collectors of `scope: database`, by patterns with `*` and `?`.

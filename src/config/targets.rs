@@ -5,6 +5,7 @@ use super::{
     expand::{Env, expand},
     fields::{Fields, finite},
     problem::{Place, Problems},
+    redis,
     settings::{Endpoint, Target, Threshold},
     shape::{Is, Shape, key},
     words,
@@ -34,6 +35,7 @@ const TARGET: Shape = Shape {
         ),
         key("postgres", Is::Map(&endpoint::POSTGRES), "A PostgreSQL server: how to reach it."),
         key("pgbouncer", Is::Map(&endpoint::PGBOUNCER), "A PgBouncer: how to reach its console."),
+        key("redis", Is::Map(&redis::REDIS), "A Redis or Valkey server: how to reach it."),
     ],
     quiet: true,
 };
@@ -42,9 +44,10 @@ const TARGET: Shape = Shape {
 const STATIC_LABEL: &str = "^(?!(target|le|job|instance)$|__)[A-Za-z_][A-Za-z0-9_]*$";
 
 /// How each kind of target is read. A target is of one kind.
-const KINDS: [(&str, Read); 2] = [
+const KINDS: [(&str, Read); 3] = [
     ("postgres", |node, env, problems| endpoint::postgres(node, env, problems).map(Endpoint::Postgres)),
     ("pgbouncer", |node, env, problems| endpoint::pgbouncer(node, env, problems).map(Endpoint::PgBouncer)),
+    ("redis", |node, env, problems| redis::redis(node, env, problems).map(Endpoint::Redis)),
 ];
 
 const KIND_WORDS: [&str; KINDS.len()] = words::of(&KINDS);

@@ -39,6 +39,16 @@ pub async fn postgres(address: &Address, tls: &Tls, open: Option<Open>) -> Resul
     }
 }
 
+/// Connects to a Redis server. Its TLS begins at once or not at all: there is nothing to negotiate.
+pub async fn redis(address: &Address, tls: &Tls, open: Option<Open>) -> Result<Stream, FetchError> {
+    let socket = connect(address).await?;
+    let socket = match tls.mode {
+        TlsMode::Disable => socket,
+        _ => Socket::Tls(Box::new(tls::handshake(socket, address, tls).await?)),
+    };
+    Ok(Stream::of_answers(socket, open))
+}
+
 async fn connect(address: &Address) -> Result<Socket, FetchError> {
     let unreachable = |error: io::Error| FetchError::new(Reason::Unreachable, format!("cannot connect: {error}"));
     let late = |_| unreachable(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {DIAL_LIMIT:?}")));

@@ -7,6 +7,7 @@ pub mod kept;
 pub mod login;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod redis;
 pub mod sessions;
 pub mod socket;
 pub mod statements;
@@ -183,6 +184,7 @@ pub struct Status {
 pub enum Source {
     Postgres(postgres::Server),
     PgBouncer(pgbouncer::PgBouncer),
+    Redis(redis::Redis),
     #[cfg(test)]
     Fixture(fixture::Fixture),
 }
@@ -193,6 +195,7 @@ macro_rules! each_source {
         match $self {
             Source::Postgres($source) => $call,
             Source::PgBouncer($source) => $call,
+            Source::Redis($source) => $call,
             #[cfg(test)]
             Source::Fixture($source) => $call,
         }
@@ -204,6 +207,7 @@ impl Source {
         match endpoint {
             Endpoint::Postgres(settings) => Source::Postgres(postgres::Server::new(settings.clone())),
             Endpoint::PgBouncer(settings) => Source::PgBouncer(Kept::new(pgbouncer::Console::new(settings.clone()))),
+            Endpoint::Redis(settings) => Source::Redis(Kept::new(redis::Access::new(settings.clone()))),
         }
     }
 
@@ -212,6 +216,7 @@ impl Source {
         match self {
             Source::Postgres(_) => matches!(kind, SourceKind::Postgres | SourceKind::Statements),
             Source::PgBouncer(_) => kind == SourceKind::PgBouncer,
+            Source::Redis(_) => kind == SourceKind::Redis,
             #[cfg(test)]
             Source::Fixture(_) => kind == SourceKind::Postgres,
         }

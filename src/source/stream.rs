@@ -1,4 +1,4 @@
-//! What the protocol reads from: a socket that refuses a message longer than [`MESSAGE_LIMIT`], whatever length the
+//! What the protocols read from: a socket that refuses a message longer than [`MESSAGE_LIMIT`], whatever length the
 //! peer claims, before anything is allocated, and a peer that does not stop saying what nobody asked for.
 
 use std::{
@@ -22,18 +22,34 @@ const UNASKED_EACH: usize = 64;
 /// How much of that each answered question takes off again.
 const FORGIVEN: usize = 512;
 
-/// A socket whose incoming messages are measured as they pass. Dropped, it is counted until the server closes it.
+/// How much may come between two requests where the protocol has no frames: Redis' `INFO` is a hundred times shorter.
+pub const ANSWER_LIMIT: usize = 1 << 20;
+
+/// A socket on which what comes in is measured as it passes. Dropped, it is counted until the server closes it.
 pub struct Stream {
     /// There until it is dropped.
     socket: Option<Socket>,
-    frames: Frames,
+    measure: Measure,
     open: Option<Open>,
 }
 
+/// How what comes in is measured.
+enum Measure {
+    /// PostgreSQL's protocol, message by message.
+    Messages(Frames),
+    /// Bytes since the last request.
+    Answers(usize),
+}
+
 impl Stream {
-    /// `open` counts the session; a connection that is no session has none.
+    /// Speaks PostgreSQL's protocol. `open` counts the session; a connection that is no session has none.
     pub fn new(socket: Socket, open: Option<Open>) -> Self {
-        Stream { socket: Some(socket), frames: Frames::default(), open }
+        Stream { socket: Some(socket), measure: Measure::Messages(Frames::default()), open }
+    }
+
+    /// Speaks another: whatever it says to a request is at most [`ANSWER_LIMIT`].
+    pub fn of_answers(socket: Socket, open: Option<Open>) -> Self {
+        Stream { socket: Some(socket), measure: Measure::Answers(0), open }
     }
 
     fn socket(&mut self) -> io::Result<Pin<&mut Socket>> {
@@ -53,12 +69,15 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.socket()?.poll_read(cx, buf))?;
-        Poll::Ready(self.frames.measure(&buf.filled()[before..]))
+        Poll::Ready(self.measure.pass(&buf.filled()[before..]))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Measure::Answers(bytes) = &mut self.measure {
+            *bytes = 0;
+        }
         self.socket()?.poll_write(cx, bytes)
     }
 
@@ -68,6 +87,24 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket()?.poll_shutdown(cx)
+    }
+}
+
+impl Measure {
+    fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Measure::Messages(frames) => frames.measure(bytes),
+            Measure::Answers(before) => {
+                *before += bytes.len();
+                match *before {
+                    ..=ANSWER_LIMIT => Ok(()),
+                    _ => Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("an answer of more than {ANSWER_LIMIT} bytes"),
+                    )),
+                }
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Peers that listen like a PostgreSQL server and are none.
+//! Peers that listen like a server and are none; the lies here are told in PostgreSQL's protocol.
 
 use std::{
     io::{self, Read, Write},

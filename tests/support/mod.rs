@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod psql;
+pub mod redis;
 pub mod size;
 pub mod template;
 pub mod yaml;
@@ -25,10 +26,11 @@ pub use {
     page::sample,
     pgbouncer::PgBouncer,
     pgvigil::Pgvigil,
-    place::{free_port, is_long, majors},
+    place::{free_port, is_long, majors, system_program},
     postgres::{GRANTS, PASSWORD, Postgres, Stop},
     prometheus::{Prometheus, promtool_check_metrics},
     psql::Session,
+    redis::{Redis, redis_programs},
 };
 
 use std::{

@@ -10,6 +10,9 @@ pub fn remedy(message: &str, user: &str) -> String {
     if message.starts_with("not allowed [") {
         return format!("; add {user} to `stats_users` in pgbouncer.ini, and RELOAD");
     }
+    if let Some((_, rule)) = message.split_once(" needs ").filter(|_| message.contains(": NOPERM")) {
+        return format!("; run ACL SETUSER {user} {}", rule.split(':').next().unwrap_or_default());
+    }
     let Some((_, denied)) = message.split_once("permission denied for ") else { return String::new() };
     let Some((kind, name)) = kind_and_name(denied) else { return String::new() };
     let right = match kind {
@@ -68,6 +71,8 @@ mod tests {
             ("permission denied for function pg_ls_waldir [42501]", "run GRANT pg_monitor TO \"me\";"),
             ("permission denied for database shop [42501]", ""),
             ("not allowed [08P01]", "add me to `stats_users` in pgbouncer.ini, and RELOAD"),
+            ("CONFIG GET needs +config|get: NOPERM this user: no", "run ACL SETUSER me +config|get"),
+            ("CONFIG GET needs +config|get: ERR unknown command", ""),
         ] {
             let told = remedy(message, "me");
             assert!(told.ends_with(expected) && told.is_empty() == expected.is_empty(), "{message}: {told}");

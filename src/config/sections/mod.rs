@@ -2,6 +2,7 @@
 
 mod own;
 mod pgbouncer;
+mod redis;
 
 use super::collector::SourceKind;
 
@@ -31,7 +32,8 @@ pub fn of(source: SourceKind) -> &'static [Section] {
     match source {
         SourceKind::Own => own::SECTIONS,
         SourceKind::PgBouncer => pgbouncer::SECTIONS,
-        SourceKind::Redis | SourceKind::Backup | SourceKind::Disk => &[],
+        SourceKind::Redis => redis::SECTIONS,
+        SourceKind::Backup | SourceKind::Disk => &[],
         SourceKind::Postgres | SourceKind::Statements => &[],
     }
 }

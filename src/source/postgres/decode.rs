@@ -193,7 +193,7 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
 
 /// Text as UTF-8. Bytes that are none are escaped (`\xff`), and in such a text backslashes too (`\x5c`), so that no two
 /// broken names become one; and so they are in a text that looks like that, so that no name looks like a broken one.
-fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !looks_escaped(text) => return Cow::Borrowed(text),
         _ => (),

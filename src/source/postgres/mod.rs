@@ -10,7 +10,7 @@
 //! that does not answer by its own deadline is cancelled and given up as a whole: a cancel names a backend, not a
 //! query.
 
-mod decode;
+pub mod decode;
 pub(super) mod error;
 mod facts;
 mod login;

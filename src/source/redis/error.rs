@@ -1,0 +1,43 @@
+//! What a Redis server refuses, as reasons: by the word in capitals that its errors begin with.
+
+use std::io;
+
+use crate::source::{FetchError, Reason};
+
+/// The words by which the server refuses everything, not only this command.
+const OF_SESSION: [(&str, Reason); 9] = [
+    ("NOAUTH", Reason::Authentication),
+    ("WRONGPASS", Reason::Authentication),
+    ("ERR invalid password", Reason::Authentication),
+    ("ERR AUTH <password> called without", Reason::Authentication),
+    ("ERR Client sent AUTH, but no password is set", Reason::Authentication),
+    ("LOADING", Reason::Starting),
+    ("ERR max number of clients", Reason::ConnectionsExhausted),
+    ("DENIED", Reason::Refused),
+    ("BUSY", Reason::Refused),
+];
+
+/// What an error means that ends the session; `None` if it is about one command only.
+pub fn of_session(said: &str) -> Option<FetchError> {
+    let (_, reason) = OF_SESSION.iter().find(|(word, _)| said.starts_with(word))?;
+    Some(FetchError::new(*reason, said))
+}
+
+/// What an error of one command means; `rule` is what an ACL must say to allow it.
+pub fn of_command(said: &str, command: &str, rule: &str) -> FetchError {
+    // A provider renames what it does not allow: then there is no such command.
+    let denied = ["NOPERM", "ERR unknown command", "ERR unknown subcommand", "ERR Unknown subcommand"];
+    match denied.iter().any(|word| said.starts_with(word)) {
+        true => FetchError::new(Reason::Privilege, format!("{command} needs {rule}: {said}")),
+        false => FetchError::new(Reason::Query, format!("{command}: {said}")),
+    }
+}
+
+/// What a failed connection means.
+pub fn of_connection(error: &io::Error) -> FetchError {
+    match error.kind() {
+        io::ErrorKind::InvalidData => FetchError::new(Reason::Refused, format!("not a Redis server? {error}")),
+        io::ErrorKind::UnexpectedEof => FetchError::new(Reason::Lost, "the server closed the connection"),
+        _ => FetchError::new(Reason::Lost, format!("connection lost: {error}")),
+    }
+}

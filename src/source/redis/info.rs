@@ -1,0 +1,241 @@
+//! What `INFO` says, as tables: one row of fields for each of its sections, and its lists as tables of their own.
+//! Unknown fields are columns that nobody reads; missing ones are absent.
+
+use crate::{
+    config::sections::Section,
+    table::{Cell, Table},
+};
+
+/// The most lines, and the most fields of a section, that are read: a server has about 300, and 70.
+const MOST_LINES: usize = 20_000;
+const MOST_FIELDS: usize = 1000;
+
+/// A list within INFO: its lines begin alike.
+struct List {
+    section: &'static str,
+    /// How its lines begin.
+    prefix: &'static str,
+    /// What follows must be a number, as in `slave0`.
+    numbered: bool,
+    named: Named,
+}
+
+/// What the first column is.
+enum Named {
+    /// What the line begins with: `db0`.
+    Whole,
+    /// What follows the prefix: `get` of `cmdstat_get`.
+    Rest,
+    /// A value like the others.
+    No,
+}
+
+const LISTS: [List; 5] = [
+    List { section: "keyspace", prefix: "db", numbered: true, named: Named::Whole },
+    List { section: "commandstats", prefix: "cmdstat_", numbered: false, named: Named::Rest },
+    List { section: "errorstats", prefix: "errorstat_", numbered: false, named: Named::Rest },
+    List { section: "replicas", prefix: "slave", numbered: true, named: Named::No },
+    List { section: "modules", prefix: "module", numbered: false, named: Named::No },
+];
+
+/// How the lines of the percentiles begin.
+const PERCENTILES: &str = "latency_percentiles_usec_";
+
+/// Values that mean that there is none. The times and offsets in which -1 does are seen by their names.
+const NONE: [(&str, &str); 2] = [("maxmemory", "0"), ("avg_ttl", "0")];
+
+/// What a status says, as a number.
+const STATUS: [(&str, i64); 5] = [("ok", 1), ("up", 1), ("err", 0), ("down", 0), ("fail", 0)];
+
+/// An answer to INFO, or to another command that answers like it.
+pub struct Info<'a> {
+    /// Each line: its section, its field, its value.
+    lines: Vec<(&'a str, &'a str, &'a str)>,
+}
+
+impl<'a> Info<'a> {
+    pub fn new(text: &'a str) -> Self {
+        let mut section = "";
+        let mut lines = Vec::new();
+        for line in text.lines().take(MOST_LINES) {
+            match (line.strip_prefix("# "), line.split_once(':')) {
+                (Some(title), _) => section = title.trim(),
+                (None, Some((field, value))) => lines.push((section, field, value)),
+                _ => (),
+            }
+        }
+        Info { lines }
+    }
+
+    /// The value of a field, wherever it stands.
+    pub fn get(&self, field: &str) -> Option<&'a str> {
+        self.lines.iter().find(|(_, other, _)| *other == field).map(|(.., value)| *value)
+    }
+
+    /// A section as a table; without rows if there is nothing of the kind.
+    pub fn table(&self, section: &Section) -> Table {
+        match (section.name, LISTS.iter().find(|list| list.section == section.name)) {
+            (_, Some(list)) => self.list(list, section.columns),
+            ("latencystats", _) => self.percentiles(section.columns),
+            ("instance", _) => self.instance(section.columns),
+            (name, _) => self.fields(name),
+        }
+    }
+
+    /// One row: the fields of a section, whose title may have capitals; "" are those before the first title.
+    pub fn fields(&self, section: &str) -> Table {
+        let of_section =
+            || self.lines.iter().filter(|(title, ..)| title.eq_ignore_ascii_case(section)).take(MOST_FIELDS);
+        let mut table = Table::new(of_section().map(|(_, field, _)| *field));
+        of_section().for_each(|(_, field, value)| table.push(cell(field, value)));
+        table
+    }
+
+    fn instance(&self, columns: &[&str]) -> Table {
+        let mut table = Table::new(columns.iter().copied());
+        let value = |column: &&str| match *column {
+            // What Valkey calls it.
+            "redis_mode" => self.get("redis_mode").or(self.get("server_mode")),
+            column => self.get(column),
+        };
+        if self.get("redis_version").is_some() {
+            table.push_row(columns.iter().map(|column| value(column).map_or(Cell::Absent, Cell::Text)));
+        }
+        table
+    }
+
+    /// A row for each line of a list: `db0:keys=1,expires=0`.
+    fn list(&self, list: &List, columns: &[&str]) -> Table {
+        let mut table = Table::new(columns.iter().copied());
+        for (_, field, value) in &self.lines {
+            let Some(rest) = field.strip_prefix(list.prefix) else { continue };
+            if list.numbered && rest.parse::<u32>().is_err() {
+                continue;
+            }
+            let name = match list.named {
+                Named::Whole => Some(*field),
+                Named::Rest => Some(rest),
+                Named::No => None,
+            };
+            table.push_row(columns.iter().enumerate().map(|(at, column)| match name.filter(|_| at == 0) {
+                Some(name) => Cell::Text(name),
+                None => {
+                    named(value, column.strip_prefix(list.prefix).map_or(column, |rest| rest.trim_start_matches('_')))
+                }
+            }));
+        }
+        table
+    }
+
+    /// A row for each percentile of a command: `p99.9=1.003` is the quantile 0.999.
+    fn percentiles(&self, columns: &[&str]) -> Table {
+        let mut table = Table::new(columns.iter().copied());
+        for (_, field, value) in &self.lines {
+            let Some(command) = field.strip_prefix(PERCENTILES) else { continue };
+            for (key, usec) in pairs(value) {
+                let percent = key.strip_prefix('p').and_then(|text| text.parse::<f64>().ok());
+                let Some(percent) = percent.filter(|percent| (0.0..=100.0).contains(percent)) else { continue };
+                // In one step of rounding, so that 99.9 is 0.999 and nothing near it.
+                let quantile = (percent * 1e7).round() / 1e9;
+                table.push_row([Cell::Text(command), Cell::Float(quantile), Cell::Text(usec)]);
+            }
+        }
+        table
+    }
+}
+
+/// `a=1,b=2`
+fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(',').filter_map(|pair| pair.split_once('='))
+}
+
+/// The value of this name in `a=1,b=2`.
+fn named<'a>(text: &'a str, name: &str) -> Cell<'a> {
+    pairs(text).find(|(key, _)| *key == name).map_or(Cell::Absent, |(key, value)| cell(key, value))
+}
+
+/// A value as it is meant: a status as a number, and what stands for nothing as absent.
+fn cell<'a>(field: &str, value: &'a str) -> Cell<'a> {
+    let is_status = field.ends_with("_status") || field == "cluster_state";
+    let counts_from_zero = field.contains("_sec") || field.ends_with("_offset");
+    if counts_from_zero && value == "-1" || NONE.contains(&(field, value)) {
+        return Cell::Absent;
+    }
+    match STATUS.iter().find(|(word, _)| is_status && *word == value) {
+        Some((_, number)) => Cell::Int(*number),
+        None => Cell::Text(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        config::{collector::SourceKind, sections},
+        table::Number,
+    };
+
+    fn table(text: &str, section: &str) -> Table {
+        Info::new(text).table(sections::section(SourceKind::Redis, section).unwrap())
+    }
+
+    /// Row after row, cells separated by spaces; `-` is absent.
+    fn rows(text: &str, section: &str) -> Vec<String> {
+        let table = table(text, section);
+        let cell = |row, column| match table.cell(row, column) {
+            Cell::Absent => "-".to_owned(),
+            Cell::Int(value) => Number::Int(value).to_string(),
+            Cell::Float(value) => Number::Float(value).to_string(),
+            Cell::Text(text) => text.to_owned(),
+        };
+        let columns = table.columns().len();
+        (0..table.rows())
+            .map(|row| (0..columns).map(|column| cell(row, column)).collect::<Vec<_>>().join(" "))
+            .collect()
+    }
+
+    #[test]
+    fn fields_are_a_row() {
+        let text = "# Memory\r\nmaxmemory:0\r\nused_memory:7\r\nmem_fragmentation_bytes:-1\r\n\r\n# Replication\r\n\
+                    master_link_status:up\r\nmaster_last_io_seconds_ago:-1\r\nsecond_repl_offset:-1\r\nmaster_host:ok\r\n";
+        assert_eq!(rows(text, "memory"), ["- 7 -1"]);
+        assert_eq!(rows(text, "replication"), ["1 - - ok"]);
+        assert_eq!(rows(text, "persistence"), [""; 0]);
+        assert_eq!(table(text, "replication").columns()[0], "master_link_status");
+    }
+
+    #[test]
+    fn lists_are_rows() {
+        let text = "# Keyspace\ndb0:keys=1,expires=0,avg_ttl=0,subexpiry=0\ndb15:keys=2,avg_ttl=5,expires=1\ndb0_distrib_lists_items:1=1\n\
+                    # Commandstats\ncmdstat_config|get:calls=1,usec=16,usec_per_call=16.00,rejected_calls=2,failed_calls=3\ncmdstat_x:\n\
+                    # Errorstats\nerrorstat_ERR:count=4\n# Latencystats\nlatency_percentiles_usec_get:p50=0.5,p99=1,p99.9=2,pX=1,x=1\n\
+                    # Replication\nslave0:ip=::1,port=1,state=online,offset=5,lag=0\nslave_priority:100\n\
+                    # Modules\nmodule:name=search,ver=1,api=1,filters=0,usedby=[a|b],using=[],options=[]\n";
+        assert_eq!(rows(text, "keyspace"), ["db0 1 0 -", "db15 2 1 5"]);
+        assert_eq!(rows(text, "commandstats"), ["config|get 1 16 2 3", "x - - - -"]);
+        assert_eq!(rows(text, "errorstats"), ["ERR 4"]);
+        assert_eq!(rows(text, "latencystats"), ["get 0.5 0.5", "get 0.99 1", "get 0.999 2"]);
+        assert_eq!(rows(text, "replicas"), ["::1 1 online 5 0"]);
+        assert_eq!(rows(text, "modules"), ["search 1 1 0 [a|b] []"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+        /// Whatever is said, tables have whole rows, and what is odd is text that a metric does not take.
+        #[test]
+        fn no_text_makes_it_panic(text in "((# )?(db|slave|module|cmdstat_|latency_percentiles_usec_|maxmemory)?[0-9]{0,2}[:=,p.a-]{0,3}[\r\né]{0,2}){0,30}|.{0,100}") {
+            let info = Info::new(&text);
+            let others = ["config", "slowlog", "latency"];
+            for section in sections::of(SourceKind::Redis).iter().filter(|section| !others.contains(&section.name)) {
+                let table = info.table(section);
+                prop_assert!(section.columns.is_empty() || table.columns() == section.columns);
+                let columns = table.columns().len();
+                prop_assert!(columns > 0 || table.rows() == 0);
+                prop_assert_eq!(table.cell(table.rows(), 0), Cell::Absent);
+            }
+        }
+    }
+}

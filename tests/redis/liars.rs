@@ -1,0 +1,133 @@
+//! Promises 15 and 22: whatever a peer says instead of Redis' protocol, the answer comes in time and memory is bounded.
+
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+};
+
+use super::*;
+use crate::{
+    faults::liar::{Liar, Lie},
+    support::is_long,
+};
+
+/// What the promise allows.
+const GROWTH_KIB: u64 = 64 << 10;
+
+/// Lies to the login, with the reasons that fit; and lies to INFO, without: who lets us in is up until it keeps us waiting,
+/// and shows nothing else.
+const LIES: [(&str, &[&str], Lie); 21] = [
+    ("silent", &["login_pending"], silent),
+    ("closes at once", &["lost"], |_| Ok(())),
+    ("drips bytes", &["login_pending"], |stream| drip(stream, b"+")),
+    ("answers in HTTP", &["refused"], |stream| say(stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")),
+    ("answers as PostgreSQL", &["refused"], |stream| say(stream, b"E\0\0\0\x20SFATAL\0C08P01\0\0\r\n")),
+    ("a line without end", &["refused"], |stream| pour(stream, b"+", b"x")),
+    ("is loading", &["starting"], |stream| say(stream, b"-LOADING Redis is loading the dataset in memory\r\n")),
+    ("is loading, says INFO", &["starting"], |stream| say(stream, b"+OK\r\n+OK\r\n$11\r\nloading:1\r\n\r\n")),
+    ("wants a password", &["authentication"], |stream| say(stream, b"-NOAUTH Authentication required.\r\n")),
+    ("is full", &["connections_exhausted"], |stream| say(stream, b"-ERR max number of clients reached\r\n")),
+    ("is protected", &["refused"], |stream| say(stream, b"-DENIED Redis is running in protected mode\r\n")),
+    ("silent after the login", &[], |stream| greeted(stream, b"").and_then(|()| silent(stream))),
+    ("closes half-way", &[], |stream| greeted(stream, b"$1000\r\n# Server\r\n")),
+    ("announces 2 GiB", &[], |stream| endless(stream, b"$2147483648\r\n", b"x")),
+    ("announces 8 EiB", &[], |stream| endless(stream, b"$9223372036854775807\r\n", b"x")),
+    ("a list of 2^31", &[], |stream| endless(stream, b"*2147483648\r\n", b":1\r\n")),
+    ("a list of nothings", &[], |stream| endless(stream, b"*9223372036854775807\r\n", b"*0\r\n")),
+    ("lists within lists", &[], |stream| endless(stream, b"", b"*1\r\n")),
+    ("answers nobody asked for", &[], |stream| endless(stream, b"", b"+OK\r\n")),
+    ("an INFO of databases", &[], |stream| info(stream, "# Keyspace\r\n", "db1:\r\n")),
+    ("an INFO of fields", &[], |stream| info(stream, "# Server\r\n", "a:\r\n")),
+];
+
+/// The password is right, the name is taken, all data is there.
+const WELCOME: &[u8] = b"+OK\r\n+OK\r\n$11\r\nloading:0\r\n\r\n";
+
+fn silent(stream: &mut TcpStream) -> io::Result<()> {
+    io::copy(stream, &mut io::sink()).map(|_| ())
+}
+
+/// Reads what is there, whatever it is.
+fn hear(stream: &mut TcpStream) -> io::Result<()> {
+    stream.read(&mut [0; 4096]).map(|_| ())
+}
+
+/// Says this to whatever is said first, and closes when the other does.
+fn say(stream: &mut TcpStream, what: &[u8]) -> io::Result<()> {
+    hear(stream)?;
+    stream.write_all(what)?;
+    silent(stream)
+}
+
+fn drip(stream: &mut TcpStream, what: &[u8]) -> io::Result<()> {
+    hear(stream)?;
+    stream.set_read_timeout(Some(Duration::from_millis(50)))?;
+    loop {
+        stream.write_all(what)?;
+        // Nothing comes: this is a pause.
+        _ = hear(stream);
+    }
+}
+
+/// After whatever is said first.
+fn pour(stream: &mut TcpStream, first: &[u8], endless: &[u8]) -> io::Result<()> {
+    hear(stream)?;
+    stream.write_all(first)?;
+    let endless = endless.repeat((64 << 10) / endless.len());
+    loop {
+        stream.write_all(&endless)?;
+    }
+}
+
+/// Lets the other log in, and says this to the next that it says.
+fn greeted(stream: &mut TcpStream, what: &[u8]) -> io::Result<()> {
+    hear(stream)?;
+    stream.write_all(WELCOME)?;
+    hear(stream)?;
+    stream.write_all(what)
+}
+
+fn endless(stream: &mut TcpStream, first: &[u8], endless: &[u8]) -> io::Result<()> {
+    hear(stream)?;
+    stream.write_all(WELCOME)?;
+    pour(stream, first, endless)
+}
+
+/// As long an INFO as is let through, again and again; the other commands are refused.
+fn info(stream: &mut TcpStream, title: &str, line: &str) -> io::Result<()> {
+    let text = format!("{title}{}", line.repeat((1_040_000 - title.len()) / line.len()));
+    let answer = format!("${}\r\n{text}\r\n{}", text.len(), "-NOPERM no\r\n".repeat(7));
+    hear(stream)?;
+    stream.write_all(WELCOME)?;
+    loop {
+        hear(stream)?;
+        stream.write_all(answer.as_bytes())?;
+    }
+}
+
+#[test]
+fn p15_no_lie_takes_time_or_memory() {
+    for (name, reasons, lie) in LIES {
+        let liar = Liar::start(lie);
+        let pgvigil = watch(&format!("redis://:secret@127.0.0.1:{}", liar.port()));
+        let before = pgvigil.rss_kib();
+        let mut most = before;
+        for _ in 0..if is_long() { 20 } else { 2 } {
+            let page = scrape(&pgvigil);
+            let (up, reason) = (sample(&page, "redis_up", &[]), reason(&page));
+            match reasons.is_empty() {
+                true => assert!(up == Some(1.0) || !name.starts_with("an INFO"), "{name}: {reason:?}"),
+                false => assert!(
+                    up == Some(0.0) && reasons.contains(&reason.as_deref().unwrap_or_default()),
+                    "{name}: {reason:?}"
+                ),
+            }
+            let shown = page.lines().filter(|line| line.starts_with("redis_")).count();
+            assert!(shown == 1 || name.starts_with("an INFO"), "{name}: {page}");
+            most = most.max(pgvigil.rss_kib());
+            println!("promise 15: redis: {name}: {reason:?}, {} KiB more", most - before);
+        }
+        assert!(most - before <= GROWTH_KIB, "{name}: {} KiB more", most - before);
+        assert!(!pgvigil.stderr().contains("secret"), "{}", pgvigil.stderr());
+    }
+}
