@@ -4,7 +4,7 @@ CARGO ?= cargo
 
 .PHONY: bench demo test test-all test-release
 
-# A primary, a replica, a Redis, a workload and pgvigil on them, until Ctrl-C.
+# A primary, a replica, a PgBouncer, a Redis, a workload, backups and pgvigil on them, until Ctrl-C.
 demo:
 	scripts/install-servers demo
 	$(CARGO) run --release --example demo
@@ -23,7 +23,7 @@ test:
 test-all: export PGVIGIL_TEST_PG = 13,14,15,16,17,18
 test-all: export PGVIGIL_TEST_LONG = 1
 test-all:
-	scripts/install-servers 13 14 15 16 17 18
+	scripts/install-servers 13 14 15 16 17 18 moto
 	$(MAKE) test
 	$(MAKE) test-release
 

@@ -1,5 +1,5 @@
-//! A PostgreSQL primary, its replica, a PgBouncer, a Redis, a small shop's traffic through all of them, and pgvigil
-//! watching: `make demo`, until Ctrl-C.
+//! A PostgreSQL primary, its replica, a PgBouncer, a Redis, a small shop's traffic through all of them, a repository of
+//! backups, and pgvigil watching: `make demo`, until Ctrl-C.
 //!
 //! Everything is in temporary folders, on free ports; nothing is left behind, however it ends.
 
@@ -23,14 +23,14 @@ use std::{
 
 use cache::Cache;
 use clap::Parser;
-use support::{Folder, Postgres, free_port, http, page, process as child, template};
+use support::{Folder, PgBackRest, Postgres, free_port, http, page, process as child, template};
 use traffic::Traffic;
 use until::{Ended, Until};
 
 /// PostgreSQL's version: Debian's, which `scripts/install-servers demo` installs.
 const MAJOR: u32 = 15;
 
-/// A primary, a replica, a pooler, a workload, and pgvigil watching them.
+/// A primary, a replica, a pooler, a workload, backups, and pgvigil watching them.
 #[derive(Parser)]
 struct Arguments {
     /// Where pgvigil listens; a free port is taken when this one is busy.
@@ -56,8 +56,14 @@ fn main() -> ExitCode {
 }
 
 fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
-    let primary =
-        until.step("PostgreSQL starts", || Postgres::builder(MAJOR).config("track_io_timing = on").start())?;
+    let backups = PgBackRest::new();
+    let server =
+        backups.archived(Postgres::builder(MAJOR).config("track_io_timing = on").config("archive_timeout = 10s"));
+    let primary = until.step("PostgreSQL starts", || server.start())?;
+    until.step("a backup is made", || {
+        backups.create(&primary);
+        backups.backup("full");
+    })?;
     let replica = until.step("a replica follows it", || primary.replica())?;
     until.step("the shop opens", || traffic::fill(&primary))?;
     let pooler = until.step("PgBouncer stands in front of it", || traffic::pooler(&primary))?;
@@ -67,10 +73,12 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     let settings = settings(
         &folder,
         &[
-            ("primary", "postgres", primary.url("pgvigil", "demo")),
-            ("replica", "postgres", replica.url("pgvigil", "demo")),
-            ("pooler", "pgbouncer", pooler.url("pgvigil", "pgbouncer")),
-            ("cache", "redis", cache.redis.url()),
+            ("primary", "postgres", url(primary.url("pgvigil", "demo"))),
+            ("replica", "postgres", url(replica.url("pgvigil", "demo"))),
+            ("pooler", "pgbouncer", url(pooler.url("pgvigil", "pgbouncer"))),
+            ("cache", "redis", url(cache.redis.url())),
+            ("backups", "backup", repository(&backups)),
+            ("disk", "disk", format!("{{paths: [{{name: data, path: {}}}]}}", primary.data_dir().display())),
         ],
     );
     let listen = free_address(arguments.listen);
@@ -82,12 +90,23 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     watched
 }
 
-/// Writes pgvigil.yaml, as a user would: each target by its name, its kind and its URL.
+/// Writes pgvigil.yaml, as a user would: each target by its name, its kind and what that holds.
 fn settings(folder: &Folder, targets: &[(&str, &str, String)]) -> PathBuf {
-    let target = |(name, kind, url): &(&str, &str, String)| {
-        format!("  - name: {name}\n    labels: {{cluster: demo}}\n    {kind}: {{url: \"{url}\"}}\n")
+    let target = |(name, kind, holds): &(&str, &str, String)| {
+        format!("  - name: {name}\n    labels: {{cluster: demo}}\n    {kind}: {holds}\n")
     };
-    folder.write("pgvigil.yaml", &format!("targets:\n{}", targets.iter().map(target).collect::<String>()))
+    let targets: String = targets.iter().map(target).collect();
+    folder.write("pgvigil.yaml", &format!("targets:\n{targets}collectors:\n  backup: {{ttl: 15s}}\n"))
+}
+
+fn url(url: String) -> String {
+    format!("{{url: \"{url}\"}}")
+}
+
+fn repository(backups: &PgBackRest) -> String {
+    let (config, archive) = (backups.config(), backups.archive());
+    let (config, archive) = (config.display(), archive.display());
+    format!("{{repositories: [{{name: main, tool: pgbackrest, config: {config}, archive_path: {archive}}}]}}")
 }
 
 fn free_address(wanted: SocketAddr) -> SocketAddr {

@@ -113,6 +113,11 @@ impl Target {
         self.source.about()
     }
 
+    /// What its rows tell that it does not know, for people.
+    pub fn complaints(&self) -> Vec<String> {
+        self.source.complaints()
+    }
+
     pub fn thresholds(&self) -> &[Threshold] {
         &self.settings.thresholds
     }

@@ -8,8 +8,8 @@ use std::{
 
 use pgvigil::config::{catalogue::Catalogue, problem::Problems, settings::Settings};
 
-/// Passwords in the inputs contain this; no message may.
-const SECRET: &str = "s3";
+/// Passwords in the inputs contain one of these; no message may.
+const SECRETS: [&str; 4] = ["s3c", "s3/", "s3 c", "s3%"];
 
 #[test]
 fn broken_collectors_are_told() {
@@ -28,7 +28,8 @@ fn broken_settings_are_told_without_their_secrets() {
     let env = |name: &str| (name == "SLASHED").then(|| "s3/cret".to_owned());
     compare("settings", |input| {
         let told = Settings::parse(&name(input), &read(input), &env).and_then(|settings| good.adjust(&settings)).err();
-        assert!(!told.as_ref().is_some_and(|told| told.to_string().contains(SECRET)), "{}", input.display());
+        let text = told.as_ref().map(Problems::to_string).unwrap_or_default();
+        assert!(!SECRETS.iter().any(|secret| text.contains(secret)), "{}", input.display());
         told
     });
 }

@@ -1,9 +1,11 @@
 //! All integration tests, one binary.
 
 mod architecture;
+mod backup;
 mod bad_input;
 mod config;
 mod databases;
+mod disk;
 mod documents;
 mod dsn;
 mod examples;

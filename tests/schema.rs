@@ -11,7 +11,7 @@ use crate::support::yaml;
 
 /// What only the loader can tell, by a piece of its message: how values fit each other, the file's name, other files,
 /// and the server.
-const LEFT_TO_CHECK: [&str; 40] = [
+const LEFT_TO_CHECK: [&str; 41] = [
     // How keys fit each other.
     "the file's name says",
     "a `timeout` is for slow collectors",
@@ -28,6 +28,7 @@ const LEFT_TO_CHECK: [&str; 40] = [
     "is checked only with",
     "believes any public certificate",
     "no user is given",
+    "belong together",
     // How columns and names fit each other.
     "the example has no column",
     "no row of the example has",
@@ -59,7 +60,7 @@ const LEFT_TO_CHECK: [&str; 40] = [
 ];
 
 /// The same, where the message also says what a schema can: of these keys only the meaning of a text is left.
-const LEFT_OF_TEXTS: [&str; 9] = [
+const LEFT_OF_TEXTS: [&str; 11] = [
     "a duration of at most 30d",
     "`host` must be",
     "`port` must be",
@@ -67,6 +68,8 @@ const LEFT_OF_TEXTS: [&str; 9] = [
     "`sslmode=prefer` is not for Redis",
     "`db` must be",
     "environment variable",
+    "must be an absolute path",
+    "must be like https://",
     "an extension's name",
     "numbers, such as 1.8",
 ];
@@ -103,6 +106,15 @@ targets:
   - {name: c, pgbouncer: {host: h, user: u, sslmode: prefer}}
   - {name: d, redis: {host: h, port: 6379, user: u, password: p, db: 3, sslmode: verify-full, sslrootcert: r, sslcert: c,
                       sslkey: k}}
+  - name: e
+    backup:
+      repositories:
+        - {name: a, tool: pgbackrest, stanza: s, repo: 1, config: c, binary: b, env: {A: b}, from_file: /f, archive_path: /a, max_age: 1h, verified: /v}
+        - {name: b, tool: barman, server: s, exec: [cat, x]}
+        - {name: c, tool: walg, exec: [cat, x], wal_from_file: /f}
+        - {name: d, tool: files, pattern: "/d/*", name_time: "%Y"}
+        - {name: e, tool: s3, bucket: b, endpoint: "http://h", prefix: p, pattern: "*", region: r, access_key: k, secret_key: s}
+  - {name: f, disk: {paths: [{name: a, path: /a}, {path: /b}]}}
 collectors:
   locks: {enabled: true, max_rows: 5}
   tables: {ttl: 2m, timeout: 5s}

@@ -72,6 +72,7 @@ async fn connect(engine: &Engine) -> Result<(), Failure> {
             places
                 .iter()
                 .for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target.settings.user()));
+            target.complaints().iter().for_each(|complaint| lines.complaint(complaint));
         }
         print(&lines.text)?;
         failed += lines.failed;

@@ -2,8 +2,10 @@
 //!
 //! All problems of all files are told at once, each with its place; nothing here panics, whatever is read.
 
+mod backup;
 pub mod catalogue;
 pub mod collector;
+mod disk;
 pub mod dsn;
 pub mod endpoint;
 pub mod env;
@@ -13,6 +15,7 @@ pub(crate) mod files;
 mod load;
 pub mod problem;
 pub mod redis;
+mod repositories;
 mod rules;
 pub mod schema;
 pub mod sections;

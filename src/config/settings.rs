@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+pub use super::repositories::*;
+
 use super::problem::Place;
 use crate::secret::Secret;
 
@@ -41,11 +43,12 @@ pub struct Target {
 }
 
 impl Target {
-    /// The role pgvigil logs in as.
+    /// The role pgvigil logs in as; empty where nobody logs in.
     pub fn user(&self) -> &str {
         match &self.endpoint {
             Endpoint::Postgres(login) | Endpoint::PgBouncer(login) => &login.user,
             Endpoint::Redis(redis) => redis.user.as_deref().unwrap_or("default"),
+            Endpoint::Backup(_) | Endpoint::Disk(_) => "",
         }
     }
 
@@ -53,7 +56,9 @@ impl Target {
     pub fn databases(&self) -> Databases {
         match &self.endpoint {
             Endpoint::Postgres(postgres) => postgres.databases.clone(),
-            Endpoint::PgBouncer(_) | Endpoint::Redis(_) => Databases::default(),
+            Endpoint::PgBouncer(_) | Endpoint::Redis(_) | Endpoint::Backup(_) | Endpoint::Disk(_) => {
+                Databases::default()
+            }
         }
     }
 }
@@ -73,6 +78,8 @@ pub enum Endpoint {
     /// The admin console of a PgBouncer, which is logged in to like a server.
     PgBouncer(Postgres),
     Redis(Redis),
+    Backup(Backup),
+    Disk(Disk),
 }
 
 /// A PostgreSQL server (or a pooler in front of one).

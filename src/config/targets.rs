@@ -1,7 +1,7 @@
 //! YAML -> the targets: their names, labels and thresholds.
 
 use super::{
-    endpoint,
+    backup, disk, endpoint,
     expand::{Env, expand},
     fields::{Fields, finite},
     problem::{Place, Problems},
@@ -36,6 +36,8 @@ const TARGET: Shape = Shape {
         key("postgres", Is::Map(&endpoint::POSTGRES), "A PostgreSQL server: how to reach it."),
         key("pgbouncer", Is::Map(&endpoint::PGBOUNCER), "A PgBouncer: how to reach its console."),
         key("redis", Is::Map(&redis::REDIS), "A Redis or Valkey server: how to reach it."),
+        key("backup", Is::Map(&backup::BACKUP), "Backups: repositories, and where what is known of them comes from."),
+        key("disk", Is::Map(&disk::DISK), "Filesystems of the machine that pgvigil runs on, by paths on them."),
     ],
     quiet: true,
 };
@@ -44,10 +46,12 @@ const TARGET: Shape = Shape {
 const STATIC_LABEL: &str = "^(?!(target|le|job|instance)$|__)[A-Za-z_][A-Za-z0-9_]*$";
 
 /// How each kind of target is read. A target is of one kind.
-const KINDS: [(&str, Read); 3] = [
+const KINDS: [(&str, Read); 5] = [
     ("postgres", |node, env, problems| endpoint::postgres(node, env, problems).map(Endpoint::Postgres)),
     ("pgbouncer", |node, env, problems| endpoint::pgbouncer(node, env, problems).map(Endpoint::PgBouncer)),
     ("redis", |node, env, problems| redis::redis(node, env, problems).map(Endpoint::Redis)),
+    ("backup", |node, env, problems| backup::backup(node, env, problems).map(Endpoint::Backup)),
+    ("disk", |node, env, problems| disk::disk(node, env, problems).map(Endpoint::Disk)),
 ];
 
 const KIND_WORDS: [&str; KINDS.len()] = words::of(&KINDS);

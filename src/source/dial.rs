@@ -41,12 +41,17 @@ pub async fn postgres(address: &Address, tls: &Tls, open: Option<Open>) -> Resul
 
 /// Connects to a Redis server. Its TLS begins at once or not at all: there is nothing to negotiate.
 pub async fn redis(address: &Address, tls: &Tls, open: Option<Open>) -> Result<Stream, FetchError> {
+    let tls = (tls.mode != TlsMode::Disable).then_some(tls);
+    Ok(Stream::of_answers(direct(address, tls).await?, open))
+}
+
+/// Connects to a server that speaks TLS from its first byte, or none at all.
+pub async fn direct(address: &Address, tls: Option<&Tls>) -> Result<Socket, FetchError> {
     let socket = connect(address).await?;
-    let socket = match tls.mode {
-        TlsMode::Disable => socket,
-        _ => Socket::Tls(Box::new(tls::handshake(socket, address, tls).await?)),
-    };
-    Ok(Stream::of_answers(socket, open))
+    match tls {
+        Some(tls) => Ok(Socket::Tls(Box::new(tls::handshake(socket, address, tls).await?))),
+        None => Ok(socket),
+    }
 }
 
 async fn connect(address: &Address) -> Result<Socket, FetchError> {

@@ -1,6 +1,9 @@
 //! Sources: what fetches a Table, and why a fetch can fail.
 
+mod aside;
+pub mod backup;
 pub mod dial;
+pub mod disk;
 #[cfg(test)]
 pub mod fixture;
 pub mod kept;
@@ -185,6 +188,8 @@ pub enum Source {
     Postgres(postgres::Server),
     PgBouncer(pgbouncer::PgBouncer),
     Redis(redis::Redis),
+    Backup(backup::Backup),
+    Disk(disk::Disk),
     #[cfg(test)]
     Fixture(fixture::Fixture),
 }
@@ -196,6 +201,8 @@ macro_rules! each_source {
             Source::Postgres($source) => $call,
             Source::PgBouncer($source) => $call,
             Source::Redis($source) => $call,
+            Source::Backup($source) => $call,
+            Source::Disk($source) => $call,
             #[cfg(test)]
             Source::Fixture($source) => $call,
         }
@@ -208,6 +215,8 @@ impl Source {
             Endpoint::Postgres(settings) => Source::Postgres(postgres::Server::new(settings.clone())),
             Endpoint::PgBouncer(settings) => Source::PgBouncer(Kept::new(pgbouncer::Console::new(settings.clone()))),
             Endpoint::Redis(settings) => Source::Redis(Kept::new(redis::Access::new(settings.clone()))),
+            Endpoint::Backup(settings) => Source::Backup(backup::Backup::new(settings.clone())),
+            Endpoint::Disk(settings) => Source::Disk(disk::Disk::new(settings.clone())),
         }
     }
 
@@ -217,6 +226,8 @@ impl Source {
             Source::Postgres(_) => matches!(kind, SourceKind::Postgres | SourceKind::Statements),
             Source::PgBouncer(_) => kind == SourceKind::PgBouncer,
             Source::Redis(_) => kind == SourceKind::Redis,
+            Source::Backup(_) => kind == SourceKind::Backup,
+            Source::Disk(_) => kind == SourceKind::Disk,
             #[cfg(test)]
             Source::Fixture(_) => kind == SourceKind::Postgres,
         }
@@ -269,5 +280,14 @@ impl Source {
     /// What it is, for people: product, version, and what else counts.
     pub fn about(&self) -> String {
         each_source!(self, source => source.about())
+    }
+
+    /// What rows tell that it does not know, and what to do about it, for people.
+    pub fn complaints(&self) -> Vec<String> {
+        match self {
+            Source::Backup(backup) => backup.complaints(),
+            Source::Disk(disk) => disk.complaints(),
+            _ => Vec::new(),
+        }
     }
 }

@@ -6,6 +6,7 @@
 // The demo and the tests each use a part. They wait for real processes, on threads of their own.
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
+pub mod backups;
 pub mod folder;
 pub mod http;
 pub mod page;
@@ -22,6 +23,7 @@ pub mod template;
 pub mod yaml;
 
 pub use {
+    backups::{Barman, PgBackRest},
     folder::Folder,
     page::sample,
     pgbouncer::PgBouncer,

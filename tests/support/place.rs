@@ -38,6 +38,11 @@ pub fn system_program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/install-servers"))
 }
 
+/// A program beside moto, a local S3: `moto_server`, `python`.
+pub fn moto_program(name: &str) -> PathBuf {
+    present(servers().join("moto/bin").join(name), "moto")
+}
+
 fn servers() -> PathBuf {
     env::var_os("PGVIGIL_SERVERS").map_or_else(|| "/var/tmp/pgvigil-servers".into(), PathBuf::from)
 }

@@ -82,6 +82,12 @@ impl Lines {
         }
     }
 
+    /// What the rows of a collector tell that is not known.
+    pub fn complaint(&mut self, complaint: &str) {
+        self.failed += 1;
+        _ = writeln!(self.text, "  FAILED     {complaint}");
+    }
+
     fn line(&mut self, state: &str, name: &str, databases: &[&str], what: &str) {
         self.failed += usize::from(state == "FAILED");
         _ = writeln!(self.text, "  {state:<10} {name}{}: {what}", places(databases));

@@ -1,5 +1,7 @@
 //! Named sections: what a source that is not asked in SQL has to say, each a table of its own.
 
+mod backup;
+mod disk;
 mod own;
 mod pgbouncer;
 mod redis;
@@ -33,7 +35,8 @@ pub fn of(source: SourceKind) -> &'static [Section] {
         SourceKind::Own => own::SECTIONS,
         SourceKind::PgBouncer => pgbouncer::SECTIONS,
         SourceKind::Redis => redis::SECTIONS,
-        SourceKind::Backup | SourceKind::Disk => &[],
+        SourceKind::Backup => backup::SECTIONS,
+        SourceKind::Disk => disk::SECTIONS,
         SourceKind::Postgres | SourceKind::Statements => &[],
     }
 }

@@ -1,0 +1,133 @@
+//! A folder of archived WAL, whoever wrote it: what is missing in it since a backup began, and when the last of it came.
+//!
+//! Files are found by their names, of which the first 24 characters are the segment's: timeline, log and number, each 8
+//! hexadecimal digits. Timelines are taken together: after a failover the next one goes on where the last ended.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// The place of a segment in the log, on whichever timeline.
+pub type Segment = (u32, u32);
+
+/// What an archive shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// Segments that are missing since the beginning.
+    pub gaps: u64,
+    /// The last before the first gap.
+    pub last: Option<Segment>,
+}
+
+/// The segment that a file is named after, if it is one and is complete.
+pub fn segment(name: &str) -> Option<Segment> {
+    let (digits, rest) = name.split_at_checked(24)?;
+    let is_whole = !rest.ends_with(".backup") && !rest.ends_with(".partial") && !rest.ends_with(".tmp");
+    let separated = rest.is_empty() || rest.starts_with(['.', '-']);
+    if !is_whole || !separated || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    Some((u32::from_str_radix(&digits[8..16], 16).ok()?, u32::from_str_radix(&digits[16..], 16).ok()?))
+}
+
+/// Reads a folder: what is missing from `begin` on, and when the last segment before the first gap was archived.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn look(folder: &Path, begin: Segment) -> io::Result<(u64, Option<SystemTime>)> {
+    let mut files = BTreeMap::new();
+    collect(folder, begin, &mut files, true)?;
+    let segments: Vec<Segment> = files.keys().copied().collect();
+    let seen = follow(&segments, begin);
+    let last = seen.last.and_then(|last| files.get(&last));
+    let time = last.map(|file| fs::metadata(file).and_then(|data| data.modified())).transpose()?;
+    Ok((seen.gaps, time))
+}
+
+/// Segments lie in the folder itself, or one below in folders named after their timeline and log.
+fn collect(folder: &Path, begin: Segment, files: &mut BTreeMap<Segment, PathBuf>, is_top: bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let log = (is_top && name.len() == 16).then(|| u32::from_str_radix(name.get(8..)?, 16).ok()).flatten();
+        match (log, segment(&name)) {
+            (Some(log), _) if log >= begin.0 => collect(&entry.path(), begin, files, false)?,
+            (None, Some(segment)) if segment >= begin => _ = files.insert(segment, entry.path()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Follows rising segments from `begin`. How many there are in a log depends on their size, which nobody says: a log is
+/// over where the next begins with 0 and the number before is one less than a power of two, as it is for every size.
+pub fn follow(segments: &[Segment], begin: Segment) -> Seen {
+    let (mut gaps, mut last) = (0, None);
+    let most = segments.iter().map(|(_, number)| *number).max().unwrap_or_default();
+    let per_log = u64::from(most).saturating_add(1).next_power_of_two().max(4);
+    let mut before: Option<Segment> = None;
+    for segment in segments {
+        let missing = match before {
+            None => distance(begin, *segment, per_log),
+            Some((log, number)) => {
+                let is_last = number >= 3 && u64::from(number).saturating_add(1).is_power_of_two();
+                let goes_on = is_last && segment.1 == 0 && log.checked_add(1) == Some(segment.0);
+                if goes_on { 0 } else { distance((log, number), *segment, per_log).saturating_sub(1) }
+            }
+        };
+        gaps += missing;
+        if gaps == 0 {
+            last = Some(*segment);
+        }
+        before = Some(*segment);
+    }
+    Seen { gaps, last }
+}
+
+fn distance(from: Segment, to: Segment, per_log: u64) -> u64 {
+    let place = |(log, number): Segment| u64::from(log).saturating_mul(per_log).saturating_add(u64::from(number));
+    place(to).saturating_sub(place(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_by_name() {
+        for (name, expected) in [
+            ("00000001000000000000000A", Some((0, 10))),
+            ("00000002000000030000000A-ee902003eac2fdee.gz", Some((3, 10))),
+            ("00000001000000000000000A.zst", Some((0, 10))),
+            ("00000001000000000000000A.partial", None),
+            ("000000010000000000000002.00000028.backup", None),
+            ("00000002.history", None),
+            ("00000001000000000000000Ax", None),
+            ("0000000100000000000000äA", None),
+            ("archive.info", None),
+        ] {
+            assert_eq!(segment(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn gaps_are_counted_and_stop_the_way() {
+        for (segments, begin, gaps, last) in [
+            (vec![], (0, 1), 0, None),
+            (vec![(0, 1), (0, 2), (0, 3)], (0, 1), 0, Some((0, 3))),
+            (vec![(0, 1), (0, 2), (0, 5)], (0, 1), 2, Some((0, 2))),
+            (vec![(0, 4), (0, 5)], (0, 2), 2, None),
+            (vec![(0, 0xfe), (0, 0xff), (1, 0)], (0, 0xfe), 0, Some((1, 0))),
+            (vec![(0, 0x3f), (1, 0), (1, 1)], (0, 0x3f), 0, Some((1, 1))),
+            (vec![(0, 0xfd), (1, 0)], (0, 0xfd), 2, Some((0, 0xfd))),
+            (vec![(0, 0xff), (1, 1)], (0, 0xff), 1, Some((0, 0xff))),
+            (vec![(u32::MAX, u32::MAX)], (0, 0), u64::from(u32::MAX) * ((1 << 32) + 1), None),
+        ] {
+            assert_eq!(follow(&segments, begin), Seen { gaps, last }, "{segments:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Backups that are files: those that match a pattern.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use wildmatch::WildMatch;
+
+use super::{
+    found::{Done, Found, Stanza},
+    problem::{Problem, Why},
+    time,
+};
+use crate::config::settings::Files;
+
+/// A file, or an object in a bucket.
+pub struct Named {
+    pub name: String,
+    pub size: f64,
+    pub changed: f64,
+}
+
+/// The files that match.
+///
+/// # Errors
+/// A folder on the way cannot be read, or is not there.
+pub fn look(files: &Files) -> Result<Found, Problem> {
+    let parts: Vec<&str> = files.pattern.split('/').filter(|part| !part.is_empty()).collect();
+    let (fixed, rest) =
+        parts.split_at(parts.iter().position(|part| is_pattern(part)).unwrap_or(parts.len().max(1) - 1));
+    let mut folder = PathBuf::from("/");
+    folder.extend(fixed);
+    let mut matching = Vec::new();
+    walk(&folder, rest, &mut matching).map_err(|error| Problem::of_file(&folder, &error))?;
+    Ok(found(matching.into_iter(), files.name_time.as_deref()))
+}
+
+fn is_pattern(part: &str) -> bool {
+    part.contains(['*', '?'])
+}
+
+fn walk(folder: &Path, parts: &[&str], matching: &mut Vec<Named>) -> io::Result<()> {
+    let Some((part, deeper)) = parts.split_first() else { return Ok(()) };
+    let pattern = WildMatch::new(part);
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // As in a shell, what is hidden must be named.
+        if !pattern.matches(&name) || name.starts_with('.') && !part.starts_with('.') {
+            continue;
+        }
+        // It may have gone meanwhile.
+        let Ok(data) = fs::metadata(entry.path()) else { continue };
+        if data.is_dir() && !deeper.is_empty() {
+            walk(&entry.path(), deeper, matching)?;
+        } else if data.is_file() && deeper.is_empty() {
+            let changed = data.modified()?.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+            matching.push(Named { name, size: data.len() as f64, changed });
+        }
+    }
+    Ok(())
+}
+
+/// Files as backups. One without content is a backup that failed; one whose name has no time is odd.
+pub fn found(files: impl Iterator<Item = Named>, name_time: Option<&str>) -> Found {
+    let (mut stanza, mut odd) = (Stanza::default(), 0);
+    for file in files {
+        let end = name_time.map_or(time::sensible(file.changed), |pattern| time::find(&file.name, pattern));
+        match end {
+            None => odd += 1,
+            Some(end) if file.size == 0.0 => {
+                stanza.failed = stanza.failed.into_iter().chain([end]).max_by(f64::total_cmp)
+            }
+            Some(end) => {
+                let size = Some(file.size);
+                stanza.backups.push(Done { kind: "full".into(), end, size, stored: size, ..Done::default() });
+            }
+        }
+    }
+    Found { stanzas: vec![stanza], odd, ..Found::default() }
+}
+
+/// Reads a document that somebody writes, and when that was.
+///
+/// # Errors
+/// It cannot be read, or is too large.
+pub fn read(path: &Path, limit: usize) -> Result<(Vec<u8>, std::time::SystemTime), Problem> {
+    use std::io::Read;
+    let read = || -> io::Result<_> {
+        let file = fs::File::open(path)?;
+        let changed = file.metadata()?.modified()?;
+        let mut bytes = Vec::new();
+        file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+        Ok((bytes, changed))
+    };
+    let (bytes, changed) = read().map_err(|error| Problem::of_file(path, &error))?;
+    match bytes.len() > limit {
+        true => Err(Problem::new(Why::TooLarge, format!("{} is larger than {} MiB", path.display(), limit >> 20))),
+        false => Ok((bytes, changed)),
+    }
+}

@@ -1,0 +1,142 @@
+//! What is found out of a repository: restore points, the same for every tool.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    config::{collector::SourceKind, sections},
+    table::{Cell, Table},
+};
+
+/// What one repository is known to hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    pub stanzas: Vec<Stanza>,
+    /// Rows of sections that only this tool has.
+    pub more: BTreeMap<&'static str, Table>,
+    /// What the tool itself could not find out, in its words.
+    pub unknown: Vec<String>,
+    /// Values that were there and made no sense.
+    pub odd: u64,
+}
+
+/// The backups of one server in one place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stanza {
+    /// pgBackRest's stanza, Barman's server; empty where the tool has no such thing.
+    pub name: String,
+    /// The number of pgBackRest's repository.
+    pub repo_key: String,
+    /// Those that can be restored, in any order.
+    pub backups: Vec<Done>,
+    /// When the last failed backup ended, where failed ones are known.
+    pub failed: Option<f64>,
+    /// Segments of WAL that are missing since the newest backup began.
+    pub gaps: Option<u64>,
+    /// When the newest WAL without a gap before it was archived.
+    pub archived: Option<f64>,
+    /// Where this stanza's WAL is, below the folder of the archive.
+    pub archive: Option<String>,
+}
+
+/// A backup that was completed. Times in Unix seconds, sizes in bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Done {
+    /// `full`, `diff`, `incr`.
+    pub kind: String,
+    pub start: Option<f64>,
+    pub end: f64,
+    /// Of what was backed up.
+    pub size: Option<f64>,
+    /// Of what is kept for it, where that is known to differ.
+    pub stored: Option<f64>,
+    /// Completed, but with errors in it, where the tool looks for any.
+    pub error: Option<bool>,
+    /// The segment of WAL it begins with: 24 hexadecimal digits.
+    pub wal: Option<String>,
+}
+
+impl Stanza {
+    pub fn newest(&self) -> Option<&Done> {
+        newest(self.backups.iter())
+    }
+
+    /// The newest time that is known to be restorable: the end of the newest backup, or of the WAL archived after it.
+    pub fn restorable(&self) -> Option<f64> {
+        let end = self.newest()?.end;
+        Some(self.archived.map_or(end, |archived| archived.max(end)))
+    }
+
+    /// A row of the section `stanzas`.
+    pub fn push(&self, table: &mut Table, repository: &str) {
+        let oldest = self.backups.iter().map(|done| done.end).min_by(f64::total_cmp);
+        table.push_row([
+            Cell::Text(repository),
+            Cell::Text(&self.name),
+            Cell::Text(&self.repo_key),
+            count(self.backups.len()),
+            float(oldest),
+            float(self.restorable()),
+            float(self.archived),
+            self.gaps.map_or(Cell::Absent, |gaps| Cell::Int(i64::try_from(gaps).unwrap_or(i64::MAX))),
+            float(self.failed),
+        ]);
+    }
+
+    /// Rows of the section `backups`: the newest of each kind.
+    pub fn push_backups(&self, table: &mut Table, repository: &str) {
+        let mut kinds: Vec<&str> = self.backups.iter().map(|done| done.kind.as_str()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in kinds {
+            let of_kind = || self.backups.iter().filter(|done| done.kind == kind);
+            let Some(done) = newest(of_kind()) else { continue };
+            table.push_row([
+                Cell::Text(repository),
+                Cell::Text(&self.name),
+                Cell::Text(&self.repo_key),
+                Cell::Text(kind),
+                count(of_kind().count()),
+                Cell::Float(done.end),
+                float(done.duration()),
+                float(done.size),
+                float(done.stored),
+                flag(done.error),
+            ]);
+        }
+    }
+}
+
+impl Done {
+    pub fn duration(&self) -> Option<f64> {
+        self.start.map(|start| self.end - start).filter(|duration| *duration >= 0.0)
+    }
+}
+
+/// The one that ended last.
+pub fn newest<'d>(backups: impl Iterator<Item = &'d Done>) -> Option<&'d Done> {
+    backups.max_by(|one, two| one.end.total_cmp(&two.end))
+}
+
+/// An empty table with the columns of a section; without any, if there is no such section.
+pub fn table(kind: SourceKind, section: &str) -> Table {
+    Table::new(sections::section(kind, section).map_or(&[][..], |section| section.columns).iter().copied())
+}
+
+/// Appends the rows of a table with the same columns.
+pub fn append(table: &mut Table, rows: &Table) {
+    for row in 0..rows.rows() {
+        table.push_row((0..rows.columns().len()).map(|column| rows.cell(row, column)));
+    }
+}
+
+pub fn float(value: Option<f64>) -> Cell<'static> {
+    value.map_or(Cell::Absent, Cell::Float)
+}
+
+pub fn flag(value: Option<bool>) -> Cell<'static> {
+    value.map_or(Cell::Absent, |value| Cell::Int(value.into()))
+}
+
+pub fn count(value: usize) -> Cell<'static> {
+    Cell::Int(i64::try_from(value).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,77 @@
+//! Reading a tool's JSON tolerantly: what is not there is absent, what is there and odd is absent and counted.
+
+use serde_json::Value;
+
+use super::{
+    problem::{Problem, Why},
+    time,
+};
+
+/// A document being read; counts what is odd in it.
+#[derive(Default)]
+pub struct Json {
+    pub odd: u64,
+}
+
+impl Json {
+    /// The document. Bytes that are no UTF-8 are odd, and nothing worse.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn parse(&mut self, bytes: &[u8]) -> Result<Value, Problem> {
+        let text = String::from_utf8_lossy(bytes);
+        self.odd += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
+        serde_json::from_str(&text).map_err(|error| {
+            let begin: String = text.trim().chars().take(80).collect();
+            Problem::new(Why::Garbage, format!("this is no JSON ({error}): {begin:?}"))
+        })
+    }
+
+    /// A number that is not negative.
+    pub fn number(&mut self, of: &Value, key: &str) -> Option<f64> {
+        let value = present(of, key)?;
+        self.or_odd(value.as_f64().filter(|number| number.is_finite() && *number >= 0.0))
+    }
+
+    /// Unix seconds, or a time as text.
+    pub fn time(&mut self, of: &Value, key: &str) -> Option<f64> {
+        let value = present(of, key)?;
+        // What Go writes for a time that is not set.
+        if value.as_str().is_some_and(|text| text.starts_with("0001-01-01")) {
+            return None;
+        }
+        let time = value.as_f64().and_then(time::sensible).or_else(|| value.as_str().and_then(time::parse));
+        self.or_odd(time)
+    }
+
+    /// A text; a number is taken as its digits.
+    pub fn text(&mut self, of: &Value, key: &str) -> Option<String> {
+        let text = match present(of, key)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        self.or_odd(text)
+    }
+
+    pub fn flag(&mut self, of: &Value, key: &str) -> Option<bool> {
+        let value = present(of, key)?;
+        self.or_odd(value.as_bool())
+    }
+
+    /// The items of a list; none where there is none.
+    pub fn list<'v>(&mut self, of: &'v Value, key: &str) -> &'v [Value] {
+        let items = present(of, key).and_then(|value| self.or_odd(value.as_array()));
+        items.map_or(&[], Vec::as_slice)
+    }
+
+    /// What was asked for, or one more that is odd.
+    pub fn or_odd<T>(&mut self, value: Option<T>) -> Option<T> {
+        self.odd += u64::from(value.is_none());
+        value
+    }
+}
+
+fn present<'v>(of: &'v Value, key: &str) -> Option<&'v Value> {
+    of.get(key).filter(|value| !value.is_null())
+}

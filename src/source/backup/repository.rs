@@ -1,0 +1,266 @@
+//! One repository: asks for what is known of it, and remembers that while it is good.
+//!
+//! What was known stays when nothing new comes, until it is `max_age` old: that a backup is old must not be hidden by a tool
+//! that fails. That the tool fails is said at once.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::{
+    archive, barman, files,
+    found::Found,
+    pgbackrest,
+    problem::{Problem, Why},
+    run::{self, OUTPUT_LIMIT, Turn},
+    walg,
+};
+use crate::{
+    config::settings::{self, Ask, Document, Part, Tool},
+    source::aside::Aside,
+};
+
+/// A repository, and what is known of it.
+pub struct Repository {
+    pub settings: settings::Repository,
+    /// One refresh at a time.
+    turn: tokio::sync::Mutex<()>,
+    /// One child process at a time, until it is gone.
+    running: Turn,
+    reading: Aside,
+    archive: Aside,
+    verified: Aside,
+    state: Mutex<State>,
+}
+
+/// What is known, and what is not.
+#[derive(Clone, Default)]
+pub struct State {
+    pub known: Option<Known>,
+    pub problems: BTreeMap<Part, Problem>,
+    /// Values that made no sense, in all that was read.
+    pub odd: u64,
+    /// When the marker of a tested restore was touched.
+    pub verified: Option<SystemTime>,
+    /// How long the last attempt took.
+    pub took: Option<Duration>,
+    refreshed: Option<Instant>,
+}
+
+/// What was found, and when it was true.
+#[derive(Clone)]
+pub struct Known {
+    pub found: Found,
+    pub at: SystemTime,
+}
+
+/// A document, and when it was true.
+type Read = Result<(Vec<u8>, SystemTime), Problem>;
+
+impl Repository {
+    pub fn new(settings: settings::Repository) -> Self {
+        let pending = Problem::new(Why::Pending, "no answer yet");
+        let state = State { problems: BTreeMap::from([(Part::Information, pending)]), ..State::default() };
+        Repository {
+            settings,
+            turn: tokio::sync::Mutex::default(),
+            running: Turn::default(),
+            reading: Aside::default(),
+            archive: Aside::default(),
+            verified: Aside::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// What is known now. What is too old is known no more.
+    pub fn state(&self) -> State {
+        let mut state = self.state.lock().clone();
+        let age = |known: &Known| known.at.elapsed().unwrap_or_default();
+        state.known.take_if(|known| age(known) > self.settings.max_age);
+        state
+    }
+
+    /// Asks again; ends soon after `until`. Who waited while another asked takes what that brought.
+    pub async fn refresh(&self, until: Instant) {
+        let began = Instant::now();
+        let Ok(_turn) = timeout_at(until, self.turn.lock()).await else { return };
+        if self.state.lock().refreshed.is_some_and(|at| at >= began) {
+            return;
+        }
+        let (mut problems, began) = (BTreeMap::new(), Instant::now());
+        let known = match self.find(until, &mut problems).await {
+            Ok(known) => Some(known),
+            Err(problem) => {
+                problems.insert(Part::Information, problem);
+                None
+            }
+        };
+        let verified = self.look_verified(until, &mut problems).await;
+        self.tell(&problems);
+        let mut state = self.state.lock();
+        if let Some(known) = known {
+            state.odd += known.found.odd;
+            state.known = Some(known);
+        }
+        state.verified = verified.or(state.verified.filter(|_| self.settings.verified.is_some()));
+        (state.problems, state.took, state.refreshed) = (problems, Some(began.elapsed()), Some(Instant::now()));
+    }
+
+    async fn find(&self, until: Instant, problems: &mut BTreeMap<Part, Problem>) -> Result<Known, Problem> {
+        let mut known = match &self.settings.tool {
+            Tool::Files(settings) => {
+                let settings = settings.clone();
+                let found = self.reading.call(left(until), move || files::look(&settings)).await;
+                Known { found: found.unwrap_or_else(|| Err(hung("the folder")))?, at: SystemTime::now() }
+            }
+            Tool::S3(settings) => {
+                let found = bucket(settings, until).await?;
+                Known { found, at: SystemTime::now() }
+            }
+            _ => self.find_documents(until, problems).await?,
+        };
+        if !known.found.unknown.is_empty() {
+            problems.insert(Part::Information, Problem::new(Why::Failed, known.found.unknown.join("; ")));
+        }
+        if let Some(folder) = &self.settings.archive {
+            self.look_archive(folder, &mut known.found, until, problems).await;
+        }
+        Ok(known)
+    }
+
+    async fn find_documents(&self, until: Instant, problems: &mut BTreeMap<Part, Problem>) -> Result<Known, Problem> {
+        let mut known: Option<Known> = None;
+        for document in &self.settings.documents {
+            let read = self.read(document, until).await;
+            match &mut known {
+                None => {
+                    let (bytes, at) = read?;
+                    known = Some(Known { found: self.parse(&bytes)?, at });
+                }
+                Some(known) => {
+                    if let Err(problem) = read.and_then(|(bytes, _)| walg::add_wal(&mut known.found, &bytes)) {
+                        problems.insert(document.part, problem);
+                    }
+                }
+            }
+        }
+        known.ok_or_else(|| Problem::new(Why::Missing, "there is nothing to ask"))
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Found, Problem> {
+        match &self.settings.tool {
+            Tool::PgBackRest { stanza, .. } => pgbackrest::parse(bytes, &self.settings.name, stanza.as_deref()),
+            Tool::Barman { server } => barman::parse(bytes, server.as_deref()),
+            _ => walg::parse(bytes),
+        }
+    }
+
+    async fn read(&self, document: &Document, until: Instant) -> Read {
+        match &document.ask {
+            Ask::Run(command) => {
+                let bytes = run::run(command, &self.settings.env, &self.running, until).await?;
+                Ok((bytes, SystemTime::now()))
+            }
+            Ask::File(path) => {
+                let (file, max_age) = (path.clone(), self.settings.max_age);
+                let read = self.reading.call(left(until), move || files::read(&file, OUTPUT_LIMIT)).await;
+                let (bytes, at) = read.unwrap_or_else(|| Err(hung(&path.display().to_string())))?;
+                match at.elapsed().unwrap_or_default() > max_age {
+                    true => Err(stale(&path.display().to_string(), max_age)),
+                    false => Ok((bytes, at)),
+                }
+            }
+        }
+    }
+
+    /// What the folder of the archive shows of each stanza that has backups. Of several repositories of pgBackRest it is
+    /// that of the one named, or else the first.
+    async fn look_archive(
+        &self,
+        folder: &std::path::Path,
+        found: &mut Found,
+        until: Instant,
+        problems: &mut BTreeMap<Part, Problem>,
+    ) {
+        let key = match &self.settings.tool {
+            Tool::PgBackRest { repo, .. } => repo.unwrap_or(1).to_string(),
+            _ => String::new(),
+        };
+        for stanza in found.stanzas.iter_mut().filter(|stanza| stanza.repo_key == key) {
+            let Some(begin) = stanza.newest().and_then(|newest| archive::segment(newest.wal.as_deref()?)) else {
+                continue;
+            };
+            let folder = folder.join(stanza.archive.as_deref().unwrap_or_default());
+            let shown = folder.display().to_string();
+            let at = folder.clone();
+            match self.archive.call(left(until), move || archive::look(&at, begin)).await {
+                Some(Ok((gaps, last))) => {
+                    stanza.gaps = Some(gaps);
+                    stanza.archived = last.and_then(|time| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64()));
+                }
+                Some(Err(error)) => _ = problems.insert(Part::Archive, Problem::of_file(&folder, &error)),
+                None => _ = problems.insert(Part::Archive, hung(&shown)),
+            }
+        }
+    }
+
+    async fn look_verified(&self, until: Instant, problems: &mut BTreeMap<Part, Problem>) -> Option<SystemTime> {
+        let path = self.settings.verified.clone()?;
+        let at = path.clone();
+        let looked =
+            self.verified.call(left(until), move || std::fs::metadata(&at).and_then(|data| data.modified())).await;
+        let problem = match looked {
+            Some(Ok(time)) => return Some(time),
+            Some(Err(error)) => Problem::of_file(&path, &error),
+            None => hung(&path.display().to_string()),
+        };
+        problems.insert(Part::Verified, problem);
+        None
+    }
+
+    /// Says what is new about what is not known.
+    fn tell(&self, problems: &BTreeMap<Part, Problem>) {
+        let (repository, state) = (&self.settings.name, self.state.lock());
+        for (part, problem) in problems {
+            if state.problems.get(part).is_none_or(|before| before.why != problem.why) {
+                warn!(repository, part = part.word(), "not known: {problem}");
+            }
+        }
+        for (part, before) in state.problems.iter().filter(|(part, _)| !problems.contains_key(part)) {
+            if before.why != Why::Pending {
+                info!(repository, part = part.word(), "known again");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "s3")]
+use super::s3::look as bucket;
+
+/// The settings refuse it then.
+#[cfg(not(feature = "s3"))]
+async fn bucket(_: &settings::S3, _: Instant) -> Result<Found, Problem> {
+    Err(Problem::new(Why::Missing, "this pgvigil was built without the feature `s3`"))
+}
+
+/// What is left of the time, and at least a moment: a look at a folder is quick, even where a tool took all the time.
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1))
+}
+
+fn hung(what: &str) -> Problem {
+    Problem::new(Why::Timeout, format!("{what} did not answer: does its filesystem hang?"))
+}
+
+fn stale(what: &str, max_age: Duration) -> Problem {
+    let age = humantime::format_duration(max_age);
+    Problem::new(
+        Why::Stale,
+        format!("{what} has not been written for more than {age}: does the job that writes it run?"),
+    )
+}

@@ -1,0 +1,174 @@
+//! What tools say, of every shape: it is read, or refused, and never makes anything panic.
+
+use proptest::{prelude::*, string::bytes_regex};
+use serde_json::{Value, json};
+
+use super::{barman, found::Found, pgbackrest, walg};
+
+/// All parsers on the same bytes.
+fn parse(bytes: &[u8]) -> [Option<Found>; 3] {
+    let mut found =
+        [pgbackrest::parse(bytes, "r", None).ok(), barman::parse(bytes, None).ok(), walg::parse(bytes).ok()];
+    for found in found.iter_mut().flatten() {
+        _ = walg::add_wal(found, bytes);
+        let mut table = super::found::table(crate::config::collector::SourceKind::Backup, "stanzas");
+        found.stanzas.iter().for_each(|stanza| stanza.push(&mut table, "r"));
+        found.stanzas.iter().for_each(|stanza| stanza.push_backups(&mut table, "r"));
+    }
+    found
+}
+
+fn pgbackrest_document() -> Value {
+    json!([{
+        "archive": [{"database": {"id": 1, "repo-key": 1}, "id": "15-1", "max": "000000010000000000000006", "min": "000000010000000000000001"}],
+        "backup": [{
+            "archive": {"start": "000000010000000000000002", "stop": "000000010000000000000002"},
+            "database": {"id": 1, "repo-key": 1},
+            "error": false,
+            "info": {"delta": 7, "repository": {"delta": 5, "size": 6}, "size": 8},
+            "timestamp": {"start": 1795265618, "stop": 1795265621},
+            "type": "full",
+        }],
+        "name": "main",
+        "repo": [{"cipher": "none", "key": 1, "status": {"code": 0, "message": "ok"}}],
+        "status": {"code": 0, "lock": {"backup": {"held": false}}, "message": "ok"},
+    }])
+}
+
+fn barman_document() -> Value {
+    json!({"servers": {"main": {
+        "backups": {
+            "20261121T125420": {"status": "DONE", "begin_time": "2026-11-21 12:54:20.5+00:00", "end_time": "2026-11-21 12:54:22+00:00",
+                                "size": 8, "deduplicated_size": 8, "begin_wal": "000000010000000000000002"},
+            "20261121T135420": {"status": "FAILED", "begin_time": "2026-11-21 13:54:20+00:00", "end_time": null},
+        },
+        "wals": {"last_archived_wal_per_timeline": {"00000001": {"name": "000000010000000000000004", "time": 1795265700.5}}},
+    }}})
+}
+
+fn walg_document() -> Value {
+    json!([{"backup_name": "base_000000010000000000000002", "time": "2026-11-21T12:54:23Z", "wal_file_name": "000000010000000000000002",
+            "start_time": "2026-11-21T12:54:20Z", "finish_time": "2026-11-21T12:54:22Z", "uncompressed_size": 8, "compressed_size": 5}])
+}
+
+/// A value somewhere in a document is another.
+fn replace(value: &mut Value, at: &mut usize, with: &Value) {
+    if *at == 0 {
+        *value = with.clone();
+    }
+    *at = at.wrapping_sub(1);
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, at, with)),
+        Value::Object(items) => items.iter_mut().for_each(|(_, item)| replace(item, at, with)),
+        _ => {}
+    }
+}
+
+fn odd_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,30}".prop_map(Value::from),
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.+Zä-]{0,20}".prop_map(Value::from),
+        "[0-9A-Fä]{20,30}".prop_map(Value::from),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!([[1], {"a": null}, "x"])),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        parse(&bytes);
+    }
+
+    #[test]
+    fn anything_like_json(bytes in bytes_regex(r#"[\[{]{1,40}("[a-z]{1,6}":|[0-9]{1,400}|-|1e[0-9]{1,5}|true|null|[\]},\xff]){0,60}"#).unwrap()) {
+        parse(&bytes);
+    }
+
+    #[test]
+    fn truncated(which in 0..3usize, part in 0.0..1.0f64) {
+        let text = [pgbackrest_document(), barman_document(), walg_document()][which].to_string();
+        let end = (text.len() as f64 * part) as usize;
+        prop_assert!(parse(&text.as_bytes()[..end])[which].is_none() || which == 2 && end == 0, "half a document is none");
+    }
+
+    #[test]
+    fn odd_values_in_any_place(which in 0..3usize, at in 0..60usize, with in odd_value()) {
+        let mut document = [pgbackrest_document(), barman_document(), walg_document()][which].clone();
+        replace(&mut document, &mut at.clone(), &with);
+        parse(document.to_string().as_bytes());
+    }
+}
+
+#[test]
+fn what_is_right_is_read() {
+    let [pgbackrest, ..] = parse(pgbackrest_document().to_string().as_bytes());
+    let [_, barman, _] = parse(barman_document().to_string().as_bytes());
+    let [.., walg] = parse(walg_document().to_string().as_bytes());
+    for (found, end, restorable, failed) in [
+        (pgbackrest, 1795265621.0, 1795265621.0, None),
+        (barman, 1795265662.0, 1795265700.5, Some(1795269260.0)),
+        (walg, 1795265662.0, 1795265662.0, None),
+    ] {
+        let found = found.expect("it is read");
+        assert_eq!((found.stanzas.len(), found.odd), (1, 0), "{found:?}");
+        let stanza = &found.stanzas[0];
+        assert_eq!(stanza.newest().map(|newest| newest.end), Some(end));
+        assert_eq!((stanza.restorable(), stanza.failed), (Some(restorable), failed));
+    }
+}
+
+#[test]
+fn odd_values_are_left_out_and_counted() {
+    let text = pgbackrest_document().to_string();
+    for (from, to) in [
+        ("\"size\":8", "\"size\":-8"),
+        ("\"size\":8", "\"size\":\"many\""),
+        ("\"stop\":1795265621", "\"stop\":99999999999999"),
+        ("\"error\":false", "\"error\":\"no\""),
+    ] {
+        assert!(text.contains(from));
+        let found = pgbackrest::parse(text.replace(from, to).as_bytes(), "r", None).expect("the rest is read");
+        assert!(found.odd >= 1, "{to}: {found:?}");
+    }
+    let mut bytes = text.into_bytes();
+    let at = bytes.windows(4).position(|window| window == b"main").unwrap();
+    bytes[at] = 0xff;
+    let found = pgbackrest::parse(&bytes, "r", None).expect("the rest is read");
+    assert_eq!((found.odd, found.stanzas[0].name.as_str()), (1, "\u{fffd}ain"));
+}
+
+#[test]
+fn a_repository_that_could_not_be_read_is_not_without_backups() {
+    let mut document = pgbackrest_document();
+    document[0]["backup"] = json!([]);
+    document[0]["repo"] = json!([
+        {"cipher": "none", "key": 1, "status": {"code": 99, "message": "[HostConnectError] no route"}},
+        {"cipher": "none", "key": 2, "status": {"code": 2, "message": "no valid backups"}},
+    ]);
+    let found = pgbackrest::parse(document.to_string().as_bytes(), "r", None).expect("it is read");
+    assert_eq!(found.unknown, ["stanza main, repository 1: [HostConnectError] no route"]);
+    let keys: Vec<_> = found.stanzas.iter().map(|stanza| (stanza.repo_key.as_str(), stanza.backups.len())).collect();
+    assert_eq!(keys, [("2", 0)]);
+}
+
+#[test]
+fn what_another_tool_says_is_refused() {
+    for (parsed, expected) in [
+        (parse(pgbackrest_document().to_string().as_bytes()), [true, false, false]),
+        (parse(barman_document().to_string().as_bytes()), [false, true, false]),
+        (parse(walg_document().to_string().as_bytes()), [false, false, true]),
+        (parse(b"ERROR: no such thing"), [false, false, false]),
+        // No stanza at all; no backup, as old versions of WAL-G say it.
+        (parse(b"[]"), [true, false, true]),
+        (parse(b"\n"), [false, false, true]),
+    ] {
+        assert_eq!(parsed.map(|found| found.is_some()), expected);
+    }
+}
