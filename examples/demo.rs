@@ -78,7 +78,7 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
             ("pooler", "pgbouncer", url(pooler.url("pgvigil", "pgbouncer"))),
             ("cache", "redis", url(cache.redis.url())),
             ("backups", "backup", repository(&backups)),
-            ("disk", "disk", format!("{{paths: [{{name: data, path: {}}}]}}", primary.data_dir().display())),
+            ("disk", "disk", paths(&[("data", primary.data_dir()), ("backups", backups.archive())])),
         ],
     );
     let listen = free_address(arguments.listen);
@@ -107,6 +107,12 @@ fn repository(backups: &PgBackRest) -> String {
     let (config, archive) = (backups.config(), backups.archive());
     let (config, archive) = (config.display(), archive.display());
     format!("{{repositories: [{{name: main, tool: pgbackrest, config: {config}, archive_path: {archive}}}]}}")
+}
+
+fn paths(named: &[(&str, PathBuf)]) -> String {
+    let paths: Vec<_> =
+        named.iter().map(|(name, path)| format!("{{name: {name}, path: {}}}", path.display())).collect();
+    format!("{{paths: [{}]}}", paths.join(", "))
 }
 
 fn free_address(wanted: SocketAddr) -> SocketAddr {
