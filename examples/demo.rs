@@ -5,6 +5,8 @@
 
 #[path = "demo/cache.rs"]
 mod cache;
+#[path = "demo/probe.rs"]
+mod probe;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "demo/traffic.rs"]
@@ -79,8 +81,10 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
             ("cache", "redis", url(cache.redis.url())),
             ("backups", "backup", repository(&backups)),
             ("disk", "disk", paths(&[("data", primary.data_dir()), ("backups", backups.archive())])),
+            ("probe", "probe", probe::holds(&primary, &replica, &cache.redis.url())),
         ],
     );
+    until.step("a probe tries its ways", || probe::install(&settings, &primary))?;
     let listen = free_address(arguments.listen);
     let pgvigil = until.step("pgvigil watches", || Pgvigil::start(&settings, listen))?;
     announce(listen, &primary, &replica);
@@ -163,6 +167,7 @@ fn announce(listen: SocketAddr, primary: &Postgres, replica: &Postgres) {
     println!("  http://{listen}/                         what there is");
     println!("  http://{listen}/metrics                  everything");
     println!("  http://{listen}/metrics?target=primary   one target");
+    println!("  http://{listen}/probe?path=direct&debug=true   one round of the probe, phase by phase");
     for (name, server) in [("primary", primary), ("replica", replica)] {
         let socket = server.socket_dir().display();
         println!("  psql -h {socket} -p {} -U postgres demo   # the {name}", server.port());

@@ -36,6 +36,7 @@ fn source(collector: &Collector) -> &'static str {
         SourceKind::Redis => "Redis",
         SourceKind::Backup => "backup tools",
         SourceKind::Disk => "filesystems",
+        SourceKind::Probe => "the probe",
     }
 }
 

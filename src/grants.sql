@@ -48,6 +48,24 @@ $$;
 -- If an extension it reads (pg_stat_statements, pg_buffercache) lives in a schema of its own, let it look inside:
 --   GRANT USAGE ON SCHEMA extensions TO pgvigil;
 
+-- The role of the synthetic probe, if you use one (a target with `probe`), so that its queries can be told from others'. It may log in and
+-- no more: it reads the tables that `pgvigil probe --install` makes, which grants it that, and what you grant it for queries of your own.
+-- Its limits are those an application should have; the probe sets them itself, except behind PgBouncer, where these hold.
+--   \password pgvigil_probe
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgvigil_probe') THEN
+    CREATE ROLE pgvigil_probe LOGIN;
+  END IF;
+END
+$$;
+ALTER ROLE pgvigil_probe CONNECTION LIMIT 50;
+ALTER ROLE pgvigil_probe SET default_transaction_read_only = on;
+ALTER ROLE pgvigil_probe SET statement_timeout = '5s';
+ALTER ROLE pgvigil_probe SET lock_timeout = '3s';
+ALTER ROLE pgvigil_probe SET idle_in_transaction_session_timeout = '10s';
+ALTER ROLE pgvigil_probe SET search_path = pg_catalog, pg_temp;
+
 -- Everything above is done once in each cluster. What follows is for one database: run the file in each database whose bloat and
 -- sequences you want to see, and in template1, so that new databases have it. Leave it out, and those estimates are skipped.
 --

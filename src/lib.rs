@@ -15,6 +15,7 @@ pub mod map;
 pub mod metric;
 pub mod own;
 pub mod page;
+pub mod probe;
 pub mod secret;
 pub mod slot;
 pub mod source;

@@ -134,6 +134,7 @@ fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
         up(|endpoint| matches!(endpoint, Endpoint::Postgres(_))),
         up(|endpoint| matches!(endpoint, Endpoint::PgBouncer(_))),
         up(|endpoint| matches!(endpoint, Endpoint::Redis(_))),
+        up(|endpoint| matches!(endpoint, Endpoint::Probe(_))),
         timestamp(report.last_answer),
         Cell::Int(report.circuit),
         count(report.trips),

@@ -15,6 +15,8 @@ use std::{
 use databases::Databases;
 pub use report::{Places, Report, Shown};
 
+pub use crate::source::running::Refusal;
+
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -26,7 +28,7 @@ use crate::{
         collector::{Collector, Scope},
         settings::{self, Threshold},
     },
-    exposition,
+    exposition, probe,
     slot::Slot,
     source::{Answers, FetchError, Reason, Source, Status},
 };
@@ -71,7 +73,8 @@ impl Target {
     /// still the same have found.
     pub fn new(settings: settings::Target, catalogue: &Catalogue, before: Option<&Target>) -> Self {
         let before = before.filter(|before| before.settings.endpoint == settings.endpoint);
-        let source = before.map_or_else(|| Source::new(&settings.endpoint).into(), |before| before.source.clone());
+        let source =
+            before.map_or_else(|| Source::new(&settings.endpoint, probe::start).into(), |before| before.source.clone());
         let mut target = Self::with_source(settings, source, catalogue.collectors.iter());
         for slot in &mut target.slots {
             let is_same = |kept: &&Arc<Slot>| kept.collector == slot.collector;
@@ -116,6 +119,11 @@ impl Target {
     /// What its rows tell that it does not know, for people.
     pub fn complaints(&self) -> Vec<String> {
         self.source.complaints()
+    }
+
+    /// Makes a probe go over one of its paths now; `None`: it is no probe.
+    pub async fn now(&self, path: &str, debug: bool) -> Option<Result<String, Refusal>> {
+        self.source.now(path, debug).await
     }
 
     pub fn thresholds(&self) -> &[Threshold] {

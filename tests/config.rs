@@ -8,6 +8,7 @@ use pgvigil::{
         collector::{Role, Rows, SourceKind, Value},
         dsn::Dsn,
         endpoint::resolve,
+        probe::Path,
         settings::{Address, Endpoint, Roots, Settings, Threshold, TlsMode},
     },
     metric::Kind,
@@ -101,6 +102,51 @@ collectors:
 }
 
 #[test]
+fn a_path_of_a_probe_has_what_it_does_not_say_from_the_primary() {
+    let text = r#"
+targets:
+  - name: way
+    probe:
+      primary: {url: "postgresql://u:secret@db1:5433/shop?sslmode=require"}
+      paths:
+        - direct: {}
+        - {name: pool, pooled: {size: 2, user: app}}
+        - pgbouncer: {host: pooler}
+        - {name: r1, replica: {url: "postgresql://db2"}}
+        - cached: {}
+      write: true
+      objectives: {point: 3ms}
+      queries: [{name: mine, sql: "SELECT $1::int", parameters: [42], objective: 30ms, paths: [pool]}]
+"#;
+    let settings = Settings::parse("f", text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    let Endpoint::Probe(probe) = &settings.targets[0].endpoint else { panic!("a probe") };
+    let told = |path: &Path| {
+        let server = path.kind.server();
+        let Address::Tcp { host, port } = &server.address else { panic!("a port") };
+        let password = server.password.as_ref().map_or("", |password| password.expose());
+        format!("{} {} {host}:{port} {} {password} {}", path.name, path.kind.word(), server.user, server.database)
+    };
+    let paths: Vec<_> = probe.paths.iter().map(told).collect();
+    assert_eq!(
+        paths,
+        [
+            "direct direct db1:5433 u secret shop",
+            "pool pooled db1:5433 app secret shop",
+            "pgbouncer pgbouncer pooler:6432 u secret shop",
+            "pgbouncer-new pgbouncer_new pooler:6432 u secret shop",
+            "r1 replica db2:5433 u secret shop",
+            "cached cached db1:5433 app secret shop",
+            "write write db1:5433 u secret shop",
+        ]
+    );
+    assert!(probe.paths.iter().all(|path| path.kind.server().tls.mode == TlsMode::Require));
+    assert_eq!(
+        (probe.objectives[1], probe.queries[0].parameters.as_slice()),
+        (Duration::from_millis(3), &["42".to_owned()][..])
+    );
+}
+
+#[test]
 fn a_password_file_loses_one_newline() {
     let text = "targets: [{name: a, postgres: {user: u, password_file: tests/good/password, host: /run, port: 6}}]";
     let settings = Settings::parse("f", text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
@@ -119,6 +165,7 @@ fn without_a_file_the_environment_is_read() {
         ),
         (&[("PGVIGIL_POSTGRES_URL", "postgres://u@h"), ("DATABASE_URL", "wrong")], "postgres"),
         (&[("PGVIGIL_REPLICA_URLS", "postgres://u@h")], "replica-1"),
+        (&[("PGVIGIL_PROBE_URL", "postgres://u@h")], "probe"),
         (
             &[],
             "settings: no target: give a settings file with `--config`, or set PGVIGIL_POSTGRES_URL to the server's URL",

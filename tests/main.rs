@@ -15,6 +15,7 @@ mod http;
 mod live;
 mod meaning;
 mod pool;
+mod probe;
 mod redis;
 mod rights;
 mod rules;

@@ -101,3 +101,31 @@ fn prefer_is_encrypted_where_it_can_be() {
     let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'pgvigil'";
     assert_eq!(server.sql("postgres", encrypted), "t");
 }
+
+#[test]
+fn a_probe_sees_the_handshake_and_when_the_certificate_ends() {
+    let files = certificates();
+    let server = Postgres::builder(15)
+        .config("ssl = on")
+        .config(&format!("ssl_cert_file = '{}'", files.path().join("server.crt").display()))
+        .config(&format!("ssl_key_file = '{}'", files.path().join("server.key").display()))
+        .start();
+    server.create_role("pgvigil_probe", "");
+    let url = server.url("pgvigil_probe", "postgres") + "?sslmode=require";
+    let pgvigil = crate::support::Pgvigil::start(BINARY, &[], &[("PGVIGIL_PROBE_URL", &url)]);
+    let mut page = String::new();
+    let shakes = [("path", "direct"), ("phase", "tls")];
+    crate::support::eventually(std::time::Duration::from_secs(20), "a handshake", || {
+        page = pgvigil.scrape();
+        crate::support::sample(&page, "pgvigil_probe_duration_seconds_count", &shakes).is_some_and(|count| count >= 1.0)
+    });
+    let name = "pgvigil_probe_certificate_expiry_timestamp_seconds";
+    let ends = crate::support::sample(&page, name, &[("path", "direct")]).expect("an end");
+    let mut asked = files.command("openssl");
+    let told = asked.args(["x509", "-enddate", "-noout", "-dateopt", "iso_8601", "-in", "server.crt"]).output();
+    let told = String::from_utf8(told.expect("running openssl").stdout).expect("text");
+    let told = told.trim().trim_start_matches("notAfter=").replace(' ', "T");
+    let told = humantime::parse_rfc3339(&told).unwrap_or_else(|error| panic!("{told}: {error}"));
+    let told = told.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    assert_eq!(ends, told);
+}

@@ -13,10 +13,14 @@ use lines::{Lines, is_well};
 
 use super::{ConfigArguments, Failure, LogArguments, print, run_to_end};
 use crate::{
-    config::{catalogue::Catalogue, env, settings::Settings},
+    config::{
+        catalogue::Catalogue,
+        env,
+        settings::{Endpoint, Settings},
+    },
     engine::{Engine, Selection},
     live::{Files, Live},
-    target::Places,
+    target::{Places, Target},
 };
 
 /// Nobody waits longer for a check, however many slow collectors there are.
@@ -74,12 +78,24 @@ async fn connect(engine: &Engine) -> Result<(), Failure> {
                 .for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target.settings.user()));
             target.complaints().iter().for_each(|complaint| lines.complaint(complaint));
         }
+        try_paths(target, &mut lines).await;
         print(&lines.text)?;
         failed += lines.failed;
     }
     match failed {
         0 => Ok(()),
         _ => Err(anyhow!("{failed} of these failed").into()),
+    }
+}
+
+/// Goes over each path of a probe once, but for the one that writes.
+async fn try_paths(target: &Target, lines: &mut Lines) {
+    if let Endpoint::Probe(probe) = &target.settings.endpoint {
+        for path in &probe.paths {
+            if let Some(Ok(told)) = target.now(&path.name, false).await {
+                lines.path(&told);
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod export;
+mod probe;
 mod scrape;
 mod serve;
 
@@ -20,7 +21,8 @@ use crate::{
 /// Watches PostgreSQL servers and tells Prometheus the truth about them.
 ///
 /// Without a command it serves. Targets come from a settings file (--config) or, without one, from
-/// PGVIGIL_POSTGRES_URL (or DATABASE_URL) and PGVIGIL_REPLICA_URLS (or DATABASE_READ_URLS, comma-separated).
+/// PGVIGIL_POSTGRES_URL (or DATABASE_URL) and PGVIGIL_REPLICA_URLS (or DATABASE_READ_URLS, comma-separated). PGVIGIL_PROBE_URL
+/// makes a probe of the paths an application may take.
 ///
 ///   PGVIGIL_POSTGRES_URL=postgresql://pgvigil:secret@db1/postgres pgvigil
 #[derive(Parser)]
@@ -40,6 +42,8 @@ enum Command {
     Check(check::Arguments),
     /// Scrape once and print the page
     Scrape(scrape::Arguments),
+    /// Measure each path of a probe for some rounds, and say what a client would feel
+    Probe(probe::Arguments),
     /// Print every metric there is, as Markdown
     Docs(CollectorFiles),
     /// Print or write what pgvigil ships: collectors, the role's SQL
@@ -143,6 +147,7 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
         Some(Command::Serve(arguments)) => serve::run(arguments),
         Some(Command::Check(arguments)) => check::run(arguments),
         Some(Command::Scrape(arguments)) => scrape::run(arguments),
+        Some(Command::Probe(arguments)) => probe::run(arguments),
         Some(Command::Docs(files)) => print_docs(&files),
         Some(Command::Export(what)) => export::run(what),
     };

@@ -50,6 +50,8 @@ pub enum SourceKind {
     Backup,
     /// The filesystems where the program runs.
     Disk,
+    /// What the probe has measured.
+    Probe,
 }
 
 impl SourceKind {

@@ -134,6 +134,16 @@ impl Wrong {
 }
 
 impl Dsn {
+    /// This, and what it does not say as the other does.
+    #[must_use]
+    pub fn or(&self, other: &Dsn) -> Dsn {
+        let mut both = other.clone();
+        for (mine, kept) in self.0.iter().zip(&mut both.0).filter(|(mine, _)| mine.is_some()) {
+            kept.clone_from(mine);
+        }
+        both
+    }
+
     /// Reads a connection string of either form.
     ///
     /// # Errors

@@ -15,16 +15,17 @@ use super::{
 };
 use crate::secret::Secret;
 
-const URL: Key = key("url", Is::Text, "A URL or `keyword=value` pairs; the keys beside it override what it says.");
+pub(super) const URL: Key =
+    key("url", Is::Text, "A URL or `keyword=value` pairs; the keys beside it override what it says.");
 pub(super) const URL_FILE: Key = key("url_file", Is::Text, "A file that holds the URL; instead of `url`.");
-const HOST: Key =
+pub(super) const HOST: Key =
     key("host", Is::Text, "A name, an address, or the absolute path of the socket's folder; localhost if left out.");
 pub(super) const PORT: Is = Is::Either(&[Is::Whole(1, 65535), Is::Form(VARIABLE)]);
-const USER: Key = key("user", Is::Text, "The role to log in as; there is no default.");
+pub(super) const USER: Key = key("user", Is::Text, "The role to log in as; there is no default.");
 pub(super) const PASSWORD: Key = key("password", Is::Text, "Its password; better `${NAME}` or `password_file`.");
 pub(super) const PASSWORD_FILE: Key =
     key("password_file", Is::Text, "A file that holds the password; one newline at its end is cut off.");
-const SSLMODE: Key =
+pub(super) const SSLMODE: Key =
     key("sslmode", Is::Either(&[Is::Word(&MODE_WORDS), Is::Form(VARIABLE)]), "As in libpq; `prefer` if left out.");
 pub(super) const SSLROOTCERT: Key =
     key("sslrootcert", Is::Text, "A PEM file, or `system` (if left out): whose certificates are believed.");
@@ -115,8 +116,7 @@ pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<P
     let mut fields = Fields::open(node, &POSTGRES, problems)?;
     let dsn = dsn(&mut fields, env);
     let databases = databases(&mut fields);
-    let resolved = resolve(&dsn?).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong)));
-    Some(Postgres { databases, ..resolved.ok()? })
+    Some(Postgres { databases, ..meant(&mut fields, &dsn?)? })
 }
 
 /// Reads `pgbouncer:`; the same, but the database is always the console and the port PgBouncer's.
@@ -126,8 +126,13 @@ pub fn pgbouncer(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<
     resolve_console(dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
 }
 
+/// What this connection string means, or `None`: what is wrong with it has been told.
+pub fn meant(fields: &mut Fields<'_, '_>, dsn: &Dsn) -> Option<Postgres> {
+    resolve(dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(fields, wrong))).ok()
+}
+
 /// What `url` and the keys say together; `None`: what is wrong with it has been told.
-fn dsn(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
+pub fn dsn(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
     let mut dsn = connection_string(fields, env)?;
     let mut complete = true;
     for key in KEYS {

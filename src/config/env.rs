@@ -4,6 +4,7 @@ use super::{
     dsn::{Dsn, Wrong},
     endpoint,
     expand::Env,
+    probe,
     problem::{Place, Problems},
     redis,
     settings::{Endpoint, Target},
@@ -23,12 +24,16 @@ const PGBOUNCER: &str = "PGVIGIL_PGBOUNCER_URL";
 /// The variables with the URL of a Redis server; the first that is set counts.
 const REDIS: [&str; 2] = ["PGVIGIL_REDIS_URL", "REDIS_URL"];
 
+/// The variable with the URL of the primary as the probe logs in to it.
+const PROBE: &str = "PGVIGIL_PROBE_URL";
+
 /// Whether any variable names a target.
 pub fn names_targets(env: &Env<'_>) -> bool {
-    [PRIMARY.as_slice(), &REPLICAS, &[PGBOUNCER], &REDIS].iter().any(|names| first_set(names, env).is_some())
+    let all = [PRIMARY.as_slice(), &REPLICAS, &[PGBOUNCER], &REDIS, &[PROBE]];
+    all.iter().any(|names| first_set(names, env).is_some())
 }
 
-/// The targets that variables name: `postgres`, `replica-1`, `replica-2` and so on, `pgbouncer`, `redis`.
+/// The targets that variables name: `postgres`, `replica-1`, `replica-2` and so on, `pgbouncer`, `redis`, `probe`.
 pub fn targets(env: &Env<'_>, problems: &mut Problems) -> Vec<Target> {
     if !names_targets(env) {
         let message =
@@ -52,6 +57,10 @@ pub fn targets(env: &Env<'_>, problems: &mut Problems) -> Vec<Target> {
     if let Some((variable, url)) = first_set(&REDIS, env) {
         let server = redis::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| redis::resolve(&dsn));
         targets.extend(target("redis".into(), variable, server.map(Endpoint::Redis), problems));
+    }
+    if let Some((variable, url)) = first_set(&[PROBE], env) {
+        let probe = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| probe::from_url(&dsn));
+        targets.extend(target("probe".into(), variable, probe.map(Endpoint::Probe), problems));
     }
     targets
 }

@@ -13,6 +13,7 @@ pub mod expand;
 mod fields;
 pub(crate) mod files;
 mod load;
+pub mod probe;
 pub mod problem;
 pub mod redis;
 mod repositories;

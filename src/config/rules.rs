@@ -40,7 +40,7 @@ pub fn name_problem(name: &str, kind: Kind, ecosystem: bool, source: SourceKind)
     if !words::metric(name) {
         return Some("this is no metric name: use a-z, 0-9 and _, starting with a letter".into());
     }
-    let own = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk];
+    let own = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk, SourceKind::Probe];
     if name.starts_with("pgvigil_") && !own.contains(&source) {
         return Some(
             "names that start with `pgvigil_` are for what pgvigil itself is or sees: start it with `pg_`".into(),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use super::repositories::*;
 
-use super::problem::Place;
+use super::{probe::Probe, problem::Place};
 use crate::secret::Secret;
 
 /// Everything `pgvigil.yaml` (or the environment) says.
@@ -49,6 +49,7 @@ impl Target {
             Endpoint::Postgres(login) | Endpoint::PgBouncer(login) => &login.user,
             Endpoint::Redis(redis) => redis.user.as_deref().unwrap_or("default"),
             Endpoint::Backup(_) | Endpoint::Disk(_) => "",
+            Endpoint::Probe(probe) => probe.user(),
         }
     }
 
@@ -56,9 +57,11 @@ impl Target {
     pub fn databases(&self) -> Databases {
         match &self.endpoint {
             Endpoint::Postgres(postgres) => postgres.databases.clone(),
-            Endpoint::PgBouncer(_) | Endpoint::Redis(_) | Endpoint::Backup(_) | Endpoint::Disk(_) => {
-                Databases::default()
-            }
+            Endpoint::PgBouncer(_)
+            | Endpoint::Redis(_)
+            | Endpoint::Backup(_)
+            | Endpoint::Disk(_)
+            | Endpoint::Probe(_) => Databases::default(),
         }
     }
 }
@@ -80,6 +83,8 @@ pub enum Endpoint {
     Redis(Redis),
     Backup(Backup),
     Disk(Disk),
+    /// What a client of each path feels.
+    Probe(Probe),
 }
 
 /// A PostgreSQL server (or a pooler in front of one).

@@ -4,6 +4,7 @@ use super::{
     backup, disk, endpoint,
     expand::{Env, expand},
     fields::{Fields, finite},
+    probe,
     problem::{Place, Problems},
     redis,
     settings::{Endpoint, Target, Threshold},
@@ -38,6 +39,7 @@ const TARGET: Shape = Shape {
         key("redis", Is::Map(&redis::REDIS), "A Redis or Valkey server: how to reach it."),
         key("backup", Is::Map(&backup::BACKUP), "Backups: repositories, and where what is known of them comes from."),
         key("disk", Is::Map(&disk::DISK), "Filesystems of the machine that pgvigil runs on, by paths on them."),
+        key("probe", Is::Map(&probe::PROBE), "A synthetic probe: what a client of each path feels."),
     ],
     quiet: true,
 };
@@ -46,12 +48,13 @@ const TARGET: Shape = Shape {
 const STATIC_LABEL: &str = "^(?!(target|le|job|instance)$|__)[A-Za-z_][A-Za-z0-9_]*$";
 
 /// How each kind of target is read. A target is of one kind.
-const KINDS: [(&str, Read); 5] = [
+const KINDS: [(&str, Read); 6] = [
     ("postgres", |node, env, problems| endpoint::postgres(node, env, problems).map(Endpoint::Postgres)),
     ("pgbouncer", |node, env, problems| endpoint::pgbouncer(node, env, problems).map(Endpoint::PgBouncer)),
     ("redis", |node, env, problems| redis::redis(node, env, problems).map(Endpoint::Redis)),
     ("backup", |node, env, problems| backup::backup(node, env, problems).map(Endpoint::Backup)),
     ("disk", |node, env, problems| disk::disk(node, env, problems).map(Endpoint::Disk)),
+    ("probe", |node, env, problems| probe::probe(node, env, problems).map(Endpoint::Probe)),
 ];
 
 const KIND_WORDS: [&str; KINDS.len()] = words::of(&KINDS);
@@ -98,7 +101,7 @@ fn endpoint(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Endpoint> {
     fields.node(key).and_then(|node| read(node, env, fields.problems))
 }
 
-fn target_name(name: &str) -> Result<(), &'static str> {
+pub fn target_name(name: &str) -> Result<(), &'static str> {
     let is_good = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
     if is_good { Ok(()) } else { Err("made of A-Z, a-z, 0-9 and _ . : -") }
 }

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, VARY},
+    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, VARY},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -24,7 +24,7 @@ use super::{landing, negotiate};
 use crate::{
     live::Live,
     page::{Key, Pages},
-    target::Report,
+    target::{Refusal, Report},
 };
 
 /// An answer of /health is good for as long as this.
@@ -69,6 +69,7 @@ impl App {
             "/metrics" => self.metrics(&request).await,
             "/" => html(landing::page(&self.live.engine())),
             "/sd" => json(StatusCode::OK, self.discovery(&request).to_string()),
+            "/probe" => self.probe(&request).await,
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/health" => self.health().await,
@@ -99,6 +100,25 @@ impl App {
         let engine = self.live.engine();
         let group = |name: &str| json!({ "targets": [host], "labels": { "__param_target": name, "instance": name } });
         engine.targets.iter().map(|target| group(target.name())).collect()
+    }
+
+    /// One round now on a path of a probe. Not counted, and seldom: see [`Refusal::TooSoon`].
+    async fn probe(&self, request: &Request<Incoming>) -> Answer {
+        let engine = self.live.engine();
+        let asked = negotiate::probe(request.uri().query());
+        let bad = |message: String| text(StatusCode::BAD_REQUEST, message + "\n");
+        if let Some(name) = asked.target.as_deref().filter(|name| !engine.targets.iter().any(|t| t.name() == *name)) {
+            return bad(format!("no target {name:?}"));
+        }
+        for target in engine.targets.iter().filter(|t| asked.target.as_deref().is_none_or(|name| name == t.name())) {
+            match target.now(&asked.path, asked.debug).await {
+                Some(Ok(told)) => return text(StatusCode::OK, told),
+                Some(Err(Refusal::Unknown(message))) => return bad(message),
+                Some(Err(Refusal::TooSoon(wait))) => return too_soon(wait),
+                None => (),
+            }
+        }
+        bad("no probe: that is a target with `probe`".to_owned())
     }
 
     async fn reload(&self) -> Answer {
@@ -165,6 +185,13 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 
 fn json(status: StatusCode, body: String) -> Answer {
     typed(status, "application/json", body)
+}
+
+fn too_soon(wait: Duration) -> Answer {
+    let seconds = wait.as_secs() + 1;
+    let mut answer = text(StatusCode::TOO_MANY_REQUESTS, format!("asked a short while ago; again in {seconds} s\n"));
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    answer
 }
 
 fn html(body: String) -> Answer {

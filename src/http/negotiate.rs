@@ -47,6 +47,28 @@ pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
     limit.saturating_sub(MARGIN).max(limit / 2)
 }
 
+/// What `/probe` is asked for.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub target: Option<String>,
+    pub path: String,
+    pub debug: bool,
+}
+
+/// `target=` (the first probe, if left out), `path=`, `debug=true`.
+pub fn probe(query: Option<&str>) -> Asked {
+    let mut asked = Asked::default();
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match &*key {
+            "target" => asked.target = Some(value.into_owned()),
+            "path" => asked.path = value.into_owned(),
+            "debug" => asked.debug = value == "true",
+            _ => (),
+        }
+    }
+    asked
+}
+
 /// `target=` and `collector=`, each as often as one likes.
 pub fn selection(query: Option<&str>) -> Selection {
     let mut selection = Selection::default();

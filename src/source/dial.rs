@@ -1,13 +1,17 @@
 //! The dialler: every byte that comes from a server comes in here. Resolve, connect, TLS; then a [`Stream`], which
 //! trusts no length.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream, lookup_host},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{FetchError, Reason, sessions::Open, socket::Socket, stream::Stream, tls};
@@ -19,21 +23,44 @@ const DIAL_LIMIT: Duration = Duration::from_secs(5);
 /// PostgreSQL's request for TLS: a message of 8 bytes with the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
+/// How long each step took, as far as it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Steps {
+    pub resolve: Option<Duration>,
+    pub connect: Option<Duration>,
+    /// With the question whether the server has TLS; absent where that is not asked.
+    pub tls: Option<Duration>,
+    /// When the server's certificate ends.
+    pub expires: Option<SystemTime>,
+    /// Why there is no connection, if there is none.
+    pub refused: Option<io::ErrorKind>,
+}
+
 /// Connects to a PostgreSQL server (or pooler) and negotiates TLS as its settings ask.
 ///
 /// `open` counts the session; a connection that is no session has none.
 /// With `sslmode=prefer` a server without TLS, or whose TLS fails, is spoken to in clear, as libpq does.
 pub async fn postgres(address: &Address, tls: &Tls, open: Option<Open>) -> Result<Stream, FetchError> {
-    let socket = connect(address).await?;
+    timed(address, tls, open, &mut Steps::default()).await
+}
+
+/// The same, and how long each step took: also of a connection that fails, or is given up.
+pub async fn timed(address: &Address, tls: &Tls, open: Option<Open>, steps: &mut Steps) -> Result<Stream, FetchError> {
+    let socket = connect(address, steps).await?;
     if tls.mode == TlsMode::Disable || matches!(address, Address::Unix(_)) {
         return Ok(Stream::new(socket, open));
     }
     // How long this takes is the login's affair: a server that is slow to answer is neither without TLS nor asked anew.
-    match encrypt(socket, address, tls).await {
+    let began = Instant::now();
+    let encrypted = encrypt(socket, address, tls, steps).await;
+    if encrypted.is_ok() {
+        steps.tls = Some(began.elapsed());
+    }
+    match encrypted {
         Ok(socket) if matches!(socket, Socket::Tls(_)) || tls.mode == TlsMode::Prefer => Ok(Stream::new(socket, open)),
         Ok(_) => Err(FetchError::new(Reason::Tls, "the server offers no TLS, and sslmode asks for it")),
         Err(error) if error.reason == Reason::Tls && tls.mode == TlsMode::Prefer => {
-            Ok(Stream::new(connect(address).await?, open))
+            Ok(Stream::new(connect(address, steps).await?, open))
         }
         Err(error) => Err(error),
     }
@@ -47,25 +74,35 @@ pub async fn redis(address: &Address, tls: &Tls, open: Option<Open>) -> Result<S
 
 /// Connects to a server that speaks TLS from its first byte, or none at all.
 pub async fn direct(address: &Address, tls: Option<&Tls>) -> Result<Socket, FetchError> {
-    let socket = connect(address).await?;
+    let socket = connect(address, &mut Steps::default()).await?;
     match tls {
         Some(tls) => Ok(Socket::Tls(Box::new(tls::handshake(socket, address, tls).await?))),
         None => Ok(socket),
     }
 }
 
-async fn connect(address: &Address) -> Result<Socket, FetchError> {
-    let unreachable = |error: io::Error| FetchError::new(Reason::Unreachable, format!("cannot connect: {error}"));
-    let late = |_| unreachable(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {DIAL_LIMIT:?}")));
-    match address {
-        Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix).map_err(unreachable),
+async fn connect(address: &Address, steps: &mut Steps) -> Result<Socket, FetchError> {
+    open(address, steps).await.map_err(|error| {
+        steps.refused = Some(error.kind());
+        FetchError::new(Reason::Unreachable, format!("cannot connect: {error}"))
+    })
+}
+
+async fn open(address: &Address, steps: &mut Steps) -> io::Result<Socket> {
+    let began = Instant::now();
+    let socket = match address {
+        Address::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
         Address::Tcp { host, port } => {
-            let found = timeout(DIAL_LIMIT, lookup_host((host.as_str(), *port))).await.map_err(late)?;
-            let stream = connect_to_any(found.map_err(unreachable)?.collect()).await.map_err(unreachable)?;
-            keep_alive(&stream).map_err(unreachable)?;
-            Ok(Socket::Tcp(stream))
+            let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {DIAL_LIMIT:?}"));
+            let found = timeout(DIAL_LIMIT, lookup_host((host.as_str(), *port))).await.map_err(late)??;
+            steps.resolve = Some(began.elapsed());
+            let stream = connect_to_any(found.collect()).await?;
+            keep_alive(&stream)?;
+            Socket::Tcp(stream)
         }
-    }
+    };
+    steps.connect = Some(began.elapsed() - steps.resolve.unwrap_or_default());
+    Ok(socket)
 }
 
 /// One after the other, each with its share of the time: the first may be one that nothing answers at.
@@ -95,14 +132,18 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Asks for TLS and shakes hands; gives the socket back in clear if the server has no TLS.
-async fn encrypt(mut socket: Socket, address: &Address, tls: &Tls) -> Result<Socket, FetchError> {
+async fn encrypt(mut socket: Socket, address: &Address, tls: &Tls, steps: &mut Steps) -> Result<Socket, FetchError> {
     // A server that hangs up on the question has said nothing of TLS.
     let broken = |error: io::Error| FetchError::new(Reason::Lost, format!("asking for TLS: {error}"));
     socket.write_all(&SSL_REQUEST).await.map_err(broken)?;
     let mut reply = [0];
     socket.read_exact(&mut reply).await.map_err(broken)?;
     match reply {
-        [b'S'] => Ok(Socket::Tls(Box::new(tls::handshake(socket, address, tls).await?))),
+        [b'S'] => {
+            let socket = tls::handshake(socket, address, tls).await?;
+            steps.expires = tls::expires(&socket);
+            Ok(Socket::Tls(Box::new(socket)))
+        }
         [b'N'] => Ok(socket),
         _ => Err(FetchError::new(Reason::Unreachable, "the peer does not speak PostgreSQL's protocol")),
     }

@@ -138,7 +138,7 @@ impl<S: Server> Kept<S> {
 }
 
 /// The sections that these collectors read, each once.
-fn wanted(due: &[Arc<Collector>]) -> Vec<&str> {
+pub fn wanted(due: &[Arc<Collector>]) -> Vec<&str> {
     let mut names: Vec<_> =
         due.iter().flat_map(|collector| &collector.queries).filter_map(|q| section(&q.rows)).collect();
     names.sort_unstable();

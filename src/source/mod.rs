@@ -2,6 +2,7 @@
 
 mod aside;
 pub mod backup;
+mod certificate;
 pub mod dial;
 pub mod disk;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub mod login;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
+pub mod running;
 pub mod sessions;
 pub mod socket;
 pub mod statements;
@@ -26,6 +28,7 @@ use self::kept::Kept;
 use crate::{
     config::{
         collector::{Collector, Place, SourceKind},
+        probe::Probe,
         settings::Endpoint,
     },
     table::Table,
@@ -190,6 +193,7 @@ pub enum Source {
     Redis(redis::Redis),
     Backup(backup::Backup),
     Disk(disk::Disk),
+    Running(running::Running),
     #[cfg(test)]
     Fixture(fixture::Fixture),
 }
@@ -203,6 +207,7 @@ macro_rules! each_source {
             Source::Redis($source) => $call,
             Source::Backup($source) => $call,
             Source::Disk($source) => $call,
+            Source::Running($source) => $call,
             #[cfg(test)]
             Source::Fixture($source) => $call,
         }
@@ -210,13 +215,15 @@ macro_rules! each_source {
 }
 
 impl Source {
-    pub fn new(endpoint: &Endpoint) -> Self {
+    /// A source for this endpoint. What runs by itself lives in a room above this one, which starts it.
+    pub fn new(endpoint: &Endpoint, start: impl FnOnce(&Probe) -> Box<dyn running::Runs>) -> Self {
         match endpoint {
             Endpoint::Postgres(settings) => Source::Postgres(postgres::Server::new(settings.clone())),
             Endpoint::PgBouncer(settings) => Source::PgBouncer(Kept::new(pgbouncer::Console::new(settings.clone()))),
             Endpoint::Redis(settings) => Source::Redis(Kept::new(redis::Access::new(settings.clone()))),
             Endpoint::Backup(settings) => Source::Backup(backup::Backup::new(settings.clone())),
             Endpoint::Disk(settings) => Source::Disk(disk::Disk::new(settings.clone())),
+            Endpoint::Probe(settings) => Source::Running(running::Running::new(start(settings))),
         }
     }
 
@@ -228,6 +235,7 @@ impl Source {
             Source::Redis(_) => kind == SourceKind::Redis,
             Source::Backup(_) => kind == SourceKind::Backup,
             Source::Disk(_) => kind == SourceKind::Disk,
+            Source::Running(_) => kind == SourceKind::Probe,
             #[cfg(test)]
             Source::Fixture(_) => kind == SourceKind::Postgres,
         }
@@ -274,6 +282,14 @@ impl Source {
             #[cfg(test)]
             Source::Fixture(fixture) => fixture.ask_database(database, due, report).await,
             _ => Ok(()),
+        }
+    }
+
+    /// Does now what it does by its clock, if it is one that runs by itself.
+    pub async fn now(&self, part: &str, debug: bool) -> Option<Result<String, running::Refusal>> {
+        match self {
+            Source::Running(running) => Some(running.now(part, debug).await),
+            _ => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! TLS towards the servers: libpq's `sslmode` on rustls.
 
-use std::{fs::File, io, path::Path, sync::Arc};
+use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
 
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -13,7 +13,7 @@ use rustls::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{FetchError, Reason, socket::Socket};
+use super::{FetchError, Reason, certificate, socket::Socket};
 use crate::config::settings::{Address, Roots, Tls, TlsMode};
 
 /// Shakes hands on a socket whose server has agreed to TLS. Files are read anew each time, so a renewed
@@ -26,6 +26,11 @@ pub async fn handshake(socket: Socket, address: &Address, tls: &Tls) -> Result<T
     };
     let name = name.map_err(|_| failed("the host is no name a certificate can hold"))?;
     TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| failed(&error.to_string()))
+}
+
+/// When the server's certificate ends.
+pub fn expires(stream: &TlsStream<Socket>) -> Option<SystemTime> {
+    certificate::not_after(stream.get_ref().1.peer_certificates()?.first()?)
 }
 
 fn failed(what: &str) -> FetchError {

@@ -9,7 +9,7 @@ use super::{BINARY, PATIENCE, expect, look, server, watch};
 fn with_statements(major: u32, config: &str) -> Postgres {
     let server = server(major, config);
     server.sql("postgres", "CREATE EXTENSION pg_stat_statements; CREATE DATABASE app");
-    ["app", "pgvigil_probe"].iter().for_each(|role| server.create_role(role, ""));
+    server.create_role("app", "");
     server
 }
 

@@ -14,7 +14,7 @@ use super::{
 pub const IGNORE_OPTIONS: &str = "ignore_startup_parameters = options";
 
 /// Any database of the server is reached under its own name. The users `postgres` (of the console too), `pgvigil` (may ask
-/// the console for statistics) and `app` log in with the password `PASSWORD`.
+/// the console for statistics), `pgvigil_probe` and `app` log in with the password `PASSWORD`.
 pub struct PgBouncer {
     port: u16,
     folder: Folder,
@@ -26,7 +26,7 @@ impl PgBouncer {
     pub fn start(server: &Postgres, pool_mode: &str, extra: &str) -> PgBouncer {
         let (folder, port) = (Folder::for_server("pgbouncer", "TERM"), free_port());
         let password = PASSWORD.replace('"', "\"\"");
-        let users = ["postgres", "pgvigil", "app"].map(|user| format!("\"{user}\" \"{password}\"\n"));
+        let users = ["postgres", "pgvigil", "pgvigil_probe", "app"].map(|user| format!("\"{user}\" \"{password}\"\n"));
         folder.write("users.txt", &users.concat());
         let config = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\n\

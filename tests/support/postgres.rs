@@ -153,10 +153,16 @@ impl Postgres {
         self.sql("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD '{password}' {attributes}"));
     }
 
-    /// The role `pgvigil`, as the documentation says to create it: by `pgvigil export grants` in the database `postgres`.
+    /// The roles `pgvigil` and `pgvigil_probe`, as the documentation says to create them: by `pgvigil export grants` in the
+    /// database `postgres`.
     pub fn create_monitor_role(&self) {
         let password = PASSWORD.replace('\'', "''");
-        self.sql("postgres", &format!("{GRANTS};\nALTER ROLE pgvigil PASSWORD '{password}'"));
+        self.sql(
+            "postgres",
+            &format!(
+                "{GRANTS};\nALTER ROLE pgvigil PASSWORD '{password}'; ALTER ROLE pgvigil_probe PASSWORD '{password}'"
+            ),
+        );
     }
 
     /// Starts the server and waits until it takes connections.

@@ -50,6 +50,14 @@ impl Lines {
         true
     }
 
+    /// A round over one path of a probe, as [`Target::now`] tells it.
+    pub fn path(&mut self, told: &str) {
+        for line in told.lines() {
+            _ = writeln!(self.text, "  {line}");
+            self.failed += usize::from(line.contains(" failed after "));
+        }
+    }
+
     /// One collector, by what it gave: databases that gave the same share a line.
     pub fn collector(
         &mut self,

@@ -24,7 +24,7 @@ pub(super) const MAX_ROWS: usize = 1_000_000;
 /// The least `ttl` of what is asked in each database.
 pub(super) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
 
-const SOURCES: [(&str, SourceKind); 7] = [
+const SOURCES: [(&str, SourceKind); 8] = [
     ("postgres", SourceKind::Postgres),
     ("statements", SourceKind::Statements),
     ("self", SourceKind::Own),
@@ -32,6 +32,7 @@ const SOURCES: [(&str, SourceKind); 7] = [
     ("redis", SourceKind::Redis),
     ("backup", SourceKind::Backup),
     ("disk", SourceKind::Disk),
+    ("probe", SourceKind::Probe),
 ];
 
 const SCOPES: [(&str, Scope); 2] = [("instance", Scope::Instance), ("database", Scope::Database)];

@@ -4,6 +4,7 @@ mod backup;
 mod disk;
 mod own;
 mod pgbouncer;
+mod probe;
 mod redis;
 
 use super::collector::SourceKind;
@@ -37,6 +38,7 @@ pub fn of(source: SourceKind) -> &'static [Section] {
         SourceKind::Redis => redis::SECTIONS,
         SourceKind::Backup => backup::SECTIONS,
         SourceKind::Disk => disk::SECTIONS,
+        SourceKind::Probe => probe::SECTIONS,
         SourceKind::Postgres | SourceKind::Statements => &[],
     }
 }

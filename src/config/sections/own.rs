@@ -11,6 +11,7 @@ pub const SECTIONS: &[Section] = &[
             "up_postgres",
             "up_pgbouncer",
             "up_redis",
+            "up_probe",
             "last_answer_timestamp",
             "circuit_state",
             "circuit_trips",

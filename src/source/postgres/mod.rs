@@ -11,7 +11,7 @@
 //! query.
 
 pub mod decode;
-pub(super) mod error;
+pub mod error;
 mod facts;
 mod login;
 mod logins;

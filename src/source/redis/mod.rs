@@ -78,7 +78,7 @@ impl Talk {
     ///
     /// # Errors
     /// The connection failed, or the server refuses everything.
-    async fn ask(&mut self, commands: &[&[&str]]) -> Result<Vec<Value>, FetchError> {
+    pub async fn ask(&mut self, commands: &[&[&str]]) -> Result<Vec<Value>, FetchError> {
         // Until all is answered: what an exchange that was cut short left behind is nobody's answer.
         self.is_over = true;
         let mut bytes = Vec::new();
@@ -134,6 +134,14 @@ impl Talk {
             _ => Ok(()),
         }
     }
+}
+
+/// A session of one's own, which nobody keeps.
+///
+/// # Errors
+/// The server cannot be reached, or does not let us in.
+pub async fn connect(settings: Arc<settings::Redis>, sessions: Sessions) -> Result<Talk, FetchError> {
+    log_in(settings, sessions, About::default()).await
 }
 
 async fn log_in(settings: Arc<settings::Redis>, sessions: Sessions, about: About) -> Result<Talk, FetchError> {

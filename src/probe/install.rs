@@ -1,0 +1,51 @@
+//! The tables that the probe's own queries read: made and removed by `pgvigil probe`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    attempt::{Failure, Phase, Reason, Trace},
+    connect::Connector,
+    question,
+};
+use crate::config::settings::Postgres;
+
+/// The SQL that makes them.
+pub const SCHEMA: &str = include_str!("schema.sql");
+
+/// What making them may take: a busy server is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Makes the tables, if they are not there, and lets this role read them.
+///
+/// # Errors
+/// What went wrong; nothing was done then.
+pub async fn install(server: &Postgres, reader: &str) -> Result<(), Failure> {
+    let reader = format!("\"{}\"", reader.replace('"', "\"\""));
+    let grants = format!(
+        "GRANT USAGE ON SCHEMA pgvigil_probe TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA pgvigil_probe TO {reader}; \
+         GRANT UPDATE (token) ON pgvigil_probe.token TO {reader};"
+    );
+    run(server, &format!("{SCHEMA}\n{grants}")).await
+}
+
+/// Removes the tables; that they are not there is no error.
+///
+/// # Errors
+/// What went wrong; nothing was done then.
+pub async fn uninstall(server: &Postgres) -> Result<(), Failure> {
+    run(server, "DROP SCHEMA IF EXISTS pgvigil_probe CASCADE;").await
+}
+
+async fn run(server: &Postgres, sql: &str) -> Result<(), Failure> {
+    let until = Instant::now() + LIMIT;
+    let connection = Connector::new(server.clone(), false).connect(until, &mut Trace::default()).await?;
+    // One message is one transaction. The role may be one that only reads unless it is told.
+    let sql = format!(
+        "BEGIN READ WRITE; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = '60s'; {sql} COMMIT;"
+    );
+    let done = tokio::time::timeout_at(until, connection.client.batch_execute(&sql)).await;
+    done.map_err(|_| Failure::new(Reason::Timeout, Phase::Query, "no answer within a minute"))?
+        .map_err(|error| question::failed(&error))
+}

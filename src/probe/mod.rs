@@ -1,0 +1,157 @@
+//! The synthetic probe: the same small queries, on one clock, over every path that an application may take.
+//!
+//! It runs by itself: each path has a task, and at most one query in flight. Scrapes only read what has been counted.
+
+pub mod attempt;
+pub mod board;
+mod breaker;
+mod cache;
+mod cached;
+mod compare;
+mod connect;
+pub mod histogram;
+pub mod install;
+mod looks;
+mod now;
+mod pool;
+pub mod question;
+mod remote;
+mod rounds;
+pub mod route;
+mod tables;
+mod token;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::Instant};
+
+use self::{board::Board, compare::Answers, question::Question, rounds::Rounds, route::Route, token::Written};
+use crate::{
+    config::probe::{self as settings, Kind},
+    source::{
+        kept::Tables,
+        running::{Refusal, Runs},
+    },
+};
+
+/// What the paths of a probe have in common.
+pub struct Course {
+    pub settings: settings::Probe,
+    pub questions: Vec<Question>,
+    pub routes: Vec<Route>,
+    /// By question: what has been answered.
+    answers: Mutex<Vec<Answers>>,
+    /// The path whose answers the others' are compared with: the plainest to the primary.
+    reference: Option<usize>,
+    /// The token that was written last.
+    written: watch::Sender<Option<Written>>,
+}
+
+/// A probe that runs. Dropped, it ends.
+pub struct Probe {
+    pub course: Arc<Course>,
+    /// One for each path.
+    tasks: Vec<JoinHandle<()>>,
+    /// Those that look for tokens.
+    looks: Vec<JoinHandle<()>>,
+}
+
+/// Starts a probe that goes on until it is dropped.
+pub fn start(settings: &settings::Probe) -> Box<dyn Runs> {
+    Box::new(Probe::start(settings.clone(), None))
+}
+
+impl Probe {
+    /// Starts it; it ends by itself after this many rounds, if it should.
+    pub fn start(settings: settings::Probe, rounds: Option<u64>) -> Probe {
+        let course = Arc::new(Course::new(settings));
+        if rounds.is_some() {
+            course.routes.iter().for_each(|route| route.board.lock().totals = Some(BTreeMap::new()));
+        }
+        // Outside a runtime nothing can run, and nothing does.
+        let runtime = Handle::try_current().ok();
+        let run = |runtime: &Handle| Rounds::all(&course, rounds).map(|path| runtime.spawn(path.run())).collect();
+        let look = |runtime: &Handle| course.looks().map(|look| runtime.spawn(look)).collect();
+        let (tasks, looks) = runtime.as_ref().map(|runtime| (run(runtime), look(runtime))).unwrap_or_default();
+        Probe { course, tasks, looks }
+    }
+
+    /// Some path is still to be asked.
+    pub fn is_running(&self) -> bool {
+        self.tasks.iter().any(|task| !task.is_finished())
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.tasks.iter().chain(&self.looks).for_each(JoinHandle::abort);
+    }
+}
+
+impl Course {
+    fn new(settings: settings::Probe) -> Self {
+        let questions = question::questions(&settings);
+        let bounds = histogram::bounds(questions.iter().map(|question| question.objective));
+        let pools: Vec<_> = settings.paths.iter().filter_map(Route::pool_of).collect();
+        let interval = settings.interval;
+        let route = |path: &settings::Path| Route::new(path.clone(), Board::new(bounds.clone()), interval, &pools);
+        let routes = settings.paths.iter().map(route).collect();
+        let is_a = |kind: &str| settings.paths.iter().position(|path| path.kind.word() == kind);
+        let reference = ["direct", "pooled", "pgbouncer"].into_iter().find_map(is_a);
+        let answers = Mutex::new(questions.iter().map(|_| Answers::default()).collect());
+        Course { settings, questions, routes, answers, reference, written: watch::Sender::default() }
+    }
+
+    /// Where tokens are looked for, if they are written.
+    fn looks(self: &Arc<Self>) -> impl Iterator<Item = impl Future<Output = ()> + Send + 'static> {
+        let shows = |(_, route): &(usize, &Route)| matches!(route.path.kind, Kind::Replica(_) | Kind::Cached { .. });
+        let routes = self.routes.iter().enumerate().filter(|_| self.settings.write).filter(shows);
+        routes.map(|(index, _)| looks::look(self.clone(), index, self.written.subscribe()))
+    }
+
+    /// Compares an answer with the primary's, and counts what comes of it, on whichever path.
+    fn compare(&self, route: usize, query: usize, answer: &[u8]) {
+        let now = Instant::now();
+        let verdicts = {
+            let mut answers = self.answers.lock();
+            let Some(answers) = answers.get_mut(query) else { return };
+            match self.reference {
+                None => return,
+                Some(reference) if reference == route => answers.primary(answer, now),
+                Some(_) => {
+                    let verdict = answers.other(route, answer, self.routes[route].keeps(), now);
+                    verdict.into_iter().map(|verdict| (route, verdict)).collect()
+                }
+            }
+        };
+        for (route, verdict) in verdicts {
+            *self.routes[route].board.lock().verdicts.entry((query, verdict)).or_default() += 1;
+        }
+    }
+}
+
+impl Runs for Probe {
+    fn tables(&self, sections: &[&str]) -> Tables {
+        sections.iter().map(|section| ((*section).to_owned(), Ok(tables::table(&self.course, section)))).collect()
+    }
+
+    /// A task ends only if it fails; then what its path says is true no more.
+    fn is_running(&self) -> bool {
+        !self.tasks.is_empty() && !self.tasks.iter().any(JoinHandle::is_finished)
+    }
+
+    fn sessions(&self) -> usize {
+        self.course.routes.iter().map(Route::sessions).sum()
+    }
+
+    fn about(&self) -> String {
+        let paths: Vec<_> = self.course.routes.iter().map(|route| route.path.name.as_str()).collect();
+        format!("probe over {}", paths.join(", "))
+    }
+
+    fn now<'a>(&'a self, part: &'a str, debug: bool) -> BoxFuture<'a, Result<String, Refusal>> {
+        self.course.now(part, debug).boxed()
+    }
+}

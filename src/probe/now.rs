@@ -1,0 +1,129 @@
+//! A round at once over one path, for people who want to see what it meets: its phases, and what the path remembers.
+//!
+//! It is not counted, so that nobody who asks changes what is measured; and it is seldom: a path does so once in its
+//! interval, and in 5 s, at most. It only reads.
+
+use std::{
+    fmt::Write,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    Course,
+    attempt::{Phase, Reason, Trace},
+    board::Remembered,
+    question::How,
+    route::Route,
+};
+use crate::source::running::Refusal;
+
+/// The shortest time between two rounds that are asked for on a path.
+const REST: Duration = Duration::from_secs(5);
+
+impl Course {
+    /// Goes over a path now.
+    ///
+    /// # Errors
+    /// There is no such path, or it was asked for a short while ago.
+    pub async fn now(&self, path: &str, debug: bool) -> Result<String, Refusal> {
+        let route = self.readable(path)?;
+        self.rest(route)?;
+        let mut text = format!(
+            "{} ({}) at {}, database {}, as {}\n",
+            path,
+            route.path.kind.word(),
+            route.address(),
+            route.server().database,
+            route.server().user
+        );
+        for attempt in self.round(route).await {
+            push(&mut text, &attempt, debug);
+            route.board.lock().remember(attempt);
+        }
+        if debug {
+            push_remembered(&mut text, route);
+        }
+        Ok(text)
+    }
+
+    /// The path of this name, if it only reads.
+    fn readable(&self, path: &str) -> Result<&Route, Refusal> {
+        let reads =
+            |route: &&Route| self.questions.iter().all(|q| q.how != How::Token || !q.is_asked_on(&route.path.name));
+        let mut routes = self.routes.iter().filter(reads);
+        routes.clone().find(|route| route.path.name == path).ok_or_else(|| {
+            let names: Vec<_> = routes.by_ref().map(|route| route.path.name.as_str()).collect();
+            Refusal::Unknown(format!("no path {path:?}; `path=` is one of {}", names.join(", ")))
+        })
+    }
+
+    fn rest(&self, route: &Route) -> Result<(), Refusal> {
+        let (mut asked, rest) = (route.asked.lock(), REST.max(self.settings.interval));
+        match asked.map(|at| at.elapsed()).filter(|since| *since < rest) {
+            Some(since) => Err(Refusal::TooSoon(rest - since)),
+            None => {
+                *asked = Some(Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks everything once, until the path itself fails.
+    async fn round(&self, route: &Route) -> Vec<Remembered> {
+        let has_schema = route.board.lock().installed != Some(false);
+        let asked = self.questions.iter().filter(|question| question.is_asked_on(&route.path.name));
+        let mut attempts = Vec::new();
+        for question in asked.filter(|question| has_schema || !question.needs_schema) {
+            let (at, began, mut trace) = (SystemTime::now(), Instant::now(), Trace::default());
+            let failure = route.ask(question, began + self.settings.timeout, &mut trace).await.err();
+            if question.needs_schema && failure.as_ref().is_some_and(|failure| failure.reason == Reason::Undefined) {
+                // The probe's tables are not there, which is no failure.
+                continue;
+            }
+            let is_over = failure.as_ref().is_some_and(|failure| failure.reason.is_of_path());
+            let (query, took) = (question.name.clone(), began.elapsed());
+            attempts.push(Remembered { at, query, took, phases: trace.phases, failure });
+            if is_over {
+                break;
+            }
+        }
+        attempts
+    }
+}
+
+fn push_remembered(text: &mut String, route: &Route) {
+    let board = route.board.lock();
+    for (what, kept) in [("failures", &board.failed), ("successes", &board.succeeded)] {
+        _ = writeln!(text, "\nlast {what}, the newest first:");
+        for attempt in kept.iter().rev() {
+            push(text, attempt, true);
+        }
+        if kept.is_empty() {
+            text.push_str("none\n");
+        }
+    }
+}
+
+/// A line; with its phases, if they are wanted.
+fn push(text: &mut String, attempt: &Remembered, with_phases: bool) {
+    let at = humantime::format_rfc3339_millis(attempt.at);
+    _ = match &attempt.failure {
+        None => write!(text, "{at} {} succeeded in {:.3?}", attempt.query, attempt.took),
+        Some(failure) => write!(
+            text,
+            "{at} {} failed after {:.3?} in phase {}, reason {}: {}",
+            attempt.query,
+            attempt.took,
+            failure.phase.word(),
+            failure.reason.word(),
+            failure.message
+        ),
+    };
+    if with_phases && !attempt.phases.is_empty() {
+        let phase = |(phase, took): &(Phase, Duration)| format!("{} {took:.3?}", phase.word());
+        _ = write!(text, " ({})", attempt.phases.iter().map(phase).collect::<Vec<_>>().join(", "));
+    }
+    text.push('\n');
+}

@@ -1,0 +1,150 @@
+//! A path, and how a query goes over it: on a new connection, a kept one, one of a pool, or through a cache.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{
+    attempt::{Failure, Reason, Trace},
+    board::Board,
+    cache::Cache,
+    cached::{self, Cached},
+    connect::{Connection, Connector},
+    pool::{Pool, PoolState},
+    question::Question,
+};
+use crate::config::{
+    probe::{Kind, Path},
+    settings::{Address, Postgres},
+};
+
+/// One path and what has been measured on it.
+pub struct Route {
+    pub path: Path,
+    pub connector: Arc<Connector>,
+    /// One query at a time.
+    way: tokio::sync::Mutex<Kept>,
+    pool: Option<Arc<Pool>>,
+    cached: Option<Cached>,
+    pub board: Mutex<Board>,
+    /// When somebody last asked for a round at once.
+    pub asked: Mutex<Option<Instant>>,
+}
+
+/// The connection that is kept, of paths that keep one.
+type Kept = Option<Connection>;
+
+impl Route {
+    /// A path; `pools` are those of the paths there are, by name.
+    pub fn new(path: Path, board: Board, interval: Duration, pools: &[(String, Arc<Pool>)]) -> Self {
+        let has_options = !matches!(path.kind, Kind::PgBouncer(_) | Kind::PgBouncerNew(_));
+        let connector = Arc::new(Connector::new(path.kind.server().clone(), has_options));
+        let named = |wanted: &str| pools.iter().find(|(name, _)| name == wanted).map(|(_, pool)| pool.clone());
+        let (mut pool, mut cached) = (None, None);
+        match &path.kind {
+            Kind::Pooled { .. } => pool = named(&path.name),
+            Kind::Cached { through, cache, .. } => {
+                let server = path.kind.server();
+                let prefix = format!("pgvigil_probe:{}/{}:{}", address(server), server.database, path.name);
+                let cache = Cache::new(cache, cached::life(interval), prefix);
+                cached = named(through).map(|pool| Cached::new(cache, pool));
+            }
+            _ => (),
+        }
+        Route {
+            path,
+            connector,
+            way: Kept::None.into(),
+            pool,
+            cached,
+            board: Mutex::new(board),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// The pool of a path, if it is one.
+    pub fn pool_of(path: &Path) -> Option<(String, Arc<Pool>)> {
+        let Kind::Pooled { server, size } = &path.kind else { return None };
+        let connector = Arc::new(Connector::new(server.clone(), true));
+        Some((path.name.clone(), Arc::new(Pool::new(connector, *size))))
+    }
+
+    pub fn server(&self) -> &Postgres {
+        self.path.kind.server()
+    }
+
+    /// Where it goes to, for people: `db1:5432`.
+    pub fn address(&self) -> String {
+        address(self.server())
+    }
+
+    /// Connections that are open, or that the server has not ended yet.
+    pub fn sessions(&self) -> usize {
+        self.connector.sessions.count()
+            + self.pool.as_ref().map_or(0, |pool| pool.sessions())
+            + self.cache().map_or(0, |cache| cache.sessions())
+    }
+
+    pub fn pool(&self) -> Option<PoolState> {
+        self.pool.as_ref()?.state()
+    }
+
+    pub fn cache(&self) -> Option<&Arc<Cache>> {
+        Some(&self.cached.as_ref()?.cache)
+    }
+
+    /// How long the path may keep an answer; `None` if there is no limit, as on a replica.
+    pub fn keeps(&self) -> Option<Duration> {
+        match self.path.kind {
+            Kind::Replica(_) => None,
+            _ => Some(self.cache().map(|cache| cache.life()).unwrap_or_default()),
+        }
+    }
+
+    /// Asks by `until` at the latest.
+    pub async fn ask(&self, question: &Question, until: Instant, trace: &mut Trace) -> Result<Vec<u8>, Failure> {
+        let mut kept = self.way.lock().await;
+        match (&self.cached, &self.pool) {
+            (Some(cached), _) => return cached.ask(question, until, trace).await,
+            (_, Some(pool)) => return cached::over(pool, question, until, trace).await,
+            _ => (),
+        }
+        let mut connection = match kept.take().filter(|kept| !kept.client.is_closed()) {
+            Some(kept) => kept,
+            None => self.connector.connect(until, trace).await?,
+        };
+        connection.is_idle = false;
+        let answer = question.ask(&connection.client, until, trace).await;
+        let is_kept = !matches!(self.path.kind, Kind::Direct(_) | Kind::PgBouncerNew(_));
+        connection.is_idle = is_of_use(&answer);
+        *kept = (is_kept && connection.is_idle).then_some(connection);
+        answer
+    }
+
+    /// What its cache shows of a query, if the path has one.
+    pub async fn show(&self, question: &Question, until: Instant) -> Option<Result<Vec<u8>, Failure>> {
+        let _one_at_a_time = self.way.lock().await;
+        Some(self.cached.as_ref()?.show(question, until).await)
+    }
+
+    /// Many readers at once for one key that is not in the cache, if the path has one.
+    pub async fn stampede(&self, question: &Question, until: Instant) {
+        let _one_at_a_time = self.way.lock().await;
+        if let Some(cached) = &self.cached {
+            cached.stampede(question, until).await;
+        }
+    }
+}
+
+fn address(server: &Postgres) -> String {
+    match &server.address {
+        Address::Tcp { host, port } => format!("{host}:{port}"),
+        Address::Unix(path) => path.display().to_string(),
+    }
+}
+
+/// Whether a connection with this answer may be used again.
+pub fn is_of_use(answer: &Result<Vec<u8>, Failure>) -> bool {
+    answer.as_ref().err().is_none_or(|failure| !failure.reason.is_of_path() && failure.reason != Reason::TooLarge)
+}
