@@ -16,6 +16,7 @@ pub mod running;
 pub mod sessions;
 pub mod socket;
 pub mod statements;
+mod status;
 pub mod stream;
 pub mod tls;
 
@@ -24,6 +25,7 @@ use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
 use self::kept::Kept;
+pub use self::status::Status;
 
 use crate::{
     config::{
@@ -169,21 +171,6 @@ pub enum Event {
 
 /// Where a visit reports to.
 pub type Report<'a> = &'a (dyn Fn(Event) + Send + Sync);
-
-/// What is known of a target beside its tables.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Status {
-    /// What the server said when last asked; `None` before the first answer.
-    pub replica: Option<bool>,
-    /// A pooler stands between; each query brings its own settings.
-    pub pooled: Option<bool>,
-    pub major: Option<u32>,
-    /// Our role is a member of pg_monitor.
-    pub monitor: Option<bool>,
-    /// Sessions that are open, being opened, or given up and not ended by the server.
-    pub sessions: usize,
-    pub login_pending: bool,
-}
 
 /// The kinds of source a target can have.
 #[allow(clippy::large_enum_variant, reason = "one for each target, behind an Arc")]
