@@ -6,12 +6,12 @@ use pgvigil::{
     config::{catalogue::Catalogue, collector::Query, thresholds},
     metric::Kind,
 };
-use promql_parser::{
-    label::Matchers,
-    parser::{self, Expr, LabelModifier, VectorMatchCardinality, VectorSelector},
-};
+use promql_parser::label::Matchers;
 
-use super::files::{self, Rule};
+use super::{
+    files::{self, Rule},
+    used::Used,
+};
 use crate::support::place::system_program;
 
 /// Labels that the scraper or a target's settings give to any series.
@@ -101,9 +101,7 @@ fn rules_speak_of_what_there_is() {
     let mut wrong = Vec::new();
     for rule in files::rules() {
         let name = rule.alert.as_ref().or(rule.record.as_ref()).expect("a name");
-        let expr = parser::parse(&rule.expr).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let mut used = Used::default();
-        used.walk(&expr);
+        let used = Used::by(&rule.expr);
         let mut labels: BTreeSet<String> = ANY.map(str::to_owned).into();
         for selector in &used.selectors {
             let metric = selector.name.clone().unwrap_or_default();
@@ -130,10 +128,8 @@ fn thresholds_and_alerts_fit() {
     let shipped: BTreeSet<_> = shipped.into_iter().map(|s| (s.threshold.name, s.threshold.severity)).collect();
     let mut used = BTreeSet::new();
     for rule in files::rules() {
-        let expr = parser::parse(&rule.expr).expect("checked elsewhere");
-        let mut walked = Used::default();
-        walked.walk(&expr);
-        for selector in walked.selectors.iter().filter(|s| s.name.as_deref() == Some("pgvigil_threshold")) {
+        for selector in Used::by(&rule.expr).selectors.iter().filter(|s| s.name.as_deref() == Some("pgvigil_threshold"))
+        {
             let value =
                 |label: &str| selector.matchers.matchers.iter().find(|m| m.name == label).map(|m| m.value.clone());
             used.extend(value("name").zip(value("severity")));
@@ -184,51 +180,6 @@ fn of_query(query: &Query, sample: &str) -> Option<BTreeSet<String>> {
 
 fn matched(matchers: &Matchers) -> Vec<String> {
     matchers.matchers.iter().map(|matcher| matcher.name.clone()).filter(|name| name != "__name__").collect()
-}
-
-/// What an expression reads.
-#[derive(Default)]
-struct Used {
-    selectors: Vec<VectorSelector>,
-    /// Of aggregations and matchings.
-    labels: BTreeSet<String>,
-}
-
-impl Used {
-    fn walk(&mut self, expr: &Expr) {
-        match expr {
-            Expr::Aggregate(aggregate) => {
-                self.modifier(aggregate.modifier.as_ref());
-                self.walk(&aggregate.expr);
-                aggregate.param.iter().for_each(|param| self.walk(param));
-            }
-            Expr::Binary(binary) => {
-                if let Some(modifier) = &binary.modifier {
-                    self.modifier(modifier.matching.as_ref());
-                    if let VectorMatchCardinality::ManyToOne(labels) | VectorMatchCardinality::OneToMany(labels) =
-                        &modifier.card
-                    {
-                        self.labels.extend(labels.labels.iter().cloned());
-                    }
-                }
-                self.walk(&binary.lhs);
-                self.walk(&binary.rhs);
-            }
-            Expr::Unary(unary) => self.walk(&unary.expr),
-            Expr::Paren(paren) => self.walk(&paren.expr),
-            Expr::Subquery(subquery) => self.walk(&subquery.expr),
-            Expr::VectorSelector(selector) => self.selectors.push(selector.clone()),
-            Expr::MatrixSelector(matrix) => self.selectors.push(matrix.vs.clone()),
-            Expr::Call(call) => call.args.args.iter().for_each(|arg| self.walk(arg)),
-            Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => (),
-        }
-    }
-
-    fn modifier(&mut self, modifier: Option<&LabelModifier>) {
-        if let Some(LabelModifier::Include(labels) | LabelModifier::Exclude(labels)) = modifier {
-            self.labels.extend(labels.labels.iter().cloned());
-        }
-    }
 }
 
 /// Fewer than are shipped, and alerts are blind; the alert that says so has to know how many there are.

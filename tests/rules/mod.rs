@@ -4,3 +4,7 @@ mod cases;
 mod contract;
 mod export;
 mod files;
+mod muted;
+mod quiet;
+mod table;
+mod used;

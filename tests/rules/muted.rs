@@ -1,0 +1,71 @@
+//! `rules/alertmanager.yaml`: amtool takes it, and critical mutes the warning about the same thing and no other.
+
+use std::{collections::BTreeSet, path::Path, process::Command};
+
+use serde_json::Value;
+
+use super::files;
+use crate::support::place::system_program;
+
+const FILE: &str = "rules/alertmanager.yaml";
+
+/// Of the keys of an inhibition, those that name alerts.
+const MATCHERS: [&str; 2] = ["source_matchers", "target_matchers"];
+
+fn inhibitions() -> Vec<Value> {
+    files::tree(Path::new(FILE))["inhibit_rules"].as_array().cloned().expect("inhibitions")
+}
+
+fn texts(value: &Value) -> BTreeSet<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn amtool_takes_the_example() {
+    let output = Command::new(system_program("amtool")).args(["check-config", FILE]).output().expect("running amtool");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Else a critical alert about one pool, table or path would mute the warning about another one.
+#[test]
+fn critical_mutes_only_what_is_about_the_same() {
+    let all = inhibitions();
+    let by_severity = all.iter().find(|rule| texts(&rule["source_matchers"]).contains("severity = critical"));
+    let equal = texts(&by_severity.expect("one by severity")["equal"]);
+    let cases = files::cases();
+    let severities = |alert: &str| -> BTreeSet<_> {
+        cases.iter().filter(|case| case.alert == alert).map(|case| case.severity.as_str()).collect()
+    };
+    let mut missing = BTreeSet::new();
+    for case in cases.iter().filter(|case| severities(&case.alert).len() > 1) {
+        let labels = case.labels.iter().map(|(label, _)| label.as_str());
+        missing.extend(labels.filter(|label| !equal.contains(label)).map(|label| (label, case.alert.as_str())));
+    }
+    assert!(missing.is_empty(), "`equal` lacks {missing:?}");
+}
+
+/// An alert that was renamed would mute, or be muted, no more.
+#[test]
+fn only_alerts_that_exist_are_named() {
+    let alerts: BTreeSet<_> = files::rules().into_iter().filter_map(|rule| rule.alert).collect();
+    let mut wrong = Vec::new();
+    for rule in inhibitions() {
+        for matcher in MATCHERS.iter().flat_map(|key| texts(&rule[key])) {
+            let Some((name, pattern)) = matcher.split_once(['=', '!']) else { continue };
+            if name.trim() != "alertname" {
+                continue;
+            }
+            let pattern = pattern.trim_start_matches(['=', '~', ' ']).trim_matches('"');
+            for alternative in pattern.split('|') {
+                let is_it = |alert: &String| match alternative.strip_suffix(".*") {
+                    Some(start) => alert.starts_with(start),
+                    None => alert == alternative,
+                };
+                if !alerts.iter().any(is_it) {
+                    wrong.push(format!("{matcher}: no alert {alternative}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
