@@ -88,10 +88,11 @@ fn every_alert_has_a_case_and_a_near_miss() {
     });
 }
 
-/// The names after `$labels.`.
+/// The names after `$labels.`, but those after `with`, which may be absent.
 fn mentioned_labels(text: &str) -> Vec<&str> {
-    let after = text.split("$labels.").skip(1);
-    after.map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
+    let needed = text.match_indices("$labels.").filter(|(at, _)| !text[..*at].ends_with("{{ with "));
+    let rest = needed.map(|(at, begin)| &text[at + begin.len()..]);
+    rest.map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
 }
 
 #[test]
