@@ -44,6 +44,11 @@ impl Logins {
         is_pending(&self.own)
     }
 
+    /// The database that the target logs in to.
+    pub fn is_own(&self, database: &str) -> bool {
+        self.settings.database == database
+    }
+
     /// A session on the target's own database.
     pub async fn log_in(&self, until: Instant) -> Result<Session, FetchError> {
         login::wait(&self.own, || self.start(&self.settings), until).await

@@ -3,8 +3,8 @@
 //! | lane | carries | server-side limit of a statement |
 //! |---|---|---|
 //! | quick, one kept session | all quick queries, pipelined: one round trip | 1 s |
-//! | slow, one kept session | slow queries, one collector at a time | the collector's `timeout` |
-//! | visits, two at once, not kept | a database: connect, everything due in it, disconnect | the same |
+//! | slow, one kept session | slow queries, one collector at a time; those of the target's own database too | the collector's `timeout` |
+//! | visits, two at once, not kept | another database: connect, everything due in it, disconnect | the same |
 //!
 //! A session that died, while it was asked or still logging in, is replaced within the visit, twice at most. A lane
 //! that does not answer by its own deadline is cancelled and given up as a whole: a cancel names a backend, not a
@@ -125,18 +125,24 @@ impl Server {
         self.ask_one(&mut lane, collector, &report).await
     }
 
-    /// Asks what is due in one database, collector by collector, on a session of its own, or several one after the other.
+    /// Asks what is due in one database, collector by collector: in the target's own on the slow lane, whose session has planned
+    /// these queries before; in another on a session of its own, or several one after the other.
     pub async fn ask_database(
         &self,
         database: &str,
         due: &[Arc<Collector>],
         report: Report<'_>,
     ) -> Result<(), FetchError> {
-        // It is never closed.
-        let _turn = self.visits.acquire().await;
-        let mut lane = Lane { database: Some(database.to_owned()), session: None };
+        let other = Mutex::new(Lane { database: Some(database.to_owned()), session: None });
+        let (lane, _turn) = match self.logins.is_own(database) {
+            true => (&self.slow, None),
+            // It is never closed.
+            false => (&other, Some(self.visits.acquire().await)),
+        };
         let mut result: Result<(), FetchError> = Ok(());
         for (index, collector) in due.iter().enumerate() {
+            // For one at a time, so that what waits for the slow lane gets its turn.
+            let mut lane = lane.lock().await;
             report(Event::Begun);
             let report = |event| match event {
                 Event::Collected(_, answers) => report(Event::Collected(index, answers)),
@@ -196,7 +202,7 @@ impl Server {
             return Ok(());
         };
         self.learn(session);
-        let is_full = lane.database.is_some() && asked.elapsed() > FILLS_CACHES;
+        let is_full = visit.is_of_database() && asked.elapsed() > FILLS_CACHES;
         if result.is_err() || is_full {
             lane.session = None;
         }

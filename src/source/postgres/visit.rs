@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::session::Session;
 use crate::{
-    config::collector::Collector,
+    config::collector::{Collector, Scope},
     source::{Event, FetchError, Report},
 };
 
@@ -33,6 +33,11 @@ impl<'a> Visit<'a> {
     pub fn new(due: &'a [Arc<Collector>], statement_timeout: Duration, discover: bool, report: Report<'a>) -> Self {
         let left = Mutex::new((0..due.len()).collect());
         Visit { due, statement_timeout, discover, report, left, answered: AtomicBool::new(false) }
+    }
+
+    /// It looks at everything in a database.
+    pub fn is_of_database(&self) -> bool {
+        self.due.iter().any(|collector| collector.scope == Scope::Database)
     }
 
     /// The server has answered something.
