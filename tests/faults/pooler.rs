@@ -13,7 +13,8 @@ use super::{Scrape, figure, newest, server, watch, watch_url};
 /// The families that do not depend on who happens to be doing what.
 fn families(scrape: &Scrape) -> BTreeSet<&str> {
     let heads = scrape.page.lines().filter(|line| line.starts_with("# TYPE"));
-    heads.filter(|line| !line.contains("_oldest_") && !line.contains("_wait")).collect()
+    let momentary = ["_oldest_", "_wait", "_max_tx_duration", "_xmin_age"];
+    heads.filter(|line| !momentary.iter().any(|part| line.contains(part))).collect()
 }
 
 /// Asks for its own things in transactions of its own, all the time.
