@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use pgvigil::config::catalogue::Catalogue;
+
 use crate::support::{Folder, Postgres, eventually, free_port, http, process::Process};
 
 /// The database that every exporter logs in to.
@@ -23,6 +25,33 @@ pub const RAISED: &str = "collectors:
   vacuum_tables: {max_rows: 1000000}
   index_verdicts: {max_rows: 1000000}
 ";
+
+/// What the other exporters ask at each scrape, of what pgvigil asks more rarely; and of that the sizes.
+pub const SAME: [&str; 5] = ["slow_queries", "settings", "tables", "index_usage", "vacuum_tables"];
+pub const SIZES: [&str; 2] = ["table_sizes", "database_size"];
+
+/// The shortest `ttl` of a collector that visits databases.
+const SHORTEST: Duration = Duration::from_secs(60);
+
+/// Scraped so often, everything is due at each scrape.
+pub const OFTEN: Duration = Duration::from_secs(63);
+
+/// These slow collectors of the server anew at each scrape, uncut, and no others.
+pub fn only(asked: &[&str]) -> String {
+    let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    let slow = catalogue.collectors.iter().filter(|collector| collector.source.is_sql() && !collector.is_quick());
+    let settings =
+        slow.map(|collector| (&collector.name, asked.contains(&collector.name.as_str()))).map(|(name, is_asked)| {
+            match is_asked {
+                true if RAISED.contains(&format!(" {name}:")) => {
+                    format!("  {name}: {{ttl: {SHORTEST:?}, max_rows: 1000000}}\n")
+                }
+                true => format!("  {name}: {{ttl: {SHORTEST:?}}}\n"),
+                false => format!("  {name}: {{enabled: false}}\n"),
+            }
+        });
+    format!("collectors:\n{}", settings.collect::<String>())
+}
 
 /// One exporter, and how it is started.
 pub struct Exporter {

@@ -96,6 +96,26 @@ pub fn measure(exporter: &Exporter, server: &Postgres, scrapes: usize) -> Result
     })
 }
 
+/// What one scrape costs the server when it is scraped every so often for a while, the slow collectors included that fall due
+/// meanwhile. The first scrape, when everything is due, is not counted.
+///
+/// # Errors
+/// A scrape failed.
+pub fn in_service(exporter: &Exporter, server: &Postgres, every: Duration, scrapes: u32) -> Result<f64, String> {
+    println!("measuring {} for {} s ...", exporter.name, (every * scrapes).as_secs());
+    let running = exporter.start();
+    let began = Instant::now();
+    running.scrape()?;
+    settle(server.pid());
+    let before = server_cpu_ms(server.pid());
+    for nth in 1..=scrapes {
+        sleep((every * nth).saturating_sub(began.elapsed()));
+        running.scrape()?;
+    }
+    settle(server.pid());
+    Ok((server_cpu_ms(server.pid()) - before) / f64::from(scrapes))
+}
+
 /// Waits until the server has nothing more to do: what a scrape began has ended.
 fn settle(postmaster: u32) {
     let (began, mut quiet, mut before) = (Instant::now(), 0, server_cpu_ms(postmaster));
@@ -150,7 +170,8 @@ impl<'a> Asked<'a> {
     pub fn slow(&self) -> Vec<Cost> {
         let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
         let mut by_ttl: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
-        for collector in catalogue.collectors.iter().filter(|collector| !collector.is_quick()) {
+        let collectors = catalogue.collectors.iter().filter(|collector| collector.source.is_sql());
+        for collector in collectors.filter(|collector| !collector.is_quick() && collector.enabled) {
             by_ttl.entry(collector.ttl).or_default().push(collector.name.clone());
         }
         let cost = |(ttl, collectors): (Duration, Vec<String>)| {

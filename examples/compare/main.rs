@@ -9,6 +9,7 @@ mod clock;
 mod exporters;
 mod figures;
 mod report;
+mod service;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -19,6 +20,7 @@ use clap::Parser;
 use self::{
     exporters::{DATABASE, Exporter, RAISED, find},
     figures::Figures,
+    service::Service,
     support::{Postgres, size, template},
 };
 
@@ -45,6 +47,9 @@ pub struct Arguments {
     /// Scrapes of each exporter.
     #[arg(long, default_value_t = 10)]
     scrapes: usize,
+    /// How long pgvigil is scraped as in service, each of three times; 0: not at all.
+    #[arg(long, default_value_t = 4)]
+    minutes: u32,
     /// Where the other exporters' programs are, if not on the path.
     #[arg(long)]
     peers: Option<PathBuf>,
@@ -66,7 +71,13 @@ fn main() {
             Err(why) => println!("not compared, because a scrape failed: {why}"),
         }
     }
-    report::print(&rows, &figures::Asked::new(&raised, &server), arguments.tables * arguments.databases);
+    let service = (arguments.minutes > 0).then(|| Service::measure(&pgvigil, &server, arguments.minutes));
+    report::print(
+        &rows,
+        &figures::Asked::new(&raised, &server),
+        service.as_ref(),
+        arguments.tables * arguments.databases,
+    );
     drop(server);
     template::clear();
 }
