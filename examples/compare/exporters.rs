@@ -83,16 +83,20 @@ impl Exporter {
         self
     }
 
-    /// pgvigil with these settings of its collectors.
+    /// pgvigil with these settings of its collectors, in the databases that are open to it; if `only_filled`, as the others: in
+    /// those with the tables.
     pub fn pgvigil(
         name: &'static str,
         role: &'static str,
         program: &Path,
         server: &Postgres,
         settings: &str,
+        only_filled: bool,
     ) -> Exporter {
         let exporter = Exporter::new(name, role, program);
-        let target = format!("targets: [{{name: bench, postgres: {{url: \"{}\"}}}}]\n", server.url(role, DATABASE));
+        let databases = if only_filled { "databases: {include: [\"d*\"]}, " } else { "" };
+        let url = server.url(role, DATABASE);
+        let target = format!("targets: [{{name: bench, postgres: {{{databases}url: \"{url}\"}}}}]\n");
         let file = exporter.folder.write("pgvigil.yaml", &(target + settings));
         let listen = exporter.address;
         exporter.with(&format!("serve --log-level error --listen {listen} --config {}", file.display()))

@@ -61,8 +61,8 @@ fn main() {
     let arguments = Arguments::parse();
     let pgvigil = arguments.pgvigil.canonicalize().expect("pgvigil is built: cargo build --release");
     let server = server(&arguments);
-    let default = Exporter::pgvigil("pgvigil, default caps", "pgvigil", &pgvigil, &server, "");
-    let raised = Exporter::pgvigil("pgvigil, caps raised", "pgvigil_raised", &pgvigil, &server, RAISED);
+    let default = Exporter::pgvigil("pgvigil, default caps", "pgvigil", &pgvigil, &server, "", false);
+    let raised = Exporter::pgvigil("pgvigil, caps raised", "pgvigil_raised", &pgvigil, &server, RAISED, false);
     let peers = peers(&arguments, &server);
     let mut rows: Vec<Figures> = Vec::new();
     for exporter in [&default, &raised].into_iter().chain(&peers) {

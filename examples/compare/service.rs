@@ -22,7 +22,7 @@ impl Service {
     pub fn measure(program: &Path, server: &Postgres, minutes: u32) -> Service {
         const SHIPPED: Duration = Duration::from_secs(15);
         let cost = |name, settings: &str, every: Duration| {
-            let exporter = Exporter::pgvigil(name, "pgvigil", program, server, settings);
+            let exporter = Exporter::pgvigil(name, "pgvigil", program, server, settings, every == OFTEN);
             let scrapes = minutes * 60 / every.as_secs() as u32;
             in_service(&exporter, server, every, scrapes).unwrap_or_else(|why| panic!("{why}"))
         };

@@ -48,7 +48,7 @@ pub struct Arguments {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Make the tables that the probe's own queries read, in the primary's database: schema pgvigil_probe, about 6 MB.
+    /// Make the tables that the probe's own queries read, in the primary's database: schema pgvigil_probe, about 5 MB.
     /// As the probe's role or, if PGVIGIL_PROBE_ADMIN_URL is set, as the role of that URL
     #[arg(long, conflicts_with = "uninstall")]
     install: bool,
@@ -107,7 +107,7 @@ async fn make(settings: &Settings) -> Result<(), Failure> {
     let server = admin(settings)?;
     let made = install::install(&server, settings.user()).await;
     made.map_err(|failure| not_allowed("made", &server.user, failure.message))?;
-    print("the probe's tables are there: schema pgvigil_probe, about 6 MB\n")
+    print("the probe's tables are there: schema pgvigil_probe, about 5 MB\n")
 }
 
 async fn remove(settings: &Settings) -> Result<(), Failure> {

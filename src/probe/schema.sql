@@ -1,5 +1,5 @@
 -- The tables that the probe reads: 1,000 customers, 2,000 products, 20,000 purchases of two lines each. They never change,
--- so that every path has to answer the same. About 6 MB with their indexes. Running this again changes nothing.
+-- so that every path has to answer the same. About 5 MB with their indexes. Running this again changes nothing.
 --
 -- The token is one row that a probe with `write: true` updates.
 

@@ -40,6 +40,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How much later than announced an answer may come on a machine that has other work: what is asserted is that nobody waits for
+/// who does not answer, and benchmarks are for the rest.
+pub const BUSY: Duration = Duration::from_secs(2);
+
 /// Waits until `is_so`, asking every 10 ms. Panics after `limit`, saying what it waited for.
 pub fn eventually(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();

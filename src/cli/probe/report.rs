@@ -1,6 +1,6 @@
 //! What `pgvigil probe` prints: how quick each query was on each path, and how much quicker one path is than another.
 
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+use std::{fmt::Write, time::Duration};
 
 use serde_json::json;
 
@@ -31,8 +31,16 @@ struct Line {
     /// Of attempts that succeeded, sorted.
     totals: Vec<Duration>,
     objective: Duration,
-    /// In which phase attempts failed and why, and how often.
-    failures: BTreeMap<(Phase, Reason), u64>,
+    failures: Vec<Failed>,
+}
+
+/// Attempts that failed in the same phase for the same reason.
+struct Failed {
+    phase: Phase,
+    reason: Reason,
+    times: u64,
+    /// What was said the last time, if that is remembered.
+    message: Option<String>,
 }
 
 impl Report {
@@ -78,11 +86,15 @@ impl Report {
             );
         }
         for line in self.lines.iter().filter(|line| line.errors > 0) {
-            let failure = |((phase, reason), times): (&(Phase, Reason), &u64)| {
-                format!("{} in phase {} ({times} times)", reason.word(), phase.word())
-            };
-            let failures: Vec<_> = line.failures.iter().map(failure).collect();
-            _ = writeln!(text, "failed: {}/{}: {}", line.path, line.query, failures.join(", "));
+            for Failed { phase, reason, times, message } in &line.failures {
+                let why = message.as_ref().map_or(String::new(), |message| format!(": {message}"));
+                let (reason, phase) = (reason.word(), phase.word());
+                _ = writeln!(
+                    text,
+                    "failed: {}/{}: {reason} in phase {phase}, {times} times{why}",
+                    line.path, line.query
+                );
+            }
         }
         for (quick, slow, times) in &self.gains {
             _ = writeln!(text, "{quick} is {times:.1} times as quick as {slow}");
@@ -95,7 +107,14 @@ impl Report {
 
     pub fn json(&self) -> String {
         let millis = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1000.0);
-        let failure = |((phase, reason), times): (&(Phase, Reason), &u64)| json!({ "phase": phase.word(), "reason": reason.word(), "times": times });
+        let failure = |failed: &Failed| {
+            json!({
+                "phase": failed.phase.word(),
+                "reason": failed.reason.word(),
+                "times": failed.times,
+                "message": failed.message,
+            })
+        };
         let line = |line: &Line| {
             json!({
                 "path": line.path,
@@ -128,8 +147,14 @@ fn line(path: &str, query: usize, course: &Course, board: &Board) -> Line {
     let totals = board.totals.as_ref().and_then(|totals| totals.get(&query));
     let mut totals = totals.cloned().unwrap_or_default();
     totals.sort_unstable();
-    let failures = board.failures.iter().filter(|((its, ..), _)| *its == query);
     let question = &course.questions[query];
+    let message = |phase: Phase, reason: Reason| {
+        let failures = board.failed.iter().rev().filter(|attempt| attempt.query == question.name);
+        let mut failures = failures.filter_map(|attempt| attempt.failure.as_ref());
+        Some(failures.find(|failure| (failure.phase, failure.reason) == (phase, reason))?.message.clone())
+    };
+    let failures = board.failures.iter().filter(|((its, ..), _)| *its == query);
+    let failed = |(&(_, phase, reason), &times)| Failed { phase, reason, times, message: message(phase, reason) };
     Line {
         path: path.to_owned(),
         query: question.name.clone(),
@@ -137,7 +162,7 @@ fn line(path: &str, query: usize, course: &Course, board: &Board) -> Line {
         errors: attempts.due - attempts.successes,
         totals,
         objective: question.objective,
-        failures: failures.map(|((_, phase, reason), times)| ((*phase, *reason), *times)).collect(),
+        failures: failures.map(failed).collect(),
     }
 }
 

@@ -42,7 +42,7 @@ const VISITS: usize = 2;
 
 /// A collector that takes longer leaves much in its backend's caches, which only the backend's end gives back. A login, 5 ms of
 /// the server's, is little then.
-const FILLS_CACHES: Duration = Duration::from_millis(100);
+const FILLS_CACHES: Duration = Duration::from_millis(200);
 
 /// One PostgreSQL server, or the pooler in front of one.
 pub struct Server {
