@@ -20,6 +20,10 @@ const ANY: [&str; 5] = ["job", "instance", "target", "cluster", "severity"];
 /// The sections of a runbook.
 const SECTIONS: [&str; 4] = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"];
 
+/// The dashboards, by what follows `pgvigil-` in their uid.
+const BOARDS: [&str; 10] =
+    ["overview", "server", "connections", "queries", "tables", "replication", "cache", "backup", "probe", "own"];
+
 const RUNBOOKS: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runbooks/";
 
 #[test]
@@ -44,8 +48,9 @@ fn every_alert_is_complete() {
         if annotation("runbook_url") != format!("{RUNBOOKS}{alert}.md") {
             wrong.push(format!("its runbook_url is not {RUNBOOKS}{alert}.md"));
         }
-        if !annotation("dashboard_url").starts_with("/d/pgvigil-") {
-            wrong.push("has no dashboard_url".to_owned());
+        let board = annotation("dashboard_url").strip_prefix("/d/pgvigil-").and_then(|rest| rest.split('?').next());
+        if !board.is_some_and(|board| BOARDS.contains(&board)) {
+            wrong.push(format!("its dashboard_url names none of the dashboards {BOARDS:?}"));
         }
         let runbook = fs::read_to_string(format!("docs/runbooks/{alert}.md")).unwrap_or_default();
         let missing = SECTIONS.iter().filter(|section| !runbook.contains(*section));
