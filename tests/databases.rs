@@ -168,7 +168,7 @@ fn the_rows_of_a_target_are_shared_out_among_its_databases() {
 }
 
 #[test]
-fn sixty_databases_are_visited_within_the_same_bounds() {
+fn p09_sixty_databases_are_visited_within_the_same_bounds() {
     let names: Vec<String> = (0..60).map(|number| format!("d{number}")).collect();
     let server = Postgres::builder(15).start();
     server.create_monitor_role();

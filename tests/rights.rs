@@ -137,7 +137,7 @@ impl Seen {
 }
 
 #[test]
-fn what_each_role_sees_is_what_the_docs_say() {
+fn p11_what_each_role_sees_is_what_the_docs_say() {
     let catalogue = Catalogue::load(None).expect("the shipped collectors are right");
     let (server, _session) = server();
     let all = see(&server, "pgvigil");
@@ -167,7 +167,7 @@ fn what_each_role_sees_is_what_the_docs_say() {
 
 /// A role to which nothing is granted comes to see everything by doing what it is told.
 #[test]
-fn what_check_connect_says_to_run_is_enough() {
+fn p11_what_check_connect_says_to_run_is_enough() {
     let (server, _session) = server();
     let check = || {
         let mut check = Command::new(BINARY);

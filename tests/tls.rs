@@ -42,7 +42,7 @@ fn reason(url: &str, parameters: &str) -> Option<String> {
 }
 
 #[test]
-fn each_sslmode_believes_what_it_should() {
+fn p21_each_sslmode_believes_what_it_should() {
     let files = certificates();
     let path = |name: &str| files.path().join(name).display().to_string();
     let plain = Postgres::builder(15).start();

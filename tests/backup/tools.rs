@@ -24,7 +24,7 @@ fn tool(folder: &Folder, name: &str, script: &str) -> String {
 }
 
 #[test]
-fn each_way_to_fail_has_its_reason_and_hides_nothing_else() {
+fn p22_each_way_to_fail_has_its_reason_and_hides_nothing_else() {
     let folder = Folder::new("tools", "TERM");
     folder.write("info.json", &info(1_600_000_000));
     let at = folder.path().display().to_string();
@@ -83,7 +83,7 @@ fn each_way_to_fail_has_its_reason_and_hides_nothing_else() {
 }
 
 #[test]
-fn what_hangs_is_killed_with_all_it_started_and_keeps_nobody_waiting() {
+fn p22_what_hangs_is_killed_with_all_it_started_and_keeps_nobody_waiting() {
     let folder = Folder::new("hung", "TERM");
     folder.write("info.json", &info(1_600_000_000));
     let at = folder.path().display().to_string();

@@ -53,7 +53,24 @@ const HUNG: Fault = Fault {
     up_anew: false,
 };
 
-const LOCKED: [Fault; 3] = [
+const LOCKED: [Fault; 5] = [
+    Fault {
+        name: "a user's table locked",
+        begin: |server| {
+            server.sql("postgres", "CREATE TABLE IF NOT EXISTS mine (id int PRIMARY KEY)");
+            locked(server, "mine")
+        },
+        mend: nothing,
+        up: true,
+        up_anew: true,
+    },
+    Fault {
+        name: "the catalogue of tables locked",
+        begin: |server| locked(server, "pg_catalog.pg_class"),
+        mend: nothing,
+        up: true,
+        up_anew: false,
+    },
     Fault {
         name: "the view pg_stat_statements locked",
         begin: |server| locked(server, "pg_stat_statements"),

@@ -34,6 +34,10 @@ fn p04_a_failing_collector_takes_nothing_of_others() {
             expect_names(&healthy, &scrape);
             figure(4, &format!("PostgreSQL {major}, {} failing", FAILING.len()), format!("{:?}", scrape.took));
         }
+        // The server itself ended them.
+        for said in ["canceling statement due to statement timeout", "canceling statement due to lock timeout"] {
+            assert!(server.log().contains(said), "PostgreSQL {major}: {said}");
+        }
         lock.run("COMMIT;");
         let scrape = Scrape::of(&pgvigil, None);
         assert_eq!(scrape.value("pg_test_locked", &[]), Some(0.0), "{}", scrape.own());

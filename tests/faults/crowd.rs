@@ -61,6 +61,31 @@ fn p05_scrapes_at_once_share_one_visit() {
     }
 }
 
+/// Two that scrape by the same clock, each in its own way, as a pair of Prometheus servers does.
+#[test]
+fn p05_a_pair_is_always_answered() {
+    let server = server(newest());
+    let pgvigil = watch(&server, &[]);
+    let ways: [&[_]; 2] = [
+        &[OPEN_METRICS[0], (super::TIMEOUT_HEADER, "5")],
+        &[("Accept-Encoding", "gzip"), (super::TIMEOUT_HEADER, "8")],
+    ];
+    let rounds = if is_long() { 300 } else { 30 };
+    thread::scope(|scope| {
+        for headers in ways {
+            let pgvigil = &pgvigil;
+            scope.spawn(move || {
+                for _ in 0..rounds {
+                    let answer = pgvigil.get("/metrics", headers);
+                    assert!(answer.status == 200 && answer.body.len() > 1000, "{}", answer.status);
+                }
+            });
+        }
+    });
+    Scrape::of(&pgvigil, None).expect_up(true, "after them");
+    figure(5, "a pair of scrapers, answered", 2 * rounds);
+}
+
 #[test]
 fn p06_sessions_that_die_are_replaced_inside_the_scrape() {
     let server = server(newest());
@@ -88,7 +113,7 @@ fn p06_sessions_that_die_are_replaced_inside_the_scrape() {
 
 /// Ends pgvigil's sessions every now and then, and says how many. At most once in a scrape, or twice where one kill comes late: on a
 /// machine so slow that a scrape outlasts several pauses, all the sessions it may use up would be ended, one after the other.
-fn kill_at_random(server: &Postgres, nth: &AtomicU32, over: &AtomicBool) -> u32 {
+pub fn kill_at_random(server: &Postgres, nth: &AtomicU32, over: &AtomicBool) -> u32 {
     let mut session = server.session("postgres");
     let (mut killed, mut seed, mut last) = (0, 1u64, 0);
     while !over.load(Ordering::Relaxed) {

@@ -78,7 +78,7 @@ fn expect_idle(server: &Postgres) {
 }
 
 #[test]
-fn p09_sessions_only_read() {
+fn p10_sessions_only_read() {
     let sql =
         "SELECT name AS kind, (setting = 'on')::int AS value FROM pg_settings WHERE name LIKE '%transaction_read_only'";
     let folder = collectors(&[("settings", collector("settings", "", sql))]);

@@ -9,6 +9,7 @@ mod answers;
 mod broken;
 mod collectors;
 mod crowd;
+mod endurance;
 mod idle;
 pub mod liar;
 mod liars;
@@ -17,10 +18,13 @@ mod manners;
 mod names;
 mod planted;
 mod pooler;
+mod promises;
 mod recovery;
 mod reload;
 mod secrets;
 mod stale;
+mod strangers;
+mod waits;
 
 use std::{
     fs,

@@ -108,6 +108,33 @@ fn p08_names_that_are_no_utf8_stay_two() {
     }
 }
 
+/// Every byte but zero, fifty in a name: of databases, and of what is in one.
+#[test]
+fn p08_every_byte_is_a_legal_part_of_a_name() {
+    let server = server(newest());
+    server.sql("postgres", "CREATE DATABASE raw ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+    let names: Vec<String> = (1..=255u8)
+        .collect::<Vec<_>>()
+        .chunks(50)
+        .map(|bytes| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect())
+        .collect();
+    for name in &names {
+        let of = |what: &str| format!("SELECT format('{what}', E'{name}') \\gexec\n");
+        let sql = ["CREATE DATABASE %I TEMPLATE template0", "CREATE TABLE %I (i int PRIMARY KEY)", "CREATE SCHEMA %I"]
+            .map(of);
+        let mut psql = psql::psql(server.socket_dir(), server.port(), "postgres", "raw");
+        psql::run(psql.env("PGCLIENTENCODING", "SQL_ASCII"), &sql.concat()).expect("odd names");
+    }
+    for from in ["raw", "postgres"] {
+        let pgvigil = super::watch_url(&server.url("pgvigil", from), &[]);
+        let page = expect_valid(&pgvigil);
+        let databases = page::samples(&page, "pg_database_size_bytes", &[]).len();
+        // Beside them raw, postgres and the templates.
+        assert!(databases >= names.len() + 2, "{databases} databases, from {from}");
+        figure(8, &format!("names of every byte, from {from}, series"), page::count(&page));
+    }
+}
+
 #[test]
 fn p08_duplicate_rows_and_odd_values_are_counted() {
     let rows = "VALUES ('a', '1'), ('a', '2'), ('b', 'many'), ('a', '3'), ('c', '4'), (NULL, '5'), ('', '6')";

@@ -1,6 +1,9 @@
 //! Promise 7: nothing on a page was true once and is not any more.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use crate::support::{Postgres, Stop, majors, page};
 
@@ -142,5 +145,27 @@ fn p07_counters_behave_over_resets_and_restarts() {
             assert!(!negative, "{name}: a negative counter");
             figure(7, &format!("PostgreSQL {major}, {COUNTER} before and after {name}"), format!("{values:?}"));
         }
+    }
+}
+
+/// What a replica has counted goes on as it is a primary, and the next scrape of the one that died says so.
+#[test]
+fn p07_counters_behave_over_a_failover() {
+    for major in majors() {
+        let primary = server(major);
+        let replica = primary.replica();
+        let [of_primary, of_replica] = [&primary, &replica].map(|server| watch(server, &[]));
+        primary.sql("postgres", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS i");
+        (0..3).for_each(|_| [&of_primary, &of_replica].iter().for_each(|pgvigil| _ = Scrape::of(pgvigil, None)));
+        let before = Scrape::of(&of_replica, None).expect_up(true, "before");
+        primary.stop(Stop::Immediate);
+        replica.promote();
+        let after = Scrape::of(&of_replica, None).expect_up(true, "promoted");
+        assert_eq!(Scrape::of(&of_primary, None).expect_up(false, "dead").of_server(), [""; 0]);
+        let counters: HashMap<_, _> = page::counters(&before.page).into_iter().collect();
+        let is_lower = |(series, value): &(&str, f64)| counters.get(series).is_some_and(|before| value < before);
+        let fell: Vec<_> = page::counters(&after.page).into_iter().filter(is_lower).collect();
+        assert_eq!(fell, [], "PostgreSQL {major}: counters fell");
+        figure(7, &format!("PostgreSQL {major}, counters that went on over a failover"), counters.len());
     }
 }

@@ -12,6 +12,19 @@ pub fn samples(page: &str, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
     page.lines().filter_map(parse).filter(|line| line.fits(name, labels)).map(|line| line.value).collect()
 }
 
+/// The counters and buckets of a page: each series as it is written, and its value.
+pub fn counters(page: &str) -> Vec<(&str, f64)> {
+    let (mut counts, mut found) = (false, Vec::new());
+    for line in page.lines() {
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            counts = kind.ends_with(" counter") || kind.ends_with(" histogram");
+        } else if let Some((series, value)) = line.rsplit_once(' ').filter(|_| counts && !line.starts_with('#')) {
+            found.push((series, value.parse().expect("a number")));
+        }
+    }
+    found
+}
+
 /// How many samples the page has.
 pub fn count(page: &str) -> usize {
     page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()

@@ -126,6 +126,11 @@ impl Postgres {
         self.process().as_ref().expect("the server is stopped").pid()
     }
 
+    /// The same, or `None` when stopped.
+    pub fn running(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::pid)
+    }
+
     /// How a client with a password finds `db`, over TCP.
     pub fn url(&self, user: &str, db: &str) -> String {
         format!("postgresql://{}:{}@127.0.0.1:{}/{}", encode(user), encode(PASSWORD), self.port, encode(db))
