@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: bench demo test test-all test-release
+.PHONY: bench demo fuzz test test-all test-release
 
 # A primary, a replica, a PgBouncer, a Redis, a workload, backups and pgvigil on them, until Ctrl-C.
 demo:
@@ -34,6 +34,15 @@ test-release:
 	$(CARGO) test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --lib
 	$(CARGO) test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --test all -- \
 	    faults live databases tables statements http scale
+
+# Bytes of every kind for everything that is read from strangers, for so many minutes: with plain chance, and towards what was not reached
+# yet where cargo-fuzz is installed.
+fuzz: MINUTES ?= 60
+fuzz:
+	PGVIGIL_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(CARGO) test --test all -- --nocapture fuzz::
+	@if $(CARGO) fuzz --version >/dev/null 2>&1; then \
+	    for target in $$($(CARGO) fuzz list); do $(CARGO) fuzz run $$target -- -max_total_time=$$(($(MINUTES) * 60)) -max_len=32768 || exit 1; done; \
+	else echo "note: cargo-fuzz is not installed, so inputs were chosen by chance alone"; fi
 
 # What pgvigil costs on a server of a chosen size, beside other exporters where they are installed: docs/costs.md.
 # `make bench ARGS='--tables 10000'`, `make bench ARGS='--databases 100 --tables 20 --peers DIR'`.

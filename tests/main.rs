@@ -11,6 +11,7 @@ mod dsn;
 mod examples;
 mod exposition;
 mod faults;
+mod fuzz;
 mod http;
 mod live;
 mod meaning;

@@ -2,7 +2,7 @@
 
 mod answer;
 mod landing;
-mod negotiate;
+pub mod negotiate;
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 

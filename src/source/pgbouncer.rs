@@ -1,7 +1,7 @@
 //! The admin console of a PgBouncer: `SHOW` commands over the simple protocol, which is all that it speaks. An extended
 //! query, even an empty one, ends the session.
 
-mod shown;
+pub mod shown;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

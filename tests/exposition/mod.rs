@@ -1,6 +1,6 @@
 //! Rows to pages: golden files that promtool reads, and whatever rows a server could send.
 
-mod check;
+pub mod check;
 mod golden;
 mod hostile;
 

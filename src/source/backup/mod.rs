@@ -2,12 +2,12 @@
 //! repository, and what is not, are rows.
 
 mod archive;
-mod barman;
+pub mod barman;
 mod files;
-mod found;
-mod json;
-mod pgbackrest;
-mod problem;
+pub mod found;
+pub mod json;
+pub mod pgbackrest;
+pub mod problem;
 mod repository;
 mod run;
 #[cfg(feature = "s3")]
@@ -15,7 +15,7 @@ mod s3;
 #[cfg(test)]
 mod tests;
 mod time;
-mod walg;
+pub mod walg;
 
 use std::{
     sync::Arc,

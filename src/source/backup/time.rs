@@ -72,10 +72,13 @@ fn unix([year, month, day]: [i64; 3], [hour, minute, second]: [i64; 3]) -> Optio
         && (0..24).contains(&hour)
         && (0..60).contains(&minute)
         && (0..=60).contains(&second);
+    if !valid {
+        return None;
+    }
     let past = year - 1;
     let leaps = |year: i64| year / 4 - year / 100 + year / 400;
     let days = (year - 1970) * 365 + leaps(past) - leaps(1969) + before[index] + i64::from(leap && month > 2) + day - 1;
-    valid.then_some(((days * 24 + hour) * 60 + minute) * 60 + second)
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 /// `20261121T125420Z`, as signatures have it.

@@ -1,0 +1,235 @@
+//! One function for each thing that is read from strangers: it takes any bytes, and panics only if there is something to mend.
+//!
+//! `fuzz_targets/` runs them under libFuzzer, `tests/fuzz.rs` with plain chance. What was ever found stays in `found/`.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use futures_util::FutureExt;
+use hyper::{
+    HeaderMap,
+    header::{ACCEPT, ACCEPT_ENCODING, HeaderValue},
+};
+use pgvigil::{
+    config::{
+        catalogue::Catalogue, collector::SourceKind, dsn::Dsn, endpoint::resolve, redis, sections, settings::Settings,
+    },
+    exposition::{self, Block, Format, labels},
+    http::negotiate,
+    map,
+    source::{
+        backup::{barman, found, pgbackrest, walg},
+        pgbouncer::shown,
+        redis::{info::Info, resp},
+    },
+    table::{Cell, Table},
+};
+
+use super::check;
+
+/// Takes any bytes.
+pub type Target = fn(&[u8]);
+
+/// Good examples: a file or a folder, and how its files' names end.
+pub type Examples = &'static [(&'static str, &'static str)];
+
+/// Each by its name.
+pub const TARGETS: [(&str, Target, Examples); 9] = [
+    ("collector", collector, &[("collectors", ".yaml"), ("tests/bad/collectors", ".yaml"), ("tests/golden", ".yaml")]),
+    ("settings", settings, &[("examples/pgvigil.yaml", ""), ("tests/bad/settings", ".yaml")]),
+    ("dsn", dsn, &[("fuzz/seeds/dsn", "")]),
+    ("headers", headers, &[("fuzz/seeds/headers", "")]),
+    ("redis_info", redis_info, &[("tests/redis/info", ".txt")]),
+    ("redis_answer", redis_answer, &[("fuzz/seeds/redis_answer", "")]),
+    ("pgbouncer", pgbouncer, &[("fuzz/seeds/table", "")]),
+    ("backup", backup, &[("fuzz/seeds/backup", "")]),
+    ("page", page, &[("fuzz/seeds/table", "")]),
+];
+
+/// A collector file: what is loaded makes pages from its own examples.
+pub fn collector(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(catalogue) = Catalogue::from_files([("x.yaml", &*text)]) else { return };
+    for collector in &catalogue.collectors {
+        let block = |query: usize| {
+            let own = &collector.queries[query];
+            let mapped = map::map(own, own.example.clone()).into();
+            Block { collector: collector.clone(), query, labels: "target=\"x\"".into(), mapped }
+        };
+        let blocks: Vec<_> = (0..collector.queries.len()).map(block).collect();
+        expect_readable(&blocks);
+    }
+}
+
+/// A settings file, with an environment in which some variables are set.
+pub fn settings(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let env = |name: &str| name.len().is_multiple_of(2).then(|| name.to_owned());
+    if let Err(problems) = Settings::parse("x.yaml", &text, &env) {
+        assert!(!problems.to_string().is_empty());
+    }
+}
+
+/// A connection string: what is not understood is not repeated.
+pub fn dsn(bytes: &[u8]) {
+    const SECRET: &str = "S3cretW0rd";
+    let text = String::from_utf8_lossy(bytes).replace("SECRET", SECRET);
+    let told = Dsn::parse(&text).map_err(|wrong| vec![wrong]).and_then(|dsn| resolve(&dsn)).map(|_| ());
+    let of_redis = redis::parse(&text).map_err(|wrong| vec![wrong]).and_then(|dsn| redis::resolve(&dsn)).map(|_| ());
+    for wrong in [told, of_redis].into_iter().filter_map(Result::err).flatten() {
+        assert!(!format!("{wrong} {wrong:?}").contains(SECRET), "{wrong}");
+    }
+}
+
+/// Headers, one in a line, and a query.
+pub fn headers(bytes: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for (nth, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let Ok(value) = HeaderValue::from_bytes(line) else { continue };
+        match nth % 3 {
+            0 => headers.append(ACCEPT, value),
+            1 => headers.append(ACCEPT_ENCODING, value),
+            _ => headers.append("x-prometheus-scrape-timeout-seconds", value),
+        };
+    }
+    let default = std::time::Duration::from_secs(10);
+    let timeout = negotiate::timeout(&headers, default);
+    assert!(!timeout.is_zero() && timeout < std::time::Duration::from_secs(3600));
+    _ = (negotiate::format(&headers), negotiate::gzip(&headers));
+    let query = String::from_utf8_lossy(bytes);
+    _ = (negotiate::selection(Some(&query)), negotiate::probe(Some(&query)));
+}
+
+/// What INFO says.
+pub fn redis_info(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let info = Info::new(&text);
+    for section in sections::of(SourceKind::Redis) {
+        let table = info.table(section);
+        assert_eq!(table.cell(table.rows(), 0), Cell::Absent);
+    }
+}
+
+/// What a Redis answers; it makes no difference how it is cut into packets.
+pub fn redis_answer(bytes: &[u8]) {
+    let read = |capacity| {
+        let mut from = tokio::io::BufReader::with_capacity(capacity, bytes);
+        let mut values = Vec::new();
+        // Bytes in memory keep nobody waiting.
+        while let Some(Ok(value)) = resp::read(&mut from).now_or_never() {
+            values.push(value);
+        }
+        values
+    };
+    assert_eq!(read(1), read(4096));
+}
+
+/// What a PgBouncer shows.
+pub fn pgbouncer(bytes: &[u8]) {
+    const COLUMNS: [&str; 12] = [
+        "name",
+        "database",
+        "user",
+        "pool_size",
+        "reserve_pool",
+        "max_connections",
+        "current_connections",
+        "maxwait",
+        "maxwait_us",
+        "pool_mode",
+        "key",
+        "value",
+    ];
+    let commands = ["pools", "databases", "users", "lists", "config", "state", "stats_totals"];
+    let parts = bytes.split(|byte| *byte == 0);
+    let shown: shown::Shown =
+        commands.iter().zip(parts).map(|(command, part)| ((*command).to_owned(), Ok(table(&COLUMNS, part)))).collect();
+    for section in sections::of(SourceKind::PgBouncer) {
+        if let Some(Ok(table)) = shown::section(section.name, &shown) {
+            assert_eq!(table.cell(table.rows(), 0), Cell::Absent);
+        }
+    }
+}
+
+/// What a backup tool says.
+pub fn backup(bytes: &[u8]) {
+    let found = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None), walg::parse(bytes)];
+    for mut found in found.into_iter().flatten() {
+        _ = walg::add_wal(&mut found, bytes);
+        let mut table = found::table(SourceKind::Backup, "stanzas");
+        found.stanzas.iter().for_each(|stanza| {
+            stanza.push(&mut table, "r");
+            stanza.push_backups(&mut table, "r");
+            _ = (stanza.newest(), stanza.restorable());
+        });
+    }
+}
+
+/// One metric of each kind, over the same rows.
+const COLLECTOR: &str = "\
+collector: x
+source: postgres
+queries:
+  - name: first
+    sql: [{since: 13, text: SELECT}]
+    labels: [a, b]
+    metrics:
+      - {name: g, type: gauge, value: n, ecosystem: true, help: G.}
+      - {name: c_total, type: counter, value: n, scale: 1e300, ecosystem: true, help: C.}
+      - {name: i_info, type: info, labels: [b], ecosystem: true, help: I.}
+      - {name: h, type: histogram, le: le, value: n, sum: total, count: n, labels: [a], ecosystem: true, help: H.}
+    example: [{a: x, b: y, n: 1, le: 1, total: 1}]
+";
+
+/// Rows of two servers: both formats can be read, nothing is there twice, and both show the same.
+pub fn page(bytes: &[u8]) {
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+        Catalogue::from_files([("x.yaml", COLLECTOR)]).unwrap_or_else(|problems| panic!("{problems}"))
+    });
+    let collector = &CATALOGUE.collectors[0];
+    let name = String::from_utf8_lossy(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default());
+    let blocks: Vec<_> = bytes
+        .split(|byte| *byte == 0)
+        .take(2)
+        .enumerate()
+        .map(|(nth, part)| {
+            let mapped = map::map(&collector.queries[0], table(&["a", "b", "n", "le", "total"], part)).into();
+            let nth = nth.to_string();
+            Block {
+                collector: collector.clone(),
+                query: 0,
+                labels: labels([("target", &*nth), ("name", &name)]).into(),
+                mapped,
+            }
+        })
+        .collect();
+    expect_readable(&blocks);
+}
+
+fn expect_readable(blocks: &[Block]) {
+    let [text, open] = [Format::Text, Format::OpenMetrics].map(|format| {
+        let page = exposition::render(blocks, format);
+        check::check(&page, format).unwrap_or_else(|wrong| panic!("{wrong}\n{page}"))
+    });
+    assert_eq!(text, open);
+}
+
+/// Lines are rows; cells are apart by tabs, and the first character of each says what it is.
+fn table(columns: &[&str], bytes: &[u8]) -> Table {
+    let mut table = Table::new(columns.iter().copied());
+    let text = String::from_utf8_lossy(bytes);
+    for line in text.split('\n').filter(|line| !line.is_empty()) {
+        let cells: BTreeMap<usize, &str> = line.split('\t').enumerate().collect();
+        table.push_row((0..columns.len()).map(|nth| cell(cells.get(&nth).copied().unwrap_or_default())));
+    }
+    table
+}
+
+fn cell(text: &str) -> Cell<'_> {
+    match text.split_at_checked(1) {
+        Some(("i", rest)) => rest.parse().map_or(Cell::Text(rest), Cell::Int),
+        Some(("f", rest)) => rest.parse().map_or(Cell::Text(rest), Cell::Float),
+        Some(("t", rest)) => Cell::Text(rest),
+        Some(_) => Cell::Text(text),
+        None => Cell::Absent,
+    }
+}
