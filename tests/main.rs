@@ -13,6 +13,7 @@ mod exposition;
 mod faults;
 mod fuzz;
 mod http;
+mod install;
 mod live;
 mod meaning;
 mod pool;

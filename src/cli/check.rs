@@ -1,5 +1,6 @@
 //! `pgvigil check`: settings and collectors; with `--connect` also every query, on the live servers.
 
+mod health;
 mod lines;
 mod remedy;
 
@@ -33,11 +34,18 @@ pub struct Arguments {
     /// Also connect, ask each query of each collector, and say what is on and what is off, and why
     #[arg(long)]
     connect: bool,
+    /// Instead, ask a pgvigil that serves whether it does: exit code 0 if it answers well within 2 s, else 1. Without URL, the one that
+    /// PGVIGIL_LISTEN speaks of; without a path, /healthz
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with = "connect")]
+    health: Option<String>,
     #[command(flatten)]
     log: LogArguments,
 }
 
 pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
+    if let Some(url) = &arguments.health {
+        return health::run(url);
+    }
     // What the log would say is said on standard output.
     if arguments.connect && arguments.log.log_level == tracing::level_filters::LevelFilter::INFO {
         arguments.log.log_level = tracing::level_filters::LevelFilter::OFF;

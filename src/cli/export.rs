@@ -6,11 +6,15 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use include_dir::{Dir, include_dir};
 
-use super::{Failure, print};
+use super::{Cli, Failure, print};
 use crate::config::{catalogue, schema};
+
+/// As it is called in a shell.
+const NAME: &str = "pgvigil";
 
 /// The SQL of the monitoring role.
 const GRANTS: &str = include_str!("../grants.sql");
@@ -36,6 +40,17 @@ pub enum What {
     Schema {
         /// Of which file
         of: Written,
+    },
+    /// What a shell completes: for bash, zsh, fish and others
+    Completions {
+        /// Of which shell
+        shell: Shell,
+    },
+    /// The manual: pgvigil(1), or with --dir a page for each command too
+    Man {
+        /// Write all pages into this folder
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
     /// The SQL that makes a role with just the rights pgvigil needs
     Grants,
@@ -70,6 +85,9 @@ type File = (String, String);
 pub fn run(what: What) -> Result<(), Failure> {
     match what {
         What::Grants => print(GRANTS),
+        What::Completions { shell } => completions(shell),
+        What::Man { dir: None } => print(&pages()?.swap_remove(0).1),
+        What::Man { dir: Some(dir) } => write(&dir, pages()?.into_iter()),
         What::Schema { of: Written::Collector } => print(&schema::collector()),
         What::Schema { of: Written::Settings } => print(&schema::settings()),
         What::Collectors(files) => {
@@ -95,6 +113,29 @@ impl Files {
         let names: Vec<_> = shipped.iter().map(|(name, _)| name.trim_end_matches(".yaml")).collect();
         Err(Failure::Usage(format!("no shipped {kind} file {wanted}; there are {}", names.join(", "))))
     }
+}
+
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+/// The pages of the manual, the program's own first: `pgvigil.1`, `pgvigil-check.1`.
+fn pages() -> Result<Vec<File>, Failure> {
+    let mut all = Cli::command().disable_help_subcommand(true);
+    all.build();
+    let mut pages = Vec::new();
+    push_pages(&all, &mut pages)?;
+    Ok(pages)
+}
+
+fn push_pages(command: &clap::Command, pages: &mut Vec<File>) -> Result<(), Failure> {
+    let page = clap_mangen::Man::new(command.clone());
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    pages.push((page.get_filename(), String::from_utf8_lossy(&text).into_owned()));
+    command.get_subcommands().try_for_each(|command| push_pages(command, pages))
 }
 
 fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), Failure> {

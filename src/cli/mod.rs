@@ -46,7 +46,7 @@ enum Command {
     Probe(probe::Arguments),
     /// Print every metric there is, as Markdown
     Docs(CollectorFiles),
-    /// Print or write what pgvigil ships: collectors, the role's SQL
+    /// Print or write what pgvigil ships: collectors, rules, the role's SQL, the manual, completions of shells
     #[command(subcommand)]
     Export(export::What),
 }

@@ -19,6 +19,7 @@ pub mod statements;
 mod status;
 pub mod stream;
 pub mod tls;
+pub mod web;
 
 use std::{fmt, sync::Arc};
 

@@ -76,8 +76,10 @@ const PURE: [&str; 25] = [
 ];
 
 /// Crates that only these rooms know; another implementation is a change of that room.
-const ONLY_IN: [(&str, &str); 13] = [
+const ONLY_IN: [(&str, &str); 15] = [
     ("clap", "cli/"),
+    ("clap_complete", "cli/export.rs"),
+    ("clap_mangen", "cli/export.rs"),
     ("flate2", "page.rs"),
     ("form_urlencoded", "http/"),
     ("include_dir", "config/catalogue.rs cli/export.rs"),

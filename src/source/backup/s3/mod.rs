@@ -5,9 +5,8 @@ mod sign;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header::HOST};
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
+use hyper::{Request, StatusCode, header::HOST};
 use tokio::time::{Instant, timeout_at};
 use wildmatch::WildMatch;
 
@@ -18,8 +17,8 @@ use super::{
     problem::{Problem, Why},
 };
 use crate::{
-    config::settings::{Address, Roots, S3, Tls, TlsMode},
-    source::{FetchError, dial},
+    config::settings::{Roots, S3, Tls, TlsMode},
+    source::web::{self, Place},
 };
 
 /// Objects are listed by the thousand; beyond this many pages a narrower prefix is asked for.
@@ -56,32 +55,20 @@ async fn list_all(settings: &S3) -> Result<Found, Problem> {
 }
 
 async fn list(settings: &S3, token: Option<&str>) -> Result<Page, Problem> {
-    let endpoint = Endpoint::parse(&settings.endpoint)?;
+    let wrong = || Problem::new(Why::Failed, "`endpoint` must be like https://s3.example.com or http://host:9000");
+    let place = Place::parse(&settings.endpoint).ok_or_else(wrong)?;
     // By name, as the signature wants them.
     let token = token.map(|token| format!("continuation-token={}&", encode(token))).unwrap_or_default();
     let query = format!("{token}list-type=2&max-keys=1000&prefix={}", encode(&settings.prefix));
-    let path = format!("{}/{}", endpoint.path, encode(&settings.bucket));
+    let path = format!("{}/{}", place.path.trim_end_matches('/'), encode(&settings.bucket));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut request = Request::get(format!("{path}?{query}")).header(HOST, &endpoint.host);
-    for (name, value) in sign::headers(settings, &endpoint.host, &path, &query, now) {
+    let mut request = Request::get(format!("{path}?{query}")).header(HOST, &place.host);
+    for (name, value) in sign::headers(settings, &place.host, &path, &query, now) {
         request = request.header(name, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| failed(&error))?;
-    let tls = endpoint.tls.as_ref();
-    let socket = dial::direct(&endpoint.address, tls).await.map_err(|error: FetchError| failed(&error.message))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| failed(&error))?;
-    let answer = async {
-        let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), PAGE_LIMIT).collect().await.map_err(|error| failed(&error))?;
-        Ok((status, body.to_bytes()))
-    };
-    tokio::pin!(answer);
-    // Whoever ends first: the connection alone ends only by failing.
-    let (status, body) = tokio::select! {
-        answer = &mut answer => answer,
-        _ = connection => answer.await,
-    }?;
+    let request = request.body(Empty::new()).map_err(|error| failed(&error))?;
+    let tls = Tls { mode: TlsMode::VerifyFull, roots: Roots::System, client: None };
+    let (status, body) = web::ask(&place, &tls, request, PAGE_LIMIT).await.map_err(|error| failed(&error))?;
     match status {
         StatusCode::OK => list::parse(&body),
         _ => Err(refused(status, &list::code(&body))),
@@ -96,41 +83,4 @@ fn refused(status: StatusCode, code: &str) -> Problem {
     let why = if status == StatusCode::NOT_FOUND { Why::Missing } else { Why::Failed };
     let needs = if status == StatusCode::FORBIDDEN { "; the keys need s3:ListBucket on it" } else { "" };
     Problem::new(why, format!("the bucket cannot be listed: {status} {code}{needs}"))
-}
-
-/// Where a bucket's service is.
-struct Endpoint {
-    address: Address,
-    tls: Option<Tls>,
-    /// As the header `Host` has it.
-    host: String,
-    /// Before the bucket's name; without a slash at its end.
-    path: String,
-}
-
-impl Endpoint {
-    fn parse(url: &str) -> Result<Endpoint, Problem> {
-        let wrong = || Problem::new(Why::Failed, "`endpoint` must be like https://s3.example.com or http://host:9000");
-        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let standard = match scheme {
-            "https" => 443,
-            "http" => 80,
-            _ => return Err(wrong()),
-        };
-        let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, port.parse().map_err(|_| wrong())?),
-            _ => (host, standard),
-        };
-        if name.is_empty() {
-            return Err(wrong());
-        }
-        let tls = Tls { mode: TlsMode::VerifyFull, roots: Roots::System, client: None };
-        Ok(Endpoint {
-            address: Address::Tcp { host: name.trim_matches(['[', ']']).to_owned(), port },
-            tls: (scheme == "https").then_some(tls),
-            host: host.to_owned(),
-            path: path.trim_end_matches('/').to_owned(),
-        })
-    }
 }

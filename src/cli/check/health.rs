@@ -1,0 +1,84 @@
+//! `pgvigil check --health`: whether a pgvigil that serves answers. For health checks in images that have nothing but pgvigil.
+
+use std::{env, time::Duration};
+
+use anyhow::{Context, anyhow};
+use http_body_util::Empty;
+use hyper::{Request, header::HOST};
+use tokio::time::timeout;
+
+use super::super::{Failure, print, run_to_end};
+use crate::{
+    config::settings::{Roots, Tls, TlsMode},
+    source::web::{self, Place},
+};
+
+/// Who asks gives up after this long.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// More than any health page has.
+const BODY_LIMIT: usize = 1 << 20;
+
+/// Asks the address; without one, the pgvigil that this environment would start.
+pub fn run(url: &str) -> Result<(), Failure> {
+    let url = match url {
+        "" => own(&env::var("PGVIGIL_LISTEN").unwrap_or_default()),
+        url => url.to_owned(),
+    };
+    // It is not repeated: it may hold a password.
+    let wrong = || {
+        Failure::Usage("--health: the address must be like http://127.0.0.1:9878/healthz, without a user".to_owned())
+    };
+    let mut place = Place::parse(&url).ok_or_else(wrong)?;
+    if place.path.is_empty() {
+        place.path = "/healthz".to_owned();
+    }
+    run_to_end(async {
+        let answer = timeout(LIMIT, ask(&place)).await;
+        let status =
+            answer.unwrap_or_else(|_| Err(anyhow!("no answer within {LIMIT:?}"))).with_context(|| url.clone())?;
+        print(&format!("{url}: {status}\n"))
+    })
+}
+
+/// The answer's status, if that is a good one.
+async fn ask(place: &Place) -> anyhow::Result<hyper::StatusCode> {
+    // Asked is whether somebody answers, and nothing is entrusted to him: whose certificate it is does not matter.
+    let tls = Tls { mode: TlsMode::Require, roots: Roots::System, client: None };
+    let request = Request::get(&place.path).header(HOST, &place.host).body(Empty::new())?;
+    let (status, _) = web::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?;
+    match status.is_success() {
+        true => Ok(status),
+        false => Err(anyhow!("{status}")),
+    }
+}
+
+/// Where a pgvigil that listens there is found from its own machine; `listen` is empty for the default.
+fn own(listen: &str) -> String {
+    let (host, port) = listen.rsplit_once(':').unwrap_or(("", "9878"));
+    let host = match host {
+        "" | "0.0.0.0" | "[::]" => "127.0.0.1",
+        host => host,
+    };
+    format!("http://{host}:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own;
+
+    #[test]
+    fn it_is_found_where_it_listens() {
+        let cases = [
+            ("", "http://127.0.0.1:9878"),
+            (":9000", "http://127.0.0.1:9000"),
+            ("0.0.0.0:9000", "http://127.0.0.1:9000"),
+            ("[::]:9000", "http://127.0.0.1:9000"),
+            ("[::1]:9000", "http://[::1]:9000"),
+            ("localhost:9000", "http://localhost:9000"),
+        ];
+        for (listen, url) in cases {
+            assert_eq!(own(listen), url, "{listen}");
+        }
+    }
+}
