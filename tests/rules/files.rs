@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::yaml;
 
 /// Beside the rules: what is no rule file.
-const OTHERS: [&str; 2] = ["thresholds.yaml", "alertmanager.yaml"];
+pub const OTHERS: [&str; 2] = ["thresholds.yaml", "alertmanager.yaml"];
 
 /// The keys of a case.
 const CASE: [&str; 9] = ["alert", "severity", "given", "fires", "silent", "at", "labels", "summary", "description"];

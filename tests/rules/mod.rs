@@ -3,7 +3,7 @@
 mod cases;
 mod contract;
 mod export;
-mod files;
+pub mod files;
 mod muted;
 mod quiet;
 mod table;

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Watches over a folder: `sh guardian.sh FOLDER SIGNAL`. When its standard input closes, because the owner closed it or is
 # gone, whoever works in the folder is told SIGNAL, then killed after 5 s, and the folder is removed.
 folder=$1 signal=$2

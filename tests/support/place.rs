@@ -43,6 +43,11 @@ pub fn moto_program(name: &str) -> PathBuf {
     present(servers().join("moto/bin").join(name), "moto")
 }
 
+/// A program that judges files: `hadolint`, `shellcheck`, `check-jsonschema`.
+pub fn lint_program(name: &str) -> PathBuf {
+    present(servers().join("lint/bin").join(name), "")
+}
+
 fn servers() -> PathBuf {
     env::var_os("PGVIGIL_SERVERS").map_or_else(|| "/var/tmp/pgvigil-servers".into(), PathBuf::from)
 }
