@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
+mod certificate;
 pub mod cli;
 pub mod config;
 pub mod docs;
@@ -21,3 +22,4 @@ pub mod slot;
 pub mod source;
 pub mod table;
 pub mod target;
+pub mod web;

@@ -5,7 +5,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     panic::resume_unwind,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -15,9 +15,10 @@ use tokio::{sync::Mutex as AsyncMutex, task::spawn_blocking, time::sleep};
 use tracing::{error, info};
 
 use crate::{
-    config::{catalogue::Catalogue, files, problem::Problems, settings::Settings},
+    config::{catalogue::Catalogue, files, problem::Problems, settings::Settings, web::named_files},
     engine::Engine,
     own::Process,
+    web::Web,
 };
 
 /// How often the files are looked at.
@@ -30,20 +31,35 @@ pub struct Files {
     pub settings: Option<PathBuf>,
     /// The user's own collectors.
     pub collectors: Option<PathBuf>,
+    /// The web configuration: TLS and users of our own pages.
+    pub web: Option<PathBuf>,
+}
+
+/// All that the files mean.
+pub struct Loaded {
+    pub settings: Settings,
+    pub catalogue: Catalogue,
+    pub web: Web,
 }
 
 impl Files {
-    /// Reads and checks everything.
+    /// Reads and checks everything. What needs not be made anew is taken over from the web configuration `before`.
     ///
     /// # Errors
     /// All problems of all files at once.
-    pub fn load(&self) -> Result<(Settings, Catalogue), Problems> {
+    pub fn load(&self, before: Option<&Web>) -> Result<Loaded, Problems> {
         let settings = Settings::load(self.settings.as_deref(), &|name| std::env::var(name).ok());
         let catalogue = Catalogue::load(self.collectors.as_deref());
-        match (settings, catalogue) {
-            (Ok(settings), Ok(catalogue)) => catalogue.adjust(&settings).map(|adjusted| (settings, adjusted)),
-            (Err(settings), Err(catalogue)) => Err(settings.and(catalogue)),
-            (Err(problems), _) | (_, Err(problems)) => Err(problems),
+        let web = Web::load(self.web.as_deref(), before);
+        match (settings, catalogue, web) {
+            (Ok(settings), Ok(catalogue), Ok(web)) => {
+                let catalogue = catalogue.adjust(&settings)?;
+                Ok(Loaded { settings, catalogue, web })
+            }
+            (settings, catalogue, web) => {
+                let all = [settings.err(), catalogue.err(), web.err()];
+                Err(all.into_iter().flatten().fold(Problems::default(), Problems::and))
+            }
         }
     }
 
@@ -53,20 +69,30 @@ impl Files {
         let folder = self.collectors.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let mut paths: Vec<_> = folder.map(|entry| entry.path()).filter(|path| files::is_yaml(path)).collect();
         paths.sort();
+        let web = self.web.iter().flat_map(|path| text(path).map(|text| named_files(path, &text)).unwrap_or_default());
         let mut hasher = DefaultHasher::new();
-        for path in self.settings.iter().chain(&paths) {
-            let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-            let text = is_file.then(|| files::read(path).map_err(|problem| problem.message));
-            (path, text).hash(&mut hasher);
+        for path in self.settings.iter().chain(&paths).chain(&self.web).cloned().chain(web) {
+            text(&path).hash(&mut hasher);
+            path.hash(&mut hasher);
         }
         hasher.finish()
     }
 }
 
-/// The engine in force, and how to replace it.
+/// What a regular file says, or why it cannot be read.
+fn text(path: &Path) -> Result<String, String> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => files::read(path).map_err(|problem| problem.message),
+        Ok(_) => Err("no regular file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The engine and the web configuration in force, and how to replace them.
 pub struct Live {
     files: Files,
     engine: RwLock<Arc<Engine>>,
+    web: RwLock<Arc<Web>>,
     process: Arc<Process>,
     /// The fingerprint of what was loaded last, well or not; held while files are read.
     loaded: Arc<AsyncMutex<u64>>,
@@ -81,8 +107,9 @@ impl Live {
         // Before the load: what changes meanwhile is loaded again, rather than missed.
         let loaded = Arc::new(AsyncMutex::new(files.fingerprint()));
         let process = Arc::new(Process::default());
-        let engine = RwLock::new(Arc::new(engine(&files, process.clone())?));
-        Ok(Arc::new(Live { files, engine, process, loaded }))
+        let Loaded { settings, catalogue, web } = files.load(None)?;
+        let engine = RwLock::new(Arc::new(Engine::new(settings, catalogue, process.clone(), None)));
+        Ok(Arc::new(Live { files, engine, web: RwLock::new(Arc::new(web)), process, loaded }))
     }
 
     /// An engine for one use.
@@ -90,11 +117,16 @@ impl Live {
     /// # Errors
     /// Everything that is wrong with the configuration.
     pub fn once(files: &Files) -> Result<Engine, Problems> {
-        engine(files, Arc::default())
+        let Loaded { settings, catalogue, .. } = files.load(None)?;
+        Ok(Engine::new(settings, catalogue, Arc::default(), None))
     }
 
     pub fn engine(&self) -> Arc<Engine> {
         self.engine.read().clone()
+    }
+
+    pub fn web(&self) -> Arc<Web> {
+        self.web.read().clone()
     }
 
     /// Loads the configuration again. If it is broken, what is in force stays.
@@ -138,13 +170,14 @@ impl Live {
     }
 
     fn load_again(&self) -> Result<(), Problems> {
-        let result = self.files.load();
+        let result = self.files.load(Some(&self.web()));
         self.process.reloaded(result.is_ok());
         match result {
-            Ok((settings, catalogue)) => {
+            Ok(Loaded { settings, catalogue, web }) => {
                 let engine = Engine::new(settings, catalogue, self.process.clone(), Some(&self.engine()));
                 info!(targets = engine.targets.len(), "configuration loaded again");
                 *self.engine.write() = Arc::new(engine);
+                *self.web.write() = Arc::new(web);
                 Ok(())
             }
             Err(problems) => {
@@ -153,9 +186,4 @@ impl Live {
             }
         }
     }
-}
-
-fn engine(files: &Files, process: Arc<Process>) -> Result<Engine, Problems> {
-    let (settings, catalogue) = files.load()?;
-    Ok(Engine::new(settings, catalogue, process, None))
 }

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pgvigil::config::{catalogue::Catalogue, problem::Problems, settings::Settings};
+use pgvigil::{
+    config::{catalogue::Catalogue, problem::Problems, settings::Settings},
+    web::Web,
+};
 
 /// Passwords in the inputs contain one of these; no message may.
 const SECRETS: [&str; 4] = ["s3c", "s3/", "s3 c", "s3%"];
@@ -30,6 +33,20 @@ fn broken_settings_are_told_without_their_secrets() {
         let told = Settings::parse(&name(input), &read(input), &env).and_then(|settings| good.adjust(&settings)).err();
         let text = told.as_ref().map(Problems::to_string).unwrap_or_default();
         assert!(!SECRETS.iter().any(|secret| text.contains(secret)), "{}", input.display());
+        told
+    });
+}
+
+#[test]
+fn broken_web_configurations_are_told_without_their_secrets() {
+    compare("web", |input| {
+        let told = Web::load(Some(input), None).err();
+        let text = told.as_ref().map(Problems::to_string).unwrap_or_default();
+        assert!(
+            ![SECRETS[0], "$2y$10$a", "$2y$10$z"].iter().any(|secret| text.contains(secret)),
+            "{}",
+            input.display()
+        );
         told
     });
 }

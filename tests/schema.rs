@@ -1,17 +1,20 @@
 //! The schemas that editors read: current, fit for all that is shipped, and of one mind with the loader.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use expect_test::expect_file;
 use jsonschema::Validator;
-use pgvigil::config::{catalogue::Catalogue, schema, settings::Settings};
+use pgvigil::config::{catalogue::Catalogue, schema, settings::Settings, web::Web};
 use serde_json::{Map, Value, json};
 
 use crate::support::yaml;
 
 /// What only the loader can tell, by a piece of its message: how values fit each other, the file's name, other files,
 /// and the server.
-const LEFT_TO_CHECK: [&str; 41] = [
+const LEFT_TO_CHECK: [&str; 49] = [
     // How keys fit each other.
     "the file's name says",
     "a `timeout` is for slow collectors",
@@ -27,6 +30,14 @@ const LEFT_TO_CHECK: [&str; 41] = [
     "`sslkey` needs",
     "is checked only with",
     "believes any public certificate",
+    "`tls_server_config` needs",
+    "no client is asked for",
+    "it needs `client_ca_file`",
+    "a client may come without",
+    "is below `min_version`",
+    "in PEM",
+    "it is not the key of",
+    "leave nothing to speak",
     "no user is given",
     "belong together",
     // How columns and names fit each other.
@@ -60,7 +71,7 @@ const LEFT_TO_CHECK: [&str; 41] = [
 ];
 
 /// The same, where the message also says what a schema can: of these keys only the meaning of a text is left.
-const LEFT_OF_TEXTS: [&str; 11] = [
+const LEFT_OF_TEXTS: [&str; 12] = [
     "a duration of at most 30d",
     "`host` must be",
     "`port` must be",
@@ -72,6 +83,7 @@ const LEFT_OF_TEXTS: [&str; 11] = [
     "must be like https://",
     "an extension's name",
     "numbers, such as 1.8",
+    "this is no bcrypt hash",
 ];
 
 const COLLECTOR: &str = r#"
@@ -120,6 +132,18 @@ collectors:
   tables: {ttl: 2m, timeout: 5s}
 "#;
 
+const WEB: &str = r#"
+tls_server_config:
+  {cert: c, key: k, client_ca: a, client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [x], min_version: TLS12,
+   max_version: TLS13, cipher_suites: [TLS_AES_128_GCM_SHA256], prefer_server_cipher_suites: true, curve_preferences: [X25519]}
+http_server_config:
+  http2: true
+  headers: {Strict-Transport-Security: max-age=1, X-Content-Type-Options: nosniff, X-Frame-Options: deny, X-XSS-Protection: "0",
+            Content-Security-Policy: "default-src 'self'"}
+basic_auth_users: {a: $2y$10$abcdefghijklmnopqrstuuJ6l0PqQ7F8Pp1yvqUV1EQkBuTFvnmvq}
+rate_limit: {interval: 1s, burst: 5}
+"#;
+
 fn validator(schema: &str) -> Validator {
     let schema: Value = serde_json::from_str(schema).expect("JSON");
     jsonschema::draft7::meta::validate(&schema).unwrap_or_else(|error| panic!("{error}"));
@@ -149,11 +173,16 @@ fn told_of_settings(shipped: &Catalogue, text: &str) -> String {
     settings.err().map(|told| told.to_string()).unwrap_or_default()
 }
 
+fn told_of_web(text: &str) -> String {
+    Web::parse(Path::new("x.yaml"), text).err().map(|told| told.to_string()).unwrap_or_default()
+}
+
 /// `UPDATE_EXPECT=1 cargo test schema` writes them.
 #[test]
 fn the_schemas_in_the_docs_are_current() {
     expect_file!["../docs/schema/collector.json"].assert_eq(&schema::collector());
     expect_file!["../docs/schema/settings.json"].assert_eq(&schema::settings());
+    expect_file!["../docs/schema/web.json"].assert_eq(&schema::web());
 }
 
 #[test]
@@ -182,8 +211,12 @@ fn the_line_that_names_the_schema_is_no_description() {
 /// A broken file is refused, unless all that is wrong with it only the loader can tell.
 #[test]
 fn whatever_is_broken_is_refused() {
-    let (collector, settings) = (validator(&schema::collector()), validator(&schema::settings()));
-    for (schema, folder) in [(collector, "tests/bad/collectors"), (settings, "tests/bad/settings")] {
+    for (schema, folder, least) in [
+        (schema::collector(), "tests/bad/collectors", 5),
+        (schema::settings(), "tests/bad/settings", 5),
+        (schema::web(), "tests/bad/web", 2),
+    ] {
+        let schema = validator(&schema);
         let mut refused = 0;
         for (path, text) in files(folder) {
             let told = fs::read_to_string(path.with_extension("expected")).expect("what is told");
@@ -192,14 +225,14 @@ fn whatever_is_broken_is_refused() {
             assert!(is_refused || is_left(&told), "{} passes the schema:\n{told}", path.display());
             refused += usize::from(is_refused);
         }
-        assert!(refused >= 5, "{folder}: {refused} refused");
+        assert!(refused >= least, "{folder}: {refused} refused");
     }
 }
 
 /// Each message has a file that provokes it, so what is left is told there.
 #[test]
 fn what_is_left_is_told_somewhere() {
-    let expected = ["tests/bad/collectors", "tests/bad/settings"].into_iter().flat_map(files);
+    let expected = ["tests/bad/collectors", "tests/bad/settings", "tests/bad/web"].into_iter().flat_map(files);
     let told: String = expected
         .filter_map(|(path, _)| fs::read_to_string(path.with_extension("expected")).ok())
         .chain(fs::read_to_string("tests/bad/collectors/across.expected"))
@@ -224,6 +257,7 @@ fn schema_and_loader_are_of_one_mind() {
     for (base, schema, told) in [
         (COLLECTOR, schema::collector(), &collector as &dyn Fn(&str) -> String),
         (SETTINGS, schema::settings(), &settings),
+        (WEB, schema::web(), &told_of_web),
     ] {
         let schema = validator(&schema);
         let base = yaml::parse(base).expect("YAML");

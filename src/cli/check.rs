@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use lines::{Lines, is_well};
 
-use super::{ConfigArguments, Failure, LogArguments, print, run_to_end};
+use super::{ConfigArguments, Failure, LogArguments, WebArguments, print, run_to_end};
 use crate::{
     config::{
         catalogue::Catalogue,
@@ -22,6 +22,7 @@ use crate::{
     engine::{Engine, Selection},
     live::{Files, Live},
     target::{Places, Target},
+    web::Web,
 };
 
 /// Nobody waits longer for a check, however many slow collectors there are.
@@ -31,6 +32,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 pub struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
+    #[command(flatten)]
+    web: WebArguments,
     /// Also connect, ask each query of each collector, and say what is on and what is off, and why
     #[arg(long)]
     connect: bool,
@@ -51,9 +54,10 @@ pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
         arguments.log.log_level = tracing::level_filters::LevelFilter::OFF;
     }
     arguments.log.start();
-    let files: Files = arguments.config.into();
+    let files = Files { web: arguments.web.web_config, ..arguments.config.into() };
     if files.settings.is_none() && !arguments.connect && !env::names_targets(&|name| std::env::var(name).ok()) {
         let catalogue = Catalogue::load(files.collectors.as_deref())?;
+        Web::load(files.web.as_deref(), None)?;
         return print(&format!("{}; no settings given\n", summary(&catalogue)));
     }
     run_to_end(async {

@@ -61,6 +61,7 @@ pub enum What {
 pub enum Written {
     Collector,
     Settings,
+    Web,
 }
 
 #[derive(Args)]
@@ -90,6 +91,7 @@ pub fn run(what: What) -> Result<(), Failure> {
         What::Man { dir: Some(dir) } => write(&dir, pages()?.into_iter()),
         What::Schema { of: Written::Collector } => print(&schema::collector()),
         What::Schema { of: Written::Settings } => print(&schema::settings()),
+        What::Schema { of: Written::Web } => print(&schema::web()),
         What::Collectors(files) => {
             files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
         }

@@ -70,8 +70,16 @@ struct CollectorFiles {
 
 impl From<ConfigArguments> for Files {
     fn from(arguments: ConfigArguments) -> Self {
-        Files { settings: arguments.config, collectors: arguments.collectors.collectors }
+        Files { settings: arguments.config, collectors: arguments.collectors.collectors, web: None }
     }
+}
+
+/// How our own pages are served.
+#[derive(Args, Clone, Debug)]
+struct WebArguments {
+    /// TLS, users and headers of the pages, as other exporters have them (docs/web.md)
+    #[arg(long = "web.config.file", value_name = "FILE", env = "PGVIGIL_WEB_CONFIG_FILE")]
+    web_config: Option<PathBuf>,
 }
 
 /// How to log. Logs go to standard error.

@@ -70,7 +70,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     arguments.log.start();
     let files: Files = arguments.config.into();
-    let (settings, _) = files.load()?;
+    let settings = files.load(None)?.settings;
     let (name, settings) = chosen(&settings.targets, arguments.target.as_deref())?;
     run_to_end(async move {
         match (arguments.install, arguments.uninstall) {

@@ -10,10 +10,10 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{ConfigArguments, Failure, LogArguments, run_to_end};
+use super::{ConfigArguments, Failure, LogArguments, WebArguments, run_to_end};
 use crate::{
     http::{self, App},
-    live::Live,
+    live::{Files, Live},
 };
 
 #[derive(Args)]
@@ -23,6 +23,8 @@ pub struct Arguments {
     /// The address to serve on; without a host (`:9878`) on all
     #[arg(long, value_name = "HOST:PORT", env = "PGVIGIL_LISTEN", default_value = "0.0.0.0:9878")]
     listen: String,
+    #[command(flatten)]
+    web: WebArguments,
     /// Allow `POST /-/reload`
     #[arg(long = "web.enable-lifecycle", env = "PGVIGIL_WEB_ENABLE_LIFECYCLE", value_parser = BoolishValueParser::new())]
     enable_lifecycle: bool,
@@ -39,9 +41,10 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let live = Live::start(arguments.config.into())?;
+    let live = Live::start(Files { web: arguments.web.web_config, ..arguments.config.into() })?;
     let (listener, address) = listen(&arguments.listen).await?;
-    info!("serving on http://{address}/ ({} targets)", live.engine().targets.len());
+    let scheme = if live.web().tls.is_some() { "https" } else { "http" };
+    info!("serving on {scheme}://{address}/ ({} targets)", live.engine().targets.len());
     let reloads = async {
         while hang_up.recv().await.is_some() {
             // What went wrong has been logged.

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     problem::{Place, Problem, Problems},
-    yaml::MAX_BYTES,
+    yaml::{self, MAX_BYTES, Value},
 };
 
 /// YAML files by stem, so that of two sets one can replace the other's: each with its name for messages and its text.
@@ -69,4 +69,19 @@ pub fn is_yaml(path: &Path) -> bool {
 /// A file's name without folder and ending.
 pub fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The values of these keys anywhere in a YAML text, as far as it can be read.
+pub fn named(text: &str, keys: &[&str]) -> Vec<String> {
+    let Some(root) = yaml::parse("", text, &mut Problems::default()) else { return Vec::new() };
+    let (mut found, mut left) = (Vec::new(), vec![&root]);
+    while let Some(node) = left.pop() {
+        let named = node.entries().iter().filter(|(key, _)| keys.contains(&key.text.as_str()));
+        found.extend(named.filter_map(|(_, node)| node.text()).map(str::to_owned));
+        left.extend(node.entries().iter().map(|(_, node)| node));
+        if let Value::List(items) = &node.value {
+            left.extend(items);
+        }
+    }
+    found
 }

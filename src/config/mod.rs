@@ -25,6 +25,7 @@ mod shape;
 mod targets;
 pub mod thresholds;
 mod url;
+pub mod web;
 mod words;
 mod written;
 mod yaml;

@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use super::{
     load,
     shape::{Is, Key, Shape},
-    written,
+    web, written,
 };
 
 /// A duration as humantime reads it; how long it is, a pattern cannot say.
-const DURATION: &str = "^\\s*([0-9][0-9\\s]*(nsec|ns|usec|us|\u{b5}s|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|\
+const DURATION: &str = "^0$|^\\s*([0-9][0-9\\s]*(nsec|ns|usec|us|\u{b5}s|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|\
     min|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w|months|month|M|years|year|yrs|yr|y)\\s*)+$";
 
 /// A finite number in quotes.
@@ -29,6 +29,11 @@ pub fn collector() -> String {
 /// Of the settings file.
 pub fn settings() -> String {
     document("The settings of pgvigil", &written::SETTINGS)
+}
+
+/// Of the web configuration.
+pub fn web() -> String {
+    document("The web configuration of pgvigil", &web::WEB)
 }
 
 fn document(title: &str, shape: &Shape) -> String {

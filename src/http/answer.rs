@@ -19,8 +19,9 @@ use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
-use super::{landing, negotiate};
+use super::{gate, landing, negotiate};
 use crate::{
     live::Live,
     page::{Key, Pages},
@@ -33,7 +34,7 @@ const HEALTH_AGE: Duration = Duration::from_millis(1500);
 /// How long /health waits for the targets.
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
 
-type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Full<Bytes>>;
 
 /// What the paths answer from.
 pub struct App {
@@ -60,7 +61,21 @@ impl App {
         self.pages.hurry();
     }
 
+    /// What new connections speak, if it is TLS.
+    pub fn tls(&self) -> Option<TlsAcceptor> {
+        self.live.web().tls.clone()
+    }
+
     pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let web = self.live.web();
+        let answer = match gate::refusal(&web, request.headers()).await {
+            Some(refusal) => refusal,
+            None => self.path(request).await,
+        };
+        gate::with_headers(answer, &web)
+    }
+
+    async fn path(&self, request: Request<Incoming>) -> Answer {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             "/-/reload" if *request.method() == Method::POST => self.reload().await,
@@ -179,7 +194,7 @@ fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>)
     answer
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     typed(status, "text/plain; charset=utf-8", body)
 }
 

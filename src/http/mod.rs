@@ -1,18 +1,20 @@
 //! Serving: the accept loop with its limits, and what happens to connections at shutdown.
 
 mod answer;
+mod gate;
 mod landing;
 pub mod negotiate;
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, io, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
@@ -27,6 +29,9 @@ const MAX_CONNECTIONS: usize = 4096;
 /// A request's head must have come within this time, and its bytes must fit into this buffer.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 64 << 10;
+
+/// A client must have shaken hands within this time.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// At shutdown, how long scrapes in flight may wait for their servers, and how long then to be sent. Without any, nobody else is waited
 /// for longer than that: half a request is none.
@@ -45,23 +50,9 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
             () = &mut shutdown => break,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let (app, answering) = (app.clone(), answering.clone());
-        let service = service_fn(move |request| {
-            let (app, counted) = (app.clone(), Answering::new(answering.clone()));
-            async move {
-                let answer = app.answer(request).await;
-                drop(counted);
-                Ok::<_, Infallible>(answer)
-            }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_LIMIT)
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
+        let connection = Connection { app: app.clone(), answering: answering.clone(), watcher: connections.watcher() };
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.serve(stream).await {
                 debug!("connection: {error}");
             }
             drop(permit);
@@ -80,6 +71,45 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
     tokio::select! {
         () = finished => (),
         () = in_flight => warn!("connections still open are cut"),
+    }
+}
+
+/// What one connection is served with.
+struct Connection {
+    app: Arc<App>,
+    answering: watch::Sender<usize>,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) -> Result<(), Box<dyn Error + Send + Sync>> {
+        match self.app.tls() {
+            None => self.speak(stream).await,
+            Some(tls) => {
+                let stream = timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await??;
+                self.speak(stream).await
+            }
+        }
+    }
+
+    async fn speak(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let service = service_fn(move |request| {
+            let (app, counted) = (self.app.clone(), Answering::new(self.answering.clone()));
+            async move {
+                let answer = app.answer(request).await;
+                drop(counted);
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_LIMIT)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        Ok(self.watcher.watch(connection).await?)
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod aside;
 pub mod backup;
-mod certificate;
 pub mod dial;
 pub mod disk;
 #[cfg(test)]

@@ -13,8 +13,11 @@ use rustls::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{FetchError, Reason, certificate, socket::Socket};
-use crate::config::settings::{Address, Roots, Tls, TlsMode};
+use super::{FetchError, Reason, socket::Socket};
+use crate::{
+    certificate,
+    config::settings::{Address, Roots, Tls, TlsMode},
+};
 
 /// Shakes hands on a socket whose server has agreed to TLS. Files are read anew each time, so a renewed
 /// certificate is used from the next connection on.

@@ -34,14 +34,31 @@ pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Res
 
 /// The same with any method; there is no body.
 pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+    exchange(connect(address)?, &address.to_string(), method, path, headers)
+}
+
+/// A connection on which nothing may take longer than 30 s.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let limit = Some(Duration::from_secs(30));
-    let mut stream = TcpStream::connect(address)?;
+    let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(limit)?;
     stream.set_write_timeout(limit)?;
+    Ok(stream)
+}
+
+/// One request on a connection that ends with it.
+pub fn exchange(
+    mut stream: impl Read + Write,
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> io::Result<Response> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n");
     // In one piece: a server may answer, and close, at the first.
     stream.write_all(request.as_bytes())?;
+    stream.flush()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     parse(&answer).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no whole HTTP answer"))

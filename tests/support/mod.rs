@@ -9,6 +9,7 @@
 pub mod backups;
 pub mod folder;
 pub mod http;
+pub mod https;
 pub mod page;
 pub mod pgbouncer;
 pub mod pgvigil;

@@ -34,6 +34,16 @@ impl Pgvigil {
         pgvigil
     }
 
+    /// The same, until it says that it serves: for pages that not everyone gets.
+    pub fn start_closed(binary: impl AsRef<Path>, args: &[&str], env: &[(&str, &str)]) -> Pgvigil {
+        let pgvigil = Pgvigil::spawn(binary, args, env);
+        eventually(Duration::from_secs(20), "pgvigil serves", || {
+            assert!(pgvigil.ended().is_none(), "pgvigil did not start:\n{}", pgvigil.stderr());
+            pgvigil.stderr().contains("serving on ")
+        });
+        pgvigil
+    }
+
     /// The same without waiting.
     pub fn spawn(binary: impl AsRef<Path>, args: &[&str], env: &[(&str, &str)]) -> Pgvigil {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));

@@ -1,31 +1,79 @@
-//! When a certificate ends: the one thing we read in it ourselves. DER, as far as that takes.
+//! When a certificate ends and whom it names: what we read in it ourselves. DER, as far as that takes.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
+/// The `subjectAltName` among a certificate's extensions: 2.5.29.17.
+const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
+
+/// In the signed part of a certificate, the extensions; and in a list of names, those that are read.
+const EXTENSIONS: u8 = 0xa3;
+const EMAIL: u8 = 0x81;
+const DNS: u8 = 0x82;
+const URI: u8 = 0x86;
+const IP: u8 = 0x87;
+
 /// The end of a certificate's validity; `None` if that cannot be read. (RFC 5280, 4.1: of the signed part, after version,
 /// serial number, signature and issuer.)
 pub fn not_after(der: &[u8]) -> Option<SystemTime> {
-    let (_, certificate, _) = element(der)?;
-    let (_, mut rest, _) = element(certificate)?;
-    for tag in [VERSION, INTEGER, SEQUENCE, SEQUENCE] {
-        let (found, _, after) = element(rest)?;
-        match found {
-            _ if found == tag => rest = after,
-            // The version may be left out.
-            _ if tag == VERSION => (),
-            _ => return None,
-        }
+    // The version may be left out.
+    let mut parts = signed(der)?.filter(|(tag, _)| *tag != VERSION);
+    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
+        parts.next().filter(|(found, _)| *found == tag)?;
     }
-    let (_, validity, _) = element(rest)?;
-    let (_, _, after) = element(validity)?;
-    let (tag, text, _) = element(after)?;
+    let (_, validity) = parts.next()?;
+    let (tag, text) = elements(validity).nth(1)?;
     time(tag, std::str::from_utf8(text).ok()?)
+}
+
+/// The alternative names of a certificate's subject, as people write them: host names, addresses, e-mail, URIs.
+pub fn names(der: &[u8]) -> Vec<String> {
+    let extensions = signed(der).and_then(|mut parts| parts.find(|(tag, _)| *tag == EXTENSIONS));
+    let extensions = extensions.and_then(|(_, all)| elements(all).next()).map_or(&[][..], |(_, all)| all);
+    let listed = elements(extensions).filter_map(|(_, extension)| {
+        let mut parts = elements(extension);
+        parts.next().filter(|part| *part == (OBJECT, &ALTERNATIVE_NAMES[..]))?;
+        let (_, names) = parts.find(|(tag, _)| *tag == OCTET_STRING)?;
+        Some(elements(names).next()?.1)
+    });
+    listed.flat_map(elements).filter_map(|(tag, name)| alternative(tag, name)).collect()
+}
+
+fn alternative(tag: u8, name: &[u8]) -> Option<String> {
+    match tag {
+        EMAIL | DNS | URI => String::from_utf8(name.to_vec()).ok(),
+        IP => {
+            let four = <[u8; 4]>::try_from(name).map(|bytes| IpAddr::from(Ipv4Addr::from(bytes)));
+            let address = four.or_else(|_| <[u8; 16]>::try_from(name).map(|bytes| Ipv6Addr::from(bytes).into()));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// The parts of what is signed of a certificate.
+fn signed(der: &[u8]) -> Option<impl Iterator<Item = (u8, &[u8])>> {
+    let (_, certificate) = elements(der).next()?;
+    Some(elements(elements(certificate).next()?.1))
+}
+
+/// The elements that follow each other, each a tag and its content, up to the end or to what is none.
+fn elements(mut der: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (tag, content, after) = element(der)?;
+        der = after;
+        Some((tag, content))
+    })
 }
 
 /// The first element: its tag, its content, and what follows it.
@@ -97,6 +145,7 @@ mod tests {
     fn nothing_is_read_beyond_the_end() {
         for der in [&[][..], &[0x30], &[0x30, 0x82, 0xff], &[0x30, 0x05, 0x30, 0x03, 0xa0, 0x01], &[0x30, 0x80, 0, 0]] {
             assert_eq!(not_after(der), None);
+            assert!(names(der).is_empty());
         }
     }
 }

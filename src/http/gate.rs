@@ -1,0 +1,45 @@
+//! Who gets in: the limit on requests, users and passwords, and the headers that every answer has.
+
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+
+use super::answer::{Answer, text};
+use crate::web::{Verdict, Web};
+
+/// The answer to who is not let in; `None` to who is.
+pub async fn refusal(web: &Web, headers: &HeaderMap) -> Option<Answer> {
+    if !web.has_room() {
+        return Some(later("too many requests: `rate_limit` of the web configuration\n"));
+    }
+    let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    match web.admits(authorization).await {
+        Verdict::Admitted => None,
+        Verdict::Busy => Some(later("too many passwords are being compared\n")),
+        Verdict::Refused => {
+            let mut answer = text(StatusCode::UNAUTHORIZED, "a user and a password are needed\n");
+            let asked = HeaderValue::from_static("Basic realm=\"pgvigil\", charset=\"UTF-8\"");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, asked);
+            Some(answer)
+        }
+    }
+}
+
+/// The answer with the headers that the web configuration adds.
+pub fn with_headers(mut answer: Answer, web: &Web) -> Answer {
+    for (name, value) in &web.headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        // Both were looked at when they were read.
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
+}
+
+fn later(why: &'static str) -> Answer {
+    let mut answer = text(StatusCode::TOO_MANY_REQUESTS, why);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}

@@ -1,0 +1,57 @@
+//! The web configuration in force: TLS, users and limits towards those who ask.
+
+mod rate;
+mod tls;
+mod users;
+
+use std::path::Path;
+
+use tokio_rustls::TlsAcceptor;
+
+pub use users::Verdict;
+
+use self::{rate::Bucket, users::Users};
+use crate::config::{problem::Problems, web};
+
+/// What holds for new connections and for each request. Without a file everything is open, over plain HTTP.
+#[derive(Default)]
+pub struct Web {
+    /// What new connections speak, if it is TLS.
+    pub tls: Option<TlsAcceptor>,
+    /// For every answer.
+    pub headers: Vec<(&'static str, String)>,
+    users: Users,
+    rate: Option<Bucket>,
+}
+
+impl Web {
+    /// What the file says, if there is one. Passwords that were right `before` are not compared anew.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(file: Option<&Path>, before: Option<&Web>) -> Result<Web, Problems> {
+        file.map_or_else(|| Ok(Web::default()), |path| Web::new(&web::Web::load(path)?, before))
+    }
+
+    /// What was written means this.
+    ///
+    /// # Errors
+    /// Everything that is wrong with certificates, keys and hashes.
+    pub fn new(written: &web::Web, before: Option<&Web>) -> Result<Web, Problems> {
+        let mut problems = Problems::default();
+        let tls = written.tls.as_ref().and_then(|written| tls::config(written, &mut problems));
+        let users = Users::new(&written.users, before.map(|before| &before.users), &mut problems);
+        let rate = written.rate.map(Bucket::new);
+        problems.unless_any(Web { tls, headers: written.headers.clone(), users, rate })
+    }
+
+    /// Whether one more request is within the limit.
+    pub fn has_room(&self) -> bool {
+        self.rate.as_ref().is_none_or(Bucket::take)
+    }
+
+    /// Whether who asks with this header `Authorization` may.
+    pub async fn admits(&self, authorization: Option<&str>) -> Verdict {
+        self.users.admit(authorization).await
+    }
+}
