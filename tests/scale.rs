@@ -201,6 +201,32 @@ fn many_tables_by_default_and_whole() {
     }
 }
 
+/// Names that come and go, 20 at a time, leave nothing behind: a page shows those of now.
+#[test]
+fn p14_names_that_change_leave_nothing_behind() {
+    const SESSIONS: usize = 20;
+    let rounds = of_size(25, 250);
+    let server = server(newest());
+    let pgvigil = watch(&server, "{}", "{}");
+    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| server.session("postgres")).collect();
+    let mut round = |nth: usize| {
+        for (session, number) in sessions.iter_mut().zip(0..) {
+            let rest = "x".repeat(40);
+            session.run(&format!("SET application_name = 'name_{nth}_{number}_{rest}';"));
+        }
+        scrape(&pgvigil).0
+    };
+    (0..10).for_each(|nth| _ = round(nth));
+    let (before, series) = (pgvigil.rss_kib(), page::count(&round(10)));
+    let last = (11..11 + rounds).map(&mut round).last().expect("a page");
+    let more = pgvigil.rss_kib().saturating_sub(before);
+    let named =
+        last.lines().filter(|line| line.starts_with("pg_stat_activity_count{") && line.contains("name_")).count();
+    println!("{} names: {more} KiB more, {series} series and {}", rounds * SESSIONS, page::count(&last));
+    assert_eq!(named, SESSIONS, "{last}");
+    assert!(page::count(&last) < series + 100 && more < 2048, "{more} KiB more");
+}
+
 #[test]
 fn p14_by_default_page_and_memory_are_bounded() {
     let (count, statements) = (of_size(2_000, 20_000), of_size(2_000, 20_000));

@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, os::unix::fs::FileExt};
 
-use crate::support::{Stop, eventually, majors, sample};
+use crate::support::{Folder, Stop, eventually, majors, place::postgres_program, sample};
 
 use super::{Postgres, expect, expect_soon, look, server, until};
 
@@ -30,6 +30,11 @@ fn what_a_database_did_is_counted() {
         server.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'");
         until(&server, NOBODY);
         drop(killed);
+        // It sits in a transaction for longer than it may.
+        let mut fatal = server.session("app");
+        fatal.send("SET idle_in_transaction_session_timeout = '20ms'; BEGIN;");
+        until(&server, "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'app' AND state LIKE 'idle in%'");
+        until(&server, NOBODY);
         let lines = format!(
             "pg_stat_database_tup_updated{{datname=app}} >= {}
              pg_stat_database_tup_deleted{{datname=app}} = {}
@@ -46,6 +51,8 @@ fn what_a_database_did_is_counted() {
              14+ pg_stat_database_sessions_total{{datname=app}} >= {}
              14+ pg_stat_database_session_time_seconds_total{{datname=app}} >= 0.02
              14+ pg_stat_database_sessions_killed_total{{datname=app}} = 1
+             14+ pg_stat_database_sessions_fatal_total{{datname=app}} = 1
+             14+ pg_stat_database_sessions_abandoned_total{{datname=app}} >= 1
              -14 pg_stat_database_sessions_total absent
              pg_database_wraparound_age_datfrozenxid_seconds{{datname=app}} >= 3
              pg_database_wraparound_age_datminmxid_seconds{{datname=app}} >= 0",
@@ -93,4 +100,20 @@ fn a_page_whose_checksum_is_wrong_is_counted() {
                      pg_settings_data_checksums = 1";
         expect_soon(&server, &["database", "settings"], lines);
     }
+}
+
+/// On one version: the other servers come without the program that turns them off.
+#[test]
+fn without_checksums_there_is_nothing_to_say_of_them() {
+    let server = server(15, "");
+    server.stop(Stop::Fast);
+    let folder = Folder::for_server("checksums", "TERM");
+    let mut disable = folder.command(postgres_program(15, "pg_checksums"));
+    let done = disable.args(["--disable", "-D"]).arg(server.data_dir()).output().expect("running pg_checksums");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    server.start();
+    let lines = "pg_stat_database_checksum_failures_total{datname=postgres} absent
+                 pg_stat_database_checksum_last_failure_timestamp_seconds{datname=postgres} absent
+                 pg_settings_data_checksums = 0";
+    expect(&server, &["database", "settings"], lines);
 }

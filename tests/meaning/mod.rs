@@ -4,10 +4,12 @@
 //! and before which, the line counts, and `what` is `= 1`, `>= 1`, `< 1`, `there`, `absent`, or `recent`: a time in the last ten minutes.
 
 mod cluster;
+mod conflicts;
 mod databases;
 mod maintenance;
 mod replicas;
 mod sessions;
+mod slots;
 mod statements;
 mod tables;
 mod verdicts;

@@ -115,7 +115,7 @@ fn slots_retain_until_they_are_lost() {
     for major in majors() {
         let server = server(
             major,
-            "wal_level = logical\nmax_slot_wal_keep_size = 20MB\nmin_wal_size = 32MB\nmax_wal_size = 32MB",
+            "wal_level = logical\nmax_slot_wal_keep_size = 20MB\nmin_wal_size = 32MB\nmax_wal_size = 32MB\nlogical_decoding_work_mem = 64kB",
         );
         server.sql("postgres", "SELECT pg_create_physical_replication_slot('idle', true)");
         server.sql("postgres", "SELECT pg_create_logical_replication_slot('decoded', 'test_decoding')");
@@ -137,7 +137,9 @@ fn slots_retain_until_they_are_lost() {
         expect_soon(
             &server,
             &["replication"],
-            "14+ pg_stat_replication_slots_decoded_transactions_total{slot_name=decoded} >= 1",
+            "14+ pg_stat_replication_slots_decoded_transactions_total{slot_name=decoded} >= 1
+             14+ pg_stat_replication_slots_spilled_transactions_total{slot_name=decoded} >= 1
+             14+ pg_stat_replication_slots_spilled_bytes_total{slot_name=decoded} >= 64000",
         );
         for _ in 0..6 {
             server.sql("postgres", "INSERT INTO t SELECT 1; SELECT pg_switch_wal(); CHECKPOINT");

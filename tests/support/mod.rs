@@ -31,6 +31,7 @@ pub use {
     pgvigil::Pgvigil,
     place::{free_port, is_long, majors, system_program},
     postgres::{GRANTS, PASSWORD, Postgres, Stop},
+    process::Process,
     prometheus::{Prometheus, promtool_check_metrics},
     psql::Session,
     redis::{Redis, redis_programs},
