@@ -51,8 +51,9 @@ pub struct Board {
     pub late: u64,
     pub missed: u64,
     pub breaker: Breaker,
-    /// Answers, beside the primary's.
-    pub verdicts: BTreeMap<(usize, Verdict), u64>,
+    /// Answers, beside the primary's: how many of each verdict, in the order of [`Verdict::ALL`]. All are told from the first answer
+    /// on, so that the first wrong one is an increase.
+    pub verdicts: BTreeMap<usize, [u64; Verdict::ALL.len()]>,
     /// The tokens that the path shows.
     pub visible: Visible,
     /// When the certificate ends that the server has shown last.
@@ -121,6 +122,16 @@ impl Board {
             }
             Err(failure) => *self.failures.entry((query, failure.phase, failure.reason)).or_default() += 1,
         }
+    }
+
+    /// Counts an answer, beside the primary's.
+    pub fn judge(&mut self, query: usize, verdict: Verdict) {
+        self.verdicts.entry(query).or_default()[verdict as usize] += 1;
+    }
+
+    /// How many attempts of a query succeeded within its objective.
+    pub fn within(&self, query: usize, objective: Duration) -> u64 {
+        self.durations.get(&(Some(query), Phase::Total)).map_or(0, |histogram| histogram.within(objective))
     }
 
     fn observe(&mut self, query: usize, phase: Phase, took: Duration) {

@@ -126,6 +126,11 @@ impl Cache {
         self.own.entry_count()
     }
 
+    /// The most entries there may be.
+    pub fn capacity(&self) -> u64 {
+        self.own.policy().max_capacity().unwrap_or_default()
+    }
+
     /// A round of many readers is about to come.
     pub fn stampede(&self) {
         self.counts.lock().stampedes += 1;

@@ -30,6 +30,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    pub const ALL: [Verdict; 4] = [Verdict::Same, Verdict::Stale, Verdict::Wrong, Verdict::Unjudged];
+
     /// The word for it, as a label's value.
     pub fn word(self) -> &'static str {
         match self {

@@ -127,7 +127,7 @@ impl Course {
             }
         };
         for (route, verdict) in verdicts {
-            *self.routes[route].board.lock().verdicts.entry((query, verdict)).or_default() += 1;
+            self.routes[route].board.lock().judge(query, verdict);
         }
     }
 }

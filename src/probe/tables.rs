@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::{Course, board::Board, route::Route};
+use super::{Course, board::Board, compare::Verdict, route::Route};
 use crate::{
     config::{collector::SourceKind, sections},
     table::{Cell, Table},
@@ -37,7 +37,10 @@ fn push(table: &mut Table, section: &str, course: &Course, route: &Route) {
         "durations" => push_durations(table, course, path, &board),
         "attempts" => {
             for (query, attempts) in &board.attempts {
-                table.push_row([path, name(course, *query), count(attempts.due), count(attempts.successes)]);
+                let within =
+                    course.questions.get(*query).map_or(0, |question| board.within(*query, question.objective));
+                let counted = [attempts.due, attempts.successes, within].map(count);
+                table.push_row([path, name(course, *query)].into_iter().chain(counted));
             }
         }
         "failures" => {
@@ -51,8 +54,10 @@ fn push(table: &mut Table, section: &str, course: &Course, route: &Route) {
             table.push_row([path, count(board.late), count(board.missed), installed]);
         }
         "comparisons" => {
-            for ((query, verdict), answers) in &board.verdicts {
-                table.push_row([path, name(course, *query), Cell::Text(verdict.word()), count(*answers)]);
+            for (query, verdicts) in &board.verdicts {
+                for (verdict, answers) in Verdict::ALL.into_iter().zip(verdicts) {
+                    table.push_row([path, name(course, *query), Cell::Text(verdict.word()), count(*answers)]);
+                }
             }
         }
         "visible" => {
@@ -81,7 +86,7 @@ fn push_cache(table: &mut Table, path: Cell<'_>, route: &Route) {
     let Some(cache) = route.cache() else { return };
     let counts = cache.counts();
     let counted = [counts.hits, counts.misses, counts.loads, counts.saved, counts.stampedes];
-    let cells = counted.into_iter().chain([cache.entries(), counts.expired, counts.displaced]);
+    let cells = counted.into_iter().chain([cache.entries(), cache.capacity(), counts.expired, counts.displaced]);
     table.push(path);
     cells.for_each(|cell| table.push(count(cell)));
     let fallen_back = Cell::Int(counts.is_fallen_back().into());

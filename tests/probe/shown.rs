@@ -33,6 +33,14 @@ fn a_cache_hits_misses_forgets_and_holds_against_a_crowd() {
     assert!(count("hit") > 20.0 && count("miss") > 10.0);
     assert_eq!(count("hit") + count("miss"), count("total"));
     assert!(sample(&page, "pgvigil_probe_cache_entries", &[]).is_some_and(|entries| entries <= 25.0));
+    assert_eq!(sample(&page, "pgvigil_probe_cache_capacity_entries", &[]), Some(5000.0));
+    let of_total = [("path", "cached"), ("query", "round_trip"), ("phase", "total"), ("le", "1.0")];
+    let within = total(&page, "pgvigil_probe_within_objective_total", &of_total[..2]);
+    assert!(within > 0.0 && within == total(&page, "pgvigil_probe_duration_seconds_bucket", &of_total), "{within}");
+    assert_eq!(
+        sample(&page, "pgvigil_probe_comparisons_total", &[("path", "cached"), ("query", "join"), ("result", "wrong")]),
+        Some(0.0)
+    );
     assert!(total(&page, "pgvigil_probe_comparisons_total", &[("path", "cached"), ("result", "same")]) > 30.0);
     let others = total(&page, "pgvigil_probe_comparisons_total", &[])
         - total(&page, "pgvigil_probe_comparisons_total", &[("result", "same")]);

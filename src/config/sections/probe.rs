@@ -6,7 +6,7 @@ use super::Section;
 pub const SECTIONS: &[Section] = &[
     section("paths", &["path", "kind", "server", "database", "role", "info"]),
     section("durations", &["path", "query", "phase", "le", "bucket", "sum", "count"]),
-    section("attempts", &["path", "query", "attempts", "successes"]),
+    section("attempts", &["path", "query", "attempts", "successes", "within"]),
     section("failures", &["path", "query", "phase", "reason", "failures"]),
     section("rounds", &["path", "late", "missed", "installed"]),
     section("comparisons", &["path", "query", "result", "answers"]),
@@ -21,6 +21,7 @@ pub const SECTIONS: &[Section] = &[
             "saved",
             "stampedes",
             "entries",
+            "capacity",
             "expired",
             "displaced",
             "errors",
