@@ -6,7 +6,10 @@ use std::process::Command;
 use pgvigil::config::thresholds;
 use serde_json::{Value, json};
 
-use super::files::{self, Case, Rule};
+use super::{
+    files::{self, Case, Rule},
+    used::Used,
+};
 use crate::support::{Folder, place::system_program};
 
 /// The labels of every series of the target; `up`, which Prometheus makes, has no `target`.
@@ -15,14 +18,11 @@ const OWN: [(&str, &str); 3] = [("job", "pgvigil"), ("instance", "vigil:9878"), 
 #[test]
 fn every_alert_fires_and_stays_silent() {
     let rules = files::rules();
-    let recording: Vec<Value> =
-        rules.iter().filter(|rule| rule.record.is_some()).map(|rule| rule.json.clone()).collect();
     let folder = Folder::new("rules", "TERM");
     let mut tests = Vec::new();
     for (number, case) in files::cases().iter().enumerate() {
         let rule = rule_of(&rules, case);
-        let mut group = recording.clone();
-        group.push(rule.json.clone());
+        let group: Vec<_> = recorded_for(&rules, rule).chain([rule]).map(|rule| rule.json.clone()).collect();
         let file = format!("rule{number}.json");
         folder.write(&file, &json!({"groups": [{"name": "x", "interval": "1m", "rules": group}]}).to_string());
         let name = format!("test{number}.json");
@@ -52,6 +52,12 @@ fn promtool(folder: &Folder, tests: &[&str]) -> Result<(), String> {
 fn rule_of<'r>(rules: &'r [Rule], case: &Case) -> &'r Rule {
     let is_it = |rule: &&Rule| rule.alert.as_ref() == Some(&case.alert) && rule.severity == case.severity;
     rules.iter().find(is_it).unwrap_or_else(|| panic!("{}: no {} alert {}", case.file, case.severity, case.alert))
+}
+
+/// The recording rules that a rule reads.
+fn recorded_for<'r>(rules: &'r [Rule], rule: &Rule) -> impl Iterator<Item = &'r Rule> {
+    let read: Vec<_> = Used::by(&rule.expr).selectors.into_iter().filter_map(|selector| selector.name).collect();
+    rules.iter().filter(move |rule| rule.record.as_ref().is_some_and(|name| read.contains(name)))
 }
 
 /// One firing test and a silent one for each near miss.

@@ -1,12 +1,16 @@
 //! What every rule must have, and that it speaks only of what there is.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
+};
 
 use pgvigil::{
     config::{catalogue::Catalogue, collector::Query, thresholds},
     metric::Kind,
 };
-use promql_parser::label::Matchers;
+use promql_parser::{label::Matchers, parser::VectorSelector};
 
 use super::{
     files::{self, Rule},
@@ -103,15 +107,15 @@ fn mentioned_labels(text: &str) -> Vec<&str> {
 #[test]
 fn rules_speak_of_what_there_is() {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
-    let recorded: BTreeSet<_> = files::rules().into_iter().filter_map(|rule| rule.record).collect();
+    let recorded = recorded();
     let mut wrong = Vec::new();
     for rule in files::rules() {
         let name = rule.alert.as_ref().or(rule.record.as_ref()).expect("a name");
         let used = Used::by(&rule.expr);
         let mut labels: BTreeSet<String> = ANY.map(str::to_owned).into();
-        for selector in &used.selectors {
+        for selector in used.selectors.iter().flat_map(|selector| behind(&recorded, selector)) {
             let metric = selector.name.clone().unwrap_or_default();
-            if metric == "up" || recorded.contains(&metric) {
+            if metric == "up" {
                 continue;
             }
             let Some(own) = labels_of(&catalogue, &metric) else {
@@ -126,6 +130,21 @@ fn rules_speak_of_what_there_is() {
         wrong.extend(strange.map(|label| format!("{name}: none of its metrics has the label {label}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What each recording rule reads.
+fn recorded() -> BTreeMap<String, Vec<VectorSelector>> {
+    let rules = files::rules().into_iter();
+    rules.filter_map(|rule| Some((rule.record?, Used::by(&rule.expr).selectors))).collect()
+}
+
+/// What is read of collectors: this, or what it was recorded from.
+fn behind<'s>(
+    recorded: &'s BTreeMap<String, Vec<VectorSelector>>,
+    selector: &'s VectorSelector,
+) -> &'s [VectorSelector] {
+    let name = selector.name.as_deref().unwrap_or_default();
+    recorded.get(name).map_or(std::slice::from_ref(selector), Vec::as_slice)
 }
 
 #[test]

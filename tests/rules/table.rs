@@ -14,6 +14,8 @@ const HEAD: &str = "# Alerts\n\nWhat is in `rules/`, with the shipped thresholds
     cases in `tests/rules/cases/` and `tests/rules/live.yaml`; `make test` holds it to them.\n\n\
     Tests are of promtool: how often the alert must fire in them, and how often it must not. Live says whether it was seen to fire on real servers.\n";
 
+const RECORDED: &str = "\n## Recorded\n\nSeries that rules make, because several alerts read them or they are much to read.\n\n| series | reads |\n|---|---|\n";
+
 const COLUMNS: &str = "\n| alert | severity: when, for how long | reads | dashboard | tests: fires, silent | live |\n|---|---|---|---|---|---|\n";
 
 /// `UPDATE_EXPECT=1 cargo test --test all -- rules` writes it.
@@ -23,12 +25,18 @@ fn the_docs_list_every_alert() {
     let (cases, live) = (files::cases(), live());
     let mut text = HEAD.to_owned();
     let mut file = String::new();
-    for rules in by_alert(&files::rules()) {
+    let all = files::rules();
+    for rules in by_alert(&all) {
         if rules[0].file != file {
             file.clone_from(&rules[0].file);
             write!(text, "\n## {file}\n{COLUMNS}").expect("text");
         }
         text.push_str(&line(&rules, &cases, &live, &shipped));
+    }
+    text.push_str(RECORDED);
+    for rule in &all {
+        let Some(record) = &rule.record else { continue };
+        writeln!(text, "| `{record}` | {} |", metrics(&[rule])).expect("text");
     }
     expect_file!["../../docs/alerts.md"].assert_eq(&text);
 }
@@ -79,26 +87,30 @@ fn line(rules: &[&Rule], cases: &[Case], live: &BTreeMap<String, String>, shippe
 fn severity(rule: &Rule, shipped: &[Shipped]) -> String {
     let mut parts: Vec<String> = compared(&rule.expr)
         .iter()
-        .map(|(is_above, name)| {
+        .map(|(word, times, name)| {
             let of_this = |s: &&Shipped| s.threshold.name == *name && s.threshold.severity == rule.severity;
             let threshold =
                 shipped.iter().find(of_this).unwrap_or_else(|| panic!("no threshold {name} {}", rule.severity));
-            let word = if *is_above { "above" } else { "below" };
-            format!("{word} {} (`{name}`)", human(threshold.threshold.value, &threshold.unit))
+            format!("{word} {times}{} (`{name}`)", human(threshold.threshold.value, &threshold.unit))
         })
         .collect();
     parts.extend(rule.json.get("for").and_then(|wait| wait.as_str()).map(|wait| format!("for {wait}")));
     if parts.is_empty() { rule.severity.clone() } else { format!("{}: {}", rule.severity, parts.join(", ")) }
 }
 
-/// The thresholds an expression compares with, and whether it must be above them.
-fn compared(expr: &str) -> Vec<(bool, &str)> {
-    let pieces = expr.match_indices("pgvigil_threshold{name=\"").map(|(at, begin)| {
+/// The thresholds an expression compares with, each once: above or below them, and what they are multiplied by (`14.4 * `).
+fn compared(expr: &str) -> Vec<(&str, &str, &str)> {
+    let mut all = Vec::new();
+    for (at, begin) in expr.match_indices("pgvigil_threshold{name=\"") {
         let name = expr[at + begin.len()..].split('"').next().unwrap_or_default();
         let above = expr[..at].rfind(['>', '<']).is_some_and(|at| expr[at..].starts_with('>'));
-        (above, name)
-    });
-    pieces.collect()
+        let times = expr[..at].rsplit('(').next().filter(|times| times.ends_with("* ")).unwrap_or_default();
+        let one = (if above { "above" } else { "below" }, times, name);
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
 }
 
 /// A value as people say it.
