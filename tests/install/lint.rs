@@ -32,6 +32,11 @@ fn compose_yaml_is_a_compose_file() {
     succeeded(schema("vendor.compose-spec").arg("compose.yaml"));
 }
 
+#[test]
+fn workflows_are_workflows() {
+    succeeded(schema("vendor.github-workflows").args([".github/workflows/ci.yml", ".github/workflows/release.yml"]));
+}
+
 /// Judges by a schema that it brings along.
 fn schema(name: &str) -> Command {
     let mut command = Command::new(lint_program("check-jsonschema"));

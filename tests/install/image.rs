@@ -1,0 +1,70 @@
+//! The image: where there is a container engine it is built and asked; everywhere, what its Dockerfile runs is run in a clean folder.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use super::{clean_copy, succeeded};
+use crate::support::{Folder, Pgvigil, is_long};
+
+/// What was promised for the image; the layers below the program have 2 MB.
+const LARGEST: u64 = 20_000_000 - 2_000_000;
+
+/// Docker's word for this machine.
+fn machine() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+#[test]
+fn the_dockerfile_builds_with_the_script_and_runs_as_nobody() {
+    let text = fs::read_to_string("Dockerfile").expect("Dockerfile").replace("\\\n", " ");
+    let has = |begins: &str, holds: &str| text.lines().any(|line| line.starts_with(begins) && line.contains(holds));
+    assert!(has("RUN ", "scripts/build-release /out \"$TARGETARCH\" static"));
+    assert!(has("USER ", "65532:65532"));
+    assert!(has("HEALTHCHECK ", r#"CMD ["/pgvigil", "check", "--health"]"#));
+    assert!(has("ENTRYPOINT ", r#"["/pgvigil"]"#));
+    assert!(has("ARG ", concat!("VERSION=", env!("CARGO_PKG_VERSION"))));
+}
+
+/// Minutes of optimising, and so in the long tests only.
+#[test]
+fn its_program_needs_nothing_around_it() {
+    if !is_long() {
+        return;
+    }
+    let folder = Folder::new("image", "TERM");
+    let source = clean_copy(&folder, ".dockerignore");
+    let out = folder.path().join("out");
+    let mut build = Command::new("scripts/build-release");
+    build.current_dir(&source).arg(&out).args([machine(), "static"]).env_remove("CARGO_TARGET_DIR");
+    succeeded(&mut build);
+    let program = out.join("pgvigil");
+    let size = fs::metadata(&program).expect("the program").len();
+    println!("the program of the image has {size} bytes");
+    assert!(size < LARGEST, "{size} bytes");
+    let headers = succeeded(Command::new("readelf").args(["-lWd"]).arg(&program)).stdout;
+    let headers = String::from_utf8_lossy(&headers);
+    assert!(!headers.contains("INTERP") && !headers.contains("(NEEDED)"), "{headers}");
+    let pgvigil =
+        Pgvigil::start(&program, &[], &[("PGVIGIL_POSTGRES_URL", "postgresql://pgvigil@127.0.0.1:1/postgres")]);
+    let mut check = Command::new(&program);
+    succeeded(check.args(["check", "--health"]).env("PGVIGIL_LISTEN", pgvigil.address().to_string()));
+    assert!(pgvigil.scrape().contains("pgvigil_build_info"));
+    assert!(pgvigil.stop().success());
+}
+
+#[test]
+fn it_is_built_where_it_can_be() {
+    if !is_long() {
+        return;
+    }
+    let engine = Command::new("docker").arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !engine.is_ok_and(|status| status.success()) || !Path::new(".git").exists() {
+        println!("no container engine: the image itself was not built");
+        return;
+    }
+    succeeded(Command::new("scripts/release-image").arg("pgvigil-test"));
+    println!("{}", String::from_utf8_lossy(&succeeded(Command::new("scripts/check-image").arg("pgvigil-test")).stdout));
+}

@@ -1,0 +1,143 @@
+//! What makes a release: the crate, the archive and the Debian package, the bill of materials, the workflows.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+use super::{clean_copy, succeeded};
+use crate::{
+    rules::files::tree,
+    support::{Folder, is_long},
+};
+
+fn printed(command: &mut Command) -> String {
+    String::from_utf8(succeeded(command).stdout).expect("text")
+}
+
+/// The files of the published crate.
+fn packaged() -> BTreeSet<String> {
+    let list = printed(Command::new(env!("CARGO")).args(["package", "--list", "--allow-dirty", "--offline"]));
+    list.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_crate_holds_what_the_program_is_built_from() {
+    let packaged = packaged();
+    let tracked = printed(Command::new("git").args(["ls-files"]));
+    let needed = ["src/", "collectors/", "rules/", "dashboards/"];
+    let mut missing: Vec<_> =
+        tracked.lines().filter(|file| needed.iter().any(|folder| file.starts_with(folder))).collect();
+    missing.extend(["build.rs", "Cargo.lock", "README.md", "LICENSE-MIT", "LICENSE-APACHE"]);
+    missing.retain(|file| !packaged.contains(*file) && Path::new(file).exists());
+    assert!(missing.is_empty(), "the crate lacks {missing:?}");
+    let strangers: Vec<_> =
+        packaged.iter().filter(|file| file.starts_with("tests/") || file.starts_with("docs/")).collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+}
+
+/// As `cargo install` would, from the published files alone.
+#[test]
+fn the_crate_builds_by_itself() {
+    if !is_long() {
+        return;
+    }
+    let mut package = Command::new(env!("CARGO"));
+    package.args(["package", "--allow-dirty", "--offline", "--locked", "--quiet"]);
+    succeeded(&mut package);
+}
+
+#[test]
+fn tag_version_and_notes_are_of_one_release() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(printed(&mut Command::new("scripts/release-version")).trim(), version);
+    let notes = printed(Command::new("scripts/release-version").arg(format!("v{version}")));
+    assert!(notes.contains("[FEATURE]") && !notes.contains("\n## "), "{notes}");
+    let wrong = Command::new("scripts/release-version").arg("v99.0.0").output().expect("running a script");
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("v99.0.0"));
+}
+
+#[test]
+fn checksums_tell_what_was_changed() {
+    let folder = Folder::new("checksums", "TERM");
+    folder.write("a file", "one");
+    folder.write("another", "two");
+    let check = || folder.command("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).output().expect("sha256sum");
+    succeeded(Command::new("scripts/release-checksums").arg(folder.path()));
+    assert!(check().status.success());
+    folder.write("another", "too");
+    assert!(!check().status.success());
+}
+
+/// The bill names every crate that Cargo says is in the binary, with its licence and checksum, and nothing else.
+#[test]
+fn the_bill_of_materials_is_what_cargo_builds() {
+    let bill: Value = serde_json::from_str(&printed(&mut Command::new("scripts/sbom"))).expect("JSON");
+    assert_eq!(bill["metadata"]["component"]["name"], "pgvigil");
+    let components = bill["components"].as_array().expect("components");
+    for component in components {
+        assert!(component["licenses"][0]["expression"].is_string(), "{component}");
+        assert_eq!(component["hashes"][0]["content"].as_str().map(str::len), Some(64), "{component}");
+    }
+    let named: BTreeSet<_> = components.iter().filter_map(|component| component["name"].as_str()).collect();
+    for inside in ["tokio-postgres", "rustls", "ring", "clap"] {
+        assert!(named.contains(inside), "{inside}");
+    }
+    for outside in ["pgvigil", "proptest", "expect-test", "jsonschema"] {
+        assert!(!named.contains(outside), "{outside}");
+    }
+}
+
+/// Each step that runs something runs a script of ours, or a program that says by itself what it does.
+#[test]
+fn workflows_run_scripts() {
+    let programs = ["git config", "cargo install", "mkdir dist", "gh release", "helm package", "helm push", ".ci/run"];
+    for entry in fs::read_dir(".github/workflows").expect("workflows") {
+        let path = entry.expect("an entry").path();
+        let workflow = tree(&path);
+        for (name, job) in workflow["jobs"].as_object().expect("jobs") {
+            for step in job["steps"].as_array().expect("steps").iter().filter_map(|step| step["run"].as_str()) {
+                let script = step.split_whitespace().next().unwrap_or_default();
+                let is_script = script.starts_with("scripts/") && Path::new(script).exists();
+                let is_known = programs.iter().any(|program| step.starts_with(program));
+                assert!(is_script || is_known, "{}: {name}: {step}", path.display());
+            }
+        }
+    }
+}
+
+/// Minutes of optimising, and so in the long tests only.
+#[test]
+fn the_archive_and_the_package_hold_it_all() {
+    if !is_long() {
+        return;
+    }
+    let folder = Folder::new("release", "TERM");
+    let (source, dist) = (clean_copy(&folder, ".gitignore"), folder.path().join("dist"));
+    let mut make = Command::new("scripts/release-binaries");
+    println!("{}", printed(make.current_dir(&source).arg(&dist).env_remove("CARGO_TARGET_DIR")));
+    let made: Vec<_> = fs::read_dir(&dist).expect("dist").map(|entry| entry.expect("an entry").path()).collect();
+    let made = |end: &str| made.iter().find(|path| path.to_string_lossy().ends_with(end));
+    let archive = made(".tar.gz").expect("an archive");
+    let files = printed(Command::new("tar").arg("-tzf").arg(archive));
+    for file in
+        ["/pgvigil", "/man/pgvigil.1", "/completions/pgvigil.zsh", "/systemd/pgvigil.service", "/rules/postgres.yaml"]
+    {
+        assert!(files.lines().any(|line| line.ends_with(file)), "{file}\n{files}");
+    }
+    let Some(package) = made(".deb") else {
+        println!("no cargo-deb: the Debian package was not made");
+        return;
+    };
+    let files = printed(Command::new("dpkg-deb").arg("--contents").arg(package));
+    for file in [
+        "rwxr-xr-x root/root ./usr/bin/pgvigil",
+        "rw-r----- root/root ./etc/pgvigil/pgvigil.yaml",
+        "./usr/lib/systemd/system/pgvigil.service",
+        "./usr/lib/sysusers.d/pgvigil.conf",
+        "./usr/share/man/man1/pgvigil-check.1.gz",
+        "./usr/share/bash-completion/completions/pgvigil",
+    ] {
+        let words: Vec<_> = file.split(' ').collect();
+        assert!(files.lines().any(|line| words.iter().all(|word| line.contains(word))), "{file}\n{files}");
+    }
+}
