@@ -21,8 +21,11 @@ const GRANTS: &str = include_str!("../grants.sql");
 
 static RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules");
 
+/// An example for Alertmanager; Prometheus would not take it for a rule file.
+const ALERTMANAGER: &str = include_str!("../../rules/alertmanager.yaml");
+
 /// Beside the rules: what is no rule file.
-const NO_RULES: &str = "thresholds.yaml";
+const NO_RULES: [&str; 2] = ["thresholds.yaml", "alertmanager.yaml"];
 
 #[derive(Subcommand)]
 pub enum What {
@@ -36,6 +39,8 @@ pub enum What {
         #[arg(long, value_enum, default_value_t)]
         format: RuleFormat,
     },
+    /// An example of a configuration for Alertmanager: who is told what, and what mutes what
+    Alertmanager,
     /// What editors need to complete, explain and check your files: a JSON Schema
     Schema {
         /// Of which file
@@ -86,6 +91,7 @@ type File = (String, String);
 pub fn run(what: What) -> Result<(), Failure> {
     match what {
         What::Grants => print(GRANTS),
+        What::Alertmanager => print(ALERTMANAGER),
         What::Completions { shell } => completions(shell),
         What::Man { dir: None } => print(&pages()?.swap_remove(0).1),
         What::Man { dir: Some(dir) } => write(&dir, pages()?.into_iter()),
@@ -152,7 +158,7 @@ fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), Failure> {
 /// The rule files.
 fn rules(format: RuleFormat) -> impl Iterator<Item = File> {
     let text = |file: &'static include_dir::File<'_>| Some((file.path().to_str()?, file.contents_utf8()?));
-    let files = RULES.files().filter_map(text).filter(|(name, _)| *name != NO_RULES);
+    let files = RULES.files().filter_map(text).filter(|(name, _)| !NO_RULES.contains(name));
     files.map(move |(name, text)| match format {
         RuleFormat::Prometheus => (name.to_owned(), text.to_owned()),
         RuleFormat::Operator => (name.to_owned(), prometheus_rule(name.trim_end_matches(".yaml"), text)),
