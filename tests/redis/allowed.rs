@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::redis_programs;
 
-/// What README.md says, and what each gives.
+/// What docs/settings.md says, and what each gives.
 const RULES: [(&str, &str); 7] = [
     ("+info", "redis redis_cluster redis_commands redis_memory redis_persistence redis_replication"),
     ("+config|get", "redis_config"),
@@ -21,8 +21,8 @@ fn rules(without: &str) -> String {
 
 #[test]
 fn the_documented_access_suffices_and_what_is_lacking_is_named() {
-    let readme = std::fs::read_to_string("README.md").expect("README.md");
-    assert!(readme.contains(&rules("")), "README.md: {}", rules(""));
+    let page = std::fs::read_to_string("docs/settings.md").expect("docs/settings.md");
+    assert!(page.contains(&rules("")), "docs/settings.md: {}", rules(""));
     for program in redis_programs() {
         let redis = Redis::start_as(&program, "");
         let url = format!("{}/1", redis.url_as("pgvigil"));
