@@ -6,7 +6,8 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     install -d -o postgres -g postgres -m 0700 "$PGDATA"
     PGPASSWORD=$(cat /run/secrets/password)
     export PGPASSWORD
-    gosu postgres pg_basebackup --host primary --username replicator --slot replica --write-recovery-conf --pgdata "$PGDATA"
+    gosu postgres pg_basebackup --host primary --username replicator --slot replica --write-recovery-conf --checkpoint fast \
+        --pgdata "$PGDATA"
     unset PGPASSWORD
 fi
 exec docker-entrypoint.sh "$@"
