@@ -11,7 +11,7 @@ demo:
 
 # What a change must pass. Advisories are left out: they come by themselves, no change of ours brings them.
 test:
-	scripts/install-servers 15 18
+	scripts/install-servers 15 18 helm
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
@@ -23,7 +23,7 @@ test:
 test-all: export PGVIGIL_TEST_PG = 13,14,15,16,17,18
 test-all: export PGVIGIL_TEST_LONG = 1
 test-all:
-	scripts/install-servers 13 14 15 16 17 18 moto
+	scripts/install-servers 13 14 15 16 17 18 moto helm
 	$(MAKE) test
 	$(MAKE) test-release
 

@@ -12,6 +12,7 @@ mod examples;
 mod exposition;
 mod faults;
 mod fuzz;
+mod helm;
 mod http;
 mod install;
 mod live;

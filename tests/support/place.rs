@@ -48,6 +48,11 @@ pub fn lint_program(name: &str) -> PathBuf {
     present(servers().join("lint/bin").join(name), "")
 }
 
+/// A program of those that tests of the chart need: `3/helm`, `4/helm`, `bin/kubernetes-validate`; or `node`, npm's packages.
+pub fn helm_program(name: &str) -> PathBuf {
+    present(servers().join("helm").join(name), "helm")
+}
+
 fn servers() -> PathBuf {
     env::var_os("PGVIGIL_SERVERS").map_or_else(|| "/var/tmp/pgvigil-servers".into(), PathBuf::from)
 }
