@@ -1,5 +1,6 @@
 //! The Helm chart: what it makes of values, by real Helms, is right for Kubernetes, for the operators, for promtool and for pgvigil.
 
+mod kubelet;
 mod made;
 mod meaning;
 mod mounted;

@@ -14,8 +14,8 @@ use crate::support::{Folder, place::helm_program};
 /// The Helms there are.
 const HELMS: [u32; 2] = [3, 4];
 
-/// The oldest Kubernetes that is looked at, one in between, and the newest that the schemas know.
-const KUBERNETES: [&str; 3] = ["1.27", "1.31", "1.37"];
+/// From the oldest Kubernetes that the chart is for to the newest that the schemas know.
+const KUBERNETES: [&str; 4] = ["1.25", "1.27", "1.31", "1.37"];
 
 /// Where the operators' types are, by the kind of object.
 const TYPES: [(&str, &str); 5] = [
