@@ -4,6 +4,7 @@ mod kubelet;
 mod made;
 mod meaning;
 mod mounted;
+mod notes;
 mod objects;
 mod refused;
 mod restricted;
