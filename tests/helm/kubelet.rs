@@ -4,12 +4,13 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
 use serde_json::Value;
 
-use super::{ci, mounted::text, object, objects};
+use super::{ci, mounted::list, mounted::text, object, objects};
 use crate::support::{Folder, Pgvigil, eventually, sample};
 
 const OWN: &str = "shop-metrics-pgvigil";
@@ -44,6 +45,18 @@ impl Mount {
     }
 }
 
+/// What `helm test` runs, against this program instead of the Service.
+fn helm_test(pgvigil: &Pgvigil) {
+    let objects = objects(&ci("minimal"), &[]);
+    let pod = object(&objects, "Pod", &format!("{OWN}-ready"));
+    let service = format!("{OWN}.shop:9878");
+    let arguments = list(&pod["spec"]["containers"][0]["args"]).iter().map(text);
+    let arguments: Vec<_> = arguments.map(|text| text.replace(&service, &pgvigil.address().to_string())).collect();
+    assert!(arguments.concat().contains(&pgvigil.address().to_string()), "{arguments:?}");
+    let output = Command::new(env!("CARGO_BIN_EXE_pgvigil")).args(&arguments).output().expect("running it");
+    assert!(output.status.success(), "{output:?}");
+}
+
 #[test]
 fn changed_values_reach_the_running_program() {
     let folder = Folder::new("mounts", "TERM");
@@ -66,6 +79,7 @@ fn changed_values_reach_the_running_program() {
     let of = [("target", "disks"), ("name", "disk_used_ratio"), ("severity", "warning")];
     let threshold = || sample(&pgvigil.scrape(), "pgvigil_threshold", &of);
     assert_eq!(threshold(), Some(0.61));
+    helm_test(&pgvigil);
     show(2, "0.62");
     eventually(Duration::from_secs(30), "the new threshold is in force", || threshold() == Some(0.62));
     eventually(Duration::from_secs(30), "the new collector is there, the old one gone", || {

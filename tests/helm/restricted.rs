@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ci, matrix, object, objects};
+use super::{ci, matrix, mounted::list, object, objects};
 
 /// What a restricted pod may mount.
 const VOLUMES: [&str; 7] =
@@ -46,10 +46,6 @@ fn check(pod: &Value, values: &str) {
         assert_eq!(context["capabilities"], json!({"drop": ["ALL"]}), "{values}: {container}");
         assert!(context["privileged"].is_null() && list(&container["ports"]).iter().all(|p| p["hostPort"].is_null()));
     }
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 #[test]

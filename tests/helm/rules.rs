@@ -118,7 +118,7 @@ fn a_packaged_chart_holds_the_files_themselves() {
     let output = helm(3, &["package", CHART, "--destination", &place]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let package = format!("pgvigil-{}.tgz", env!("CARGO_PKG_VERSION"));
-    assert!(folder.command("tar").args(["-xzf", &package]).status().expect("running tar").success());
+    assert!(folder.command("tar").args(["-xmzf", &package]).status().expect("running tar").success());
     let unpacked = folder.path().join("pgvigil");
     for (file, root) in trees("rules") {
         assert_eq!(crate::rules::files::tree(&unpacked.join("files/rules").join(&file)), root, "{file}");
