@@ -149,6 +149,7 @@ fn everything_is_tried() {
         "collectorsConfigMap",
         "configSecret.name",
         "dashboards.exclude",
+        "enabled",
         "fullnameOverride",
         "podMonitor",
         "networkPolicy.egress.dns",

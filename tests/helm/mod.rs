@@ -6,9 +6,11 @@ mod meaning;
 mod mounted;
 mod notes;
 mod objects;
+mod part;
 mod refused;
 mod restricted;
 mod rules;
+mod scraped;
 mod values;
 
 use std::{
