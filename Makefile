@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: bench demo fuzz test test-all test-release
+.PHONY: bench demo fuzz live-fire test test-all test-release
 
 # A primary, a replica, a PgBouncer, a Redis, a workload, backups and pgvigil on them, until Ctrl-C.
 demo:
@@ -43,6 +43,15 @@ fuzz:
 	@if $(CARGO) fuzz --version >/dev/null 2>&1; then \
 	    for target in $$($(CARGO) fuzz list); do $(CARGO) fuzz run $$target -- -max_total_time=$$(($(MINUTES) * 60)) -max_len=32768 || exit 1; done; \
 	else echo "note: cargo-fuzz is not installed, so inputs were chosen by chance alone"; fi
+
+# Every alert that a fault can bring within seconds, from the fault to the webhook, and resolved again; part of test-all.
+# `make live-fire PGVIGIL_TEST_FIRE=sessions,pool` for some rounds of tests/rules/fire/rounds.
+live-fire: export PGVIGIL_TEST_PG ?= 15
+live-fire: export PGVIGIL_TEST_LONG = 1
+live-fire: export PGVIGIL_TEST_FIRE
+live-fire:
+	scripts/install-servers 15
+	$(CARGO) test --test all -- --nocapture rules::fire
 
 # What pgvigil costs on a server of a chosen size, beside other exporters where they are installed: docs/costs.md.
 # `make bench ARGS='--tables 10000'`, `make bench ARGS='--databases 100 --tables 20 --peers DIR'`.

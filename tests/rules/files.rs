@@ -108,7 +108,7 @@ fn case(file: &str, value: &Value) -> Case {
     }
 }
 
-fn items(value: &Value) -> &[Value] {
+pub fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -117,7 +117,7 @@ fn pairs(value: &Value) -> Vec<(String, String)> {
 }
 
 /// A scalar as it is written.
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

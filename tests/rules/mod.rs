@@ -4,6 +4,7 @@ mod cases;
 mod contract;
 mod export;
 pub mod files;
+mod fire;
 mod muted;
 mod quiet;
 mod table;

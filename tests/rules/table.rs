@@ -12,7 +12,8 @@ use super::{
 
 const HEAD: &str = "# Alerts\n\nWhat is in `rules/`, with the shipped thresholds; a target's settings can change them. Written from the rules, their \
     cases in `tests/rules/cases/` and `tests/rules/live.yaml`; `make test` holds it to them.\n\n\
-    Tests are of promtool: how often the alert must fire in them, and how often it must not. Live says whether it was seen to fire on real servers.\n";
+    Tests are of promtool: how often the alert must fire in them, and how often it must not. Live says whether a real fault on real servers brought it \
+    through Prometheus and Alertmanager to a webhook, and its mending resolved it (`make live-fire`): with durations a sixtieth as long, and where it says so a threshold that is reached in seconds.\n";
 
 const RECORDED: &str = "\n## Recorded\n\nSeries that rules make, because several alerts read them or they are much to read.\n\n| series | reads |\n|---|---|\n";
 
@@ -50,7 +51,7 @@ fn live_names_alerts() {
 }
 
 /// What is said of alerts that were seen to fire, or cannot be.
-fn live() -> BTreeMap<String, String> {
+pub fn live() -> BTreeMap<String, String> {
     let tree = files::tree(Path::new("tests/rules/live.yaml"));
     let entries = tree.as_object().expect("alerts and words");
     entries.iter().map(|(alert, said)| (alert.clone(), said.as_str().expect("words").to_owned())).collect()
@@ -99,7 +100,7 @@ fn severity(rule: &Rule, shipped: &[Shipped]) -> String {
 }
 
 /// The thresholds an expression compares with, each once: above or below them, and what they are multiplied by (`14.4 * `).
-fn compared(expr: &str) -> Vec<(&str, &str, &str)> {
+pub fn compared(expr: &str) -> Vec<(&str, &str, &str)> {
     let mut all = Vec::new();
     for (at, begin) in expr.match_indices("pgvigil_threshold{name=\"") {
         let name = expr[at + begin.len()..].split('"').next().unwrap_or_default();

@@ -6,6 +6,7 @@
 // The demo and the tests each use a part. They wait for real processes, on threads of their own.
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
+pub mod alertmanager;
 pub mod backups;
 pub mod folder;
 pub mod http;

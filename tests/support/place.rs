@@ -32,10 +32,16 @@ pub fn client_program(name: &str) -> PathBuf {
 
 /// A program that its package puts on the path, or where a plain user's path does not reach.
 pub fn system_program(name: &str) -> PathBuf {
+    any_program(&[name])
+}
+
+/// The same of a program that has several names.
+pub fn any_program(names: &[&str]) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
-    let found = places.map(|place| place.join(name)).find(|program| program.exists());
-    found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/install-servers"))
+    let mut candidates = places.flat_map(|place| names.iter().map(move |name| place.join(name)));
+    let found = candidates.find(|program| program.exists());
+    found.unwrap_or_else(|| panic!("{} is not installed: run scripts/install-servers", names[0]))
 }
 
 /// A program beside moto, a local S3: `moto_server`, `python`.

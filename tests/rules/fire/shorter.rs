@@ -1,0 +1,84 @@
+//! The shipped rules and routes on a clock that runs faster: hours become minutes, minutes seconds. Pure.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// All durations are divided by this: with a scrape each 2 s that is as if the servers were scraped every 2 minutes.
+const FACTOR: u32 = 60;
+
+/// The longest anybody waits: for a `for`, and for an `offset` to have something to compare with.
+const LONGEST_FOR: Duration = Duration::from_secs(20);
+const LONGEST_OFFSET: Duration = Duration::from_secs(60);
+
+/// A rule file: `for`, ranges and offsets. What is in an expression as a number stays.
+pub fn rules(mut file: Value) -> Value {
+    for group in file["groups"].as_array_mut().into_iter().flatten() {
+        for rule in group["rules"].as_array_mut().into_iter().flatten() {
+            if let Some(wait) = rule.get("for").and_then(Value::as_str) {
+                rule["for"] = shorter(wait, LONGEST_FOR).into();
+            }
+            rule["expr"] = expression(rule["expr"].as_str().expect("an expression")).into();
+        }
+    }
+    file
+}
+
+/// Alertmanager's configuration, with all receivers at this address.
+pub fn routes(mut config: Value, url: &str) -> Value {
+    route(&mut config["route"]);
+    for receiver in config["receivers"].as_array_mut().into_iter().flatten() {
+        let webhook = json!({"url": url, "send_resolved": receiver["name"] != "heartbeat"});
+        *receiver = json!({"name": receiver["name"], "webhook_configs": [webhook]});
+    }
+    config
+}
+
+fn route(route: &mut Value) {
+    for key in ["group_wait", "group_interval", "repeat_interval"] {
+        if let Some(wait) = route.get(key).and_then(Value::as_str) {
+            route[key] = shorter(wait, Duration::MAX).into();
+        }
+    }
+    route.get_mut("routes").and_then(Value::as_array_mut).into_iter().flatten().for_each(self::route);
+}
+
+/// Ranges, which are in brackets, and offsets.
+fn expression(text: &str) -> String {
+    let mut pieces = text.split('[');
+    let mut shorter_text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (range, rest) = piece.split_once(']').expect("a range ends");
+        shorter_text += &format!("[{}]{rest}", shorter(range, Duration::MAX));
+    }
+    let mut pieces = shorter_text.split("offset ");
+    let mut all = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(piece.len());
+        all += &format!("offset {}{}", shorter(&piece[..end], LONGEST_OFFSET), &piece[end..]);
+    }
+    all
+}
+
+fn shorter(text: &str, longest: Duration) -> String {
+    let duration = humantime::parse_duration(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    format!("{}ms", (duration / FACTOR).min(longest).as_millis())
+}
+
+#[test]
+fn durations_are_shorter_and_nothing_else() {
+    let rule = |expr, wait| json!({"groups": [{"rules": [{"alert": "A", "expr": expr, "for": wait}]}]});
+    let long = "increase(a[1h]) / rate(a[5m] offset 7d)\n > on (job) group_left () b + 86400";
+    let short = "increase(a[60000ms]) / rate(a[5000ms] offset 60000ms)\n > on (job) group_left () b + 86400";
+    assert_eq!(rules(rule(long, "5m")), rule(short, "5000ms"));
+    assert_eq!(rules(rule("a", "1d")), rule("a", "20000ms"));
+    let config = json!({
+        "route": {"group_wait": "30s", "routes": [{"matchers": ["a = b"], "repeat_interval": "4h"}]},
+        "receivers": [{"name": "mail", "email_configs": []}],
+    });
+    let expected = json!({
+        "route": {"group_wait": "500ms", "routes": [{"matchers": ["a = b"], "repeat_interval": "240000ms"}]},
+        "receivers": [{"name": "mail", "webhook_configs": [{"url": "http://x/", "send_resolved": true}]}],
+    });
+    assert_eq!(routes(config, "http://x/"), expected);
+}
