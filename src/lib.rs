@@ -3,6 +3,7 @@
 //! Start at ARCHITECTURE.md: the four words (Table, Source, Collector, Slot) and the map of the modules.
 #![forbid(unsafe_code)]
 
+pub mod board;
 pub mod breaker;
 mod certificate;
 pub mod cli;

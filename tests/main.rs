@@ -3,6 +3,7 @@
 mod architecture;
 mod backup;
 mod bad_input;
+mod boards;
 mod config;
 mod databases;
 mod disk;

@@ -11,7 +11,10 @@ use clap_complete::Shell;
 use include_dir::{Dir, include_dir};
 
 use super::{Cli, Failure, print};
-use crate::config::{catalogue, schema};
+use crate::{
+    board,
+    config::{board::Board, boards, catalogue, files, schema},
+};
 
 /// As it is called in a shell.
 const NAME: &str = "pgvigil";
@@ -41,6 +44,8 @@ pub enum What {
     },
     /// An example of a configuration for Alertmanager: who is told what, and what mutes what
     Alertmanager,
+    /// The Grafana dashboards: written into a folder, or one of them printed
+    Dashboards(Files),
     /// What editors need to complete, explain and check your files: a JSON Schema
     Schema {
         /// Of which file
@@ -74,7 +79,7 @@ pub struct Files {
     /// Write all files into this folder
     #[arg(long, value_name = "DIR", required_unless_present = "name", conflicts_with = "name")]
     dir: Option<PathBuf>,
-    /// Print this file, without its `.yaml`
+    /// Print this file, without the ending of its name
     name: Option<String>,
 }
 
@@ -101,6 +106,10 @@ pub fn run(what: What) -> Result<(), Failure> {
         What::Collectors(files) => {
             files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
         }
+        What::Dashboards(files) => {
+            let json = |made: &Board| (format!("{}.json", made.name), board::json(made));
+            files.export("dashboard", boards::shipped()?.iter().map(json))
+        }
         What::Rules { files, format } => files.export("rule", rules(format)),
     }
 }
@@ -114,12 +123,12 @@ impl Files {
     }
 
     fn print(&self, kind: &str, shipped: &[File]) -> Result<(), Failure> {
-        let wanted = format!("{}.yaml", self.name.as_deref().unwrap_or_default());
-        if let Some((_, text)) = shipped.iter().find(|(name, _)| *name == wanted) {
+        let wanted = self.name.as_deref().unwrap_or_default();
+        if let Some((_, text)) = shipped.iter().find(|(name, _)| files::stem(name.as_ref()) == wanted) {
             return print(text);
         }
-        let names: Vec<_> = shipped.iter().map(|(name, _)| name.trim_end_matches(".yaml")).collect();
-        Err(Failure::Usage(format!("no shipped {kind} file {wanted}; there are {}", names.join(", "))))
+        let names: Vec<_> = shipped.iter().map(|(name, _)| files::stem(name.as_ref())).collect();
+        Err(Failure::Usage(format!("no shipped {kind} file `{wanted}`; there are {}", names.join(", "))))
     }
 }
 

@@ -3,6 +3,8 @@
 //! All problems of all files are told at once, each with its place; nothing here panics, whatever is read.
 
 mod backup;
+pub mod board;
+pub mod boards;
 pub mod catalogue;
 pub mod collector;
 mod disk;

@@ -25,7 +25,7 @@ impl Source {
 
 /// What each room may take from the others, itself aside: the longest beginning of a file's path counts. Rooms without
 /// a line here are at the top and take what they like.
-const MAY_IMPORT: [(&str, &str); 20] = [
+const MAY_IMPORT: [(&str, &str); 21] = [
     ("breaker.rs", ""),
     ("certificate.rs", ""),
     ("metric.rs", ""),
@@ -37,6 +37,7 @@ const MAY_IMPORT: [(&str, &str); 20] = [
     ("map.rs", "config metric table"),
     ("exposition.rs", "config map metric table"),
     ("docs.rs", "config exposition map"),
+    ("board/", "config"),
     ("slot.rs", "config map source"),
     ("target", "breaker config exposition map probe slot source"),
     ("own.rs", "config source table target"),
@@ -49,7 +50,8 @@ const MAY_IMPORT: [(&str, &str); 20] = [
 ];
 
 /// Rooms that read and write nothing but memory; the clock and chance are kept out of them too.
-const PURE: [&str; 25] = [
+const PURE: [&str; 26] = [
+    "board/",
     "breaker.rs",
     "config/collector.rs",
     "config/load/",
@@ -85,13 +87,13 @@ const ONLY_IN: [(&str, &str); 16] = [
     ("clap_mangen", "cli/export.rs"),
     ("flate2", "page.rs"),
     ("form_urlencoded", "http/"),
-    ("include_dir", "config/catalogue.rs cli/export.rs"),
+    ("include_dir", "config/boards/ config/catalogue.rs cli/export.rs"),
     ("rustls_native_certs", "source/tls.rs"),
     ("rustls", "source/tls.rs web/tls.rs"),
     ("saphyr_parser", "config/yaml.rs"),
     ("ring", "source/tls.rs source/backup/s3/ web/"),
     ("rustix", "source/backup/run.rs source/disk.rs"),
-    ("serde_json", "cli/ config/schema.rs http/ source/backup/"),
+    ("serde_json", "board/ cli/ config/schema.rs http/ source/backup/"),
     ("strsim", "config/words.rs"),
     ("tokio_postgres", "source/postgres/ source/pgbouncer.rs probe/"),
     ("tracing_subscriber", "cli/"),

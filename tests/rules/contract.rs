@@ -6,20 +6,15 @@ use std::{
     process::Command,
 };
 
-use pgvigil::{
-    config::{catalogue::Catalogue, collector::Query, thresholds},
-    metric::Kind,
-};
-use promql_parser::{label::Matchers, parser::VectorSelector};
+use pgvigil::config::{catalogue::Catalogue, thresholds};
+use promql_parser::parser::VectorSelector;
 
 use super::{
     files::{self, Rule},
+    known,
     used::Used,
 };
 use crate::support::place::system_program;
-
-/// Labels that the scraper or a target's settings give to any series.
-const ANY: [&str; 5] = ["job", "instance", "target", "cluster", "severity"];
 
 /// The sections of a runbook.
 const SECTIONS: [&str; 4] = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"];
@@ -111,23 +106,10 @@ fn rules_speak_of_what_there_is() {
     let mut wrong = Vec::new();
     for rule in files::rules() {
         let name = rule.alert.as_ref().or(rule.record.as_ref()).expect("a name");
-        let used = Used::by(&rule.expr);
-        let mut labels: BTreeSet<String> = ANY.map(str::to_owned).into();
-        for selector in used.selectors.iter().flat_map(|selector| behind(&recorded, selector)) {
-            let metric = selector.name.clone().unwrap_or_default();
-            if metric == "up" {
-                continue;
-            }
-            let Some(own) = labels_of(&catalogue, &metric) else {
-                wrong.push(format!("{name}: no collector declares {metric}"));
-                continue;
-            };
-            let strange = matched(&selector.matchers).into_iter().filter(|label| !own.contains(label));
-            wrong.extend(strange.map(|label| format!("{name}: {metric} has no label {label}")));
-            labels.extend(own);
-        }
-        let strange = used.labels.iter().filter(|label| !labels.contains(*label));
-        wrong.extend(strange.map(|label| format!("{name}: none of its metrics has the label {label}")));
+        let mut used = Used::by(&rule.expr);
+        used.selectors = used.selectors.iter().flat_map(|selector| behind(&recorded, selector)).cloned().collect();
+        let strange = known::strange(&catalogue, &used, &["up"], &["severity"]);
+        wrong.extend(strange.into_iter().map(|strange| format!("{name}: {strange}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -174,37 +156,6 @@ fn each_alert(check: impl Fn(&Rule, &str, &mut Vec<String>)) {
         all.extend(wrong.into_iter().map(|wrong| format!("{} {alert} {}: {wrong}", rule.file, rule.severity)));
     }
     assert!(all.is_empty(), "\n{}", all.join("\n"));
-}
-
-/// The labels of a sample name, those of the target aside; `None`: no metric gives it.
-fn labels_of(catalogue: &Catalogue, sample: &str) -> Option<BTreeSet<String>> {
-    let queries =
-        catalogue.collectors.iter().flat_map(|collector| collector.queries.iter().map(move |q| (collector, q)));
-    for (collector, query) in queries {
-        if let Some(mut labels) = of_query(query, sample) {
-            if collector.scope == pgvigil::config::collector::Scope::Database {
-                labels.insert("datname".to_owned());
-            }
-            labels.extend(ANY[..4].iter().map(|label| (*label).to_owned()));
-            return Some(labels);
-        }
-    }
-    None
-}
-
-fn of_query(query: &Query, sample: &str) -> Option<BTreeSet<String>> {
-    let metric = query.metrics.iter().find(|metric| match metric.def.kind {
-        Kind::Histogram => {
-            ["_bucket", "_sum", "_count"].iter().any(|s| sample.strip_suffix(s) == Some(&metric.def.name))
-        }
-        _ => metric.def.name == sample,
-    })?;
-    let le = (metric.def.kind == Kind::Histogram).then(|| "le".to_owned());
-    Some(query.labels_of(metric).iter().cloned().chain(le).collect())
-}
-
-fn matched(matchers: &Matchers) -> Vec<String> {
-    matchers.matchers.iter().map(|matcher| matcher.name.clone()).filter(|name| name != "__name__").collect()
 }
 
 /// Fewer than are shipped, and alerts are blind; the alert that says so has to know how many there are.

@@ -1,0 +1,60 @@
+//! Where panels stand: rows under each other, in a row from left to right and on to the next line.
+
+use serde_json::{Value, json};
+
+use super::panel;
+use crate::config::{
+    board::{Board, Panel},
+    boards::COLUMNS,
+};
+
+/// The place of the next panel.
+#[derive(Default)]
+struct Cursor {
+    x: u32,
+    y: u32,
+    /// Of the highest panel of this line.
+    height: u32,
+}
+
+impl Cursor {
+    /// The place of a panel of this size.
+    fn place(&mut self, width: u32, height: u32) -> Value {
+        if self.x + width > COLUMNS {
+            self.end_line();
+        }
+        let place = json!({"h": height, "w": width, "x": self.x, "y": self.y});
+        self.x += width;
+        self.height = self.height.max(height);
+        place
+    }
+
+    fn end_line(&mut self) {
+        (self.x, self.y, self.height) = (0, self.y + self.height, 0);
+    }
+}
+
+/// All panels and the headings of their rows, numbered.
+pub fn panels(board: &Board) -> Vec<Value> {
+    let mut cursor = Cursor::default();
+    let mut panels: Vec<Value> = Vec::new();
+    for row in &board.rows {
+        cursor.end_line();
+        let place = cursor.place(COLUMNS, 1);
+        panels.push(json!({
+            "collapsed": false, "gridPos": place, "id": panels.len() + 1, "panels": [], "title": row.title, "type": "row",
+        }));
+        cursor.end_line();
+        for panel in &row.panels {
+            panels.push(placed(panel, &mut cursor, panels.len() + 1));
+        }
+    }
+    panels
+}
+
+fn placed(panel: &Panel, cursor: &mut Cursor, id: usize) -> Value {
+    let mut json = panel::json(panel);
+    json["gridPos"] = cursor.place(panel.width, panel.height);
+    json["id"] = json!(id);
+    json
+}

@@ -1,0 +1,70 @@
+//! What only tables have: one row per set of labels, a column for each query, links from labels to other boards.
+
+use serde_json::{Map, Value, json};
+
+use super::panel::mappings;
+use crate::config::board::{BoardQuery, Column, Opens, Panel};
+
+/// What of the reader's choices goes along when a label is clicked: the label's own variable takes what was clicked.
+const KEEP: &str = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${cluster:queryparam}";
+
+/// The queries' answers put side by side, without what the panel does not name.
+pub fn transformations(panel: &Panel) -> Value {
+    let shown: Vec<&str> = columns(panel).map(|(title, _)| title).collect();
+    let order: Map<_, _> = shown.iter().enumerate().map(|(at, title)| ((*title).to_owned(), json!(at))).collect();
+    json!([
+        {"id": "merge", "options": {}},
+        {"id": "organize", "options": {"excludeByName": {}, "indexByName": {}, "renameByName": renamed(panel)}},
+        {"id": "filterFieldsByName", "options": {"include": {"names": shown}}},
+        {"id": "organize", "options": {"excludeByName": {}, "indexByName": order, "renameByName": {}}},
+    ])
+}
+
+/// Titles, and what fields are called before: a label's name, `Value` where there is one query, else `Value #A`.
+fn columns(panel: &Panel) -> impl Iterator<Item = (&str, String)> {
+    let is_one = panel.queries.len() == 1;
+    let field = move |id: char| if is_one { "Value".to_owned() } else { format!("Value #{id}") };
+    let labels = panel.columns.iter().map(|column| (column.title.as_str(), column.label.clone()));
+    labels.chain(panel.queries.iter().zip('A'..='Z').map(move |(query, id)| (query.legend.as_str(), field(id))))
+}
+
+fn renamed(panel: &Panel) -> Map<String, Value> {
+    columns(panel).map(|(title, field)| (field, json!(title))).collect()
+}
+
+pub fn overrides(panel: &Panel) -> Vec<Value> {
+    let links = panel.columns.iter().filter_map(|column| Some(linked(column, column.opens.as_ref()?)));
+    let labels = panel.columns.iter().filter(|column| column.opens.is_none()).map(plain);
+    links.chain(labels).chain(panel.queries.iter().filter_map(own)).collect()
+}
+
+/// A label is text, whatever the unit of the panel.
+fn plain(column: &Column) -> Value {
+    json!({"matcher": {"id": "byName", "options": column.title}, "properties": [{"id": "unit", "value": "string"}]})
+}
+
+fn linked(column: &Column, opens: &Opens) -> Value {
+    let Opens { uid, variable } = opens;
+    let url = format!("/d/{uid}?{KEEP}&var-{variable}=${{__value.raw}}");
+    let link = json!({"title": format!("Open {uid}"), "url": url});
+    json!({
+        "matcher": {"id": "byName", "options": column.title},
+        "properties": [{"id": "links", "value": [link]}, {"id": "unit", "value": "string"}],
+    })
+}
+
+/// Where a query's column differs from the panel.
+fn own(query: &BoardQuery) -> Option<Value> {
+    let mut properties: Vec<_> = query.unit.iter().map(|unit| json!({"id": "unit", "value": unit})).collect();
+    if !query.states.is_empty() {
+        properties.push(json!({"id": "mappings", "value": mappings(&query.states)}));
+        properties.push(json!({"id": "custom.cellOptions", "value": {"mode": "basic", "type": "color-background"}}));
+    }
+    let matcher = json!({"id": "byName", "options": query.legend});
+    (!properties.is_empty()).then(|| json!({"matcher": matcher, "properties": properties}))
+}
+
+pub fn options(panel: &Panel) -> Value {
+    let sort: Vec<_> = panel.worst.iter().map(|worst| json!({"desc": true, "displayName": worst})).collect();
+    json!({"cellHeight": "sm", "footer": {"show": false}, "showHeader": true, "sortBy": sort})
+}
