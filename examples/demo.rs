@@ -7,6 +7,8 @@
 mod cache;
 #[path = "demo/probe.rs"]
 mod probe;
+#[path = "demo/settings.rs"]
+mod settings;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "demo/traffic.rs"]
@@ -16,7 +18,7 @@ mod until;
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     process::{self, ExitCode},
     sync::mpsc::{self, Receiver, Sender, TryRecvError},
     thread,
@@ -72,17 +74,18 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     let _traffic = until.step("customers come", || Traffic::start(&primary, &replica, &pooler))?;
     let cache = until.step("they are remembered by a Redis", Cache::start)?;
     let folder = Folder::new("demo", "TERM");
-    let settings = settings(
+    let settings = settings::write(
         &folder,
         &[
-            ("primary", "postgres", url(primary.url("pgvigil", "demo"))),
-            ("replica", "postgres", url(replica.url("pgvigil", "demo"))),
-            ("pooler", "pgbouncer", url(pooler.url("pgvigil", "pgbouncer"))),
-            ("cache", "redis", url(cache.redis.url())),
-            ("backups", "backup", repository(&backups)),
-            ("disk", "disk", paths(&[("data", primary.data_dir()), ("backups", backups.archive())])),
+            ("primary", "postgres", settings::url(&primary.url("pgvigil", "demo"))),
+            ("replica", "postgres", settings::url(&replica.url("pgvigil", "demo"))),
+            ("pooler", "pgbouncer", settings::url(&pooler.url("pgvigil", "pgbouncer"))),
+            ("cache", "redis", settings::url(&cache.redis.url())),
+            ("backups", "backup", settings::repository(&backups, "")),
+            ("disk", "disk", settings::paths(&[("data", primary.data_dir()), ("backups", backups.archive())])),
             ("probe", "probe", probe::holds(&primary, &replica, &cache.redis.url())),
         ],
+        "backup: {ttl: 15s}",
     );
     until.step("a probe tries its ways", || probe::install(&settings, &primary))?;
     let listen = free_address(arguments.listen);
@@ -92,31 +95,6 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     until.say("closing");
     pgvigil.stop();
     watched
-}
-
-/// Writes pgvigil.yaml, as a user would: each target by its name, its kind and what that holds.
-fn settings(folder: &Folder, targets: &[(&str, &str, String)]) -> PathBuf {
-    let target = |(name, kind, holds): &(&str, &str, String)| {
-        format!("  - name: {name}\n    labels: {{cluster: demo}}\n    {kind}: {holds}\n")
-    };
-    let targets: String = targets.iter().map(target).collect();
-    folder.write("pgvigil.yaml", &format!("targets:\n{targets}collectors:\n  backup: {{ttl: 15s}}\n"))
-}
-
-fn url(url: String) -> String {
-    format!("{{url: \"{url}\"}}")
-}
-
-fn repository(backups: &PgBackRest) -> String {
-    let (config, archive) = (backups.config(), backups.archive());
-    let (config, archive) = (config.display(), archive.display());
-    format!("{{repositories: [{{name: main, tool: pgbackrest, config: {config}, archive_path: {archive}}}]}}")
-}
-
-fn paths(named: &[(&str, PathBuf)]) -> String {
-    let paths: Vec<_> =
-        named.iter().map(|(name, path)| format!("{{name: {name}, path: {}}}", path.display())).collect();
-    format!("{{paths: [{}]}}", paths.join(", "))
 }
 
 fn free_address(wanted: SocketAddr) -> SocketAddr {

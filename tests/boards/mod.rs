@@ -4,3 +4,5 @@ mod contract;
 mod covered;
 mod current;
 mod files;
+mod live;
+mod stack;
