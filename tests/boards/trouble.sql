@@ -14,6 +14,9 @@ INSERT INTO events SELECT '2010-01-01', 'old' FROM generate_series(1, 2000);
 -- No key; indexes that are the same, and one that is the beginning of another.
 CREATE TABLE keyless AS SELECT i, i % 10 AS ten FROM generate_series(1, 20000) i;
 CREATE INDEX keyless_i ON keyless (i);
+SET enable_seqscan = off;
+SELECT count(*) FROM keyless WHERE i = 1;
+RESET enable_seqscan;
 CREATE INDEX keyless_i_again ON keyless (i);
 CREATE INDEX keyless_i_ten ON keyless (i, ten);
 -- Read from end to end only.
