@@ -20,16 +20,16 @@ pub fn transformations(panel: &Panel) -> Value {
     ])
 }
 
-/// Titles, and what fields are called before: a label's name, `Value` where there is one query, else `Value #A`.
+/// Titles, and what fields are called before: a label's name, or `Value #A`.
 fn columns(panel: &Panel) -> impl Iterator<Item = (&str, String)> {
-    let is_one = panel.queries.len() == 1;
-    let field = move |id: char| if is_one { "Value".to_owned() } else { format!("Value #{id}") };
     let labels = panel.columns.iter().map(|column| (column.title.as_str(), column.label.clone()));
-    labels.chain(panel.queries.iter().zip('A'..='Z').map(move |(query, id)| (query.legend.as_str(), field(id))))
+    labels.chain(panel.queries.iter().zip('A'..='Z').map(|(query, id)| (query.legend.as_str(), format!("Value #{id}"))))
 }
 
+/// Where but one query has an answer, its field is called `Value`: most likely that of the first.
 fn renamed(panel: &Panel) -> Map<String, Value> {
-    columns(panel).map(|(title, field)| (field, json!(title))).collect()
+    let only = panel.queries.first().map(|query| (query.legend.as_str(), "Value".to_owned()));
+    columns(panel).chain(only).map(|(title, field)| (field, json!(title))).collect()
 }
 
 pub fn overrides(panel: &Panel) -> Vec<Value> {

@@ -38,6 +38,15 @@ pub fn panel(node: &Node, shared: &Shared, problems: &mut Problems) -> Option<Pa
     let queries = fields.each("queries", |node, problems| query(node, shared, problems));
     let states = states(&mut fields, shared);
     let lines = threshold(&mut fields).map(|(side, name)| lines(&queries, side, &name, shared)).unwrap_or_default();
+    if kind == Some(Kind::Table) && !states.is_empty() {
+        fields.tell("states", "the columns of a table differ: give `states` to its queries");
+    }
+    if !lines.is_empty() && !matches!(kind, Some(Kind::Graph | Kind::Stack)) {
+        fields.problems.add(
+            &fields.here(),
+            "`above` and `below` of a panel draw lines, which only a graph has: give them to queries",
+        );
+    }
     let columns = fields.each("columns", column);
     let worst = fields.text("worst");
     if worst.as_ref().is_some_and(|worst| !queries.iter().any(|asked| asked.query.legend == *worst)) {
