@@ -26,12 +26,17 @@ impl Prometheus {
     /// `scrape_configs`: the list's items as YAML (`- job_name: ...`), scraped every second unless they say otherwise;
     /// other top-level keys may follow. Returns when it answers queries; the first scrape comes about 5 s later.
     pub fn start(scrape_configs: &str) -> Prometheus {
+        Prometheus::start_with(&[], scrape_configs)
+    }
+
+    /// The same with more flags: `--query.lookback-delta=5s`.
+    pub fn start_with(flags: &[&str], scrape_configs: &str) -> Prometheus {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let folder = Folder::new("prometheus", "TERM");
         let global = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}";
         folder.write("prometheus.yml", &format!("{global}\nscrape_configs:\n{scrape_configs}\n"));
         let mut command = folder.logged_command(system_program("prometheus"));
-        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
+        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]).args(flags);
         let process = Process::start(command.arg(format!("--web.listen-address={address}")));
         let mut prometheus = Prometheus { address, folder, process };
         prometheus.wait_ready();

@@ -63,7 +63,9 @@ fn run(round: &Round, major: u32) -> Result<(), String> {
     let run = || {
         let stack = Stack::start(round, major);
         let result = scene::all(&stack, round);
-        result.map_err(|wrong| format!("{wrong}\npgvigil: {}", last_lines(&stack.pgvigil.stderr(), 15)))
+        let logs =
+            || [stack.pgvigil.stderr(), stack.prometheus.log(), stack.alertmanager.log()].map(last_lines).join("\n");
+        result.map_err(|wrong| format!("{wrong}\n{}", logs()))
     };
     let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -73,7 +75,7 @@ fn run(round: &Round, major: u32) -> Result<(), String> {
     result.map_err(|wrong| format!("{}: {wrong}", round.name))
 }
 
-fn last_lines(text: &str, count: usize) -> String {
+fn last_lines(text: String) -> String {
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
+    lines[lines.len().saturating_sub(10)..].join("\n")
 }

@@ -11,9 +11,12 @@ const FACTOR: u32 = 60;
 const LONGEST_FOR: Duration = Duration::from_secs(20);
 const LONGEST_OFFSET: Duration = Duration::from_secs(60);
 
-/// A rule file: `for`, ranges and offsets. What is in an expression as a number stays.
+/// A rule file: intervals of groups, `for`, ranges and offsets. What is in an expression as a number stays.
 pub fn rules(mut file: Value) -> Value {
     for group in file["groups"].as_array_mut().into_iter().flatten() {
+        if let Some(interval) = group.get("interval").and_then(Value::as_str) {
+            group["interval"] = shorter(interval, Duration::MAX).into();
+        }
         for rule in group["rules"].as_array_mut().into_iter().flatten() {
             if let Some(wait) = rule.get("for").and_then(Value::as_str) {
                 rule["for"] = shorter(wait, LONGEST_FOR).into();
@@ -67,11 +70,11 @@ fn shorter(text: &str, longest: Duration) -> String {
 
 #[test]
 fn durations_are_shorter_and_nothing_else() {
-    let rule = |expr, wait| json!({"groups": [{"rules": [{"alert": "A", "expr": expr, "for": wait}]}]});
+    let rule = |expr, interval, wait| json!({"groups": [{"interval": interval, "rules": [{"alert": "A", "expr": expr, "for": wait}]}]});
     let long = "increase(a[1h]) / rate(a[5m] offset 7d)\n > on (job) group_left () b + 86400";
     let short = "increase(a[60000ms]) / rate(a[5000ms] offset 60000ms)\n > on (job) group_left () b + 86400";
-    assert_eq!(rules(rule(long, "5m")), rule(short, "5000ms"));
-    assert_eq!(rules(rule("a", "1d")), rule("a", "20000ms"));
+    assert_eq!(rules(rule(long, "2m", "5m")), rule(short, "2000ms", "5000ms"));
+    assert_eq!(rules(rule("a", "1h", "1d")), rule("a", "60000ms", "20000ms"));
     let config = json!({
         "route": {"group_wait": "30s", "routes": [{"matchers": ["a = b"], "repeat_interval": "4h"}]},
         "receivers": [{"name": "mail", "email_configs": []}],
