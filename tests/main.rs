@@ -16,6 +16,7 @@ mod fuzz;
 mod helm;
 mod http;
 mod install;
+mod listen;
 mod live;
 mod meaning;
 mod pool;

@@ -47,7 +47,7 @@ pub struct Arguments {
 
 pub fn run(mut arguments: Arguments) -> Result<(), Failure> {
     if let Some(url) = &arguments.health {
-        return health::run(url);
+        return health::run(url, arguments.web.web_config.as_deref());
     }
     // What the log would say is said on standard output.
     if arguments.connect && arguments.log.log_level == tracing::level_filters::LevelFilter::INFO {

@@ -1,18 +1,16 @@
 //! `pgvigil serve`: configure, listen, serve, drain.
 
-use std::net::SocketAddr;
-
-use anyhow::Context;
 use clap::{Args, builder::BoolishValueParser};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
-use tracing::info;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{debug, info};
 
 use super::{ConfigArguments, Failure, LogArguments, WebArguments, run_to_end};
 use crate::{
-    http::{self, App},
+    http::{
+        self, App,
+        listen::{self, Listener, Passed},
+    },
     live::{Files, Live},
 };
 
@@ -20,9 +18,17 @@ use crate::{
 pub struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// The address to serve on; without a host (`:9878`) on all
-    #[arg(long, value_name = "HOST:PORT", env = "PGVIGIL_LISTEN", default_value = "0.0.0.0:9878")]
-    listen: String,
+    /// Where to serve: HOST:PORT (`:9878`: on all addresses), `unix:/path` (`?mode=0660`), or `systemd` for the sockets it
+    /// passes. Several: separated by commas, or the option again
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "PGVIGIL_LISTEN",
+        default_value = "0.0.0.0:9878",
+        value_delimiter = ',',
+        verbatim_doc_comment
+    )]
+    listen: Vec<String>,
     #[command(flatten)]
     web: WebArguments,
     /// Allow `POST /-/reload`
@@ -33,18 +39,34 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let passed = listen::passed();
     arguments.log.start();
-    run_to_end(serve(arguments))
+    allow_many_files();
+    run_to_end(serve(arguments, passed))
 }
 
-async fn serve(arguments: Arguments) -> Result<(), Failure> {
+/// The system's limit for a process is made for those who use `select`; what may be set without asking is more.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        debug!("the limit on open files stays as it is: {error}");
+    }
+}
+
+async fn serve(arguments: Arguments, passed: Passed) -> Result<(), Failure> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let live = Live::start(Files { web: arguments.web.web_config, ..arguments.config.into() })?;
-    let (listener, address) = listen(&arguments.listen).await?;
-    let scheme = if live.web().tls.is_some() { "https" } else { "http" };
-    info!("serving on {scheme}://{address}/ ({} targets)", live.engine().targets.len());
+    let listeners = listen::open(&arguments.listen, passed).await.map_err(anyhow::Error::msg)?;
+    for listener in &listeners {
+        let scheme = match listener {
+            Listener::Unix(..) => "",
+            Listener::Tcp(_) if live.web().tls.is_some() => "https://",
+            Listener::Tcp(_) => "http://",
+        };
+        info!("serving on {scheme}{listener} ({} targets)", live.engine().targets.len());
+    }
     let reloads = async {
         while hang_up.recv().await.is_some() {
             // What went wrong has been logged.
@@ -60,16 +82,9 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     };
     let app = App::new(live.clone(), arguments.enable_lifecycle);
     tokio::select! {
-        () = http::serve(listener, app.into(), shutdown) => Ok(()),
+        () = http::serve(listeners, app.into(), shutdown) => Ok(()),
         () = live.clone().watch() => Ok(()),
         // It ends only with the program.
         () = async { reloads.await; std::future::pending().await } => Ok(()),
     }
-}
-
-async fn listen(address: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let full = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
-    let listener = TcpListener::bind(&full).await.with_context(|| format!("cannot listen on {address}"))?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
 }

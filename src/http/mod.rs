@@ -3,25 +3,27 @@
 mod answer;
 mod gate;
 mod landing;
+pub mod listen;
 pub mod negotiate;
 
-use std::{convert::Infallible, error::Error, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
 
 pub use answer::App;
+
+use self::listen::{Listener, Stream};
 
 /// Connections at a time. More wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
@@ -39,27 +41,30 @@ const FINISH_LIMIT: Duration = Duration::from_secs(3);
 const SEND_LIMIT: Duration = Duration::from_secs(1);
 
 /// Answers until `shutdown`, then lets the requests in flight finish.
-pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let answering = watch::Sender::new(0);
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &permits) => accepted,
-            () = &mut shutdown => break,
-        };
-        let Some((stream, permit)) = accepted else { continue };
-        let connection = Connection { app: app.clone(), answering: answering.clone(), watcher: connections.watcher() };
-        tokio::spawn(async move {
-            if let Err(error) = connection.serve(stream).await {
-                debug!("connection: {error}");
-            }
-            drop(permit);
-        });
+    let accepting = join_all(listeners.iter().map(|listener| async {
+        loop {
+            let Some((stream, permit)) = accept(listener, &permits).await else { continue };
+            let (app, answering, watcher) = (app.clone(), answering.clone(), connections.watcher());
+            let connection = Connection { app, answering, watcher };
+            tokio::spawn(async move {
+                if let Err(error) = connection.serve(stream).await {
+                    debug!("connection: {error}");
+                }
+                drop(permit);
+            });
+        }
+    }));
+    tokio::select! {
+        // It does not end.
+        _ = accepting => (),
+        () = shutdown => (),
     }
     app.drain();
-    drop(listener);
+    drop(listeners);
     let answered = async { _ = answering.subscribe().wait_for(|requests| *requests == 0).await };
     let finished = connections.shutdown();
     let in_flight = async {
@@ -82,10 +87,12 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) -> Result<(), Box<dyn Error + Send + Sync>> {
-        match self.app.tls() {
-            None => self.speak(stream).await,
-            Some(tls) => {
+    /// In clear on the machine itself: who may open a unix socket is the file's affair.
+    async fn serve(self, stream: Stream) -> Result<(), Box<dyn Error + Send + Sync>> {
+        match (stream, self.app.tls()) {
+            (Stream::Unix(stream), _) => self.speak(stream).await,
+            (Stream::Tcp(stream), None) => self.speak(stream).await,
+            (Stream::Tcp(stream), Some(tls)) => {
                 let stream = timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await??;
                 self.speak(stream).await
             }
@@ -132,28 +139,14 @@ impl Drop for Answering {
 type Permit = tokio::sync::OwnedSemaphorePermit;
 
 /// The next connection. Out of descriptors, it waits a moment instead of spinning.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<(TcpStream, Permit)> {
+async fn accept(listener: &Listener, permits: &Arc<Semaphore>) -> Option<(Stream, Permit)> {
     let permit = permits.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
-            if let Err(error) = let_go_of_the_dead(&stream) {
-                debug!("socket options: {error}");
-            }
-            Some((stream, permit))
-        }
+        Ok(stream) => Some((stream, permit)),
         Err(error) => {
             warn!("accept: {error}");
             sleep(Duration::from_millis(100)).await;
             None
         }
     }
-}
-
-/// A client that reads nothing for half a minute, or is gone without a word, loses its connection.
-fn let_go_of_the_dead(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(30)))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
-    stream.set_nodelay(true)
 }

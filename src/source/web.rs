@@ -20,8 +20,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// Reads `http://host:port/path` or the same with `https`. `None`: it is neither, or names a user.
+    /// Reads `http://host:port/path`, the same with `https`, or `unix:/socket`. `None`: it is none of them, or names a user.
     pub fn parse(url: &str) -> Option<Place> {
+        if let Some(socket) = url.strip_prefix("unix:") {
+            let address = Address::Unix(socket.into());
+            return Some(Place { address, is_encrypted: false, host: "localhost".to_owned(), path: String::new() });
+        }
         let (scheme, rest) = url.split_once("://")?;
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let standard = match scheme {

@@ -3,6 +3,7 @@
 // They wait for real processes, on threads of their own.
 #![allow(clippy::disallowed_methods)]
 
+mod dawdlers;
 mod reread;
 mod tls;
 mod users;

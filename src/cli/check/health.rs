@@ -1,15 +1,18 @@
 //! `pgvigil check --health`: whether a pgvigil that serves answers. For health checks in images that have nothing but pgvigil.
 
-use std::{env, time::Duration};
+use std::{env, path::Path, time::Duration};
 
 use anyhow::{Context, anyhow};
 use http_body_util::Empty;
-use hyper::{Request, header::HOST};
+use hyper::{Request, StatusCode, header::HOST};
 use tokio::time::timeout;
 
 use super::super::{Failure, print, run_to_end};
 use crate::{
-    config::settings::{Roots, Tls, TlsMode},
+    config::{
+        settings::{Roots, Tls, TlsMode},
+        web::Web,
+    },
     source::web::{self, Place},
 };
 
@@ -19,10 +22,13 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// More than any health page has.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// Asks the address; without one, the pgvigil that this environment would start.
-pub fn run(url: &str) -> Result<(), Failure> {
+/// Asks the address; without one, the pgvigil that this environment and this web configuration would start.
+pub fn run(url: &str, web: Option<&Path>) -> Result<(), Failure> {
     let url = match url {
-        "" => own(&env::var("PGVIGIL_LISTEN").unwrap_or_default()),
+        "" => {
+            let is_encrypted = web.map(Web::load).transpose()?.is_some_and(|web| web.tls.is_some());
+            own(&env::var("PGVIGIL_LISTEN").unwrap_or_default(), if is_encrypted { "https" } else { "http" })
+        }
         url => url.to_owned(),
     };
     // It is not repeated: it may hold a password.
@@ -41,26 +47,32 @@ pub fn run(url: &str) -> Result<(), Failure> {
     })
 }
 
-/// The answer's status, if that is a good one.
-async fn ask(place: &Place) -> anyhow::Result<hyper::StatusCode> {
+/// The answer's status, if that is a good one. Who asks for a password lives.
+async fn ask(place: &Place) -> anyhow::Result<StatusCode> {
     // Asked is whether somebody answers, and nothing is entrusted to him: whose certificate it is does not matter.
     let tls = Tls { mode: TlsMode::Require, roots: Roots::System, client: None };
     let request = Request::get(&place.path).header(HOST, &place.host).body(Empty::new())?;
     let (status, _) = web::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?;
-    match status.is_success() {
+    match status.is_success() || status == StatusCode::UNAUTHORIZED {
         true => Ok(status),
         false => Err(anyhow!("{status}")),
     }
 }
 
-/// Where a pgvigil that listens there is found from its own machine; `listen` is empty for the default.
-fn own(listen: &str) -> String {
+/// Where a pgvigil that listens there is found from its own machine: by a unix socket, if it has one. `listen` is empty for the
+/// default.
+fn own(listen: &str, scheme: &str) -> String {
+    let mut places = listen.split(',').map(str::trim);
+    if let Some(socket) = places.clone().find(|place| place.starts_with("unix:")) {
+        return socket.split("?mode=").next().unwrap_or_default().to_owned();
+    }
+    let listen = places.next().unwrap_or_default();
     let (host, port) = listen.rsplit_once(':').unwrap_or(("", "9878"));
     let host = match host {
         "" | "0.0.0.0" | "[::]" => "127.0.0.1",
         host => host,
     };
-    format!("http://{host}:{port}")
+    format!("{scheme}://{host}:{port}")
 }
 
 #[cfg(test)]
@@ -76,9 +88,11 @@ mod tests {
             ("[::]:9000", "http://127.0.0.1:9000"),
             ("[::1]:9000", "http://[::1]:9000"),
             ("localhost:9000", "http://localhost:9000"),
+            ("localhost:9000,:9001", "http://localhost:9000"),
+            (":9000, unix:/run/a.sock?mode=0600", "unix:/run/a.sock"),
         ];
         for (listen, url) in cases {
-            assert_eq!(own(listen), url, "{listen}");
+            assert_eq!(own(listen, "http"), url, "{listen}");
         }
     }
 }
