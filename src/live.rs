@@ -15,7 +15,7 @@ use tokio::{sync::Mutex as AsyncMutex, task::spawn_blocking, time::sleep};
 use tracing::{error, info};
 
 use crate::{
-    config::{catalogue::Catalogue, files, problem::Problems, settings::Settings, web::named_files},
+    config::{catalogue::Catalogue, expand::expand, files, problem::Problems, settings::Settings, web::named_files},
     engine::Engine,
     own::Process,
     web::Web,
@@ -69,14 +69,24 @@ impl Files {
         let folder = self.collectors.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let mut paths: Vec<_> = folder.map(|entry| entry.path()).filter(|path| files::is_yaml(path)).collect();
         paths.sort();
-        let web = self.web.iter().flat_map(|path| text(path).map(|text| named_files(path, &text)).unwrap_or_default());
+        let named = |file: &Option<PathBuf>, names: fn(&Path, &str) -> Vec<PathBuf>| {
+            file.as_ref().and_then(|path| Some(names(path, &text(path).ok()?))).unwrap_or_default()
+        };
+        paths.extend(named(&self.settings, url_files));
+        paths.extend(named(&self.web, named_files));
         let mut hasher = DefaultHasher::new();
-        for path in self.settings.iter().chain(&paths).chain(&self.web).cloned().chain(web) {
+        for path in self.settings.iter().chain(&self.web).chain(&paths) {
             text(&path).hash(&mut hasher);
             path.hash(&mut hasher);
         }
         hasher.finish()
     }
+}
+
+/// The files of URLs that these settings name. Those of passwords, like certificates, are read whenever they are needed.
+fn url_files(_: &Path, settings: &str) -> Vec<PathBuf> {
+    let named = files::named(settings, &["url_file"]).into_iter();
+    named.filter_map(|file| expand(&file, &|name| std::env::var(name).ok()).ok()).map(PathBuf::from).collect()
 }
 
 /// What a regular file says, or why it cannot be read.

@@ -1,21 +1,79 @@
-//! A string that cannot be printed: passwords live in it from the settings to the server.
+//! A string that cannot be printed: passwords live in it from the settings to the server, and leave memory with it.
 
-use std::fmt;
+use std::{
+    fmt,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+/// The most that a file with a secret may hold, in bytes.
+const MOST_BYTES: u64 = 64 << 10;
 
 /// A secret. `Debug` shows that there is one, never what it is; there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+#[derive(Clone)]
+pub struct Secret {
+    text: Zeroizing<String>,
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     pub fn new(secret: impl Into<String>) -> Self {
-        Secret(secret.into())
+        Secret { text: Zeroizing::new(secret.into()), file: None }
+    }
+
+    /// What a file holds, without the one newline that an editor leaves at its end.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn in_file(path: &Path) -> Result<Self, String> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        File::open(path)
+            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+            .map_err(|error| format!("the file cannot be read: {error}"))?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err("the file is larger than 64 KiB".to_owned());
+        }
+        let text = str::from_utf8(&bytes).map_err(|_| "the file is no UTF-8 text")?;
+        let text = text.strip_suffix("\r\n").or(text.strip_suffix('\n')).unwrap_or(text);
+        Ok(Secret { text: Zeroizing::new(text.to_owned()), file: Some(path.to_owned()) })
     }
 
     /// The secret itself, for the one place that sends it to a server.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The file that it was read from.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The secret as it is now: one in a file is read again.
+    ///
+    /// # Errors
+    /// Why it cannot be read; the message names the file.
+    pub fn now(&self) -> Result<Self, String> {
+        match &self.file {
+            Some(path) => Secret::in_file(path).map_err(|error| format!("{}: {error}", path.display())),
+            None => Ok(self.clone()),
+        }
     }
 }
+
+/// What is in the same file is the same secret, whatever it may be at the moment.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.file, &other.file) {
+            (None, None) => self.text == other.text,
+            (mine, others) => mine == others,
+        }
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,6 +23,7 @@ mod pool;
 mod probe;
 mod redis;
 mod rights;
+mod rotation;
 mod rules;
 mod scale;
 mod schema;

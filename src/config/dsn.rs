@@ -165,14 +165,23 @@ impl Dsn {
 
     /// The value of one of [`KEYS`].
     pub fn get(&self, key: &str) -> Option<&str> {
-        let place = KEYS.iter().position(|known| *known == key)?;
-        self.0[place].as_ref().map(Secret::expose)
+        self.secret(key).map(Secret::expose)
+    }
+
+    /// The same as it was set: one in a file can be read again.
+    pub fn secret(&self, key: &str) -> Option<&Secret> {
+        self.0[KEYS.iter().position(|known| *known == key)?].as_ref()
     }
 
     /// Sets one of [`KEYS`]; an empty value unsets it.
     pub fn set(&mut self, key: &str, value: String) {
+        self.set_secret(key, Secret::new(value));
+    }
+
+    /// The same. What is empty in a file is not known yet.
+    pub fn set_secret(&mut self, key: &str, value: Secret) {
         if let Some(place) = KEYS.iter().position(|known| *known == key) {
-            self.0[place] = (!value.is_empty()).then(|| Secret::new(value));
+            self.0[place] = (!value.expose().is_empty() || value.file().is_some()).then_some(value);
         }
     }
 

@@ -4,16 +4,15 @@ use std::{net::Ipv6Addr, path::PathBuf};
 
 use super::{
     dsn::{Dsn, KEYS, Wrong},
-    expand::{Env, expand},
+    expand::Env,
     fields::Fields,
-    files,
+    given::{given, hidden, text},
     problem::Problems,
     settings::{Address, Databases, Postgres, Roots, Tls, TlsMode},
     shape::{Is, Key, Shape, key},
     words,
     yaml::Node,
 };
-use crate::secret::Secret;
 
 pub(super) const URL: Key =
     key("url", Is::Text, "A URL or `keyword=value` pairs; the keys beside it override what it says.");
@@ -23,8 +22,11 @@ pub(super) const HOST: Key =
 pub(super) const PORT: Is = Is::Either(&[Is::Whole(1, 65535), Is::Form(VARIABLE)]);
 pub(super) const USER: Key = key("user", Is::Text, "The role to log in as; there is no default.");
 pub(super) const PASSWORD: Key = key("password", Is::Text, "Its password; better `${NAME}` or `password_file`.");
-pub(super) const PASSWORD_FILE: Key =
-    key("password_file", Is::Text, "A file that holds the password; one newline at its end is cut off.");
+pub(super) const PASSWORD_FILE: Key = key(
+    "password_file",
+    Is::Text,
+    "A file that holds the password, read at each login; one newline at its end is cut off.",
+);
 pub(super) const SSLMODE: Key =
     key("sslmode", Is::Either(&[Is::Word(&MODE_WORDS), Is::Form(VARIABLE)]), "As in libpq; `prefer` if left out.");
 pub(super) const SSLROOTCERT: Key =
@@ -108,9 +110,6 @@ const MODES: [(&str, TlsMode); 5] = [
     ("verify-full", TlsMode::VerifyFull),
 ];
 
-/// A key that was given, and its value; `Err`: what is wrong with it has been told.
-pub(super) type Given<'k> = Result<Option<(&'k str, String)>, ()>;
-
 /// Reads `postgres:`; its keys override what its `url` says.
 pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Postgres> {
     let mut fields = Fields::open(node, &POSTGRES, problems)?;
@@ -138,11 +137,11 @@ pub fn dsn(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
     for key in KEYS {
         let value = match key {
             "password" => given(fields, "password", "password_file", env),
-            _ => text(fields, key, env),
+            _ => hidden(text(fields, key, env)),
         };
         match value {
-            Ok(Some((from, value))) if value.contains('\0') => fields.tell(from, Wrong::Nul.to_string()),
-            Ok(Some((_, value))) => dsn.set(key, value),
+            Ok(Some((from, value))) if value.expose().contains('\0') => fields.tell(from, Wrong::Nul.to_string()),
+            Ok(Some((_, value))) => dsn.set_secret(key, value),
             Ok(None) => {}
             Err(()) => complete = false,
         }
@@ -167,7 +166,7 @@ fn databases(fields: &mut Fields<'_, '_>) -> Databases {
 fn connection_string(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
     let Some((key, url)) = given(fields, "url", "url_file", env).ok()? else { return Some(Dsn::default()) };
     let refused = |wrong| fields.tell(key, format!("the connection string is refused: {wrong}"));
-    Dsn::parse(&url).map_err(refused).ok()
+    Dsn::parse(url.expose()).map_err(refused).ok()
 }
 
 /// Tells it at the key it is about, or else at the connection string.
@@ -175,40 +174,6 @@ pub(super) fn tell(fields: &mut Fields<'_, '_>, wrong: Wrong) {
     let from = wrong.key().into_iter().chain(["url", "url_file"]).find(|key| fields.has(key));
     let place = from.map_or(fields.here(), |key| fields.place(key));
     fields.problems.add(&place, wrong.to_string());
-}
-
-/// A text with its `${NAME}`s replaced.
-pub(super) fn text<'k>(fields: &mut Fields<'_, '_>, key: &'k str, env: &Env<'_>) -> Given<'k> {
-    match fields.text(key) {
-        Some(text) => match expand(&text, env) {
-            Ok(text) => Ok(Some((key, text))),
-            Err(message) => refuse(fields, key, message),
-        },
-        None if fields.has(key) => Err(()),
-        None => Ok(None),
-    }
-}
-
-/// A text given by a key, or by the file that another key names.
-pub(super) fn given<'k>(fields: &mut Fields<'_, '_>, key: &'k str, file_key: &'k str, env: &Env<'_>) -> Given<'k> {
-    if fields.has(key) && fields.has(file_key) {
-        return refuse(fields, file_key, format!("`{key}` is given too: keep one of the two"));
-    }
-    let Some((_, path)) = text(fields, file_key, env)? else { return text(fields, key, env) };
-    match files::read(path.as_ref()) {
-        Ok(text) => Ok(Some((file_key, without_newline(&text).to_owned()))),
-        Err(problem) => refuse(fields, file_key, format!("`{file_key}`: {}", problem.message)),
-    }
-}
-
-fn refuse<'k>(fields: &mut Fields<'_, '_>, key: &str, message: String) -> Given<'k> {
-    fields.tell(key, message);
-    Err(())
-}
-
-/// Without the one newline that an editor leaves at the end of a file.
-fn without_newline(text: &str) -> &str {
-    text.strip_suffix("\r\n").or(text.strip_suffix('\n')).unwrap_or(text)
 }
 
 /// What a connection string means, with libpq's defaults; but there is no default user.
@@ -224,7 +189,7 @@ pub fn resolve(dsn: &Dsn) -> Result<Postgres, Vec<Wrong>> {
         (Some(address), Some(user), Some(tls)) => Ok(Postgres {
             address,
             user: user.to_owned(),
-            password: dsn.get("password").map(Secret::new),
+            password: dsn.secret("password").cloned(),
             database: dsn.get("dbname").unwrap_or(user).to_owned(),
             tls,
             databases: Databases::default(),

@@ -14,6 +14,7 @@ pub mod env;
 pub mod expand;
 mod fields;
 pub(crate) mod files;
+mod given;
 mod load;
 pub mod probe;
 pub mod problem;

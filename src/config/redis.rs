@@ -4,11 +4,10 @@ use std::net::Ipv6Addr;
 
 use super::{
     dsn::{Dsn, KEYS, Wrong},
-    endpoint::{
-        PASSWORD, PASSWORD_FILE, PORT, SSLCERT, SSLKEY, SSLROOTCERT, URL_FILE, VARIABLE, given, keep, tell, text, tls,
-    },
+    endpoint::{PASSWORD, PASSWORD_FILE, PORT, SSLCERT, SSLKEY, SSLROOTCERT, URL_FILE, VARIABLE, keep, tell, tls},
     expand::Env,
     fields::Fields,
+    given::{given, hidden, text},
     problem::Problems,
     settings::{Address, Redis, Tls},
     shape::{Is, Shape, key},
@@ -16,7 +15,6 @@ use super::{
     words,
     yaml::Node,
 };
-use crate::secret::Secret;
 
 /// What `redis` holds.
 pub const REDIS: Shape = Shape {
@@ -55,18 +53,18 @@ pub fn redis(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Redi
     let mut dsn = match given(&mut fields, "url", "url_file", env).ok()? {
         None => Dsn::default(),
         Some((key, url)) => {
-            parse(&url).map_err(|wrong| fields.tell(key, format!("the URL is refused: {wrong}"))).ok()?
+            parse(url.expose()).map_err(|wrong| fields.tell(key, format!("the URL is refused: {wrong}"))).ok()?
         }
     };
     let mut complete = true;
     for key in KEYS {
         let value = match key {
             "password" => given(&mut fields, "password", "password_file", env),
-            key => text(&mut fields, own_name(key), env),
+            key => hidden(text(&mut fields, own_name(key), env)),
         };
         match value {
-            Ok(Some((from, value))) if value.contains('\0') => fields.tell(from, Wrong::Nul.to_string()),
-            Ok(Some((_, value))) => dsn.set(key, value),
+            Ok(Some((from, value))) if value.expose().contains('\0') => fields.tell(from, Wrong::Nul.to_string()),
+            Ok(Some((_, value))) => dsn.set_secret(key, value),
             Ok(None) => {}
             Err(()) => complete = false,
         }
@@ -140,7 +138,7 @@ pub fn resolve(dsn: &Dsn) -> Result<Redis, Vec<Wrong>> {
         (Some(address), Some(database), Some(tls)) => Ok(Redis {
             address,
             user: dsn.get("user").map(str::to_owned),
-            password: dsn.get("password").map(Secret::new),
+            password: dsn.secret("password").cloned(),
             database,
             tls,
         }),

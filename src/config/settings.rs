@@ -109,13 +109,6 @@ pub struct Redis {
     pub tls: Tls,
 }
 
-impl Redis {
-    /// The password itself, for the server; empty if there is none.
-    pub fn password(&self) -> &str {
-        self.password.as_ref().map_or("", Secret::expose)
-    }
-}
-
 /// Which databases are visited by collectors of `scope: database`, by patterns with `*` and `?`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Databases {

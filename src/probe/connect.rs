@@ -12,10 +12,12 @@ use tokio_postgres::{Client, Config, NoTls};
 use super::attempt::{Failure, Phase, Reason, Trace};
 use crate::{
     config::settings::{Address, Postgres},
+    secret::Secret,
     source::{
         self, FetchError,
         dial::{self, Steps},
         postgres::error,
+        secret,
         sessions::Sessions,
     },
 };
@@ -63,6 +65,8 @@ impl Connector {
         let mut steps = Steps::default();
         let open = self.sessions.open().map_err(|error| self.refused(error, &steps))?;
         let server = &self.server;
+        let password = timeout_at(until, secret::now(server.password.as_ref())).await;
+        let password = password.map_err(|_| late(Phase::Authentication))?.map_err(login_failed)?;
         let dialled = timeout_at(until, dial::timed(&server.address, &server.tls, Some(open), &mut steps)).await;
         trace.dialled(&steps);
         let stream = match dialled {
@@ -70,7 +74,7 @@ impl Connector {
             Err(_) => return Err(late(self.dialling(&steps))),
         };
         let began = Instant::now();
-        let config = self.config();
+        let config = self.config(password.as_ref());
         let (client, connection) = match timeout_at(until, config.connect_raw(stream, NoTls)).await {
             Ok(connected) => connected.map_err(|error| login_failed(error::of_login(&error)))?,
             Err(_) => return Err(late(Phase::Authentication)),
@@ -81,10 +85,10 @@ impl Connector {
         Ok(Connection { client, task, is_idle: false })
     }
 
-    fn config(&self) -> Config {
+    fn config(&self, password: Option<&Secret>) -> Config {
         let mut config = Config::new();
         config.user(&self.server.user).dbname(&self.server.database).application_name("pgvigil_probe");
-        if let Some(password) = &self.server.password {
+        if let Some(password) = password {
             config.password(password.expose());
         }
         if self.options {

@@ -12,6 +12,7 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod running;
+pub mod secret;
 pub mod sessions;
 pub mod socket;
 pub mod statements;

@@ -23,6 +23,7 @@ use super::{
     kept::{Kept, Server, Tables},
     login::{Login, Session},
     postgres::error,
+    secret,
     sessions::Sessions,
 };
 use crate::{
@@ -114,10 +115,11 @@ impl Drop for Talk {
 }
 
 async fn log_in(settings: &settings::Postgres, sessions: &Sessions) -> Result<Talk, FetchError> {
+    let password = secret::now(settings.password.as_ref()).await?;
     let stream = dial::postgres(&settings.address, &settings.tls, Some(sessions.open()?)).await?;
     let mut config = Config::new();
     config.user(&settings.user).dbname(&settings.database).application_name("pgvigil");
-    if let Some(password) = &settings.password {
+    if let Some(password) = &password {
         config.password(password.expose());
     }
     let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| error::of_login(&error))?;

@@ -3,9 +3,12 @@
 use std::{
     fs,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use crate::support::{Folder, Pgvigil, Postgres, free_port, http, psql};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use crate::support::{Folder, Pgvigil, Postgres, eventually, free_port, http, psql};
 
 use super::{BINARY, TIMEOUT_HEADER, figure, newest, prepared};
 
@@ -53,6 +56,56 @@ fn forms(port: u16, folder: &Folder) -> Vec<Form> {
     ]
 }
 
+/// The same for what is not PostgreSQL, or is asked in another way.
+fn other_forms(port: u16, folder: &Folder) -> Vec<Form> {
+    let file = folder.write("other", TOKEN).display().to_string();
+    let form = |name, settings: Option<String>, env| Form { name, settings, env };
+    let target = |keys: String| Some(format!("targets: [{{name: a, {keys}}}]\n"));
+    let url = format!("postgresql://pgvigil:{TOKEN}@127.0.0.1:{port}/postgres");
+    // Its first letter.
+    let encoded = url.replace(TOKEN, &format!("%54{}", &TOKEN[1..]));
+    let redis = format!("redis://pgvigil:{TOKEN}@127.0.0.1:{port}/0");
+    let place = format!("host: 127.0.0.1, port: {port}, user: pgvigil");
+    let bucket = format!("name: a, tool: s3, endpoint: 'http://127.0.0.1:{port}', bucket: b, access_key: k");
+    vec![
+        form("a percent-encoded URL", None, vec![("DATABASE_URL", encoded)]),
+        form(
+            "a variable that nobody asks",
+            None,
+            vec![("DATABASE_URL", url.replace(&format!(":{TOKEN}"), "")), ("PGPASSWORD", TOKEN.to_owned())],
+        ),
+        form("a pooler's URL", None, vec![("PGVIGIL_PGBOUNCER_URL", url.clone())]),
+        form("a pooler's file", target(format!("pgbouncer: {{{place}, password_file: {file}}}")), vec![]),
+        form("a probe's URL", None, vec![("PGVIGIL_PROBE_URL", url.clone())]),
+        form("a URL of Redis", None, vec![("PGVIGIL_REDIS_URL", redis.clone())]),
+        form("a key of Redis", target(format!("redis: {{{place}, password: {TOKEN}}}")), vec![]),
+        form(
+            "a cache of a probe",
+            target(format!(
+                "probe: {{primary: {{url: '{url}'}}, paths: [{{pooled: {{}}}}, {{cached: {{redis: {{url: '{redis}'}}}}}}]}}"
+            )),
+            vec![],
+        ),
+        form(
+            "a bucket's key",
+            target(format!("backup: {{repositories: [{{{bucket}, secret_key: {TOKEN}}}]}}")),
+            vec![],
+        ),
+        form(
+            "a bucket's file",
+            target(format!("backup: {{repositories: [{{{bucket}, secret_key_file: {file}}}]}}")),
+            vec![],
+        ),
+        form(
+            "a tool's variable",
+            target(format!(
+                "backup: {{repositories: [{{name: a, tool: walg, exec: [env], env: {{PGPASSWORD: {TOKEN}}}}}]}}"
+            )),
+            vec![],
+        ),
+    ]
+}
+
 /// Connection strings that are refused.
 fn malformed() -> Vec<String> {
     [
@@ -70,6 +123,8 @@ fn malformed() -> Vec<String> {
         "host=127.0.0.1 user=pgvigil password T",
         "host=127.0.0.1 user=pgvigil T=T",
         "pgvigil:T",
+        "postgresql://pgvigil@127.0.0.1/postgres?passfile=T",
+        "host=127.0.0.1 user=pgvigil passfile=T",
     ]
     .map(|text| text.replace('T', TOKEN))
     .to_vec()
@@ -111,10 +166,13 @@ fn run(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
 
 fn expect_secret(port: u16, what: &str, formats: &[&str]) {
     let folder = Folder::new("secrets", "TERM");
-    let forms = forms(port, &folder);
-    for form in &forms {
+    expect_secret_in(&forms(port, &folder), &folder, what, formats);
+}
+
+fn expect_secret_in(forms: &[Form], folder: &Folder, what: &str, formats: &[&str]) {
+    for form in forms {
         for format in formats {
-            everything(form, &folder, format).expect_no_token(&format!("{what}, {}, {format}", form.name));
+            everything(form, folder, format).expect_no_token(&format!("{what}, {}, {format}", form.name));
         }
     }
     figure(20, &format!("{what}, forms without a trace of the password"), forms.len());
@@ -131,6 +189,45 @@ fn p20_the_password_is_nowhere() {
     server.sql("postgres", "ALTER ROLE pgvigil PASSWORD 'another'");
     expect_secret(server.port(), "another password", &["text"]);
     expect_secret(free_port(), "nobody there", &["text"]);
+}
+
+#[test]
+fn p20_what_is_no_postgresql_keeps_its_secrets_too() {
+    let server = prepared(Postgres::builder(newest()).start());
+    server.sql("postgres", &format!("ALTER ROLE pgvigil PASSWORD '{TOKEN}'"));
+    let folder = Folder::new("secrets", "TERM");
+    expect_secret_in(&other_forms(server.port(), &folder), &folder, "other targets", &["text"]);
+}
+
+/// Neither who asks nor whom the web configuration knows is in the log, whatever is asked.
+#[test]
+fn p20_passwords_of_those_who_ask_are_nowhere() {
+    let folder = Folder::new("web", "TERM");
+    let hash = bcrypt::hash(TOKEN, 4).expect("a hash");
+    let web = folder.write("web.yaml", &format!("basic_auth_users: {{prometheus: '{hash}'}}\n")).display().to_string();
+    let args = ["--web.config.file", &web, "--log-level", "trace"];
+    let nobody = [("DATABASE_URL", "postgresql://pgvigil@127.0.0.1:1/postgres")];
+    let pgvigil = Pgvigil::start_closed(BINARY, &args, &nobody);
+    let mut said = Vec::new();
+    let mut hidden = vec![TOKEN.to_owned(), hash[7..].to_owned()];
+    for (user, password, status) in
+        [("prometheus", TOKEN.to_owned(), 200), ("nobody", TOKEN.to_owned(), 401), (TOKEN, "x".to_owned(), 401)]
+    {
+        let encoded = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        let answer = pgvigil.get("/metrics", &[("Authorization", &format!("Basic {encoded}"))]);
+        assert_eq!(answer.status, status, "{user}");
+        said.push(answer.text());
+        hidden.push(encoded);
+    }
+    folder.write("web.yaml", &format!("basic_auth_users: {{prometheus: '{hash}x', {TOKEN}: {TOKEN}, {TOKEN}}}\n"));
+    pgvigil.signal("HUP");
+    eventually(Duration::from_secs(20), "it is refused", || pgvigil.stderr().contains("not loaded"));
+    said.push(run(&["check", "--web.config.file", &web, "--log-level", "trace"], &nobody).1);
+    pgvigil.stop();
+    said.push(pgvigil.stderr());
+    for (text, hidden) in said.iter().flat_map(|text| hidden.iter().map(move |hidden| (text, hidden))) {
+        assert!(!text.contains(hidden), "{hidden} is in {text}");
+    }
 }
 
 #[test]

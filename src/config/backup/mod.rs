@@ -8,9 +8,9 @@ pub use shapes::BACKUP;
 use shapes::{BARMAN, BUCKET, FILES, PGBACKREST, WALG};
 
 use super::{
-    endpoint::{given, text},
     expand::{Env, expand},
     fields::Fields,
+    given::{given, text},
     problem::Problems,
     settings::{Ask, Backup, Document, Environment, Files, Part, Repository, S3, Tool},
     shape::Shape,
@@ -180,8 +180,7 @@ fn bucket(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<S3> {
         fields.tell("tool", "this pgvigil was built without the feature `s3`");
     }
     let key = plain(fields, "access_key", env);
-    let secret =
-        given(fields, "secret_key", "secret_key_file", env).ok().flatten().map(|(_, value)| Secret::new(value));
+    let secret = given(fields, "secret_key", "secret_key_file", env).ok().flatten().map(|(_, secret)| secret);
     if key.is_some() != secret.is_some() {
         fields.tell("access_key", "`access_key` and `secret_key` belong together: give both or none");
     }

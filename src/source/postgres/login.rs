@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::settings,
     source::{
-        FetchError, dial,
+        FetchError, dial, secret,
         sessions::{Open, Sessions},
     },
 };
@@ -50,10 +50,11 @@ async fn start_up(
     open: Open,
     with_settings: bool,
 ) -> Result<Result<Connected, tokio_postgres::Error>, FetchError> {
+    let password = secret::now(settings.password.as_ref()).await?;
     let stream = dial::postgres(&settings.address, &settings.tls, Some(open)).await?;
     let mut config = Config::new();
     config.user(&settings.user).dbname(&settings.database).application_name("pgvigil");
-    if let Some(password) = &settings.password {
+    if let Some(password) = &password {
         config.password(password.expose());
     }
     if with_settings {

@@ -16,10 +16,11 @@ use super::{
     FetchError, Reason, dial,
     kept::{Kept, Server, Tables},
     login::{Login, Session},
+    secret,
     sessions::Sessions,
     stream::Stream,
 };
-use crate::config::settings;
+use crate::{config::settings, secret::Secret};
 
 /// A server, and the session kept on it.
 pub type Redis = Kept<Access>;
@@ -101,8 +102,7 @@ impl Talk {
     }
 
     /// Who we are, which database, a name that the server's list of clients shows; and whether the server is ready.
-    async fn greet(&mut self, settings: &settings::Redis) -> Result<(), FetchError> {
-        let password = settings.password();
+    async fn greet(&mut self, settings: &settings::Redis, password: &str) -> Result<(), FetchError> {
         let database = settings.database.to_string();
         let mut commands: Vec<&[&str]> = Vec::new();
         let alone = ["AUTH", password];
@@ -145,9 +145,11 @@ pub async fn connect(settings: Arc<settings::Redis>, sessions: Sessions) -> Resu
 }
 
 async fn log_in(settings: Arc<settings::Redis>, sessions: Sessions, about: About) -> Result<Talk, FetchError> {
+    let password = secret::now(settings.password.as_ref()).await?;
+    let password = password.as_ref().map_or("", Secret::expose);
     let stream = dial::redis(&settings.address, &settings.tls, Some(sessions.open()?)).await?;
     let mut talk = Talk { stream: BufReader::new(stream), about, questions: Questions::default(), is_over: false };
-    talk.greet(&settings).await.map_err(|error| without_password(error, settings.password()))?;
+    talk.greet(&settings, password).await.map_err(|error| without_password(error, password))?;
     Ok(talk)
 }
 

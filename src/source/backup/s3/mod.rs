@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     config::settings::{Roots, S3, Tls, TlsMode},
-    source::web::{self, Place},
+    source::{
+        secret,
+        web::{self, Place},
+    },
 };
 
 /// Objects are listed by the thousand; beyond this many pages a narrower prefix is asked for.
@@ -63,7 +66,14 @@ async fn list(settings: &S3, token: Option<&str>) -> Result<Page, Problem> {
     let path = format!("{}/{}", place.path.trim_end_matches('/'), encode(&settings.bucket));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut request = Request::get(format!("{path}?{query}")).header(HOST, &place.host);
-    for (name, value) in sign::headers(settings, &place.host, &path, &query, now) {
+    let keys = match &settings.keys {
+        Some((key, secret)) => {
+            let secret = secret::now(Some(secret)).await.map_err(|error| failed(&error.message))?;
+            Some(key.clone()).zip(secret)
+        }
+        None => None,
+    };
+    for (name, value) in sign::headers(&S3 { keys, ..settings.clone() }, &place.host, &path, &query, now) {
         request = request.header(name, value);
     }
     let request = request.body(Empty::new()).map_err(|error| failed(&error))?;
