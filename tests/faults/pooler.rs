@@ -4,9 +4,10 @@ use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
-use crate::support::{PgBouncer, Postgres, Session, Stop, majors, pgbouncer::IGNORE_OPTIONS};
+use crate::support::{PgBouncer, Postgres, Session, Stop, eventually, majors, pgbouncer::IGNORE_OPTIONS, process};
 
 use super::{Scrape, figure, newest, server, watch, watch_url};
 
@@ -71,6 +72,27 @@ fn p12_through_a_transaction_pooler() {
             expect_scrapes(&server, &pooler, &families(&direct), &format!("PostgreSQL {major}, a pooler that {what}"));
         }
     }
+}
+
+/// Cancel requests for a server that does not answer have ended poolers.
+#[test]
+fn p12_a_server_that_hangs_takes_no_pooler_with_it() {
+    let server = server(newest());
+    let pooler = PgBouncer::start(&server, "transaction", "");
+    let pgvigil = watch_url(&pooler.url("pgvigil", "postgres"), &[]);
+    Scrape::of(&pgvigil, None).expect_up(true, "before");
+    server.pause();
+    // A visit gives up after 10 s, whatever its scrape was told.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(12) {
+        Scrape::in_time(&pgvigil).expect_up(false, "the server behind hangs");
+    }
+    server.resume();
+    // The pooler does not know at once that its server is back.
+    eventually(Duration::from_secs(20), "up again", || Scrape::of(&pgvigil, None).is_up());
+    assert!(process::is_alive(pooler.pid()), "{}", pooler.log());
+    // So it calls one that asks to cancel.
+    assert!(!pooler.log().contains("postgres/(nouser)@"), "{}", pooler.log());
 }
 
 #[test]

@@ -228,8 +228,12 @@ impl Session {
         Ok(rows)
     }
 
-    /// Asks the server to stop whatever this session runs. Tried once, for a second.
+    /// Asks the server to stop whatever this session runs. Tried once, for a second. Never through a pooler: its server's `statement_timeout`
+    /// does that, and a cancel whose client is gone before it was passed on ends a PgBouncer ("bad client state").
     pub async fn cancel(&self) {
+        if self.facts.pooled {
+            return;
+        }
         let token = self.client.cancel_token();
         let cancelled = timeout(Duration::from_secs(1), async {
             let stream = dial::postgres(&self.settings.address, &self.settings.tls, None).await?;
