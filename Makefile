@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: bench demo fuzz live-fire test test-all test-release
+.PHONY: bench demo fuzz live-fire soak test test-all test-release
 
 # A primary, a replica, a PgBouncer, a Redis, a workload, backups and pgvigil on them, until Ctrl-C.
 demo:
@@ -59,3 +59,11 @@ bench:
 	scripts/install-servers 15
 	$(CARGO) build --release
 	$(CARGO) run --quiet --example compare -- $(ARGS)
+
+# Scrapes for an hour while all that is watched is broken at random, and what had grown, stayed down or fallen by the end: docs/reliability.md.
+# `make soak MINUTES=10 ARGS='--tables 2000'`.
+soak: export MINUTES ?= 60
+soak:
+	scripts/install-servers 15 demo
+	$(CARGO) build --release
+	$(CARGO) run --quiet --example soak -- $(ARGS)
