@@ -130,8 +130,8 @@ fn the_archive_and_the_package_hold_it_all() {
     };
     let files = printed(Command::new("dpkg-deb").arg("--contents").arg(package));
     for file in [
-        "rwxr-xr-x root/root ./usr/bin/pgvigil",
-        "rw-r----- root/root ./etc/pgvigil/pgvigil.yaml",
+        "rwxr-xr-x ./usr/bin/pgvigil",
+        "rw-r----- ./etc/pgvigil/pgvigil.yaml",
         "./usr/lib/systemd/system/pgvigil.service",
         "./usr/lib/sysusers.d/pgvigil.conf",
         "./usr/share/man/man1/pgvigil-check.1.gz",
