@@ -48,7 +48,7 @@ fn the_schema_knows_every_key() {
     let keys = keys();
     let mut schema = of_group(&defaults(), &mut Vec::new(), &keys);
     schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
-    schema["definitions"] = json!({"settings": settings(), "alert": alert(), "change": closed(change())});
+    schema["definitions"] = json!({"settings": of_program(&schema::settings()), "web": of_program(&schema::web()), "alert": alert(), "change": closed(change())});
     let text = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
     expect_file![format!("../../{CHART}/values.schema.json")].assert_eq(&text);
 }
@@ -104,9 +104,9 @@ fn change() -> Value {
     })
 }
 
-/// The schema of pgvigil's settings, for the Helms: templates stand for any text, and patterns may not look ahead.
-fn settings() -> Value {
-    let mut schema: Value = serde_json::from_str(&schema::settings()).expect("JSON");
+/// A schema of the program's, for the Helms: templates stand for any text, and patterns may not look ahead.
+fn of_program(text: &str) -> Value {
+    let mut schema: Value = serde_json::from_str(text).expect("JSON");
     for key in ["$schema", "title", "required"] {
         schema.as_object_mut().expect("a map").remove(key);
     }

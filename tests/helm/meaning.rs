@@ -24,8 +24,8 @@ fn objects_find_each_other() {
             let wanted = selector.as_object().expect("a selector");
             let finds =
                 |labels: &Value| !wanted.is_empty() && wanted.iter().all(|(name, value)| labels[name] == *value);
-            let test = of_kind(&objects, "Pod").next().expect("the pod of `helm test`");
-            (finds(labels), finds(&test["metadata"]["labels"]))
+            let test = of_kind(&objects, "Pod").any(|test| finds(&test["metadata"]["labels"]));
+            (finds(labels), test)
         };
         let service = of_kind(&objects, "Service").next().expect("a Service");
         let mut selectors = vec![&service["spec"]["selector"], &deployment["spec"]["selector"]["matchLabels"]];
@@ -134,6 +134,33 @@ fn a_network_policy_lets_in_who_scrapes_and_out_to_the_targets() {
     assert_eq!(ports, [53, 53, 5432, 443]);
     let open = objects(&ci("no-operator"), &[]);
     assert_eq!(object(&open, "NetworkPolicy", OWN)["spec"]["policyTypes"], json!(["Ingress"]));
+}
+
+/// The kubelet has neither a password nor a certificate; Prometheus has what it is given.
+#[test]
+fn who_asks_asks_as_the_web_configuration_wants_it() {
+    let tls = r#"webConfig.tls_server_config={"cert_file": "/a", "key_file": "/b"}"#;
+    let clients = r#"webConfig.tls_server_config={"cert_file": "/a", "key_file": "/b", "client_auth_type": "RequireAndVerifyClientCert"}"#;
+    let users = r#"webConfig.basic_auth_users={"a": "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"}"#;
+    let probe = |scheme: &str| json!({"httpGet": {"path": "/readyz", "port": "http", "scheme": scheme}});
+    let plain = json!({"httpGet": {"path": "/readyz", "port": "http"}});
+    let listens = json!({"tcpSocket": {"port": "http"}});
+    for (set, wanted, scheme, tested) in [
+        ("webConfig={}", &plain, Value::Null, Some("http://")),
+        (tls, &probe("HTTPS"), json!("https"), Some("https://")),
+        (clients, &listens, json!("https"), None),
+        (users, &listens, Value::Null, None),
+    ] {
+        let more = ["--set", "serviceMonitor.enabled=true", "--set-json", set];
+        let objects = objects(&ci("minimal"), &more);
+        let mut own = pod(&objects)["containers"][0]["readinessProbe"].clone();
+        own.as_object_mut().expect("a probe").retain(|key, _| wanted.get(key).is_some());
+        assert_eq!(own, *wanted, "{set}");
+        assert_eq!(object(&objects, "ServiceMonitor", OWN)["spec"]["endpoints"][0]["scheme"], scheme, "{set}");
+        let test = of_kind(&objects, "Pod").next().map(|pod| text(&pod["spec"]["containers"][0]["args"][2]).to_owned());
+        assert_eq!(test.is_some(), tested.is_some(), "{set}");
+        assert!(test.is_none_or(|url| tested.is_some_and(|begin| url.starts_with(begin))), "{set}");
+    }
 }
 
 /// The values called `everything` set every key to something else.

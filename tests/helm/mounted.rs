@@ -38,7 +38,7 @@ fn the_program_takes_settings_collectors_and_environment() {
         let mut check = Command::new(env!("CARGO_BIN_EXE_pgvigil"));
         check.arg("check").env_clear().envs(environment(&objects, container));
         for argument in list(&container["args"]).iter().map(text) {
-            if argument.starts_with("--config=") || argument.starts_with("--collectors=") {
+            if ["--config=", "--collectors=", "--web.config.file="].iter().any(|option| argument.starts_with(option)) {
                 check.arg(here(argument, folder.path()));
             }
         }
@@ -69,7 +69,12 @@ fn mount(objects: &[Value], folder: &Path) {
 /// A file that the settings name, whose path begins here. Its folder must be there: it is what is mounted.
 fn secret(path: &str) {
     let path = path.split(|c: char| c.is_whitespace() || "'\"".contains(c)).next().unwrap_or_default();
-    let content = if path.ends_with("/url") { "postgresql://pgvigil:x@db/postgres" } else { "x" };
+    let content = match path.rsplit(['/', '.']).next() {
+        Some("url") => "postgresql://pgvigil:x@db/postgres",
+        Some("crt") => include_str!("../good/pem/server.crt"),
+        Some("key") => include_str!("../good/pem/server.key"),
+        _ => "x",
+    };
     fs::write(path, content).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
@@ -114,6 +119,7 @@ fn secrets_of_the_settings_are_mounted_by_themselves() {
     assert_eq!(mounts("targets"), secrets(&["orders-ca", "orders-cache", "orders-db", "orders-replica.shop"]));
     assert_eq!(mounts("existing-secrets"), secrets(&["orders-db", "shop-metrics-billing"]));
     assert_eq!(mounts("no-operator"), secrets(&[]));
+    assert_eq!(mounts("web"), secrets(&["orders-db", "pgvigil-tls"]));
 }
 
 /// Files are read again; only a change of the environment needs another pod.

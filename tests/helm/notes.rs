@@ -3,7 +3,7 @@
 use super::{CHART, ci, helm};
 
 /// Values, what is said then, and what is not.
-const SAID: [(&str, &[&str], &[&str]); 4] = [
+const SAID: [(&str, &[&str], &[&str]); 5] = [
     (
         "minimal",
         &[
@@ -28,6 +28,7 @@ const SAID: [(&str, &[&str], &[&str]); 4] = [
         ],
         &["scrape_configs", "Have alerts", "Have dashboards", "password"],
     ),
+    ("web", &["curl -s -k https://localhost:9878/metrics -u USER |"], &["helm test", "Note:"]),
     ("existing-secrets", &["podMonitor.labels must be", "-n monitoring"], &["Have alerts", "Note:"]),
     ("no-operator", &["Note: 2 pods", "Have alerts"], &["Have dashboards", "nothing is restarted"]),
 ];

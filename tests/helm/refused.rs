@@ -5,7 +5,7 @@ use super::{CHART, helm};
 const WATCH: [&str; 2] = ["--set", "env.PGVIGIL_POSTGRES_URL=postgresql://db"];
 
 /// What is set, and parts of what Helm 3 and Helm 4 say.
-const REFUSED: [(&[&str], &str, &str); 23] = [
+const REFUSED: [(&[&str], &str, &str); 26] = [
     (&[], "there is nothing to watch: list servers under config.targets", ""),
     (
         &["image.pullPolicy=Sometimes"],
@@ -24,6 +24,9 @@ const REFUSED: [(&[&str], &str, &str); 23] = [
     (&["config.scrape_timeout=soon"], "config.scrape_timeout: Does not match pattern", "'/config/scrape_timeout'"),
     (&["config.scrape_timeout=5s"], "config.targets is empty", ""),
     (&["configSecret.name=a", "config.scrape_timeout=5s"], "config and configSecret.name are both set", ""),
+    (&["configSecret.name=a", "webConfig.rate_limit.burst=1"], "webConfig and configSecret.name are both set", ""),
+    (&["configSecret.webKey=a"], "configSecret.webKey is a key of the Secret configSecret.name", ""),
+    (&["webConfig.tls_config.cert_file=a"], "webConfig: Additional property tls_config is not allowed", "'tls_config'"),
     (&["collectors.a=b", "collectorsConfigMap=c"], "collectors and collectorsConfigMap are both set", ""),
     (&["thresholds.a.warning=1"], "thresholds are for the targets of config, which is empty", ""),
     (&["serviceMonitor.enabled=true", "podMonitor.enabled=true"], "which scrapes everything twice", ""),

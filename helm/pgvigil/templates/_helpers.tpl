@@ -86,13 +86,42 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* The Secret with the settings file; empty if targets come from the environment. */}}
+{{/* The web configuration, as text; empty if there is none. */}}
+{{- define "pgvigil.webConfig" -}}
+{{- with .Values.webConfig -}}
+{{- tpl (toYaml .) $ -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret with the settings file and the web configuration; empty if there is neither. */}}
 {{- define "pgvigil.settingsSecret" -}}
 {{- if .Values.configSecret.name -}}
 {{- tpl .Values.configSecret.name . -}}
-{{- else if .Values.config -}}
+{{- else if or .Values.config .Values.webConfig -}}
 {{- include "pgvigil.fullname" . -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What pgvigil speaks: `http`, `https`, or `closed` to who has no password or certificate, or if that is not known. */}}
+{{- define "pgvigil.speaks" -}}
+{{- $tls := .Values.webConfig.tls_server_config | default dict -}}
+{{- if or .Values.configSecret.webKey .Values.webConfig.basic_auth_users (hasPrefix "Require" ($tls.client_auth_type | default "")) -}}
+closed
+{{- else -}}
+{{- ternary "https" "http" (not (empty $tls)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A probe, as the kubelet can ask it. Takes a dict: `root` and `probe`. */}}
+{{- define "pgvigil.probe" -}}
+{{- $probe := deepCopy .probe -}}
+{{- $speaks := include "pgvigil.speaks" .root -}}
+{{- if and $probe.httpGet (eq $speaks "closed") -}}
+{{- $probe = set (omit $probe "httpGet") "tcpSocket" (dict "port" $probe.httpGet.port) -}}
+{{- else if and $probe.httpGet (eq $speaks "https") -}}
+{{- $_ := set $probe.httpGet "scheme" "HTTPS" -}}
+{{- end -}}
+{{- toYaml $probe -}}
 {{- end -}}
 
 {{/* The names of the Secrets to mount, as JSON: those that the settings name by path, and `secrets`. */}}
@@ -101,7 +130,7 @@ annotations:
 {{- range .Values.secrets -}}
 {{- $names = append $names (tpl . $) -}}
 {{- end -}}
-{{- range regexFindAll "/etc/pgvigil/secrets/[a-z0-9][-a-z0-9.]*/" (include "pgvigil.settings" .) -1 -}}
+{{- range regexFindAll "/etc/pgvigil/secrets/[a-z0-9][-a-z0-9.]*/" (print (include "pgvigil.settings" .) (include "pgvigil.webConfig" .)) -1 -}}
 {{- $names = append $names (base .) -}}
 {{- end -}}
 {{- $names | uniq | sortAlpha | toJson -}}
@@ -121,6 +150,12 @@ annotations:
 {{- $v := .Values -}}
 {{- if and $v.config $v.configSecret.name -}}
 {{- fail "config and configSecret.name are both set: keep one of the two" -}}
+{{- end -}}
+{{- if and $v.webConfig $v.configSecret.name -}}
+{{- fail "webConfig and configSecret.name are both set: put it into that Secret, under the key configSecret.webKey" -}}
+{{- end -}}
+{{- if and $v.configSecret.webKey (not $v.configSecret.name) -}}
+{{- fail "configSecret.webKey is a key of the Secret configSecret.name, which is not set" -}}
 {{- end -}}
 {{- if and $v.collectors $v.collectorsConfigMap -}}
 {{- fail "collectors and collectorsConfigMap are both set: keep one of the two" -}}

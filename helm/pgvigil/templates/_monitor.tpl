@@ -20,6 +20,9 @@
 {{- define "pgvigil.endpoints" -}}
 {{- $monitor := .monitor -}}
 {{- $endpoint := dict "port" "http" -}}
+{{- if .root.Values.webConfig.tls_server_config -}}
+{{- $_ := set $endpoint "scheme" "https" -}}
+{{- end -}}
 {{- range $field := list "interval" "scrapeTimeout" "path" "scheme" "tlsConfig" "basicAuth" "relabelings" "metricRelabelings" -}}
 {{- with index $monitor $field -}}
 {{- $_ := set $endpoint $field . -}}
