@@ -28,6 +28,9 @@ fn objects_find_each_other() {
             (finds(labels), test)
         };
         let service = of_kind(&objects, "Service").next().expect("a Service");
+        // A Deployment's selector can never change: nothing that may be changed is in it but what names the release.
+        let keys = deployment["spec"]["selector"]["matchLabels"].as_object().expect("a selector").keys();
+        assert!(keys.eq(["app.kubernetes.io/instance", "app.kubernetes.io/name"]), "{values}");
         let mut selectors = vec![&service["spec"]["selector"], &deployment["spec"]["selector"]["matchLabels"]];
         for (kind, key) in
             [("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector"), ("PodMonitor", "selector")]
