@@ -193,6 +193,21 @@ fn everything_is_tried() {
     assert!(forgotten.is_empty(), "{forgotten:?}");
 }
 
+#[test]
+fn the_image_is_as_the_chart_expects_it() {
+    let image = fs::read_to_string("Dockerfile").expect("Dockerfile");
+    let (defaults, objects) = (defaults(), objects(&ci("minimal"), &[]));
+    let (context, container) = (&pod(&objects)["securityContext"], &pod(&objects)["containers"][0]);
+    for line in [
+        format!("USER {}:{}", context["runAsUser"], context["runAsGroup"]),
+        format!("EXPOSE {}", defaults["containerPort"]),
+        "ENTRYPOINT [\"/pgvigil\"]".to_owned(),
+    ] {
+        assert!(image.lines().any(|other| other == line), "Dockerfile has no line {line}");
+    }
+    assert!(container["command"].is_null() && container["args"][0] == "serve");
+}
+
 /// Chart, image and program have one version; what this one takes as values is kept, for the next to be tried with.
 #[test]
 fn versions_are_one_and_their_values_are_kept() {

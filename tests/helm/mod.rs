@@ -11,6 +11,7 @@ mod refused;
 mod restricted;
 mod rules;
 mod scraped;
+mod sidecar;
 mod values;
 
 use std::{
