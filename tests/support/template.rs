@@ -53,7 +53,8 @@ fn make(major: u32) -> Folder {
     let password = folder.write("password", PASSWORD);
     let mut initdb = folder.logged_command(postgres_program(major, "initdb"));
     initdb
-        .args(["-D", "data", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "--data-checksums", "--pwfile"])
+        .args(["-D", "data", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "--data-checksums"])
+        .args(["--auth-host=scram-sha-256", "--pwfile"])
         .arg(password);
     let status = initdb.status().expect("running initdb");
     assert!(status.success(), "initdb {major} failed:\n{}", folder.log());
