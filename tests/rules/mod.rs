@@ -2,11 +2,15 @@
 
 mod cases;
 mod contract;
+mod day;
 mod export;
 pub mod files;
 mod fire;
 pub mod known;
 mod muted;
+mod pages;
 mod quiet;
+mod recording;
+mod systems;
 mod table;
 pub mod used;

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
-use super::files;
-use crate::support::{Folder, PgBouncer, Pgvigil, Postgres, Prometheus, Redis, eventually, majors, psql};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
+use super::{files, systems::System};
+use crate::support::{Prometheus, eventually, majors};
 
 /// What is right to come, and why.
 const EXPECTED: [(&str, &str); 1] = [("Watchdog", "it always fires")];
@@ -22,26 +20,8 @@ const KNOWN: [&str; 6] = [
 
 #[test]
 fn idle_systems_are_silent() {
-    let server = Postgres::builder(*majors().last().expect("at least one version")).start();
-    server.create_monitor_role();
-    let (pooler, redis) = (PgBouncer::start(&server, "transaction", ""), Redis::start(""));
-    // What makes a pool with an idle server connection.
-    psql::run(&mut pooler.psql("postgres", "postgres"), "SELECT 1").expect("a query through the pooler");
-    let folder = Folder::new("quiet", "TERM");
-    folder.write("orders.dump", "a backup");
-    let dumps = folder.path().join("*.dump");
-    let targets = [
-        format!("{{name: server, postgres: {{url: \"{}\"}}}}", server.url("pgvigil", "postgres")),
-        format!("{{name: pooler, pgbouncer: {{url: \"{}\"}}}}", pooler.url("pgvigil", "pgbouncer")),
-        format!("{{name: cache, redis: {{url: \"{}\"}}}}", redis.url()),
-        "{name: disk, disk: {paths: [{name: memory, path: /dev/shm}]}}".to_owned(),
-        format!(
-            "{{name: backups, backup: {{repositories: [{{name: dumps, tool: files, pattern: \"{}\"}}]}}}}",
-            dumps.display()
-        ),
-    ];
-    let config = folder.write("pgvigil.yaml", &format!("targets: [{}]\n", targets.join(",\n")));
-    let pgvigil = Pgvigil::start(BINARY, &["--config", &config.display().to_string()], &[]);
+    let system = System::idle(*majors().last().expect("at least one version"));
+    let pgvigil = &system.pgvigil;
     let job = "job_name: pgvigil, scrape_interval: 2s, scrape_timeout: 2s";
     let jobs = format!("  - {{{job}, static_configs: [{{targets: [\"{}\"]}}]}}\n", pgvigil.address());
     let prometheus = Prometheus::start(&format!("{jobs}rule_files: [{}]", rule_files()));

@@ -33,7 +33,7 @@ pub use {
     place::{free_port, is_long, majors, system_program},
     postgres::{GRANTS, PASSWORD, Postgres, Stop},
     process::Process,
-    prometheus::{Prometheus, promtool_check_metrics},
+    prometheus::{Prometheus, promtool, promtool_check_metrics},
     psql::Session,
     redis::{Redis, redis_programs},
 };
