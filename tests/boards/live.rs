@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::{
     files::{self, Dashboard, items, text},
     stack::Stack,
 };
-use crate::support::{Prometheus, is_long, postgres::encode, yaml};
+use crate::support::{Prometheus, eventually, is_long, postgres::encode, yaml};
 
 /// Queries that give nothing on the stack, by the reason.
 const EMPTY: &str = "tests/boards/empty.yaml";
@@ -50,7 +50,20 @@ fn every_query_gives_data() {
     }
 }
 
+/// When everything was scraped and the rules had seen it: on a busy machine a scrape may come too late, and its series pause.
+fn moment(prometheus: &Prometheus) -> u64 {
+    let mut moment = 0;
+    eventually(Duration::from_secs(60), "a scrape and the alerts on it", || {
+        moment = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let expr = encode("count(ALERTS{alertname=\"Provoked\"}) == count(pg_up) and on () count(redis_up) == 2");
+        let answer = prometheus.get(&format!("/api/v1/query?query={expr}&time={moment}"));
+        !items(&answer["data"]["result"]).is_empty()
+    });
+    moment
+}
+
 fn check(prometheus: &Prometheus, major: u64) {
+    let moment = moment(prometheus);
     let excuses: Vec<_> = excuses().into_iter().filter(|excuse| excuse.on.is_none_or(|on| on == major)).collect();
     let mut wrong = Vec::new();
     let mut known = BTreeSet::new();
@@ -58,7 +71,7 @@ fn check(prometheus: &Prometheus, major: u64) {
         let (mut full, mut all) = (0, 0);
         for query in queries(&dashboard) {
             let excuse = excuses.iter().find(|excuse| excuse.queries.contains(&query.name));
-            let found = has_data(prometheus, &query);
+            let found = has_data(prometheus, &query, moment);
             (full, all) = (full + usize::from(found == Ok(true)), all + 1);
             match (found, excuse) {
                 (Err(error), _) => wrong.push(format!("{}: {error}\n    {}", query.name, query.expr)),
@@ -70,7 +83,7 @@ fn check(prometheus: &Prometheus, major: u64) {
             }
             known.insert(query.name);
         }
-        wrong.extend(one_target(prometheus, &dashboard));
+        wrong.extend(one_target(prometheus, &dashboard, moment));
         println!("PostgreSQL {major}, {}: {full} of {all} queries give data", dashboard.file);
     }
     let named = excuses.iter().flat_map(|excuse| &excuse.queries);
@@ -102,7 +115,7 @@ fn queries(dashboard: &Dashboard) -> Vec<Query> {
 }
 
 /// The same with one value of each variable chosen, as after a click: Prometheus must understand it.
-fn one_target(prometheus: &Prometheus, dashboard: &Dashboard) -> Vec<String> {
+fn one_target(prometheus: &Prometheus, dashboard: &Dashboard, moment: u64) -> Vec<String> {
     let chosen: BTreeMap<&str, String> =
         [("target", "primary"), ("pooler", "pooler"), ("redis", "cache"), ("path", "direct"), ("query", "point")]
             .map(|(name, value)| (name, value.to_owned()))
@@ -115,20 +128,19 @@ fn one_target(prometheus: &Prometheus, dashboard: &Dashboard) -> Vec<String> {
     let mut wrong = Vec::new();
     for (at, expr) in dashboard.expressions() {
         let query = Query { name: at, expr: files::chosen(dashboard, &put(expr)), asked: Asked::Now };
-        wrong.extend(has_data(prometheus, &query).err().map(|error| format!("{}: {error}", query.name)));
+        wrong.extend(has_data(prometheus, &query, moment).err().map(|error| format!("{}: {error}", query.name)));
     }
     wrong
 }
 
-/// Whether any number comes back; an hour at every 15 s, or now.
-fn has_data(prometheus: &Prometheus, query: &Query) -> Result<bool, String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+/// Whether any number comes back; for the hour before, at every 15 s, or for the moment.
+fn has_data(prometheus: &Prometheus, query: &Query, moment: u64) -> Result<bool, String> {
     let expr = encode(&query.expr);
     let answer = match query.asked {
-        Asked::Now => prometheus.get(&format!("/api/v1/query?query={expr}&time={now}")),
+        Asked::Now => prometheus.get(&format!("/api/v1/query?query={expr}&time={moment}")),
         Asked::Range => {
-            let start = now - 3600;
-            prometheus.get(&format!("/api/v1/query_range?query={expr}&start={start}&end={now}&step=15"))
+            let start = moment - 3600;
+            prometheus.get(&format!("/api/v1/query_range?query={expr}&start={start}&end={moment}&step=15"))
         }
     };
     if answer["status"] != "success" {

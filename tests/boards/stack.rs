@@ -162,11 +162,11 @@ fn scraped(pgvigil: &Pgvigil, folder: &Folder) -> Prometheus {
     let files = named.chain([folder.write("provoked.json", RULES)]);
     let files: Vec<_> = files.map(|path: std::path::PathBuf| Path::display(&path).to_string()).collect();
     let jobs = format!(
-        "  - {{job_name: pgvigil, scrape_timeout: 1s, static_configs: [{{targets: [\"{}\"]}}]}}\n",
+        "  - {{job_name: pgvigil, scrape_interval: 2s, scrape_timeout: 2s, static_configs: [{{targets: [\"{}\"]}}]}}\n",
         pgvigil.address()
     );
     let prometheus = Prometheus::start(&format!("{jobs}rule_files: [{}]", files.join(", ")));
     let scrapes = || prometheus.value("count_over_time(pg_up{target=\"replica\"}[5m])").unwrap_or_default();
-    eventually(Duration::from_secs(120), "twenty scrapes", || scrapes() >= 20.0);
+    eventually(Duration::from_secs(120), "ten scrapes", || scrapes() >= 10.0);
     prometheus
 }
