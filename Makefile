@@ -4,7 +4,7 @@ CARGO ?= cargo
 
 .PHONY: bench demo fuzz live-fire soak test test-all test-release
 
-# A primary, a replica, a PgBouncer, a Redis, a workload, backups and pgvigil on them, until Ctrl-C.
+# A primary, a replica, a PgBouncer, a Redis, a workload, backups, pgvigil on them and Prometheus reading it, until Ctrl-C.
 demo:
 	scripts/install-servers demo
 	$(CARGO) run --release --example demo

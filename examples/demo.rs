@@ -1,5 +1,5 @@
 //! A PostgreSQL primary, its replica, a PgBouncer, a Redis, a small shop's traffic through all of them, a repository of
-//! backups, and pgvigil watching: `make demo`, until Ctrl-C.
+//! backups, pgvigil watching, and Prometheus with Alertmanager, where they are installed: `make demo`, until Ctrl-C.
 //!
 //! Everything is in temporary folders, on free ports; nothing is left behind, however it ends.
 
@@ -7,6 +7,8 @@
 mod cache;
 #[path = "demo/probe.rs"]
 mod probe;
+#[path = "demo/readers.rs"]
+mod readers;
 #[path = "demo/settings.rs"]
 mod settings;
 #[path = "../tests/support/mod.rs"]
@@ -27,6 +29,7 @@ use std::{
 
 use cache::Cache;
 use clap::Parser;
+use readers::Readers;
 use support::{Folder, PgBackRest, Postgres, free_port, http, page, process as child, template};
 use traffic::Traffic;
 use until::{Ended, Until};
@@ -90,7 +93,8 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     until.step("a probe tries its ways", || probe::install(&settings, &primary))?;
     let listen = free_address(arguments.listen);
     let pgvigil = until.step("pgvigil watches", || Pgvigil::start(&settings, listen))?;
-    announce(listen, &primary, &replica);
+    let readers = until.step("and is read", || Readers::start(listen, free_address))?;
+    announce(listen, &primary, &replica, &readers);
     let watched = watch(arguments.seconds, until, &pgvigil, &primary, &replica);
     until.say("closing");
     pgvigil.stop();
@@ -140,12 +144,13 @@ fn run_pgvigil(config: &Path, listen: SocketAddr) -> ExitCode {
     pgvigil::cli::main(args.map(str::to_owned))
 }
 
-fn announce(listen: SocketAddr, primary: &Postgres, replica: &Postgres) {
+fn announce(listen: SocketAddr, primary: &Postgres, replica: &Postgres, readers: &Readers) {
     println!("\nLook:");
     println!("  http://{listen}/                         what there is");
     println!("  http://{listen}/metrics                  everything");
     println!("  http://{listen}/metrics?target=primary   one target");
     println!("  http://{listen}/probe?path=direct&debug=true   one round of the probe, phase by phase");
+    readers.lines().iter().for_each(|line| println!("  {line}"));
     for (name, server) in [("primary", primary), ("replica", replica)] {
         let socket = server.socket_dir().display();
         println!("  psql -h {socket} -p {} -U postgres demo   # the {name}", server.port());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Folder, PASSWORD, PgBouncer, Postgres, place::client_program, process::Process};
+use crate::support::{Folder, GRANTS, PASSWORD, PgBouncer, Postgres, place::client_program, process::Process};
 
 /// Roles, a database and its content.
 pub fn fill(primary: &Postgres) {
@@ -10,6 +10,8 @@ pub fn fill(primary: &Postgres) {
     primary.create_role("app", "");
     primary.sql("postgres", "CREATE DATABASE demo OWNER app;\nALTER DATABASE demo SET work_mem = '1MB'");
     primary.sql("demo", include_str!("schema.sql"));
+    // Also in this database: the functions that estimates of bloat and the values of sequences need.
+    primary.sql("demo", GRANTS);
 }
 
 /// In front of the primary, with a pool that is too small for the traffic through it.

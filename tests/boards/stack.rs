@@ -16,7 +16,7 @@ use std::{fs, path::Path, time::Duration};
 use self::{cache::Cache, traffic::Traffic};
 use crate::{
     rules,
-    support::{Folder, GRANTS, PgBackRest, PgBouncer, Pgvigil, Postgres, Prometheus, Redis, Session, eventually},
+    support::{Folder, PgBackRest, PgBouncer, Pgvigil, Postgres, Prometheus, Redis, Session, eventually},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
@@ -126,7 +126,6 @@ fn dumps(folder: &Folder) -> String {
 }
 
 fn trouble(primary: &Postgres) {
-    primary.sql("demo", GRANTS);
     primary.sql("demo", include_str!("trouble.sql"));
     let broken = primary.try_sql("demo", "CREATE UNIQUE INDEX CONCURRENTLY keyless_ten ON keyless (ten)");
     assert!(broken.is_err(), "the index is not broken");

@@ -37,11 +37,15 @@ pub fn system_program(name: &str) -> PathBuf {
 
 /// The same of a program that has several names.
 pub fn any_program(names: &[&str]) -> PathBuf {
+    find_program(names).unwrap_or_else(|| panic!("{} is not installed: run scripts/install-servers", names[0]))
+}
+
+/// The same, where one can do without.
+pub fn find_program(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
     let mut candidates = places.flat_map(|place| names.iter().map(move |name| place.join(name)));
-    let found = candidates.find(|program| program.exists());
-    found.unwrap_or_else(|| panic!("{} is not installed: run scripts/install-servers", names[0]))
+    candidates.find(|program| program.exists())
 }
 
 /// A program beside moto, a local S3: `moto_server`, `python`.
