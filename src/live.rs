@@ -76,7 +76,7 @@ impl Files {
         paths.extend(named(&self.web, named_files));
         let mut hasher = DefaultHasher::new();
         for path in self.settings.iter().chain(&self.web).chain(&paths) {
-            text(&path).hash(&mut hasher);
+            text(path).hash(&mut hasher);
             path.hash(&mut hasher);
         }
         hasher.finish()

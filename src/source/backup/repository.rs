@@ -101,6 +101,9 @@ impl Repository {
             }
         };
         let verified = self.look_verified(until, &mut problems).await;
+        for problem in problems.values_mut() {
+            problem.message = run::without_secrets(&problem.message, &self.settings.env);
+        }
         self.tell(&problems);
         let mut state = self.state.lock();
         if let Some(known) = known {

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::problem::{Problem, Why};
-use crate::config::settings::Environment;
+use crate::{config::settings::Environment, secret::Secret};
 
 /// The most that is read of what a tool says.
 pub const OUTPUT_LIMIT: usize = 16 << 20;
@@ -57,6 +57,9 @@ const PASSED_FAMILIES: [&str; 12] = [
     "GCS_",
     "OS_",
 ];
+
+/// In the names of variables whose values are not shown.
+const SECRET: [&str; 5] = ["KEY", "PASS", "SECRET", "TOKEN", "CREDENTIAL"];
 
 /// One at a time.
 pub type Turn = Arc<Mutex<()>>;
@@ -105,6 +108,17 @@ fn start(command: &[String], own: &Environment) -> Result<Child, Problem> {
         ErrorKind::NotFound => Problem::new(Why::Missing, format!("there is no program {program}")),
         _ => Problem::new(Why::Failed, format!("{program} cannot be started: {error}")),
     })
+}
+
+/// The text without the values of variables that a program was given, which it may have said: all that are its own, and those passed
+/// on whose names speak of secrets. What is shorter than a password is left.
+pub fn without_secrets(text: &str, own: &Environment) -> String {
+    let is_secret = |name: &str| is_passed(name) && SECRET.iter().any(|word| name.contains(word));
+    let passed = env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy()));
+    let mut values: Vec<_> = passed.map(|(_, value)| Secret::new(value.to_string_lossy())).collect();
+    values.extend(own.0.iter().map(|(_, value)| value.clone()));
+    let shown = |text: String, value: &Secret| text.replace(value.expose(), "***");
+    values.iter().filter(|value| value.expose().len() >= 4).fold(text.to_owned(), shown)
 }
 
 fn is_passed(name: &str) -> bool {
