@@ -3,6 +3,7 @@
 mod barman;
 mod bucket;
 mod documents;
+mod liars;
 mod pgbackrest;
 mod tools;
 

@@ -45,6 +45,7 @@ fn p22_each_way_to_fail_has_its_reason_and_hides_nothing_else() {
         ("silent", "exit 0".to_owned(), Some("garbage")),
         ("endless", "head -c 100000000 /dev/zero".to_owned(), Some("too_large")),
         ("deep", "head -c 1000000 /dev/zero | tr '\\0' '['".to_owned(), Some("garbage")),
+        ("many", "echo [0; yes ,0 | head -n 3000000; echo ]".to_owned(), Some("too_large")),
         ("reading", "cat".to_owned(), Some("garbage")),
     ];
     let mut repositories: Vec<_> = cases.iter().map(|(name, script, _)| tool(&folder, name, script)).collect();

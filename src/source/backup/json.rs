@@ -7,6 +7,9 @@ use super::{
     time,
 };
 
+/// The most commas in a document, each of which is one more value to keep: those of 25,000 backups.
+const MOST_COMMAS: usize = 1_000_000;
+
 /// A document being read; counts what is odd in it.
 #[derive(Default)]
 pub struct Json {
@@ -17,8 +20,11 @@ impl Json {
     /// The document. Bytes that are no UTF-8 are odd, and nothing worse.
     ///
     /// # Errors
-    /// It is no JSON.
+    /// It is no JSON, or more than anybody has.
     pub fn parse(&mut self, bytes: &[u8]) -> Result<Value, Problem> {
+        if bytes.iter().filter(|byte| **byte == b',').count() > MOST_COMMAS {
+            return Err(Problem::new(Why::TooLarge, format!("more than {MOST_COMMAS} values")));
+        }
         let text = String::from_utf8_lossy(bytes);
         self.odd += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
         serde_json::from_str(&text).map_err(|error| {

@@ -6,6 +6,9 @@ use super::super::{
     time,
 };
 
+/// `#x10FFFF;` and shorter. To look for the end of one any further would take for ever in a text of ampersands.
+const LONGEST_ENTITY: usize = 10;
+
 /// Some objects, and where to go on.
 pub struct Page {
     pub objects: Vec<Named>,
@@ -63,7 +66,8 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, entity)) = rest.split_once('&') {
         plain.push_str(before);
-        let decoded = entity.split_once(';').and_then(|(name, after)| Some((character(name)?, after)));
+        let end = entity.bytes().take(LONGEST_ENTITY).position(|byte| byte == b';');
+        let decoded = end.and_then(|end| Some((character(&entity[..end])?, &entity[end + 1..])));
         let (character, after) = decoded.unwrap_or(('&', entity));
         plain.push(character);
         rest = after;

@@ -7,7 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http_body_util::Empty;
 use hyper::{Request, StatusCode, header::HOST};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
 use wildmatch::WildMatch;
 
 use self::{list::Page, sign::encode};
@@ -24,11 +27,15 @@ use crate::{
     },
 };
 
-/// Objects are listed by the thousand; beyond this many pages a narrower prefix is asked for.
+/// Objects are listed by the thousand; beyond 100,000 a narrower prefix is asked for.
 const MOST_PAGES: usize = 100;
 
 /// The most that one page may be.
 const PAGE_LIMIT: usize = 8 << 20;
+
+/// The most that is kept of the objects, each with so many bytes beside its name: 100,000 whose names have 80 characters.
+const KEPT_LIMIT: usize = 16 << 20;
+const KEPT_EACH: usize = 80;
 
 /// The objects that match.
 ///
@@ -41,11 +48,15 @@ pub async fn look(settings: &S3, until: Instant) -> Result<Found, Problem> {
 
 async fn list_all(settings: &S3) -> Result<Found, Problem> {
     let pattern = WildMatch::new(&settings.pattern);
-    let (mut named, mut token, mut odd) = (Vec::new(), None, 0);
+    let (mut named, mut token, mut odd, mut kept) = (Vec::new(), None, 0, 0);
     for _ in 0..MOST_PAGES {
         let page = list(settings, token.as_deref()).await?;
         odd += page.odd;
         let fits = |object: &Named| pattern.matches(object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name));
+        kept += page.objects.iter().map(|object| object.name.len() + KEPT_EACH).sum::<usize>();
+        if kept > KEPT_LIMIT {
+            break;
+        }
         named.extend(page.objects.into_iter().filter(fits));
         token = page.next;
         if token.is_none() {
@@ -54,7 +65,7 @@ async fn list_all(settings: &S3) -> Result<Found, Problem> {
             return Ok(found);
         }
     }
-    Err(Problem::new(Why::TooLarge, format!("more than {MOST_PAGES} pages of objects: give a longer `prefix`")))
+    Err(Problem::new(Why::TooLarge, "more than 100,000 objects: give a longer `prefix`"))
 }
 
 async fn list(settings: &S3, token: Option<&str>) -> Result<Page, Problem> {
@@ -80,7 +91,8 @@ async fn list(settings: &S3, token: Option<&str>) -> Result<Page, Problem> {
     let tls = Tls { mode: TlsMode::VerifyFull, roots: Roots::System, client: None };
     let (status, body) = web::ask(&place, &tls, request, PAGE_LIMIT).await.map_err(|error| failed(&error))?;
     match status {
-        StatusCode::OK => list::parse(&body),
+        // Megabytes take a while, and others wait for the thread.
+        StatusCode::OK => spawn_blocking(move || list::parse(&body)).await.unwrap_or_else(|error| Err(failed(&error))),
         _ => Err(refused(status, &list::code(&body))),
     }
 }
