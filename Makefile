@@ -2,21 +2,25 @@
 
 CARGO ?= cargo
 
-.PHONY: bench demo fuzz live-fire soak test test-all test-release
+.PHONY: advisories bench demo fuzz live-fire soak test test-all test-release
 
 # A primary, a replica, a PgBouncer, a Redis, a workload, backups, pgvigil on them and Prometheus reading it, until Ctrl-C.
 demo:
 	scripts/install-servers demo
-	$(CARGO) run --release --example demo
+	$(CARGO) run --locked --release --example demo
 
 # What a change must pass. Advisories are left out: they come by themselves, no change of ours brings them.
 test:
 	scripts/install-servers 15 18 helm
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) test
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "note: cargo-deny is not installed, so licences and sources were not checked"; fi
+
+# Known holes in what we are made of: cargo-deny fetches the list of them.
+advisories:
+	$(CARGO) deny check advisories
 
 # The same on every PostgreSQL version we support, with the tests that take minutes; and optimised, since a compiler can be wrong there
 # alone. What optimises across crates takes minutes more, and is left to who makes a release.
@@ -31,15 +35,15 @@ test-all:
 test-release: export PGVIGIL_TEST_PG = 15,18
 test-release: export PGVIGIL_TEST_LONG = 0
 test-release:
-	$(CARGO) test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --lib
-	$(CARGO) test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --test all -- \
+	$(CARGO) test --locked --release --config profile.release.lto=false --config profile.release.codegen-units=16 --lib
+	$(CARGO) test --locked --release --config profile.release.lto=false --config profile.release.codegen-units=16 --test all -- \
 	    faults live databases tables statements http scale
 
 # Bytes of every kind for everything that is read from strangers, for so many minutes: with plain chance, and towards what was not reached
 # yet where cargo-fuzz is installed.
 fuzz: MINUTES ?= 60
 fuzz:
-	PGVIGIL_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(CARGO) test --test all -- --nocapture fuzz::
+	PGVIGIL_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(CARGO) test --locked --test all -- --nocapture fuzz::
 	@if $(CARGO) fuzz --version >/dev/null 2>&1; then \
 	    for target in $$($(CARGO) fuzz list); do $(CARGO) fuzz run $$target -- -max_total_time=$$(($(MINUTES) * 60)) -max_len=32768 || exit 1; done; \
 	else echo "note: cargo-fuzz is not installed, so inputs were chosen by chance alone"; fi
@@ -57,13 +61,13 @@ live-fire:
 # `make bench ARGS='--tables 10000'`, `make bench ARGS='--databases 100 --tables 20 --peers DIR'`.
 bench:
 	scripts/install-servers 15
-	$(CARGO) build --release
-	$(CARGO) run --quiet --example compare -- $(ARGS)
+	$(CARGO) build --locked --release
+	$(CARGO) run --locked --quiet --example compare -- $(ARGS)
 
 # Scrapes for an hour while all that is watched is broken at random, and what had grown, stayed down or fallen by the end: docs/reliability.md.
 # `make soak MINUTES=10 ARGS='--tables 2000'`.
 soak: export MINUTES ?= 60
 soak:
-	scripts/install-servers 15 demo
-	$(CARGO) build --release
-	$(CARGO) run --quiet --example soak -- $(ARGS)
+	scripts/install-servers demo
+	$(CARGO) build --locked --release
+	$(CARGO) run --locked --quiet --example soak -- $(ARGS)
