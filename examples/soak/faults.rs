@@ -13,92 +13,104 @@ pub struct Fault {
     pub down: &'static [&'static str],
     /// The targets whose counters may begin anew.
     pub resets: &'static [&'static str],
-    /// Breaks it; what this returns is dropped before `mend`.
-    pub begin: fn(&mut Stack) -> Box<dyn Any>,
+    pub begin: Begin,
+    /// After what `begin` holds was dropped.
     pub mend: fn(&mut Stack),
+}
+
+/// How to break it.
+pub enum Begin {
+    Does(fn(&mut Stack)),
+    Holds(fn(&mut Stack) -> Box<dyn Any>),
+}
+
+impl Fault {
+    pub fn begin(&self, stack: &mut Stack) -> Option<Box<dyn Any>> {
+        match self.begin {
+            Begin::Does(begin) => {
+                begin(stack);
+                None
+            }
+            Begin::Holds(begin) => Some(begin(stack)),
+        }
+    }
 }
 
 const OF_PRIMARY: &[&str] = &["primary", "pooled"];
 
 pub const FAULTS: [Fault; 19] = [
-    fault("sessions killed", OF_PRIMARY, |stack| sql(stack, KILL)),
+    does("sessions killed", OF_PRIMARY, |stack| sql(stack, KILL)),
     Fault {
         mend: |stack| {
             stack.primary.start();
             through_pooler(stack);
         },
         resets: OF_PRIMARY,
-        ..fault("primary crashed", OF_PRIMARY, |stack| done(stack.primary.stop(Stop::Immediate)))
+        ..does("primary crashed", OF_PRIMARY, |stack| stack.primary.stop(Stop::Immediate))
     },
     Fault {
         mend: |stack| {
             stack.primary.resume();
             through_pooler(stack);
         },
-        ..fault("primary hung", OF_PRIMARY, |stack| done(stack.primary.pause()))
+        ..does("primary hung", OF_PRIMARY, |stack| stack.primary.pause())
     },
     Fault {
         mend: |stack| stack.replica.start(),
         resets: &["replica"],
-        ..fault("replica crashed", &["replica"], |stack| done(stack.replica.stop(Stop::Immediate)))
+        ..does("replica crashed", &["replica"], |stack| stack.replica.stop(Stop::Immediate))
     },
-    Fault {
-        mend: |stack| stack.replica.resume(),
-        ..fault("replica hung", &["replica"], |stack| done(stack.replica.pause()))
-    },
+    Fault { mend: |stack| stack.replica.resume(), ..does("replica hung", &["replica"], |stack| stack.replica.pause()) },
     Fault {
         mend: |stack| {
             stack.pooler.restart();
             through_pooler(stack);
         },
         resets: &["pooler"],
-        ..fault("pooler stopped", &["pooler", "pooled"], |stack| done(stack.pooler.stop()))
+        ..does("pooler stopped", &["pooler", "pooled"], |stack| stack.pooler.stop())
     },
     Fault {
         mend: |stack| {
             stack.pooler.resume();
             through_pooler(stack);
         },
-        ..fault("pooler hung", &["pooler", "pooled"], |stack| done(stack.pooler.pause()))
+        ..does("pooler hung", &["pooler", "pooled"], |stack| stack.pooler.pause())
     },
     Fault {
         mend: |stack| stack.redis.start_again(),
         resets: &["cache"],
-        ..fault("Redis killed", &["cache"], |stack| done(stack.redis.kill()))
+        ..does("Redis killed", &["cache"], |stack| stack.redis.kill())
     },
     Fault {
         mend: |stack| stack.redis.signal("CONT"),
-        ..fault("Redis hung", &["cache"], |stack| done(stack.redis.signal("STOP")))
+        ..does("Redis hung", &["cache"], |stack| stack.redis.signal("STOP"))
     },
-    fault("a table locked", &[], |stack| locked(&stack.primary, "t1")),
-    fault("the view of statements locked", &[], |stack| locked(&stack.primary, "pg_stat_statements")),
-    fault("the catalogue of tables locked", OF_PRIMARY, |stack| locked(&stack.primary, "pg_catalog.pg_class")),
-    fault("the catalogue of databases locked", OF_PRIMARY, |stack| locked(&stack.primary, "pg_catalog.pg_database")),
-    fault("the catalogue of roles locked", OF_PRIMARY, |stack| locked(&stack.primary, "pg_catalog.pg_authid")),
+    holds("a table locked", &[], |stack| locked(&stack.primary, "t1")),
+    holds("the view of statements locked", &[], |stack| locked(&stack.primary, "pg_stat_statements")),
+    holds("the catalogue of tables locked", OF_PRIMARY, |stack| locked(&stack.primary, "pg_catalog.pg_class")),
+    holds("the catalogue of databases locked", OF_PRIMARY, |stack| locked(&stack.primary, "pg_catalog.pg_database")),
+    holds("the catalogue of roles locked", OF_PRIMARY, |stack| locked(&stack.primary, "pg_catalog.pg_authid")),
     Fault {
         mend: |stack| {
-            _ = stack
-                .primary
-                .sql("postgres", &format!("ALTER ROLE pgvigil PASSWORD '{}'", PASSWORD.replace('\'', "''")))
+            sql(stack, &format!("ALTER ROLE pgvigil PASSWORD '{}'", PASSWORD.replace('\'', "''")));
+            through_pooler(stack);
         },
-        ..fault("password changed", &["primary", "pooled", "replica"], |stack| {
+        ..does("password changed", &["primary", "pooled", "replica"], |stack| {
             sql(stack, &format!("ALTER ROLE pgvigil PASSWORD 'other'; {KILL}"))
         })
     },
     Fault {
         resets: OF_PRIMARY,
-        ..fault("statistics reset", &[], |stack| {
-            sql(stack, "SELECT pg_stat_reset(); SELECT pg_stat_statements_reset()")
-        })
+        ..does("statistics reset", &[], |stack| sql(stack, "SELECT pg_stat_reset(); SELECT pg_stat_statements_reset()"))
     },
-    fault("databases made and dropped", &[], |stack| {
+    does("databases made and dropped", &[], |stack| {
         sql(
             stack,
             "CREATE DATABASE passing; DROP DATABASE beside_0 WITH (FORCE); DROP DATABASE passing; CREATE DATABASE beside_0",
         )
     }),
-    fault("told to reload ten times", &[], |stack| done((0..10).for_each(|_| stack.pgvigil.signal("HUP")))),
-    fault("300 strangers with half a request", &[], |stack| Box::new(strangers(stack))),
+    does("told to reload ten times", &[], |stack| (0..10).for_each(|_| stack.pgvigil.signal("HUP"))),
+    holds("300 strangers with half a request", &[], |stack| Box::new(strangers(stack))),
 ];
 
 /// Until the pooler lets anybody in: it waits before it tries a server again that was not there.
@@ -110,17 +122,18 @@ fn through_pooler(stack: &mut Stack) {
 
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'pgvigil'";
 
-/// One that mends itself when what `begin` returns is dropped.
-const fn fault(name: &'static str, down: &'static [&'static str], begin: fn(&mut Stack) -> Box<dyn Any>) -> Fault {
-    Fault { name, down, resets: &[], begin, mend: |_| () }
+/// One that is done, and mends itself.
+const fn does(name: &'static str, down: &'static [&'static str], begin: fn(&mut Stack)) -> Fault {
+    Fault { name, down, resets: &[], begin: Begin::Does(begin), mend: |_| () }
 }
 
-fn done((): ()) -> Box<dyn Any> {
-    Box::new(())
+/// One that lasts as long as what it returns is held.
+const fn holds(name: &'static str, down: &'static [&'static str], begin: fn(&mut Stack) -> Box<dyn Any>) -> Fault {
+    Fault { name, down, resets: &[], begin: Begin::Holds(begin), mend: |_| () }
 }
 
-fn sql(stack: &Stack, text: &str) -> Box<dyn Any> {
-    done(_ = stack.primary.sql(SHOP, text))
+fn sql(stack: &Stack, text: &str) {
+    stack.primary.sql(SHOP, text);
 }
 
 fn locked(server: &Postgres, table: &str) -> Box<dyn Any> {

@@ -1,6 +1,9 @@
 //! Scrapes for an hour or more while all that is watched is broken at random, and at the end what has grown, what was not up
 //! again, what fell that only rises: `make soak`, `make soak MINUTES=10`.
 
+// It waits for real processes, on a thread of its own.
+#![allow(clippy::disallowed_methods)]
+
 mod faults;
 mod stack;
 #[path = "../../tests/support/mod.rs"]
@@ -100,7 +103,8 @@ fn quiet(watch: &mut Watch, stack: &Stack, scrapes: u64, pace: Duration) {
 
 /// While it lasts others are up, and the first scrape after it finds everything up.
 fn suffer(watch: &mut Watch, stack: &mut Stack, fault: &Fault, pace: Duration) {
-    let broken = (fault.begin)(stack);
+    let broken = fault.begin(stack);
+    watch.forget(fault.resets);
     for _ in 0..LASTS {
         let began = Instant::now();
         watch.scrape(stack, fault.down);

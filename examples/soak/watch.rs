@@ -15,6 +15,9 @@ use crate::{
 /// Announced with each scrape.
 const ANNOUNCED: Duration = Duration::from_secs(5);
 
+/// How long after a fault counters may still begin anew: longer than most results are shown again.
+const ANEW: Duration = Duration::from_secs(120);
+
 /// The targets that have an `up`, and its name.
 const UPS: [(&str, &str); 5] = [
     ("primary", "pg_up"),
@@ -32,6 +35,8 @@ pub struct Watch {
     /// The most at a time, on the primary (two targets) and on the replica.
     sessions: [usize; 2],
     counters: HashMap<String, f64>,
+    /// Whose counters may begin anew, and until when.
+    anew: Vec<(&'static str, Instant)>,
     /// Faults that were mended, and of those the ones after which the first scrape found everything up.
     mended: usize,
     prompt: usize,
@@ -83,10 +88,9 @@ impl Watch {
         }
     }
 
-    /// The counters of these targets may begin anew.
-    pub fn forget(&mut self, targets: &[&str]) {
-        let is_of = |series: &str| targets.iter().any(|target| series.contains(&format!("target=\"{target}\"")));
-        self.counters.retain(|series, _| series.starts_with("pgvigil_") || !is_of(series));
+    /// The counters of these targets begin anew: those that are asked rarely, up to their `ttl` later.
+    pub fn forget(&mut self, targets: &'static [&'static str]) {
+        self.anew.extend(targets.iter().map(|target| (*target, Instant::now() + ANEW)));
     }
 
     /// Scrapes, and says which targets are down.
@@ -111,7 +115,10 @@ impl Watch {
     fn compare(&mut self, text: &str) {
         for (series, value) in page::counters(text) {
             let before = self.counters.insert(series.to_owned(), value);
-            if before.is_some_and(|before| value < before) {
+            let is_of =
+                |target: &str| !series.starts_with("pgvigil_") && series.contains(&format!("target=\"{target}\""));
+            let is_anew = || self.anew.iter().any(|(target, until)| is_of(target) && *until > Instant::now());
+            if before.is_some_and(|before| value < before) && !is_anew() {
                 let name = series.split('{').next().unwrap_or_default();
                 self.note(format!("{name} fell"));
                 println!("          {series} fell from {before:?} to {value}");
