@@ -55,7 +55,7 @@ live-fire: export PGVIGIL_TEST_LONG = 1
 live-fire: export PGVIGIL_TEST_FIRE
 live-fire:
 	scripts/install-servers 15
-	$(CARGO) test --test all -- --nocapture rules::fire
+	$(CARGO) test --locked --test all -- --nocapture rules::fire
 
 # What pgvigil costs on a server of a chosen size, beside other exporters where they are installed: docs/costs.md.
 # `make bench ARGS='--tables 10000'`, `make bench ARGS='--databases 100 --tables 20 --peers DIR'`.

@@ -12,6 +12,7 @@ use hyper::{
 use pgvigil::{
     config::{
         catalogue::Catalogue, collector::SourceKind, dsn::Dsn, endpoint::resolve, redis, sections, settings::Settings,
+        web::Web,
     },
     exposition::{self, Block, Format, labels},
     http::negotiate,
@@ -33,9 +34,10 @@ pub type Target = fn(&[u8]);
 pub type Examples = &'static [(&'static str, &'static str)];
 
 /// Each by its name.
-pub const TARGETS: [(&str, Target, Examples); 9] = [
+pub const TARGETS: [(&str, Target, Examples); 10] = [
     ("collector", collector, &[("collectors", ".yaml"), ("tests/bad/collectors", ".yaml"), ("tests/golden", ".yaml")]),
     ("settings", settings, &[("examples/pgvigil.yaml", ""), ("tests/bad/settings", ".yaml")]),
+    ("web", web, &[("tests/bad/web", ".yaml")]),
     ("dsn", dsn, &[("fuzz/seeds/dsn", "")]),
     ("headers", headers, &[("fuzz/seeds/headers", "")]),
     ("redis_info", redis_info, &[("tests/redis/info", ".txt")]),
@@ -65,6 +67,14 @@ pub fn settings(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let env = |name: &str| name.len().is_multiple_of(2).then(|| name.to_owned());
     if let Err(problems) = Settings::parse("x.yaml", &text, &env) {
+        assert!(!problems.to_string().is_empty());
+    }
+}
+
+/// Who may read our pages, and how.
+pub fn web(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Err(problems) = Web::parse("tests/good/x.yaml".as_ref(), &text) {
         assert!(!problems.to_string().is_empty());
     }
 }
