@@ -1,6 +1,9 @@
 //! What rules read is on live pages of the oldest and the newest version, with its labels: of a system in health, and of one where
 //! much is odd.
 
+// It waits for real processes, on a thread of its own.
+#![allow(clippy::disallowed_methods)]
+
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde_json::Value;
