@@ -89,3 +89,14 @@ pub fn chosen(dashboard: &Dashboard, expr: &str) -> String {
     }
     expr
 }
+
+/// Runs a check on every dashboard and tells all that it finds wrong.
+pub fn each(check: impl Fn(&Dashboard, &mut Vec<String>)) {
+    let mut all = Vec::new();
+    for dashboard in dashboards() {
+        let mut wrong = Vec::new();
+        check(&dashboard, &mut wrong);
+        all.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", dashboard.file)));
+    }
+    assert!(all.is_empty(), "\n{}", all.join("\n"));
+}

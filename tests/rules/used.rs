@@ -8,6 +8,8 @@ use promql_parser::parser::{self, Expr, LabelModifier, VectorMatchCardinality, V
 #[derive(Default)]
 pub struct Used {
     pub selectors: Vec<VectorSelector>,
+    /// Those of them that are read as they are now, not over a time.
+    pub now: Vec<VectorSelector>,
     /// Of aggregations and matchings.
     pub labels: BTreeSet<String>,
 }
@@ -42,7 +44,10 @@ impl Used {
             Expr::Unary(unary) => self.walk(&unary.expr),
             Expr::Paren(paren) => self.walk(&paren.expr),
             Expr::Subquery(subquery) => self.walk(&subquery.expr),
-            Expr::VectorSelector(selector) => self.selectors.push(selector.clone()),
+            Expr::VectorSelector(selector) => {
+                self.selectors.push(selector.clone());
+                self.now.push(selector.clone());
+            }
             Expr::MatrixSelector(matrix) => self.selectors.push(matrix.vs.clone()),
             Expr::Call(call) => call.args.args.iter().for_each(|arg| self.walk(arg)),
             Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => (),
