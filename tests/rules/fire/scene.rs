@@ -1,6 +1,8 @@
 //! A scene: all its faults at once, all their alerts, all mended, all resolved.
 
 use std::{
+    borrow::Borrow,
+    collections::BTreeSet,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -18,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// The heartbeat.
 const ALWAYS: &str = "Watchdog";
 
-/// May come at any time: on a busy machine a scrape is answered later than within the 2 s it has here.
-const BUSY: &str = "PgvigilDown";
+/// May come at any time: on a busy machine a scrape is answered later than within the 2 s it has here, or comes late.
+const BUSY: [&str; 2] = ["PgvigilDown", "PgvigilMissing"];
 
 pub fn all(stack: &Stack, round: &Round) -> Result<(), String> {
     let mut kept: Vec<Held> = Vec::new();
@@ -79,7 +81,7 @@ fn noise(stack: &Stack, scrapes: u32, lasting: &[Labels]) -> Option<String> {
     let is_noise =
         |labels: &Labels| labels["alertname"] != ALWAYS && !lasting.iter().any(|wanted| fits(wanted, labels));
     let noise: Vec<_> = alerts.filter(is_noise).collect();
-    (!noise.is_empty()).then(|| format!("{noise:#?}"))
+    (!noise.is_empty()).then(|| told(&noise))
 }
 
 fn arrived(stack: &Stack, from: usize, alert: &str) -> Option<String> {
@@ -92,9 +94,10 @@ fn missing(stack: &Stack, from: usize, expected: &[&Labels], is_firing: bool) ->
     let notices = stack.webhook.since(from);
     let is_it = |notice: &Notice| notice.is_firing == is_firing && notice.receiver == receiver(&notice.labels);
     let has = |labels: &Labels| notices.iter().any(|notice| is_it(notice) && fits(labels, &notice.labels));
-    let missing: Vec<_> = expected.iter().filter(|labels| !has(labels)).collect();
-    let there = || stack.prometheus.query("ALERTS{alertname!='Watchdog'}").to_string();
-    (!missing.is_empty()).then(|| format!("not yet {missing:#?}; there are {}", there()))
+    let missing: Vec<&Labels> = expected.iter().copied().filter(|labels| !has(labels)).collect();
+    let there = stack.prometheus.query("ALERTS{alertname!='Watchdog'}");
+    let there: Vec<_> = there.as_array().into_iter().flatten().map(|sample| labels(&sample["metric"])).collect();
+    (!missing.is_empty()).then(|| format!("not yet:{}\nthere are:{}", told(&missing), told(&there)))
 }
 
 /// Where the example's routes send it first.
@@ -112,7 +115,17 @@ fn not_muted(stack: &Stack, expected: &[Labels]) -> Option<String> {
     }
     let muted: Vec<_> = stack.alertmanager.muted().iter().map(|alert| labels(&alert["labels"])).collect();
     let missing: Vec<_> = expected.iter().filter(|labels| !muted.iter().any(|other| fits(labels, other))).collect();
-    (!missing.is_empty()).then(|| format!("not yet {missing:#?}; muted are {muted:#?}"))
+    (!missing.is_empty()).then(|| format!("not yet:{}\nmuted are:{}", told(&missing), told(&muted)))
+}
+
+/// Alerts as people read them, one in a line.
+fn told(alerts: &[impl Borrow<Labels>]) -> String {
+    let shown = |(name, value): (&String, &String)| {
+        (!["__name__", "job", "instance", "cluster"].contains(&name.as_str())).then(|| format!("{name}={value}"))
+    };
+    let line = |labels: &Labels| labels.iter().filter_map(shown).collect::<Vec<_>>().join(" ");
+    let lines: BTreeSet<_> = alerts.iter().map(|labels| format!("\n  {}", line(labels.borrow()))).collect();
+    lines.into_iter().collect()
 }
 
 /// Whether the labels that are asked for are there.
@@ -122,13 +135,21 @@ fn fits(wanted: &Labels, labels: &Labels) -> bool {
 
 /// Alerts that nobody spoke of.
 fn unexpected(notices: &[Notice], scene: &Scene) -> Result<(), String> {
-    let named = || scene.faults.iter().flat_map(|fault| &fault.fires).chain(&scene.follows).chain(&scene.lasting);
+    // Of any severity: a warning may be on its way before the critical alert that mutes it.
+    let any = |labels: &Labels| {
+        let mut labels = labels.clone();
+        labels.remove("severity");
+        labels
+    };
+    let fires = scene.faults.iter().flat_map(|fault| &fault.fires);
+    let named: Vec<_> = fires.chain(&scene.follows).chain(&scene.lasting).map(any).collect();
     let is_strange = |notice: &&Notice| {
-        let is_usual = [ALWAYS, BUSY].contains(&notice.labels["alertname"].as_str());
-        notice.is_firing && !is_usual && !named().any(|labels| fits(labels, &notice.labels))
+        let alert = notice.labels["alertname"].as_str();
+        let is_usual = alert == ALWAYS || BUSY.contains(&alert);
+        notice.is_firing && !is_usual && !named.iter().any(|labels| fits(labels, &notice.labels))
     };
     let strange: Vec<_> = notices.iter().filter(is_strange).map(|notice| &notice.labels).collect();
-    if strange.is_empty() { Ok(()) } else { Err(format!("nobody spoke of {strange:#?}")) }
+    if strange.is_empty() { Ok(()) } else { Err(format!("nobody spoke of:{}", told(&strange))) }
 }
 
 /// Words that say nothing: a template that found no label or no value.
