@@ -50,6 +50,8 @@ fn p16_nothing_grows_while_sessions_are_killed() {
         (before, killer.join().expect("the killer"))
     });
     let after = Held::by(&pgvigil, &server);
+    // Its sessions are not those of the fresh one.
+    assert!(pgvigil.stop().success());
     let calm = Held::by(&watch(&server, &[]), &server);
     figure(
         16,
