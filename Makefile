@@ -52,7 +52,6 @@ fuzz:
 # `make live-fire PGVIGIL_TEST_FIRE=sessions,pool` for some rounds of tests/rules/fire/rounds.
 live-fire: export PGVIGIL_TEST_PG ?= 15
 live-fire: export PGVIGIL_TEST_LONG = 1
-live-fire: export PGVIGIL_TEST_FIRE
 live-fire:
 	scripts/install-servers 15
 	$(CARGO) test --locked --test all -- --nocapture rules::fire

@@ -1,4 +1,4 @@
-//! Files that other programs read, as those who know them judge: hadolint, shellcheck, schemas of compose files and workflows.
+//! Files that other programs read, as those who know them judge: hadolint, shellcheck, schemas of compose files and workflows, make.
 
 use std::{fs, process::Command};
 
@@ -25,6 +25,16 @@ fn shellcheck_has_nothing_to_say() {
     let scripts: Vec<_> = files.lines().filter(is_script).collect();
     assert!(scripts.len() > 5 && scripts.contains(&"scripts/build-release"), "{scripts:?}");
     succeeded(Command::new(lint_program("shellcheck")).args(scripts));
+}
+
+/// A line that make misunderstands is found by whoever needs its target.
+#[test]
+fn make_understands_each_target() {
+    let makefile = fs::read_to_string("Makefile").expect("Makefile");
+    let targets = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).expect("the targets");
+    for target in targets.split(' ') {
+        succeeded(Command::new("make").env_remove("MAKEFLAGS").args(["--dry-run", target]));
+    }
 }
 
 #[test]

@@ -26,9 +26,10 @@ struct Pace {
     hours: u64,
 }
 
-/// What a moment on a busy machine, repeated, says nothing of: which way is the quicker one, and how old sessions become.
-const SLOW_TO_TELL: &str =
-    "|ProbeCacheNotFaster|ProbePooledSlow|ProbeAcquireSlow|ProbeLatencyBurning|PostgresSessionChurn";
+/// What a moment on a busy machine, repeated, says nothing of: which way is the quicker one, how old sessions become, and what is still
+/// in memory once it has been read for the first time.
+const SLOW_TO_TELL: &str = "|ProbeCacheNotFaster|ProbePooledSlow|ProbeAcquireSlow|ProbeLatencyBurning|PostgresSessionChurn|\
+                            PostgresCacheHitRatioLow";
 
 /// Half an hour, made a day; or a moment, made an hour.
 fn pace() -> Pace {

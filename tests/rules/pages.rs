@@ -94,13 +94,16 @@ fn what_rules_read_is_on_live_pages() {
     let newest = *majors().last().expect("at least one version");
     for major in if is_long() { vec![13, 18] } else { vec![newest] } {
         let (working, odd) = (System::working(major), Odd::start(major));
-        let mut pages = Vec::new();
-        // Some things need two looks.
-        for _ in 0..2 {
+        let (mut pages, mut wrong) = (Vec::new(), Vec::new());
+        // Some things need two looks, some a while.
+        for look in 1..=20 {
             pages.extend([working.pgvigil.scrape(), odd.pgvigil.scrape()]);
+            wrong = differences(&pages, &absent(major));
+            if look > 1 && wrong.is_empty() {
+                break;
+            }
             std::thread::sleep(Duration::from_secs(2));
         }
-        let wrong = differences(&pages, &absent(major));
         assert!(wrong.is_empty(), "PostgreSQL {major}, beside tests/rules/absent.yaml:\n{}", wrong.join("\n"));
     }
 }

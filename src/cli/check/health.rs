@@ -16,6 +16,9 @@ use crate::{
     source::web::{self, Place},
 };
 
+/// The page that says no more than that the process lives.
+const LIVES: &str = "/healthz";
+
 /// Who asks gives up after this long.
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -37,7 +40,7 @@ pub fn run(url: &str, web: Option<&Path>) -> Result<(), Failure> {
     };
     let mut place = Place::parse(&url).ok_or_else(wrong)?;
     if place.path.is_empty() {
-        place.path = "/healthz".to_owned();
+        place.path = LIVES.to_owned();
     }
     run_to_end(async {
         let answer = timeout(LIMIT, ask(&place)).await;
@@ -47,13 +50,13 @@ pub fn run(url: &str, web: Option<&Path>) -> Result<(), Failure> {
     })
 }
 
-/// The answer's status, if that is a good one. Who asks for a password lives.
+/// The answer's status, if that is a good one. Who asks for a password lives, but has not said how the targets are.
 async fn ask(place: &Place) -> anyhow::Result<StatusCode> {
     // Asked is whether somebody answers, and nothing is entrusted to him: whose certificate it is does not matter.
     let tls = Tls { mode: TlsMode::Require, roots: Roots::System, client: None };
     let request = Request::get(&place.path).header(HOST, &place.host).body(Empty::new())?;
     let (status, _) = web::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?;
-    match status.is_success() || status == StatusCode::UNAUTHORIZED {
+    match status.is_success() || status == StatusCode::UNAUTHORIZED && place.path == LIVES {
         true => Ok(status),
         false => Err(anyhow!("{status}")),
     }
