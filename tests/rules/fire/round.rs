@@ -12,8 +12,8 @@ pub type Labels = BTreeMap<String, String>;
 /// Where the rounds are.
 const FOLDER: &str = "tests/rules/fire/rounds";
 
-const ROUND: [&str; 9] =
-    ["quick", "parts", "server", "pooler", "thresholds", "repositories", "disks", "own", "prepare"];
+const ROUND: [&str; 10] =
+    ["quick", "parts", "server", "pooler", "thresholds", "repositories", "disks", "probe", "own", "prepare"];
 const SCENE: [&str; 4] = ["together", "follows", "muted", "lasting"];
 const FAULT: [&str; 3] = ["fires", "fault", "mend"];
 
@@ -32,6 +32,7 @@ pub struct Round {
     /// As the settings have them.
     pub repositories: Value,
     pub disks: Value,
+    pub probe: Value,
     /// Collectors of the user's own, by name.
     pub own: Labels,
     pub prepare: Vec<Step>,
@@ -81,6 +82,7 @@ fn round(name: &str, root: &Value) -> Round {
         thresholds: root["thresholds"].clone(),
         repositories: root["repositories"].clone(),
         disks: root["disks"].clone(),
+        probe: root["probe"].clone(),
         own: labels(&root["own"]),
         prepare: steps(name, &root["prepare"]),
         scenes: items(&root["scenes"]).iter().map(|value| scene(name, value)).collect(),

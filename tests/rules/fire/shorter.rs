@@ -11,6 +11,9 @@ const FACTOR: u32 = 60;
 const LONGEST_FOR: Duration = Duration::from_secs(20);
 const LONGEST_OFFSET: Duration = Duration::from_secs(60);
 
+/// In a shorter range there may be one scrape only, or none.
+const SHORTEST_RANGE: Duration = Duration::from_secs(5);
+
 /// A rule file: intervals of groups, `for`, ranges and offsets. What is in an expression as a number stays.
 pub fn rules(mut file: Value) -> Value {
     for group in file["groups"].as_array_mut().into_iter().flatten() {
@@ -52,7 +55,7 @@ fn expression(text: &str) -> String {
     let mut shorter_text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let (range, rest) = piece.split_once(']').expect("a range ends");
-        shorter_text += &format!("[{}]{rest}", shorter(range, Duration::MAX));
+        shorter_text += &format!("[{}]{rest}", limited(range, SHORTEST_RANGE, Duration::MAX));
     }
     let mut pieces = shorter_text.split("offset ");
     let mut all = pieces.next().unwrap_or_default().to_owned();
@@ -64,14 +67,18 @@ fn expression(text: &str) -> String {
 }
 
 fn shorter(text: &str, longest: Duration) -> String {
+    limited(text, Duration::ZERO, longest)
+}
+
+fn limited(text: &str, shortest: Duration, longest: Duration) -> String {
     let duration = humantime::parse_duration(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    format!("{}ms", (duration / FACTOR).min(longest).as_millis())
+    format!("{}ms", (duration / FACTOR).clamp(shortest, longest).as_millis())
 }
 
 #[test]
 fn durations_are_shorter_and_nothing_else() {
     let rule = |expr, interval, wait| json!({"groups": [{"interval": interval, "rules": [{"alert": "A", "expr": expr, "for": wait}]}]});
-    let long = "increase(a[1h]) / rate(a[5m] offset 7d)\n > on (job) group_left () b + 86400";
+    let long = "increase(a[1h]) / rate(a[2m] offset 7d)\n > on (job) group_left () b + 86400";
     let short = "increase(a[60000ms]) / rate(a[5000ms] offset 60000ms)\n > on (job) group_left () b + 86400";
     assert_eq!(rules(rule(long, "2m", "5m")), rule(short, "2000ms", "5000ms"));
     assert_eq!(rules(rule("a", "1h", "1d")), rule("a", "60000ms", "20000ms"));

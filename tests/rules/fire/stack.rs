@@ -147,18 +147,25 @@ impl Watched {
     /// What `${NAME}` stands for.
     fn names(&self, folder: &Folder) -> BTreeMap<String, String> {
         let mut names = BTreeMap::from([("FOLDER".to_owned(), folder.path().display().to_string())]);
+        names.insert("PGVIGIL".to_owned(), BINARY.to_owned());
         let mut add = |part: &str, what: &str, value: String| {
             names.insert(format!("{}_{what}", part.to_uppercase().replace('-', "_")), value);
         };
         for (part, server) in &self.servers {
             add(part, "PORT", server.port().to_string());
+            add(part, "URL", server.url("pgvigil_probe", "shop"));
+            add(part, "ADMIN", server.url("postgres", ""));
             add(part, "DATA", server.data_dir().display().to_string());
             add(part, "SOCKET", server.socket_dir().display().to_string());
         }
         for (part, cache) in &self.caches {
             add(part, "PORT", cache.port().to_string());
+            add(part, "URL", cache.url());
             add(part, "SOCKET", cache.socket().display().to_string());
             add(part, "FOLDER", cache.folder().path().display().to_string());
+        }
+        if let Some(pooler) = &self.pooler {
+            add("pooler", "URL", pooler.lock().expect("no panic").url("pgvigil_probe", "way"));
         }
         if let Some(repository) = &self.repository {
             add("pgbackrest", "CONFIG", repository.config().display().to_string());
@@ -227,6 +234,9 @@ fn settings(round: &Round, watched: &Watched) -> Value {
     }
     if round.disks.is_array() {
         add("disk", "disk", json!({"paths": round.disks}));
+    }
+    if round.probe.is_object() {
+        add("way", "probe", round.probe.clone());
     }
     json!({"targets": targets, "collectors": paces()})
 }
