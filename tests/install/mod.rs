@@ -46,7 +46,12 @@ fn clean_copy(folder: &Folder, ignored: &str) -> PathBuf {
         if Path::new(file).exists() {
             let to = copy.join(file);
             fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
-            fs::copy(file, &to).unwrap_or_else(|error| panic!("{file}: {error}"));
+            // A link to a folder is one file here.
+            let made = match fs::read_link(file) {
+                Ok(link) => std::os::unix::fs::symlink(link, &to),
+                Err(_) => fs::copy(file, &to).map(drop),
+            };
+            made.unwrap_or_else(|error| panic!("{file}: {error}"));
         }
     }
     copy

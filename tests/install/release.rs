@@ -119,9 +119,14 @@ fn the_archive_and_the_package_hold_it_all() {
     let made = |end: &str| made.iter().find(|path| path.to_string_lossy().ends_with(end));
     let archive = made(".tar.gz").expect("an archive");
     let files = printed(Command::new("tar").arg("-tzf").arg(archive));
-    for file in
-        ["/pgvigil", "/man/pgvigil.1", "/completions/pgvigil.zsh", "/systemd/pgvigil.service", "/rules/postgres.yaml"]
-    {
+    for file in [
+        "/pgvigil",
+        "/man/pgvigil.1",
+        "/completions/pgvigil.zsh",
+        "/systemd/pgvigil.service",
+        "/rules/postgres.yaml",
+        "/dashboards/overview.json",
+    ] {
         assert!(files.lines().any(|line| line.ends_with(file)), "{file}\n{files}");
     }
     let Some(package) = made(".deb") else {
