@@ -14,20 +14,25 @@ use crate::config::settings::Postgres;
 /// The SQL that makes them.
 pub const SCHEMA: &str = include_str!("schema.sql");
 
+/// After that, in a transaction of its own: in the same one the server would count the rows as changed since.
+const ANALYZE: &str = "ANALYZE pgvigil_probe.customer, pgvigil_probe.product, pgvigil_probe.purchase, pgvigil_probe.line, \
+                       pgvigil_probe.token;";
+
 /// What making them may take: a busy server is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Makes the tables, if they are not there, and lets this role read them.
 ///
 /// # Errors
-/// What went wrong; nothing was done then.
+/// What went wrong; the tables are not there then, or not analyzed.
 pub async fn install(server: &Postgres, reader: &str) -> Result<(), Failure> {
     let reader = format!("\"{}\"", reader.replace('"', "\"\""));
     let grants = format!(
         "GRANT USAGE ON SCHEMA pgvigil_probe TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA pgvigil_probe TO {reader}; \
          GRANT UPDATE (token) ON pgvigil_probe.token TO {reader};"
     );
-    run(server, &format!("{SCHEMA}\n{grants}")).await
+    run(server, &format!("{SCHEMA}\n{grants}")).await?;
+    run(server, ANALYZE).await
 }
 
 /// Removes the tables; that they are not there is no error.

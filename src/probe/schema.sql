@@ -25,5 +25,3 @@ INSERT INTO pgvigil_probe.purchase SELECT n, n * 7 % 1000 + 1, timestamptz '2024
 INSERT INTO pgvigil_probe.line SELECT n, (n * 13 + k * 101) % 2000 + 1, (n + k) % 5 + 1
   FROM generate_series(1, 20000) n, generate_series(0, 1) k ON CONFLICT DO NOTHING;
 INSERT INTO pgvigil_probe.token (token) VALUES (0) ON CONFLICT DO NOTHING;
-
-ANALYZE pgvigil_probe.customer, pgvigil_probe.product, pgvigil_probe.purchase, pgvigil_probe.line, pgvigil_probe.token;

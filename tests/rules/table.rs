@@ -13,7 +13,7 @@ use super::{
 const HEAD: &str = "# Alerts\n\nWhat is in `rules/`, with the shipped thresholds; a target's settings can change them. Written from the rules, their \
     cases in `tests/rules/cases/` and `tests/rules/live.yaml`; `make test` holds it to them.\n\n\
     Tests are of promtool: how often the alert must fire in them, and how often it must not. Live says whether a real fault on real servers brought it \
-    through Prometheus and Alertmanager to a webhook, and its mending resolved it (`make live-fire`): with durations a sixtieth as long, and where it says so a threshold that is reached in seconds.\n";
+    through Prometheus and Alertmanager to a webhook, and its mending resolved it (`make live-fire`): with durations a sixtieth as long, and where it says so a threshold that is reached in seconds, or only as far as Alertmanager, where another one mutes it.\n";
 
 const RECORDED: &str = "\n## Recorded\n\nSeries that rules make, because several alerts read them or they are much to read.\n\n| series | reads |\n|---|---|\n";
 
