@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     faults::liar::Liar,
-    support::{BUSY, Folder, PgBouncer, Pgvigil, Postgres, place::client_program, process::Process, sample},
+    support::{Folder, PgBouncer, Pgvigil, Postgres, expect_ended, place::client_program, process::Process, sample},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
@@ -55,7 +55,7 @@ fn scrape(pgvigil: &Pgvigil) -> String {
 fn scrape_within(pgvigil: &Pgvigil, announced: Duration) -> String {
     let (began, seconds) = (Instant::now(), announced.as_secs().to_string());
     let answer = pgvigil.get("/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", &seconds)]);
-    assert!(began.elapsed() < announced + BUSY, "the answer took {:?}", began.elapsed());
+    expect_ended("the answer", began, announced);
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text()
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{reason, settings, until, watch};
 use crate::{
     faults::liar::{Liar, Lie, hear, silent},
-    support::sample,
+    support::{expect_ended, sample},
 };
 
 /// What is promised of each; twelve at once stay below twice that.
@@ -82,7 +82,7 @@ fn p22_no_lie_of_a_bucket_takes_time_or_memory() {
     while began.elapsed() < Duration::from_secs(10) {
         let asked = Instant::now();
         pgvigil.get("/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", "4")]);
-        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        expect_ended("a scrape", asked, Duration::from_secs(4));
         most = most.max(pgvigil.rss_kib());
     }
     let told = |page: &str, name: &str| reason(page, name, "information").unwrap_or_default();

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{BUSY, PASSWORD, Pgvigil, Redis, sample};
+use crate::support::{PASSWORD, Pgvigil, Redis, expect_ended, sample};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
@@ -32,7 +32,7 @@ fn scrape(pgvigil: &Pgvigil) -> String {
     let began = Instant::now();
     let answer =
         pgvigil.get("/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", &ANNOUNCED.as_secs_f64().to_string())]);
-    assert!(began.elapsed() < ANNOUNCED + BUSY, "the answer took {:?}", began.elapsed());
+    expect_ended("the answer", began, ANNOUNCED);
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text()
 }

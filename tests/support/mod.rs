@@ -45,7 +45,14 @@ use std::{
 
 /// How much later than announced an answer may come on a machine that has other work: what is asserted is that nobody waits for
 /// who does not answer, and benchmarks are for the rest.
-pub const BUSY: Duration = Duration::from_secs(2);
+pub const BUSY: Duration = Duration::from_secs(8);
+
+/// Nobody was waited for who does not answer: what `began` then has ended by the time `announced` for it.
+#[track_caller]
+pub fn expect_ended(what: &str, began: Instant, announced: Duration) {
+    let took = began.elapsed();
+    assert!(took < announced + BUSY, "{what}: {took:?}");
+}
 
 /// Waits until `is_so`, asking every 10 ms. Panics after `limit`, saying what it waited for.
 pub fn eventually(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
