@@ -53,6 +53,40 @@ fn check(server: &Postgres, databases: &str, collector: &str) -> (Option<i32>, S
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Settings that leave on `server`, what pgvigil says of itself, and what the folder adds.
+fn others_off() -> String {
+    let shipped = Catalogue::load(None).expect("the shipped collectors are right");
+    let others =
+        shipped.collectors.iter().filter(|collector| !["server", "exporter"].contains(&collector.name.as_str()));
+    let off: String = others.map(|collector| format!("  {}: {{enabled: false}}\n", collector.name)).collect();
+    format!("collectors:\n{off}")
+}
+
+/// What a session has cached of many relations only its end gives back.
+#[test]
+fn a_session_that_saw_many_relations_is_not_kept() {
+    let server = server(*majors().last().expect("at least one version"), &[]);
+    let many = "DO $$ BEGIN FOR i IN 1..15 LOOP
+                  FOR j IN 1..1000 LOOP EXECUTE format('CREATE TYPE many%s_%s AS (a int)', i, j); END LOOP;
+                  COMMIT;
+                END LOOP; END $$";
+    for (fill, sessions) in [("", 2.0), (many, 1.0)] {
+        server.sql("postgres", fill);
+        let (folder, arguments) = settings(&server, "{include: [postgres]}", COLLECTOR);
+        let file = folder.path().join("pgvigil.yaml");
+        let text = std::fs::read_to_string(file).expect("the settings") + &others_off();
+        folder.write("pgvigil.yaml", &text);
+        let pgvigil = Pgvigil::start(BINARY, &arguments.each_ref().map(String::as_str), &[]);
+        let mut page = pgvigil.scrape();
+        eventually(Duration::from_secs(30), "it is asked", || {
+            page = pgvigil.scrape();
+            tables(&page, "postgres").is_some()
+        });
+        let open = || sample(&pgvigil.scrape(), "pgvigil_sessions", &[("target", "t")]);
+        eventually(Duration::from_secs(10), "the sessions that are kept", || open() == Some(sessions));
+    }
+}
+
 #[test]
 fn check_connect_tells_of_each_database() {
     let server = server(*majors().last().expect("at least one version"), &["app_a", "app_b", "app_c"]);
@@ -202,10 +236,7 @@ fn check_connect_does_not_wait_for_each_database_that_hangs() {
     let (folder, arguments) =
         settings(&server, "{include: [\"app_*\"]}", &COLLECTOR.replace("timeout: 2s", "timeout: 6s"));
     let file = folder.path().join("pgvigil.yaml");
-    let others = Catalogue::load(None).expect("the shipped collectors are right");
-    let others = others.collectors.iter().filter(|collector| collector.name != "server");
-    let off: String = others.map(|collector| format!("  {}: {{enabled: false}}\n", collector.name)).collect();
-    let text = std::fs::read_to_string(&file).expect("the settings") + "scrape_timeout: 1s\ncollectors:\n" + &off;
+    let text = std::fs::read_to_string(&file).expect("the settings") + "scrape_timeout: 1s\n" + &others_off();
     folder.write("pgvigil.yaml", &text);
     let began = Instant::now();
     let output = Command::new(BINARY).args(["check", "--connect"]).args(arguments).env_clear().output();

@@ -26,9 +26,30 @@ pub const RAISED: &str = "collectors:
   index_verdicts: {max_rows: 1000000}
 ";
 
-/// What the other exporters ask at each scrape, of what pgvigil asks more rarely; and of that the sizes.
-pub const SAME: [&str; 5] = ["slow_queries", "settings", "tables", "index_usage", "vacuum_tables"];
-pub const SIZES: [&str; 2] = ["table_sizes", "database_size"];
+/// What another exporter asks at each scrape, of what pgvigil asks more rarely; and the sizes and texts among it.
+pub struct Same {
+    pub peer: &'static str,
+    pub asked: &'static [&'static str],
+    pub heavy: &'static [&'static str],
+}
+
+/// postgres_exporter knows nothing of when a table is due for vacuum, and measures the main file of a table alone; of indexes pg_exporter
+/// has totals only.
+pub const SAME: [Same; 2] = [
+    Same {
+        peer: "postgres_exporter",
+        asked: &["slow_queries", "settings", "tables", "index_usage"],
+        heavy: &["main_sizes", "database_size", "statement_texts"],
+    },
+    Same {
+        peer: "pg_exporter",
+        asked: &["slow_queries", "settings", "tables", "vacuum_tables"],
+        heavy: &["table_sizes", "database_size", "statement_texts"],
+    },
+];
+
+/// Collectors of the comparison's own.
+const COLLECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/compare/collectors");
 
 /// The shortest `ttl` of a collector that visits databases.
 const SHORTEST: Duration = Duration::from_secs(60);
@@ -38,15 +59,15 @@ pub const OFTEN: Duration = Duration::from_secs(63);
 
 /// These slow collectors of the server anew at each scrape, uncut, and no others.
 pub fn only(asked: &[&str]) -> String {
-    let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    let catalogue = Catalogue::load(Some(Path::new(COLLECTORS))).unwrap_or_else(|problems| panic!("{problems}"));
     let slow = catalogue.collectors.iter().filter(|collector| collector.source.is_sql() && !collector.is_quick());
     let settings =
         slow.map(|collector| (&collector.name, asked.contains(&collector.name.as_str()))).map(|(name, is_asked)| {
             match is_asked {
                 true if RAISED.contains(&format!(" {name}:")) => {
-                    format!("  {name}: {{ttl: {SHORTEST:?}, max_rows: 1000000}}\n")
+                    format!("  {name}: {{enabled: true, ttl: {SHORTEST:?}, max_rows: 1000000}}\n")
                 }
-                true => format!("  {name}: {{ttl: {SHORTEST:?}}}\n"),
+                true => format!("  {name}: {{enabled: true, ttl: {SHORTEST:?}}}\n"),
                 false => format!("  {name}: {{enabled: false}}\n"),
             }
         });
@@ -83,23 +104,26 @@ impl Exporter {
         self
     }
 
-    /// pgvigil with these settings of its collectors, in the databases that are open to it; if `only_filled`, as the others: in
-    /// those with the tables.
+    /// pgvigil with these settings of its collectors, in the databases that are open to it; if `like_others`, in those with the tables
+    /// and with the comparison's own collectors.
     pub fn pgvigil(
         name: &'static str,
         role: &'static str,
         program: &Path,
         server: &Postgres,
         settings: &str,
-        only_filled: bool,
+        like_others: bool,
     ) -> Exporter {
         let exporter = Exporter::new(name, role, program);
-        let databases = if only_filled { "databases: {include: [\"d*\"]}, " } else { "" };
+        let (databases, collectors) = match like_others {
+            true => ("databases: {include: [\"d*\"]}, ", format!("--collectors {COLLECTORS}")),
+            false => ("", String::new()),
+        };
         let url = server.url(role, DATABASE);
         let target = format!("targets: [{{name: bench, postgres: {{{databases}url: \"{url}\"}}}}]\n");
         let file = exporter.folder.write("pgvigil.yaml", &(target + settings));
         let listen = exporter.address;
-        exporter.with(&format!("serve --log-level error --listen {listen} --config {}", file.display()))
+        exporter.with(&format!("serve --log-level error --listen {listen} --config {} {collectors}", file.display()))
     }
 
     /// postgres_exporter with its defaults, and tables, indexes, sizes and statements with their texts.

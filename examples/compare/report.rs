@@ -81,8 +81,10 @@ fn print_ratios(raised: &Figures, peer: &Figures, service: Option<&Service>) {
     };
     print("a scrape that finds nothing slow due, as most do", raised.server_ms, slow);
     let Some(service) = service else { return };
-    print("the same anew at every scrape", service.same_ms, same);
-    print("the same, sizes at every fifth scrape", service.slow_clock_ms(), slow);
+    if let Some(anew) = service.same.get(peer.name) {
+        print("the same anew at every scrape", anew.all, same);
+        print("the same, sizes and texts at every fifth scrape", anew.slow_clock(), slow);
+    }
     print("as shipped, a scrape every 15 s", service.shipped_ms, slow);
 }
 

@@ -1,9 +1,9 @@
 //! What pgvigil costs a server as a service: scraped by the clock, with everything that falls due meanwhile.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use crate::{
-    exporters::{Exporter, OFTEN, SAME, SIZES, only},
+    exporters::{Exporter, OFTEN, SAME, Same, only},
     figures::in_service,
     support::Postgres,
 };
@@ -12,29 +12,38 @@ use crate::{
 pub struct Service {
     /// All collectors, by their own clocks, scraped every 15 s.
     pub shipped_ms: f64,
-    /// What the other exporters ask too, at each scrape and uncut.
-    pub same_ms: f64,
-    same_without_sizes_ms: f64,
+    /// By the name of another exporter: what that one asks too, at each scrape and uncut.
+    pub same: BTreeMap<&'static str, SameMs>,
+}
+
+/// The server's CPU in milliseconds for each scrape.
+pub struct SameMs {
+    pub all: f64,
+    without_heavy: f64,
 }
 
 impl Service {
-    /// Three services, one after another.
-    pub fn measure(program: &Path, server: &Postgres, minutes: u32) -> Service {
+    /// As shipped, and twice for each of the other exporters, one after another.
+    pub fn measure(program: &Path, server: &Postgres, minutes: u32, peers: &[&str]) -> Service {
         const SHIPPED: Duration = Duration::from_secs(15);
         let cost = |name, settings: &str, every: Duration| {
             let exporter = Exporter::pgvigil(name, "pgvigil", program, server, settings, every == OFTEN);
             let scrapes = minutes * 60 / every.as_secs() as u32;
             in_service(&exporter, server, every, scrapes).unwrap_or_else(|why| panic!("{why}"))
         };
-        Service {
-            shipped_ms: cost("pgvigil, as shipped", "", SHIPPED),
-            same_ms: cost("pgvigil, what the others ask", &only(&[&SAME[..], &SIZES].concat()), OFTEN),
-            same_without_sizes_ms: cost("pgvigil, the same without sizes", &only(&SAME), OFTEN),
-        }
+        let same = |same: &Same| SameMs {
+            all: cost("pgvigil, what another asks", &only(&[same.asked, same.heavy].concat()), OFTEN),
+            without_heavy: cost("pgvigil, the same without sizes and texts", &only(same.asked), OFTEN),
+        };
+        let shipped_ms = cost("pgvigil, as shipped", "", SHIPPED);
+        let compared = SAME.iter().filter(|same| peers.contains(&same.peer));
+        Service { shipped_ms, same: compared.map(|one| (one.peer, same(one))).collect() }
     }
+}
 
-    /// With sizes at every fifth scrape.
-    pub fn slow_clock_ms(&self) -> f64 {
-        self.same_without_sizes_ms + (self.same_ms - self.same_without_sizes_ms) / 5.0
+impl SameMs {
+    /// With sizes and texts at every fifth scrape.
+    pub fn slow_clock(&self) -> f64 {
+        self.without_heavy + (self.all - self.without_heavy) / 5.0
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, pin::pin};
 
-use futures_util::{TryStreamExt, future::join};
+use futures_util::{
+    TryStreamExt,
+    future::{join, join3},
+};
 use tokio::time::Instant;
 use tokio_postgres::{Client, Row, types::Type};
 
@@ -39,6 +42,10 @@ pub const STARTUP_SETTINGS: [(&str, &str); 4] = [OURS, SESSION_SETTINGS[0], SESS
 /// What a session asks for besides in a database without an encoding: its bytes as they are, which the decoder escapes.
 pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
 
+/// A database with a larger `pg_class`, in bytes, has some 10,000 tables, indexes and TOAST tables or more: 30 MB in the caches of a session that looks
+/// at them all, which only its end gives back. A login, 5 ms of the server's, is little then.
+const LARGE: u64 = 2 << 20;
+
 /// More extensions than any database has.
 pub const MOST_FACTS: usize = 1000;
 
@@ -67,6 +74,8 @@ pub struct Facts {
     pub any_bytes: bool,
     /// Where we are logged in, and where the extensions are.
     pub database: String,
+    /// There are so many relations that a session which looked at them is not kept; false where that could not be read.
+    pub is_large: bool,
     /// Or why they could not be read: their catalogue may be locked.
     pub extensions: Result<Vec<Installed>, FetchError>,
     pub read_at: Instant,
@@ -142,7 +151,8 @@ pub async fn settle(client: &Client, database: &str) -> Result<Facts, FetchError
 
 /// Asks what the server is and whether our settings took, in one round trip.
 pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchError> {
-    let (server, extensions) = join(ask(client, &server_sql()), ask(client, EXTENSIONS)).await;
+    let (server, extensions, is_large) =
+        join3(ask(client, &server_sql()), ask(client, EXTENSIONS), is_large(client)).await;
     let (server, extensions) = (server?, extensions.and_then(installed_of));
     if let Err(error) = &extensions
         && error.reason.is_connection()
@@ -158,9 +168,15 @@ pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchE
         any_bytes: text(row, 3) == "SQL_ASCII",
         pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 4) != *value),
         database: database.to_owned(),
+        is_large,
         extensions,
         read_at: Instant::now(),
     })
+}
+
+async fn is_large(client: &Client) -> bool {
+    let sql = format!("SELECT pg_catalog.pg_relation_size('pg_catalog.pg_class') OPERATOR(pg_catalog.>) {LARGE}");
+    ask(client, &sql).await.is_ok_and(|rows| rows.first().is_some_and(|row| row.try_get(0).unwrap_or_default()))
 }
 
 fn installed_of(rows: Vec<Row>) -> Result<Vec<Installed>, FetchError> {

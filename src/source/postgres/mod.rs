@@ -40,10 +40,6 @@ const ATTEMPTS: usize = 3;
 /// Databases visited at a time.
 const VISITS: usize = 2;
 
-/// A collector that takes longer leaves much in its backend's caches, which only the backend's end gives back. A login, 5 ms of
-/// the server's, is little then.
-const FILLS_CACHES: Duration = Duration::from_millis(200);
-
 /// One PostgreSQL server, or the pooler in front of one.
 pub struct Server {
     logins: Logins,
@@ -190,7 +186,6 @@ impl Server {
 
     async fn try_visit(&self, lane: &mut Lane, visit: &Visit<'_>, until: Instant) -> Result<(), FetchError> {
         let session = self.open_session(lane, until).await?;
-        let asked = Instant::now();
         let Ok(result) = timeout_at(until, visit.run(session)).await else {
             session.cancel().await;
             lane.session = None;
@@ -202,8 +197,7 @@ impl Server {
             return Ok(());
         };
         self.learn(session);
-        let is_full = visit.is_of_database() && asked.elapsed() > FILLS_CACHES;
-        if result.is_err() || is_full {
+        if result.is_err() || visit.is_of_database() && session.facts.is_large {
             lane.session = None;
         }
         result
