@@ -23,6 +23,9 @@ pub struct PgBackRest {
 }
 
 impl PgBackRest {
+    /// The newest PostgreSQL that Debian's pgBackRest knows.
+    pub const NEWEST: u32 = 15;
+
     pub fn new() -> PgBackRest {
         PgBackRest { folder: Folder::for_server("pgbackrest", "TERM") }
     }

@@ -24,7 +24,7 @@ use std::{
     time::Instant,
 };
 
-use crate::support::{is_long, majors};
+use crate::support::{PgBackRest, is_long, majors};
 use round::{Round, rounds};
 use stack::Stack;
 
@@ -59,6 +59,8 @@ fn alerts_arrive_and_resolve() {
 
 /// All scenes of a round, to the first that goes wrong.
 fn run(round: &Round, major: u32) -> Result<(), String> {
+    let has_backups = round.parts.iter().any(|part| part == "backups");
+    let major = if has_backups { major.min(PgBackRest::NEWEST) } else { major };
     let start = Instant::now();
     let run = || {
         let stack = Stack::start(round, major);
