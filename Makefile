@@ -27,7 +27,7 @@ advisories:
 test-all: export PGVIGIL_TEST_PG = 13,14,15,16,17,18
 test-all: export PGVIGIL_TEST_LONG = 1
 test-all:
-	scripts/install-servers 13 14 15 16 17 18 moto helm
+	scripts/install-servers 13 14 15 16 17 18 moto helm pint
 	$(MAKE) test
 	$(MAKE) test-release
 

@@ -63,6 +63,11 @@ pub fn helm_program(name: &str) -> PathBuf {
     present(servers().join("helm").join(name), "helm")
 }
 
+/// pint, which judges rules.
+pub fn pint_program() -> PathBuf {
+    present(servers().join("pint/pint"), "pint")
+}
+
 fn servers() -> PathBuf {
     env::var_os("PGVIGIL_SERVERS").map_or_else(|| "/var/tmp/pgvigil-servers".into(), PathBuf::from)
 }
