@@ -9,6 +9,7 @@ use super::{
     redis,
     settings::{Endpoint, Target, Threshold},
     shape::{Is, Shape, key},
+    thresholds::{SEVERITY, SEVERITY_WORDS},
     words,
     yaml::Node,
 };
@@ -31,8 +32,8 @@ const TARGET: Shape = Shape {
         ),
         key(
             "thresholds",
-            Is::Entries(0, words::SNAKE, &Is::Entries(1, words::SNAKE, &Is::Number)),
-            "What alerts compare with, where it differs from rules/thresholds.yaml: `name: {severity: number}`.",
+            Is::Entries(0, words::SNAKE, &Is::Entries(1, SEVERITY, &Is::Number)),
+            "What alerts compare with, where it differs from rules/thresholds.yaml: `name: {warning: number, critical: number}`.",
         ),
         key("postgres", Is::Map(&endpoint::POSTGRES), "A PostgreSQL server: how to reach it."),
         key("pgbouncer", Is::Map(&endpoint::PGBOUNCER), "A PgBouncer: how to reach its console."),
@@ -125,10 +126,12 @@ fn labels(fields: &mut Fields<'_, '_>, env: &Env<'_>, names: &mut Vec<(String, P
     labels
 }
 
-/// `name: {severity: number}`.
+/// `name: {severity: number}`. Names are free: rules of the user's own may compare with them.
 fn thresholds(fields: &mut Fields<'_, '_>) -> Vec<Threshold> {
     let by_name = fields.entries("thresholds", |name, place, node, problems| {
-        check_word("threshold", name, place, problems);
+        if let Err(right) = words::snake(name) {
+            problems.add(place, format!("the name of a threshold is {right}"));
+        }
         if node.entries().is_empty() {
             problems.add(&node.place, "a threshold is a map: `{warning: 0.7, critical: 0.9}`");
         }
@@ -143,16 +146,13 @@ fn thresholds(fields: &mut Fields<'_, '_>) -> Vec<Threshold> {
 }
 
 fn threshold(name: &str, severity: &str, place: &Place, node: &Node, problems: &mut Problems) -> Option<Threshold> {
-    check_word("severity", severity, place, problems);
+    let known = SEVERITY_WORDS.into_iter();
+    if !known.clone().any(|word| word == severity) {
+        problems.add(place, words::unknown("no severity", severity, "there are", known));
+    }
     let value = node.text().and_then(finite);
     if value.is_none() {
         problems.add(&node.place, "a threshold is a number");
     }
     Some(Threshold { name: name.to_owned(), severity: severity.to_owned(), value: value? })
-}
-
-fn check_word(what: &str, word: &str, place: &Place, problems: &mut Problems) {
-    if let Err(right) = words::snake(word) {
-        problems.add(place, format!("the name of a {what} is {right}"));
-    }
 }

@@ -13,7 +13,12 @@ const FILE: &str = "rules/thresholds.yaml";
 const TEXT: &str = include_str!("../../rules/thresholds.yaml");
 
 const SEVERITIES: [(&str, &str); 2] = [("warning", "warning"), ("critical", "critical")];
-const SEVERITY_WORDS: [&str; 2] = words::of(&SEVERITIES);
+
+/// What the rules know of: a threshold of any other severity would be compared with nothing.
+pub const SEVERITY_WORDS: [&str; 2] = words::of(&SEVERITIES);
+
+/// The same as a form.
+pub const SEVERITY: &str = "^(warning|critical)$";
 
 const THRESHOLD: Shape = Shape {
     what: "a threshold",

@@ -5,7 +5,7 @@ use super::{CHART, helm};
 const WATCH: [&str; 2] = ["--set", "env.PGVIGIL_POSTGRES_URL=postgresql://db"];
 
 /// What is set, and parts of what Helm 3 and Helm 4 say.
-const REFUSED: [(&[&str], &str, &str); 26] = [
+const REFUSED: [(&[&str], &str, &str); 27] = [
     (&[], "there is nothing to watch: list servers under config.targets", ""),
     (
         &["image.pullPolicy=Sometimes"],
@@ -28,6 +28,7 @@ const REFUSED: [(&[&str], &str, &str); 26] = [
     (&["configSecret.webKey=a"], "configSecret.webKey is a key of the Secret configSecret.name", ""),
     (&["webConfig.tls_config.cert_file=a"], "webConfig: Additional property tls_config is not allowed", "'tls_config'"),
     (&["collectors.a=b", "collectorsConfigMap=c"], "collectors and collectorsConfigMap are both set", ""),
+    (&["thresholds.a.warnin=1"], "thresholds.a: ", "warnin"),
     (&["thresholds.a.warning=1"], "thresholds are for the targets of config, which is empty", ""),
     (&["serviceMonitor.enabled=true", "podMonitor.enabled=true"], "which scrapes everything twice", ""),
     (&["serviceMonitor.enabled=true", "serviceMonitor.multipleTargets=true"], "name the targets under", ""),
