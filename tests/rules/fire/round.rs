@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::files::{items, text, trees};
+use super::{
+    super::files::{items, text, trees},
+    shorter::FACTOR,
+};
 
 /// Labels, or annotations: name and value.
 pub type Labels = BTreeMap<String, String>;
@@ -12,8 +15,8 @@ pub type Labels = BTreeMap<String, String>;
 /// Where the rounds are.
 const FOLDER: &str = "tests/rules/fire/rounds";
 
-const ROUND: [&str; 10] =
-    ["quick", "parts", "server", "pooler", "thresholds", "repositories", "disks", "probe", "own", "prepare"];
+const ROUND: [&str; 11] =
+    ["quick", "factor", "parts", "server", "pooler", "thresholds", "repositories", "disks", "probe", "own", "prepare"];
 const SCENE: [&str; 4] = ["together", "follows", "muted", "lasting"];
 const FAULT: [&str; 3] = ["fires", "fault", "mend"];
 
@@ -22,6 +25,8 @@ pub struct Round {
     pub name: String,
     /// Whether it is part of `make test`.
     pub is_quick: bool,
+    /// How much faster the clock of its rules runs.
+    pub factor: u32,
     pub parts: Vec<String>,
     /// Lines of postgresql.conf.
     pub server: String,
@@ -76,6 +81,7 @@ fn round(name: &str, root: &Value) -> Round {
     Round {
         name: name.to_owned(),
         is_quick: root["quick"] == true,
+        factor: root.get("factor").map_or(FACTOR, |factor| text(factor).parse().expect("a number")),
         parts: words("parts"),
         server: root["server"].as_str().unwrap_or_default().to_owned(),
         pooler: words("pooler"),

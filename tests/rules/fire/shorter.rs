@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// All durations are divided by this: with a scrape each 2 s that is as if the servers were scraped every 2 minutes.
-const FACTOR: u32 = 60;
+/// All durations are divided by this, where a round does not say otherwise of its rules: with a scrape each 2 s that is as if the servers were
+/// scraped every 2 minutes.
+pub const FACTOR: u32 = 60;
 
 /// The longest anybody waits: for a `for`, and for an `offset` to have something to compare with.
 const LONGEST_FOR: Duration = Duration::from_secs(20);
@@ -15,16 +16,16 @@ const LONGEST_OFFSET: Duration = Duration::from_secs(60);
 const SHORTEST_RANGE: Duration = Duration::from_secs(5);
 
 /// A rule file: intervals of groups, `for`, ranges and offsets. What is in an expression as a number stays.
-pub fn rules(mut file: Value) -> Value {
+pub fn rules(mut file: Value, factor: u32) -> Value {
     for group in file["groups"].as_array_mut().into_iter().flatten() {
         if let Some(interval) = group.get("interval").and_then(Value::as_str) {
-            group["interval"] = shorter(interval, Duration::MAX).into();
+            group["interval"] = shorter(interval, factor, Duration::MAX).into();
         }
         for rule in group["rules"].as_array_mut().into_iter().flatten() {
             if let Some(wait) = rule.get("for").and_then(Value::as_str) {
-                rule["for"] = shorter(wait, LONGEST_FOR).into();
+                rule["for"] = shorter(wait, factor, LONGEST_FOR).into();
             }
-            rule["expr"] = expression(rule["expr"].as_str().expect("an expression")).into();
+            rule["expr"] = expression(rule["expr"].as_str().expect("an expression"), factor).into();
         }
     }
     file
@@ -43,36 +44,36 @@ pub fn routes(mut config: Value, url: &str) -> Value {
 fn route(route: &mut Value) {
     for key in ["group_wait", "group_interval", "repeat_interval"] {
         if let Some(wait) = route.get(key).and_then(Value::as_str) {
-            route[key] = shorter(wait, Duration::MAX).into();
+            route[key] = shorter(wait, FACTOR, Duration::MAX).into();
         }
     }
     route.get_mut("routes").and_then(Value::as_array_mut).into_iter().flatten().for_each(self::route);
 }
 
 /// Ranges, which are in brackets, and offsets.
-fn expression(text: &str) -> String {
+fn expression(text: &str, factor: u32) -> String {
     let mut pieces = text.split('[');
     let mut shorter_text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let (range, rest) = piece.split_once(']').expect("a range ends");
-        shorter_text += &format!("[{}]{rest}", limited(range, SHORTEST_RANGE, Duration::MAX));
+        shorter_text += &format!("[{}]{rest}", limited(range, factor, SHORTEST_RANGE, Duration::MAX));
     }
     let mut pieces = shorter_text.split("offset ");
     let mut all = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let end = piece.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(piece.len());
-        all += &format!("offset {}{}", shorter(&piece[..end], LONGEST_OFFSET), &piece[end..]);
+        all += &format!("offset {}{}", shorter(&piece[..end], factor, LONGEST_OFFSET), &piece[end..]);
     }
     all
 }
 
-fn shorter(text: &str, longest: Duration) -> String {
-    limited(text, Duration::ZERO, longest)
+fn shorter(text: &str, factor: u32, longest: Duration) -> String {
+    limited(text, factor, Duration::ZERO, longest)
 }
 
-fn limited(text: &str, shortest: Duration, longest: Duration) -> String {
+fn limited(text: &str, factor: u32, shortest: Duration, longest: Duration) -> String {
     let duration = humantime::parse_duration(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    format!("{}ms", (duration / FACTOR).clamp(shortest, longest).as_millis())
+    format!("{}ms", (duration / factor).clamp(shortest, longest).as_millis())
 }
 
 #[test]
@@ -80,8 +81,9 @@ fn durations_are_shorter_and_nothing_else() {
     let rule = |expr, interval, wait| json!({"groups": [{"interval": interval, "rules": [{"alert": "A", "expr": expr, "for": wait}]}]});
     let long = "increase(a[1h]) / rate(a[2m] offset 7d)\n > on (job) group_left () b + 86400";
     let short = "increase(a[60000ms]) / rate(a[5000ms] offset 60000ms)\n > on (job) group_left () b + 86400";
-    assert_eq!(rules(rule(long, "2m", "5m")), rule(short, "2000ms", "5000ms"));
-    assert_eq!(rules(rule("a", "1h", "1d")), rule("a", "60000ms", "20000ms"));
+    assert_eq!(rules(rule(long, "2m", "5m"), 60), rule(short, "2000ms", "5000ms"));
+    assert_eq!(rules(rule("a", "1h", "1d"), 60), rule("a", "60000ms", "20000ms"));
+    assert_eq!(rules(rule("a[15m]", "1h", "5m"), 20), rule("a[45000ms]", "180000ms", "15000ms"));
     let config = json!({
         "route": {"group_wait": "30s", "routes": [{"matchers": ["a = b"], "repeat_interval": "4h"}]},
         "receivers": [{"name": "mail", "email_configs": []}],

@@ -56,7 +56,7 @@ impl Stack {
         let program = program(&folder, round);
         let args = ["--config", &file.display().to_string(), "--collectors", &own];
         let pgvigil = Pgvigil::start(program, &args, &[("PATH", &path)]);
-        let prometheus = prometheus(&folder, &pgvigil, &alertmanager);
+        let prometheus = prometheus(&folder, round, &pgvigil, &alertmanager);
         Stack { prometheus, pgvigil, alertmanager, webhook, watched, folder }
     }
 
@@ -248,8 +248,8 @@ fn paces() -> Map<String, Value> {
     slow.map(|collector| (collector.name.clone(), json!({"ttl": pace(collector.scope)}))).collect()
 }
 
-fn prometheus(folder: &Folder, pgvigil: &Pgvigil, alertmanager: &Alertmanager) -> Prometheus {
-    let write = |(file, root): (String, Value)| folder.write(&file, &shorter::rules(root).to_string());
+fn prometheus(folder: &Folder, round: &Round, pgvigil: &Pgvigil, alertmanager: &Alertmanager) -> Prometheus {
+    let write = |(file, root): (String, Value)| folder.write(&file, &shorter::rules(root, round.factor).to_string());
     let files: Vec<_> = trees("rules").into_iter().map(write).map(|path| path.display().to_string()).collect();
     // How long a series without an end is believed: 5 minutes, on our clock and a little more for busy machines.
     let config = format!(
