@@ -67,6 +67,9 @@ struct Prepared<'a> {
     of_target: &'a str,
 }
 
+/// What a row's own labels are expected to take.
+const LABELS_OF_A_ROW: usize = 32;
+
 /// The labels of each row of one series, back to back.
 struct LabelTexts {
     text: String,
@@ -109,7 +112,9 @@ impl Prepared<'_> {
 
 impl LabelTexts {
     fn write(family: &Family<'_>, of_target: &str) -> Self {
-        let mut texts = LabelTexts { text: String::new(), ends: Vec::new() };
+        let most = family.rows().size_hint().1.unwrap_or_default();
+        let text = String::with_capacity(most * (of_target.len() + LABELS_OF_A_ROW));
+        let mut texts = LabelTexts { text, ends: Vec::with_capacity(most) };
         for (_, row) in family.rows() {
             let start = texts.text.len();
             texts.text.push_str(of_target);
@@ -144,7 +149,9 @@ fn write_head(out: &mut String, def: &MetricDef, format: Format) {
         Format::Text => Cow::Borrowed(&def.help),
         Format::OpenMetrics => Cow::Owned(def.help.replace('"', "\\\"")),
     };
-    _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for part in ["# HELP ", name, " ", &help, "\n# TYPE ", name, " ", kind, "\n"] {
+        out.push_str(part);
+    }
 }
 
 /// The name in the head: OpenMetrics leaves off the suffix that the samples carry.
@@ -185,7 +192,9 @@ fn write_line(out: &mut String, name: &str, suffix: &str, labels: &str, le: Opti
         }
         out.push('}');
     }
-    _ = writeln!(out, " {value}");
+    out.push(' ');
+    value.push_to(out);
+    out.push('\n');
 }
 
 /// Always with a fraction or an exponent, so that both formats name the same series.
@@ -208,8 +217,8 @@ fn push_name_value(out: &mut String, name: &str, value: Cell<'_>) {
     out.push_str("=\"");
     match value {
         Cell::Absent => (),
-        Cell::Int(value) => _ = write!(out, "{}", Number::Int(value)),
-        Cell::Float(value) => _ = write!(out, "{}", Number::Float(value)),
+        Cell::Int(value) => Number::Int(value).push_to(out),
+        Cell::Float(value) => Number::Float(value).push_to(out),
         Cell::Text(text) => push_escaped(out, text),
     }
     out.push('"');
@@ -217,7 +226,7 @@ fn push_name_value(out: &mut String, name: &str, value: Cell<'_>) {
 
 fn push_escaped(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = rest.find(['\\', '"', '\n']) {
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
         out.push_str(&rest[..at]);
         out.push_str(match rest.as_bytes()[at] {
             b'\n' => "\\n",

@@ -128,14 +128,9 @@ impl Mapped {
             self.series.push(Series { columns: labels.to_vec(), le, rows, shared });
             self.series.len() - 1
         });
-        let numbers = match value {
-            Columns::Value { column, .. } => vec![*column],
-            Columns::Histogram { le, bucket, sum, count } => vec![*le, *bucket, *sum, *count],
-            Columns::One | Columns::Nothing => vec![],
-        };
         for row in &self.series[series].rows {
-            let invalid = |column: &&usize| self.table.cell(*row as usize, **column).number().is_err();
-            self.invalid += numbers.iter().filter(invalid).count() as u64;
+            let invalid = |column: &usize| self.table.cell(*row as usize, *column).number().is_err();
+            self.invalid += value.numbers().into_iter().flatten().filter(invalid).count() as u64;
         }
         self.plans.push(Plan { series, value: *value });
     }
@@ -181,6 +176,15 @@ impl Columns {
         }
     }
 
+    /// The columns that must hold numbers.
+    fn numbers(&self) -> [Option<usize>; 4] {
+        match *self {
+            Columns::Value { column, .. } => [Some(column), None, None, None],
+            Columns::Histogram { le, bucket, sum, count } => [le, bucket, sum, count].map(Some),
+            Columns::One | Columns::Nothing => [None; 4],
+        }
+    }
+
     /// Whether a row says anything to a metric with this value. A query may stack answers to several questions,
     /// each with its own columns; the rows of one are no duplicates to the metrics of another.
     fn is_in(&self, table: &Table, row: usize, labels: &[usize]) -> bool {
@@ -199,10 +203,14 @@ impl Columns {
 fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&Columns]) -> (Vec<u32>, Vec<u32>) {
     let key = |row: usize| labels.iter().map(|column| written(table.cell(row, *column))).collect::<Vec<_>>();
     let bound = |row: usize| le.and_then(|le| upper_bound(table.cell(row, le)));
-    let mut seen = HashSet::with_capacity(table.rows());
-    let distinct = |row: &u32| seen.insert((key(*row as usize), bound(*row as usize).map(f64::to_bits)));
     let filled = |row: &usize| values.iter().any(|value| value.is_in(table, *row, labels));
     let candidates: Vec<u32> = (0..table.rows()).filter(filled).map(|row| row as u32).collect();
+    // A server's own numbers are one row, which needs no comparing.
+    if candidates.len() < 2 {
+        return (candidates, Vec::new());
+    }
+    let mut seen = HashSet::with_capacity(candidates.len());
+    let distinct = |row: &u32| seen.insert((key(*row as usize), bound(*row as usize).map(f64::to_bits)));
     let mut rows: Vec<u32> = candidates.iter().copied().filter(distinct).collect();
     let repeated = candidates.into_iter().filter(|row| rows.binary_search(row).is_err()).collect();
     if le.is_some() {

@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
+    io::{self, Read},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
 use crate::{
@@ -75,9 +77,9 @@ impl Process {
         table
     }
 
-    /// What Linux says of this process; elsewhere only its start.
+    /// What Linux says of this process; elsewhere only its start and the limit.
     fn push_process(&self, table: &mut Table) {
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let stat = read_stat().unwrap_or_default();
         // The name of the program, in parentheses, may hold anything; what follows is numbers.
         let after_name: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let field = |index: usize| after_name.get(index).and_then(|text| text.parse::<f64>().ok());
@@ -85,12 +87,17 @@ impl Process {
         let cpu = field(11).zip(field(12)).map(|(user, system)| (user + system) / 100.0);
         let resident = field(21).map(|pages| pages * 4096.0);
         let open = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
-        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next());
-        let max = limit.and_then(|text| text.parse::<f64>().ok());
+        let max = getrlimit(Resource::Nofile).current.map(|limit| limit as f64);
         let number = |value: Option<f64>| value.map_or(Cell::Absent, Cell::Float);
         table.push_row([timestamp(Some(self.start)), number(resident), number(cpu), number(open), number(max)]);
     }
+}
+
+/// In one step: the file claims no size, so that the standard library reads it in many.
+fn read_stat() -> io::Result<String> {
+    let mut stat = [0; 1024];
+    let length = File::open("/proc/self/stat")?.read(&mut stat)?;
+    Ok(String::from_utf8_lossy(&stat[..length]).into_owned())
 }
 
 /// A section about targets, for one of them, to a scrape that began at `scrape`.

@@ -3,9 +3,10 @@
 //! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is three
 //! allocations and not 100,000.
 
-use std::fmt;
-
-use std::sync::Arc;
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
 /// One cell, as read from a [`Table`]. `Absent` is what is not known (SQL's NULL): it never becomes a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +25,9 @@ enum Stored {
     Text { start: u32, end: u32 },
 }
 
+/// What a cell's text is expected to take; a table of one row seldom needs more.
+const TEXT_OF_A_CELL: usize = 8;
+
 /// Named columns, rows of cells.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
@@ -40,7 +44,8 @@ impl Table {
 
     /// An empty table with columns that others share.
     pub fn with_columns(columns: Arc<[String]>) -> Self {
-        Table { columns, ..Table::default() }
+        let (cells, text) = (Vec::with_capacity(columns.len()), String::with_capacity(columns.len() * TEXT_OF_A_CELL));
+        Table { columns, cells, text }
     }
 
     /// The names of the columns, in order.
@@ -116,10 +121,11 @@ impl Cell<'_> {
             Cell::Int(value) => Ok(Some(Number::Int(value))),
             Cell::Float(value) if value.is_nan() => Err(()),
             Cell::Float(value) => Ok(Some(Number::Float(value))),
-            Cell::Text(text) => match (text.parse(), text.parse::<f64>()) {
-                (Ok(value), _) => Ok(Some(Number::Int(value))),
-                (_, Ok(value)) if !value.is_nan() => Ok(Some(Number::Float(value))),
-                _ => Err(()),
+            Cell::Text(text) => match text.parse() {
+                Ok(value) => Ok(Some(Number::Int(value))),
+                Err(_) => {
+                    text.parse().ok().filter(|value: &f64| !value.is_nan()).map(Number::Float).map(Some).ok_or(())
+                }
             },
         }
     }
@@ -138,6 +144,21 @@ impl Number {
         match self {
             Number::Int(value) => value as f64,
             Number::Float(value) => value,
+        }
+    }
+
+    /// Writes it as [`Number::fmt`] does, whole numbers several times faster: they are most of a page's values.
+    pub fn push_to(self, out: &mut String) {
+        let whole = match self {
+            Number::Int(value) => Some(value),
+            // All but the negative zero, and what is written with an exponent.
+            Number::Float(value) => {
+                Some(value as i64).filter(|whole| value.abs() < 1e16 && (*whole as f64).to_bits() == value.to_bits())
+            }
+        };
+        match whole {
+            Some(value) => out.push_str(itoa::Buffer::new().format(value)),
+            None => _ = write!(out, "{self}"),
         }
     }
 }
@@ -168,6 +189,19 @@ mod tests {
         assert_eq!((table.rows(), table.column("b")), (2, Some(1)));
         assert_eq!(table.cell(1, 1), Cell::Text("é"));
         assert_eq!(table.cell(9, 9), Cell::Absent);
+    }
+
+    #[test]
+    fn a_number_is_written_the_same_either_way() {
+        let floats = [0.0, -0.0, 1.0, -7.0, 0.1, 1e-7, 1e15, 1e16, -1e16, 9_007_199_254_740_993.0, 1e19, f64::MAX]
+            .into_iter()
+            .chain([f64::INFINITY, f64::NEG_INFINITY, 1_767_225_600.5]);
+        let numbers = floats.map(Number::Float).chain([0, -1, i64::MIN, i64::MAX].map(Number::Int));
+        for number in numbers {
+            let mut out = String::new();
+            number.push_to(&mut out);
+            assert_eq!(out, number.to_string());
+        }
     }
 
     #[test]

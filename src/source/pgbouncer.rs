@@ -177,12 +177,9 @@ async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Tab
 /// A row with a text that is no UTF-8, such as the name of a database that a client made up, has no values: each is
 /// counted as invalid.
 fn push(table: &mut Table, row: &SimpleQueryRow) {
-    let is_text = (0..row.len()).all(|column| row.try_get(column).is_ok());
-    let cell = |column| match row.try_get(column) {
-        Ok(text) if is_text => text.map_or(Cell::Absent, Cell::Text),
-        _ => Cell::Float(f64::NAN),
-    };
-    table.push_row((0..row.len()).map(cell));
+    let cell = |column| row.try_get(column).map(|text| text.map_or(Cell::Absent, Cell::Text));
+    let cells = (0..row.len()).map(cell).collect::<Result<Vec<_>, _>>();
+    table.push_row(cells.unwrap_or_else(|_| vec![Cell::Float(f64::NAN); row.len()]));
 }
 
 /// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.

@@ -93,7 +93,7 @@ const ONLY_IN: [(&str, &str); 17] = [
     ("rustls", "source/tls.rs web/tls.rs"),
     ("saphyr_parser", "config/yaml.rs"),
     ("ring", "source/tls.rs source/backup/s3/ web/"),
-    ("rustix", "cli/serve.rs source/backup/run.rs source/disk.rs"),
+    ("rustix", "cli/serve.rs own.rs source/backup/run.rs source/disk.rs"),
     ("serde_json", "board/ cli/ config/schema.rs http/ source/backup/"),
     ("strsim", "config/words.rs"),
     ("tokio_postgres", "source/postgres/ source/pgbouncer.rs probe/"),

@@ -49,27 +49,33 @@ const STATUS: [(&str, i64); 5] = [("ok", 1), ("up", 1), ("err", 0), ("down", 0),
 
 /// An answer to INFO, or to another command that answers like it.
 pub struct Info<'a> {
-    /// Each line: its section, its field, its value.
-    lines: Vec<(&'a str, &'a str, &'a str)>,
+    /// In order: each section's title, and of its lines the field and the value.
+    sections: Vec<(&'a str, Vec<(&'a str, &'a str)>)>,
 }
 
 impl<'a> Info<'a> {
     pub fn new(text: &'a str) -> Self {
-        let mut section = "";
-        let mut lines = Vec::new();
+        let mut sections = Vec::new();
+        let mut section = ("", Vec::new());
         for line in text.lines().take(MOST_LINES) {
             match (line.strip_prefix("# "), line.split_once(':')) {
-                (Some(title), _) => section = title.trim(),
-                (None, Some((field, value))) => lines.push((section, field, value)),
+                (Some(title), _) => sections.push(std::mem::replace(&mut section, (title.trim(), Vec::new()))),
+                (None, Some((field, value))) => section.1.push((field, value)),
                 _ => (),
             }
         }
-        Info { lines }
+        sections.push(section);
+        Info { sections }
+    }
+
+    /// All fields and their values.
+    fn lines(&self) -> impl Iterator<Item = &(&'a str, &'a str)> {
+        self.sections.iter().flat_map(|(_, lines)| lines)
     }
 
     /// The value of a field, wherever it stands.
     pub fn get(&self, field: &str) -> Option<&'a str> {
-        self.lines.iter().find(|(_, other, _)| *other == field).map(|(.., value)| *value)
+        self.lines().find(|(other, _)| *other == field).map(|(_, value)| *value)
     }
 
     /// A section as a table; without rows if there is nothing of the kind.
@@ -84,10 +90,10 @@ impl<'a> Info<'a> {
 
     /// One row: the fields of a section, whose title may have capitals; "" are those before the first title.
     pub fn fields(&self, section: &str) -> Table {
-        let of_section =
-            || self.lines.iter().filter(|(title, ..)| title.eq_ignore_ascii_case(section)).take(MOST_FIELDS);
-        let mut table = Table::new(of_section().map(|(_, field, _)| *field));
-        of_section().for_each(|(_, field, value)| table.push(cell(field, value)));
+        let titled = |(title, _): &&(&str, _)| title.eq_ignore_ascii_case(section);
+        let of_section = || self.sections.iter().filter(titled).flat_map(|(_, lines)| lines).take(MOST_FIELDS);
+        let mut table = Table::new(of_section().map(|(field, _)| *field));
+        of_section().for_each(|(field, value)| table.push(cell(field, value)));
         table
     }
 
@@ -107,7 +113,7 @@ impl<'a> Info<'a> {
     /// A row for each line of a list: `db0:keys=1,expires=0`.
     fn list(&self, list: &List, columns: &[&str]) -> Table {
         let mut table = Table::new(columns.iter().copied());
-        for (_, field, value) in &self.lines {
+        for (field, value) in self.lines() {
             let Some(rest) = field.strip_prefix(list.prefix) else { continue };
             if list.numbered && rest.parse::<u32>().is_err() {
                 continue;
@@ -130,7 +136,7 @@ impl<'a> Info<'a> {
     /// A row for each percentile of a command: `p99.9=1.003` is the quantile 0.999.
     fn percentiles(&self, columns: &[&str]) -> Table {
         let mut table = Table::new(columns.iter().copied());
-        for (_, field, value) in &self.lines {
+        for (field, value) in self.lines() {
             let Some(command) = field.strip_prefix(PERCENTILES) else { continue };
             for (key, usec) in pairs(value) {
                 let percent = key.strip_prefix('p').and_then(|text| text.parse::<f64>().ok());
@@ -156,14 +162,14 @@ fn named<'a>(text: &'a str, name: &str) -> Cell<'a> {
 
 /// A value as it is meant: a status as a number, and what stands for nothing as absent.
 fn cell<'a>(field: &str, value: &'a str) -> Cell<'a> {
-    let is_status = field.ends_with("_status") || field == "cluster_state";
-    let counts_from_zero = field.contains("_sec") || field.ends_with("_offset");
-    if counts_from_zero && value == "-1" || NONE.contains(&(field, value)) {
+    let is_status = || field.ends_with("_status") || field == "cluster_state";
+    let counts_from_zero = || field.contains("_sec") || field.ends_with("_offset");
+    if value == "-1" && counts_from_zero() || NONE.contains(&(field, value)) {
         return Cell::Absent;
     }
-    match STATUS.iter().find(|(word, _)| is_status && *word == value) {
-        Some((_, number)) => Cell::Int(*number),
-        None => Cell::Text(value),
+    match STATUS.iter().find(|(word, _)| *word == value) {
+        Some((_, number)) if is_status() => Cell::Int(*number),
+        _ => Cell::Text(value),
     }
 }
 
