@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Scrapes of each exporter.
     #[arg(long, default_value_t = 10)]
     scrapes: usize,
-    /// How long pgvigil is scraped as in service, each time; 0: not at all.
+    /// How long each exporter is scraped as in service, each of several times; 0: not at all.
     #[arg(long, default_value_t = 4)]
     minutes: u32,
     /// Where the other exporters' programs are, if not on the path.
@@ -71,10 +71,7 @@ fn main() {
             Err(why) => println!("not compared, because a scrape failed: {why}"),
         }
     }
-    let service = (arguments.minutes > 0).then(|| {
-        let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
-        Service::measure(&pgvigil, &server, arguments.minutes, &names)
-    });
+    let service = (arguments.minutes > 0).then(|| Service::measure(&pgvigil, &server, arguments.minutes, &peers));
     report::print(
         &rows,
         &figures::Asked::new(&raised, &server),

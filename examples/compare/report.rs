@@ -76,16 +76,16 @@ fn print_own_targets(default: &Figures, raised: &Figures, tables: usize) {
 /// The server's CPU of a scrape against a peer's.
 fn print_ratios(raised: &Figures, peer: &Figures, service: Option<&Service>) {
     let (same, slow) = if peer.name == "pg_exporter" { (0.35, 0.15) } else { (0.65, 0.25) };
-    let print = |what: &str, ms: f64, at_most| {
-        target(&format!("server CPU against {}: {what}, {ms:.1} ms", peer.name), ms / peer.server_ms, at_most);
+    let print = |what: &str, ms: f64, other_ms: f64, at_most| {
+        let what = format!("server CPU against {}: {what}, {ms:.1} against {other_ms:.1} ms", peer.name);
+        target(&what, ms / other_ms, at_most);
     };
-    print("a scrape that finds nothing slow due, as most do", raised.server_ms, slow);
+    print("a scrape that finds nothing slow due, as most do", raised.server_ms, peer.server_ms, slow);
     let Some(service) = service else { return };
-    if let Some(anew) = service.same.get(peer.name) {
-        print("the same anew at every scrape", anew.all, same);
-        print("the same, sizes and texts at every fifth scrape", anew.slow_clock(), slow);
-    }
-    print("as shipped, a scrape every 15 s", service.shipped_ms, slow);
+    let Some(against) = service.against.get(peer.name) else { return };
+    print("as shipped, a scrape every 15 s", service.shipped_ms, against.other_ms, slow);
+    print("the same anew at every scrape", against.same_ms, against.other_seldom_ms, same);
+    print("the same, sizes and texts at every fifth scrape", against.slow_clock_ms(), against.other_seldom_ms, slow);
 }
 
 fn target(what: &str, is: f64, at_most: f64) {
