@@ -112,7 +112,8 @@ pub fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn pairs(value: &Value) -> Vec<(String, String)> {
+/// The entries of a map of scalars.
+pub fn pairs(value: &Value) -> Vec<(String, String)> {
     value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
 }
 

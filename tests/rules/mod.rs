@@ -9,6 +9,7 @@ mod fire;
 pub mod known;
 mod muted;
 mod pages;
+mod past;
 mod pint;
 mod quiet;
 mod recording;

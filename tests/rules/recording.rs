@@ -1,6 +1,8 @@
 //! What a system's pages say over a while, as series that go on for longer: its second half again and again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use crate::support::page;
 
 /// What becomes of a value when the recording is repeated.
 #[derive(Clone, Copy, PartialEq)]
@@ -9,45 +11,45 @@ enum Kind {
     Counter,
     /// A time that moves along.
     Moving,
-    /// A time that stays.
-    Fixed,
     /// It is what it was.
     Plain,
 }
 
 /// Pages that came at a fixed pace.
 pub struct Recording {
-    /// When the first came.
-    start: f64,
     /// Seconds from one page to the next.
-    pace: u64,
-    pages: Vec<String>,
+    pub pace: u64,
+    pub pages: Vec<String>,
 }
 
-impl Recording {
-    /// `start`: Unix seconds.
-    pub fn new(start: f64, pace: u64, pages: Vec<String>) -> Recording {
-        Recording { start, pace, pages }
-    }
+/// At each step.
+type Values = Vec<Option<f64>>;
 
-    /// The series of these metrics as promtool's tests have them, each with its values at so many steps. Times count from the start of the
-    /// recording, as promtool's clock does.
-    pub fn series(&self, metrics: &BTreeSet<String>, labels: &str, steps: usize) -> Vec<(String, String)> {
-        let mut all: BTreeMap<&str, (Kind, Vec<Option<f64>>)> = BTreeMap::new();
+/// A series as it is written, and its values.
+pub type Series = (String, Values);
+
+impl Recording {
+    /// Those of its series that are read, which their name and labels say, each with its values at so many steps and with these labels before
+    /// its own.
+    pub fn series(&self, is_read: impl Fn(&str, &[(&str, String)]) -> bool, labels: &str, steps: usize) -> Vec<Series> {
+        let mut all: BTreeMap<&str, Option<(Kind, Values)>> = BTreeMap::new();
         for (at, page) in self.pages.iter().enumerate() {
             for (series, kind, value) in samples(page) {
-                if metrics.contains(series.split('{').next().unwrap_or_default()) {
-                    let absent = || (kind, vec![None; self.pages.len()]);
-                    all.entry(series).or_insert_with(absent).1[at] = Some(value);
+                let begin = || {
+                    let is_read = page::series(series).is_some_and(|(name, labels)| is_read(name, &labels));
+                    is_read.then(|| (kind, vec![None; self.pages.len()]))
+                };
+                if let Some((_, values)) = all.entry(series).or_insert_with(begin) {
+                    values[at] = Some(value);
                 }
             }
         }
-        let extended = |(kind, values): (Kind, Vec<Option<f64>>)| notation(&self.extended(kind, &values, steps));
-        all.into_iter().map(|(series, of_it)| (labelled(series, labels), extended(of_it))).collect()
+        let read = all.into_iter().filter_map(|(series, of_it)| Some((series, of_it?)));
+        read.map(|(series, (kind, values))| (labelled(series, labels), self.extended(kind, &values, steps))).collect()
     }
 
     /// The values as recorded, and then from the middle on again, and again.
-    fn extended(&self, kind: Kind, values: &[Option<f64>], steps: usize) -> Vec<Option<f64>> {
+    fn extended(&self, kind: Kind, values: &[Option<f64>], steps: usize) -> Values {
         let middle = values.len() / 2;
         let period = values.len() - 1 - middle;
         let seen: Vec<f64> = values[middle..].iter().filter_map(|value| *value).collect();
@@ -56,13 +58,12 @@ impl Recording {
             (Kind::Moving, ..) => (period as u64 * self.pace) as f64,
             _ => 0.0,
         };
-        let origin = if matches!(kind, Kind::Moving | Kind::Fixed) { self.start } else { 0.0 };
         let at = |step: usize| {
             let (place, times) = match step.checked_sub(middle) {
                 Some(behind) => (middle + behind % period, behind / period),
                 None => (step, 0),
             };
-            values[place].map(|value| value - origin + growth * times as f64)
+            values[place].map(|value| value + growth * times as f64)
         };
         (0..steps).map(at).collect()
     }
@@ -80,7 +81,6 @@ fn samples(page: &str) -> impl Iterator<Item = (&str, Kind, f64)> {
         let kind = match name {
             _ if is_counter => Kind::Counter,
             _ if name.ends_with("_timestamp_seconds") => Kind::Moving,
-            _ if name.ends_with("_time_seconds") => Kind::Fixed,
             _ => Kind::Plain,
         };
         Some((series, kind, value))
@@ -95,43 +95,23 @@ fn labelled(series: &str, labels: &str) -> String {
     }
 }
 
-/// promtool's words for values: `3 4x9 stale _x5`.
-fn notation(values: &[Option<f64>]) -> String {
-    let mut words = Vec::new();
-    let mut before = None;
-    for run in values.chunk_by(|a, b| a == b) {
-        match run[0] {
-            Some(value) if run.len() == 1 => words.push(number(value)),
-            Some(value) => words.push(format!("{}x{}", number(value), run.len() - 1)),
-            // What was there and is no more is so at once, as in a scrape.
-            None if before.is_some() => words.push(format!("stale _x{}", run.len() - 1)),
-            None => words.push(format!("_x{}", run.len())),
-        }
-        before = run[0];
-    }
-    words.join(" ").replace(" _x0", "")
-}
-
-fn number(value: f64) -> String {
-    if value.is_infinite() { format!("{}Inf", if value > 0.0 { "+" } else { "-" }) } else { value.to_string() }
-}
-
 #[test]
 fn a_recording_goes_on() {
     let page = |n: u64, gauge: &str| {
         let at = 1000 + 10 * n;
         format!(
-            "# TYPE c counter\nc{{a=\"b c\"}} {}\n# TYPE g gauge\n{gauge}# TYPE x gauge\nx_timestamp_seconds {at}\n",
+            "# TYPE c counter\nc{{a=\"b c\"}} {}\nc{{a=\"d\"}} 1\n# TYPE g gauge\n{gauge}# TYPE x gauge\nx_timestamp_seconds {at}\ny 1\n",
             n * n
         )
     };
     let pages = (0..5).map(|n| page(n, if n == 3 { "" } else { "g 7\n" })).collect();
-    let metrics = ["c", "g", "x_timestamp_seconds"].map(str::to_owned).into();
-    let series = Recording::new(1000.0, 10, pages).series(&metrics, "job=\"p\"", 9);
+    let is_read = |name: &str, labels: &[(&str, String)]| name != "y" && labels != [("a", "d".to_owned())];
+    let series = Recording { pace: 10, pages }.series(is_read, "job=\"p\"", 9);
+    let some = |values: [i32; 9]| values.map(|value| (value >= 0).then(|| f64::from(value))).to_vec();
     let expected = [
-        ("c{job=\"p\",a=\"b c\"}", "0 1 4 9 16 21 28 33 40"),
-        ("g{job=\"p\"}", "7x2 stale 7 stale 7 stale 7"),
-        ("x_timestamp_seconds{job=\"p\"}", "0 10 20 30 40 50 60 70 80"),
+        ("c{job=\"p\",a=\"b c\"}", [0, 1, 4, 9, 16, 21, 28, 33, 40]),
+        ("g{job=\"p\"}", [7, 7, 7, -1, 7, -1, 7, -1, 7]),
+        ("x_timestamp_seconds{job=\"p\"}", [1000, 1010, 1020, 1030, 1040, 1050, 1060, 1070, 1080]),
     ];
-    assert_eq!(series, expected.map(|(series, values)| (series.to_owned(), values.to_owned())));
+    assert_eq!(series, expected.map(|(series, values)| (series.to_owned(), some(values))));
 }

@@ -30,9 +30,12 @@ pub fn count(page: &str) -> usize {
     page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()
 }
 
+/// Names and values.
+pub type Labels<'a> = Vec<(&'a str, String)>;
+
 struct Line<'a> {
     name: &'a str,
-    labels: Vec<(&'a str, String)>,
+    labels: Labels<'a>,
     value: f64,
 }
 
@@ -45,7 +48,18 @@ impl Line<'_> {
 
 /// `name{key="value",...} 1` or `name 1`, perhaps with a time behind.
 fn parse(line: &str) -> Option<Line<'_>> {
-    let (name, mut rest) = line.split_at(line.find(['{', ' '])?);
+    let (name, labels, rest) = split(line)?;
+    Some(Line { name, labels, value: rest.split_whitespace().next()?.parse().ok()? })
+}
+
+/// The name of a series and its labels.
+pub fn series(series: &str) -> Option<(&str, Labels<'_>)> {
+    split(series).map(|(name, labels, _)| (name, labels))
+}
+
+/// Name, labels, and what is behind them.
+fn split(line: &str) -> Option<(&str, Labels<'_>, &str)> {
+    let (name, mut rest) = line.split_at(line.find(['{', ' ']).unwrap_or(line.len()));
     let mut labels = Vec::new();
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
@@ -57,7 +71,7 @@ fn parse(line: &str) -> Option<Line<'_>> {
         }
         rest = &rest[1..];
     }
-    Some(Line { name, labels, value: rest.split_whitespace().next()?.parse().ok()? })
+    Some((name, labels, rest))
 }
 
 /// A label's value up to its closing quote, and what follows.

@@ -31,8 +31,12 @@ impl Prometheus {
 
     /// The same with more flags: `--query.lookback-delta=5s`.
     pub fn start_with(flags: &[&str], scrape_configs: &str) -> Prometheus {
+        Prometheus::start_in(Folder::new("prometheus", "TERM"), flags, scrape_configs)
+    }
+
+    /// The same in a folder that may have its past, as blocks in `data`.
+    pub fn start_in(folder: Folder, flags: &[&str], scrape_configs: &str) -> Prometheus {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let folder = Folder::new("prometheus", "TERM");
         let global = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}";
         folder.write("prometheus.yml", &format!("{global}\nscrape_configs:\n{scrape_configs}\n"));
         let mut command = folder.logged_command(system_program("prometheus"));
@@ -69,7 +73,17 @@ impl Prometheus {
 
     /// An instant query's result: for a vector `[{"metric": {..}, "value": [time, "1"]}, ..]`.
     pub fn query(&self, promql: &str) -> Value {
-        let mut answer = self.get(&format!("/api/v1/query?query={}", encode(promql)));
+        self.result(promql, &format!("/api/v1/query?query={}", encode(promql)))
+    }
+
+    /// The same from time to time: `[{"metric": {..}, "values": [[time, "1"], ..]}, ..]`. All in seconds.
+    pub fn query_range(&self, promql: &str, (start, end): (u64, u64), step: u64) -> Value {
+        let query = encode(promql);
+        self.result(promql, &format!("/api/v1/query_range?query={query}&start={start}&end={end}&step={step}"))
+    }
+
+    fn result(&self, promql: &str, path: &str) -> Value {
+        let mut answer = self.get(path);
         assert_eq!(answer["status"], "success", "{promql}: {answer}");
         answer["data"]["result"].take()
     }
