@@ -1,47 +1,103 @@
 //! Backups in a bucket of an S3-compatible service that checks signatures.
 
 use std::{
+    fs,
     net::TcpStream,
     process::Command,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{reason, settings, until, watch};
-use crate::support::{Folder, eventually, free_port, place::moto_program, process::Process, sample};
+use super::{BINARY, reason, settings, until, watch};
+use crate::{
+    support::{
+        Folder, Pgvigil, eventually, free_port,
+        place::{is_long, moto_program},
+        process::Process,
+        sample,
+    },
+    tls::certificates,
+};
 
-/// Makes a user with a key, a bucket and objects in it, and prints the key. The first three requests need no key.
+/// Makes a user with two keys, a bucket and objects in it, and prints the keys. The first four requests need no key.
 const FILL: &str = r#"
 import boto3, json, sys
 def client(service, key='none', secret='none'):
     return boto3.client(service, endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id=key, aws_secret_access_key=secret)
 iam = client('iam')
 iam.create_user(UserName='u')
-allow = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': ['s3:*'], 'Resource': '*'}]}
+allow = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': ['s3:*', 'iam:*'], 'Resource': '*'}]}
 iam.put_user_policy(UserName='u', PolicyName='p', PolicyDocument=json.dumps(allow))
-key = iam.create_access_key(UserName='u')['AccessKey']
+key, next_key = [iam.create_access_key(UserName='u')['AccessKey'] for _ in range(2)]
 s3 = client('s3', key['AccessKeyId'], key['SecretAccessKey'])
 s3.create_bucket(Bucket='backups')
 for name, size in [('orders/old & odd.dump', 5), ('orders/orders-20261117-020000.dump', 7), ('orders/notes.txt', 9), ('other/x.dump', 1)]:
     s3.put_object(Bucket='backups', Key=name, Body=b'x' * size)
 for number in range(1100):
     s3.put_object(Bucket='backups', Key=f'many/{number}.dump', Body=b'x')
-print(key['AccessKeyId'], key['SecretAccessKey'])
+for key in key, next_key:
+    print(key['AccessKeyId'], key['SecretAccessKey'])
 "#;
+
+/// Makes the first key (the last argument) worthless, by the other's right.
+const DELETE: &str = "
+import boto3, sys
+url, key, secret, old = sys.argv[1:]
+iam = boto3.client('iam', endpoint_url=url, region_name='us-east-1', aws_access_key_id=key, aws_secret_access_key=secret)
+iam.delete_access_key(UserName='u', AccessKeyId=old)
+";
+
+/// A service that checks signatures, its certificates if it has any, and its user's keys: each an id and a secret.
+struct Moto {
+    url: String,
+    keys: Vec<(String, String)>,
+    folder: Folder,
+    _server: Process,
+}
+
+impl Moto {
+    /// Without TLS, or with the certificate `server.crt` of this folder.
+    fn start(tls: Option<&Folder>) -> Moto {
+        let (folder, port) = (Folder::new("moto", "TERM"), free_port());
+        let mut server = folder.logged_command(moto_program("moto_server"));
+        server.args(["-H", "127.0.0.1", "-p", &port.to_string()]).env("INITIAL_NO_AUTH_ACTION_COUNT", "4");
+        if let Some(files) = tls {
+            server.arg("-c").arg(files.path().join("server.crt")).arg("-k").arg(files.path().join("server.key"));
+        }
+        let _server = Process::start(&mut server);
+        eventually(Duration::from_secs(60), "moto listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let url = if tls.is_some() { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
+        let mut moto = Moto { url, keys: Vec::new(), folder, _server };
+        let said = moto.python(tls, FILL, &[]);
+        let key = |line: &str| line.split_once(' ').map(|(key, secret)| (key.to_owned(), secret.to_owned()));
+        moto.keys = said.lines().filter_map(key).collect();
+        assert_eq!(moto.keys.len(), 2, "{said}\n{}", moto.folder.log());
+        moto
+    }
+
+    /// What a script prints to which the URL and these are given.
+    fn python(&self, tls: Option<&Folder>, script: &str, args: &[&str]) -> String {
+        let mut python = Command::new(moto_program("python"));
+        if let Some(files) = tls {
+            python.env("AWS_CA_BUNDLE", files.path().join("ca.crt"));
+        }
+        let output = python.args(["-c", script, &self.url]).args(args).output().expect("python runs");
+        assert!(output.status.success(), "{output:?}\n{}", self.folder.log());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+/// In Unix seconds.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
+}
 
 #[test]
 fn objects_are_listed_with_a_signature_that_is_checked() {
-    if std::env::var_os("PGVIGIL_TEST_LONG").is_none() {
+    if !is_long() {
         return;
     }
-    let (folder, port) = (Folder::new("moto", "TERM"), free_port());
-    let mut server = folder.logged_command(moto_program("moto_server"));
-    server.args(["-H", "127.0.0.1", "-p", &port.to_string()]).env("INITIAL_NO_AUTH_ACTION_COUNT", "3");
-    let _server = Process::start(&mut server);
-    eventually(Duration::from_secs(60), "moto listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let url = format!("http://127.0.0.1:{port}");
-    let filled = Command::new(moto_program("python")).args(["-c", FILL, &url]).output().expect("python runs");
-    let keys = String::from_utf8_lossy(&filled.stdout).into_owned();
-    let (key, secret) = keys.trim().split_once(' ').unwrap_or_else(|| panic!("{filled:?}\n{}", folder.log()));
+    let moto = Moto::start(None);
+    let (Moto { url, folder, .. }, (key, secret)) = (&moto, &moto.keys[0]);
     let bucket = |name: &str, bucket: &str, secret: &str, more: &str| {
         format!(
             "{{name: {name}, tool: s3, endpoint: \"{url}\", bucket: {bucket}, access_key: {key}, secret_key: \"{secret}\", {more}}}"
@@ -67,8 +123,7 @@ fn objects_are_listed_with_a_signature_that_is_checked() {
         assert_eq!(of(name, "pgvigil_backup_up"), Some(1.0), "{name}\n{}\n{}", pgvigil.stderr(), folder.log());
         assert_eq!(of(name, "pgvigil_backup_restore_points"), Some(points), "{name}");
     }
-    let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
-    assert!(of("well", "pgvigil_backup_last_timestamp_seconds").is_some_and(|time| (now - time).abs() < 600.0));
+    assert!(of("well", "pgvigil_backup_last_timestamp_seconds").is_some_and(|time| (now() - time).abs() < 600.0));
     assert!(of("well", "pgvigil_backup_last_size_bytes").is_some_and(|size| size == 5.0 || size == 7.0));
     assert_eq!(of("named", "pgvigil_backup_last_timestamp_seconds"), Some(1_794_880_800.0));
     assert_eq!(of("named", "pgvigil_backup_values_skipped_total").map(|odd| odd >= 2.0), Some(true));
@@ -77,4 +132,84 @@ fn objects_are_listed_with_a_signature_that_is_checked() {
         assert_eq!(of(name, "pgvigil_backup_restore_points"), None, "{name}");
     }
     assert!(!pgvigil.stderr().contains(secret));
+}
+
+/// pgvigil watching these repositories, believing this authority alone.
+fn believing(files: &Folder, authority: &str, repositories: &[String]) -> Pgvigil {
+    let file = files.write(&format!("{authority}.yaml"), &settings(repositories)).display().to_string();
+    let authority = files.path().join(format!("{authority}.crt")).display().to_string();
+    Pgvigil::start(BINARY, &["--config", &file], &[("SSL_CERT_FILE", &authority)])
+}
+
+#[test]
+fn a_service_with_tls_is_believed_by_its_authority_and_name() {
+    if !is_long() {
+        return;
+    }
+    let files = certificates();
+    let moto = Moto::start(Some(&files));
+    let (key, secret) = &moto.keys[0];
+    let bucket = |name: &str, url: &str| {
+        format!(
+            "{{name: {name}, tool: s3, endpoint: \"{url}\", bucket: backups, prefix: orders/, access_key: {key}, secret_key: \"{secret}\"}}"
+        )
+    };
+    let by_address = moto.url.replace("localhost", "127.0.0.1");
+    let repositories = [bucket("well", &moto.url), bucket("misnamed", &by_address)];
+    for (authority, well, said) in [
+        ("ca", None, "certificate not valid for name \"127.0.0.1\""),
+        ("other", Some("failed"), "invalid peer certificate: UnknownIssuer"),
+    ] {
+        let pgvigil = believing(&files, authority, &repositories);
+        let page = until(&pgvigil, "all have answered", |page| {
+            ["well", "misnamed"].iter().all(|name| reason(page, name, "information") != Some("pending"))
+        });
+        assert_eq!(reason(&page, "well", "information"), well, "{authority}: {}", pgvigil.stderr());
+        assert_eq!(reason(&page, "misnamed", "information"), Some("failed"), "{authority}: {}", pgvigil.stderr());
+        assert!(pgvigil.stderr().contains(said), "{authority}: {}", pgvigil.stderr());
+    }
+}
+
+#[test]
+fn the_next_listing_has_the_key_that_is_in_the_file_then() {
+    if !is_long() {
+        return;
+    }
+    let files = certificates();
+    let moto = Moto::start(Some(&files));
+    let [(old, old_secret), (new, new_secret)] = moto.keys.as_slice() else { panic!("two keys") };
+    let file = files.write("secret", "not yet").display().to_string();
+    let bucket = |name: &str, key: &str, secret: &str| {
+        format!(
+            "{{name: {name}, tool: s3, endpoint: \"{}\", bucket: backups, prefix: orders/, access_key: {key}, {secret}}}",
+            moto.url
+        )
+    };
+    let of_file = format!("secret_key_file: {file}");
+    let kept = bucket("kept", old, &format!("secret_key: \"{old_secret}\""));
+    let pgvigil = believing(&files, "ca", &[bucket("rotated", old, &of_file), kept.clone()]);
+    let expect = |name: &str, expected: Option<&str>| {
+        until(&pgvigil, &format!("{name}: {expected:?}"), |page| reason(page, name, "information") == expected);
+    };
+    let replace = |file: &str, text: &str| {
+        fs::rename(files.write("new", text), files.path().join(file)).expect("a file in its place");
+    };
+    expect("rotated", Some("failed"));
+    expect("kept", None);
+    replace("secret", old_secret);
+    expect("rotated", None);
+    assert!(!pgvigil.stderr().contains("loaded again"), "nothing was reloaded: {}", pgvigil.stderr());
+    // The key's id stands in the settings, its secret in the file; then the old one ends.
+    replace("secret", new_secret);
+    replace("ca.yaml", &settings(&[bucket("rotated", new, &of_file), kept]));
+    moto.python(Some(&files), DELETE, &[new, new_secret, old]);
+    expect("kept", Some("failed"));
+    let refused = now();
+    until(&pgvigil, "the new key is listed with", |page| {
+        let listed = sample(page, "pgvigil_backup_information_timestamp_seconds", &[("repository", "rotated")]);
+        listed > Some(refused) && reason(page, "rotated", "information").is_none()
+    });
+    for secret in [old_secret, new_secret] {
+        assert!(!pgvigil.stderr().contains(secret.as_str()), "a secret in the log");
+    }
 }
