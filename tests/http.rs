@@ -55,7 +55,15 @@ fn formats_compression_and_filters() {
     assert_eq!(names(&all).1, targets);
     let server = pgvigil.get("/metrics?target=two&collector=server&collector=locks", &[]).text();
     assert_eq!(names(&server).1, ["two"]);
-    let prefixes = ["pg_static", "pg_settings", "pg_postmaster", "pg_config", "pg_replication_is_replica", "pg_locks"];
+    let prefixes = [
+        "pg_static",
+        "pg_monitor_granted",
+        "pg_settings",
+        "pg_postmaster",
+        "pg_config",
+        "pg_replication_is_replica",
+        "pg_locks",
+    ];
     for metric in names(&server).0 {
         assert!(prefixes.iter().any(|prefix| metric.starts_with(prefix)), "{metric} is of another collector");
     }

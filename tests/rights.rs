@@ -142,6 +142,9 @@ fn p11_what_each_role_sees_is_what_the_docs_say() {
     let (server, _session) = server();
     let all = see(&server, "pgvigil");
     let others = [see(&server, "bare"), see(&server, "monitor")];
+    for (seen, granted) in [&all, &others[0], &others[1]].into_iter().zip([1.0, 0.0, 1.0]) {
+        assert_eq!(sample(&seen.page, "pg_monitor_granted", &[]), Some(granted), "{}", seen.page);
+    }
     let mut text = String::from(include_str!("rights.md"));
     for collector in catalogue.collectors.iter().filter(|collector| collector.source.is_sql()) {
         let own: BTreeSet<_> =
