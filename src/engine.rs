@@ -87,13 +87,31 @@ impl Engine {
         hurry: impl Future<Output = ()>,
     ) -> Vec<Block> {
         let began = Instant::now();
-        let targets: Vec<_> = self.targets.iter().filter(|target| selection.has_target(target)).collect();
+        self.visit(selection, began, deadline, hurry).await;
+        self.show(selection, began)
+    }
+
+    /// The first half: visits what is selected for a scrape that began then.
+    pub async fn visit(
+        &self,
+        selection: &Selection,
+        began: Instant,
+        deadline: Instant,
+        hurry: impl Future<Output = ()>,
+    ) {
+        let targets = self.targets.iter().filter(|target| selection.has_target(target));
         let wanted = |collector: &Collector| selection.has_collector(collector);
-        let visits = join_all(targets.iter().map(|target| target.visit(&wanted, began, deadline)));
+        let visits = join_all(targets.map(|target| target.visit(&wanted, began, deadline)));
         tokio::select! {
             _ = visits => (),
             () = hurry => (),
         }
+    }
+
+    /// The second half: what there is to show to a scrape that began then.
+    pub fn show(&self, selection: &Selection, began: Instant) -> Vec<Block> {
+        let targets: Vec<_> = self.targets.iter().filter(|target| selection.has_target(target)).collect();
+        let wanted = |collector: &Collector| selection.has_collector(collector);
         let mut shown: Vec<_> = targets.iter().map(|target| by_collector(target.show(&wanted, began))).collect();
         let mut blocks = Vec::new();
         for collector in self.catalogue.collectors.iter().filter(|collector| wanted(collector)) {

@@ -1,11 +1,14 @@
 //! Rendered pages: scrapes for the same page that overlap share one visit and one rendering.
 
-use std::{collections::HashMap, io::Write, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::pending, io::Write, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use hyper::body::Bytes;
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     engine::{Engine, Selection},
@@ -23,11 +26,30 @@ pub struct Key {
 
 type Underway = watch::Receiver<Option<Bytes>>;
 
+/// Targets that the pages being made wait for together; for each wait that takes some KiB. Further pages wait for their turn.
+const MOST_WAITS: usize = 5000;
+
+/// Pages that have been written, and that those who wait for them have not come for yet. Where more are due at once, the next is
+/// written then.
+const MOST_READY: usize = 4;
+
 /// The pages being made.
-#[derive(Default)]
 pub struct Pages {
     underway: Mutex<HashMap<Key, Underway>>,
+    waits: Semaphore,
+    ready: Semaphore,
     hurry: watch::Sender<bool>,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Pages {
+            underway: Mutex::default(),
+            waits: Semaphore::new(MOST_WAITS),
+            ready: Semaphore::new(MOST_READY),
+            hurry: watch::Sender::default(),
+        }
+    }
 }
 
 impl Pages {
@@ -61,15 +83,37 @@ impl Pages {
         self.hurry.send_replace(true);
     }
 
+    /// Visits, when it is this page's turn. One whose turn does not come in time is made of what is there.
+    async fn visit(&self, engine: &Engine, key: &Key, began: Instant, hurry: impl Future<Output = ()>) {
+        let targets = engine.targets.iter().filter(|target| key.selection.has_target(target)).count();
+        let deadline = began + key.timeout;
+        let visits = async {
+            let _turn = self.waits.acquire_many(targets.min(MOST_WAITS) as u32).await;
+            engine.visit(&key.selection, began, deadline, pending()).await;
+        };
+        tokio::select! {
+            _ = timeout_at(deadline, visits) => (),
+            () = hurry => (),
+        }
+    }
+
     async fn make(self: Arc<Self>, engine: Arc<Engine>, making: Making, sender: watch::Sender<Option<Bytes>>) {
-        let key = making.key.clone();
+        let (key, began) = (making.key.clone(), Instant::now());
         let mut hurried = self.hurry.subscribe();
         let hurry = async { _ = hurried.wait_for(|hurried| *hurried).await };
-        let blocks = engine.scrape(&key.selection, Instant::now() + key.timeout, hurry).await;
+        self.visit(&engine, &key, began, hurry).await;
         // Who comes from here on finds no scrape under way, and begins one.
         drop(making);
+        let ready = self.ready.acquire().await;
+        let blocks = engine.show(&key.selection, began);
         let text = exposition::render(&blocks, key.format);
-        sender.send_replace(Some(if key.gzip { gzip(&text) } else { text.into() }));
+        drop(blocks);
+        let mut page = if key.gzip { gzip(&text) } else { text.into_bytes() };
+        // It may be kept for a while, by who reads slowly.
+        page.shrink_to_fit();
+        sender.send_replace(Some(page.into()));
+        sender.closed().await;
+        drop(ready);
     }
 }
 
@@ -85,9 +129,9 @@ impl Drop for Making {
     }
 }
 
-fn gzip(text: &str) -> Bytes {
+fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
     // Writing to memory does not fail.
     _ = encoder.write_all(text.as_bytes());
-    encoder.finish().unwrap_or_default().into()
+    encoder.finish().unwrap_or_default()
 }

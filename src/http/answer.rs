@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
@@ -21,7 +20,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{gate, landing, negotiate};
+use super::{
+    gate, landing, negotiate,
+    unsent::{Body, Unsent},
+};
 use crate::{
     live::Live,
     page::{Key, Pages},
@@ -34,12 +36,13 @@ const HEALTH_AGE: Duration = Duration::from_millis(1500);
 /// How long /health waits for the targets.
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
 
-pub type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Bytes>;
 
 /// What the paths answer from.
 pub struct App {
     live: Arc<Live>,
     pages: Arc<Pages>,
+    unsent: Unsent,
     /// `POST /-/reload` is allowed.
     lifecycle: bool,
     draining: AtomicBool,
@@ -48,7 +51,14 @@ pub struct App {
 
 impl App {
     pub fn new(live: Arc<Live>, lifecycle: bool) -> Self {
-        App { live, pages: Arc::default(), lifecycle, draining: AtomicBool::new(false), health: Mutex::default() }
+        App {
+            live,
+            pages: Arc::default(),
+            unsent: Unsent::default(),
+            lifecycle,
+            draining: AtomicBool::new(false),
+            health: Mutex::default(),
+        }
     }
 
     /// No longer ready: shutdown has begun.
@@ -66,13 +76,13 @@ impl App {
         self.live.web().tls.clone()
     }
 
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let web = self.live.web();
         let answer = match gate::refusal(&web, request.headers()).await {
             Some(refusal) => refusal,
             None => self.path(request).await,
         };
-        gate::with_headers(answer, &web)
+        gate::with_headers(answer, &web).map(|bytes| self.unsent.body(bytes))
     }
 
     async fn path(&self, request: Request<Incoming>) -> Answer {
@@ -188,7 +198,7 @@ fn states<'a>(targets: impl IntoIterator<Item = (&'a str, Report)>) -> Value {
 }
 
 fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer

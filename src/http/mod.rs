@@ -5,6 +5,7 @@ mod gate;
 mod landing;
 pub mod listen;
 pub mod negotiate;
+mod unsent;
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
@@ -31,6 +32,9 @@ const MAX_CONNECTIONS: usize = 4096;
 /// A request's head must have come within this time, and its bytes must fit into this buffer.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 64 << 10;
+
+/// An answer must have been taken within this time, however slowly: until then its connection has one of the places above.
+const TAKE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A client must have shaken hands within this time.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -103,8 +107,10 @@ impl Connection {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let service = service_fn(move |request| {
-            let (app, counted) = (self.app.clone(), Answering::new(self.answering.clone()));
+        let busy = watch::Sender::new(0);
+        let service = service_fn(|request| {
+            let counted = [&self.answering, &busy].map(|requests| Answering::new(requests.clone()));
+            let app = self.app.clone();
             async move {
                 let answer = app.answer(request).await;
                 drop(counted);
@@ -116,7 +122,20 @@ impl Connection {
             .header_read_timeout(HEAD_LIMIT)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
-        Ok(self.watcher.watch(connection).await?)
+        tokio::select! {
+            served = self.watcher.watch(connection) => Ok(served?),
+            () = untaken(busy.subscribe()) => Err(format!("an answer was not taken within {TAKE_LIMIT:?}").into()),
+        }
+    }
+}
+
+/// Ends when nothing has been asked for so long after an answer was given. Who has taken it and is idle is cut before, as one whose
+/// head does not come.
+async fn untaken(mut busy: watch::Receiver<usize>) {
+    while busy.wait_for(|requests| *requests == 0).await.is_ok() {
+        if timeout(TAKE_LIMIT, busy.changed()).await.is_err() {
+            return;
+        }
     }
 }
 

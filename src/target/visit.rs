@@ -70,7 +70,8 @@ impl Target {
         }
         let began = Instant::now();
         self.state.lock().visit = Some(began);
-        let result = self.connect_and_ask(&quick, &plan).await;
+        // Apart, so that those who wait for their turn are small.
+        let result = Box::pin(self.connect_and_ask(&quick, &plan)).await;
         match &result {
             Ok(()) => self.succeeded(),
             Err(error) => self.failed(error, began),

@@ -9,6 +9,7 @@ mod answers;
 mod broken;
 mod collectors;
 mod crowd;
+mod deaf;
 mod endurance;
 mod idle;
 pub mod liar;

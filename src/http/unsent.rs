@@ -1,0 +1,123 @@
+//! Answers that are not taken yet: what the oldest of them say is given up where they would hold too much memory together.
+//!
+//! Who asks and does not read would otherwise keep a page, and another with each connection. A page is given up for its readers
+//! alone, which see their connection cut; it is never a new scrape that has to go without.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+};
+
+use hyper::body::{self, Bytes, Frame, SizeHint};
+use parking_lot::Mutex;
+use tracing::warn;
+
+/// What the large ones hold together, in bytes, unless these few newest hold more.
+const MOST_BYTES: usize = 64 << 20;
+const NEWEST: usize = 4;
+
+/// Answers up to here are not counted: connections are, and each has one.
+const SMALL: usize = 64 << 10;
+
+/// What a connection takes at a time: it keeps its copy, not the page, while its reader does not read.
+const PIECE: usize = 16 << 10;
+
+/// The large answers that somebody still takes, the oldest first. Those who asked together share one.
+#[derive(Default)]
+pub struct Unsent(Mutex<VecDeque<Weak<Said>>>);
+
+impl Unsent {
+    /// An answer's body. Older ones are given up for it where there is no room.
+    pub fn body(&self, bytes: Bytes) -> Body {
+        if bytes.len() <= SMALL {
+            return Body { said: Arc::new(Said::new(bytes)), at: 0 };
+        }
+        let mut all = self.0.lock();
+        all.retain(|said| said.strong_count() > 0);
+        let same = all.iter().filter_map(Weak::upgrade).find(|said| said.is(&bytes));
+        let said = same.unwrap_or_else(|| {
+            let said = Arc::new(Said::new(bytes));
+            all.push_back(Arc::downgrade(&said));
+            said
+        });
+        make_room(&mut all);
+        Body { said, at: 0 }
+    }
+}
+
+fn make_room(all: &mut VecDeque<Weak<Said>>) {
+    let mut held: usize = all.iter().filter_map(Weak::upgrade).map(|said| said.length).sum();
+    while held > MOST_BYTES && all.len() > NEWEST {
+        if let Some(oldest) = all.pop_front().and_then(|oldest| oldest.upgrade()) {
+            warn!("an answer of {} bytes is cut: newer ones that are not taken either need its memory", oldest.length);
+            held -= oldest.length;
+            oldest.bytes.lock().take();
+        }
+    }
+}
+
+/// What an answer says, until it is given up.
+struct Said {
+    bytes: Mutex<Option<Bytes>>,
+    length: usize,
+}
+
+impl Said {
+    fn new(bytes: Bytes) -> Self {
+        Said { length: bytes.len(), bytes: Mutex::new(Some(bytes)) }
+    }
+
+    /// It is these very bytes, not only the same.
+    fn is(&self, bytes: &Bytes) -> bool {
+        self.bytes.lock().as_ref().is_some_and(|mine| mine.as_ptr() == bytes.as_ptr() && mine.len() == bytes.len())
+    }
+
+    fn piece(&self, at: usize) -> Result<Bytes, GivenUp> {
+        let bytes = self.bytes.lock();
+        let piece = bytes.as_ref().and_then(|bytes| bytes.get(at..self.length.min(at + PIECE)));
+        piece.map(Bytes::copy_from_slice).ok_or(GivenUp)
+    }
+}
+
+/// An answer on its way to one reader.
+pub struct Body {
+    said: Arc<Said>,
+    at: usize,
+}
+
+impl body::Body for Body {
+    type Data = Bytes;
+    type Error = GivenUp;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, GivenUp>>> {
+        if self.is_end_stream() {
+            return Poll::Ready(None);
+        }
+        let piece = self.said.piece(self.at);
+        self.at += PIECE;
+        Poll::Ready(Some(piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.at >= self.said.length
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.said.length.saturating_sub(self.at) as u64)
+    }
+}
+
+/// Its memory was needed.
+#[derive(Debug)]
+pub struct GivenUp;
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer was given up")
+    }
+}
+
+impl std::error::Error for GivenUp {}
