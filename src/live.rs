@@ -13,6 +13,7 @@ use std::{
 use parking_lot::RwLock;
 use tokio::{sync::Mutex as AsyncMutex, task::spawn_blocking, time::sleep};
 use tracing::{error, info};
+use zeroize::Zeroizing;
 
 use crate::{
     config::{catalogue::Catalogue, expand::expand, files, problem::Problems, settings::Settings, web::named_files},
@@ -76,7 +77,7 @@ impl Files {
         paths.extend(named(&self.web, named_files));
         let mut hasher = DefaultHasher::new();
         for path in self.settings.iter().chain(&self.web).chain(&paths) {
-            text(path).hash(&mut hasher);
+            text(path).as_deref().hash(&mut hasher);
             path.hash(&mut hasher);
         }
         hasher.finish()
@@ -90,7 +91,7 @@ fn url_files(_: &Path, settings: &str) -> Vec<PathBuf> {
 }
 
 /// What a regular file says, or why it cannot be read.
-fn text(path: &Path) -> Result<String, String> {
+fn text(path: &Path) -> Result<Zeroizing<String>, String> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => files::read(path).map_err(|problem| problem.message),
         Ok(_) => Err("no regular file".to_owned()),

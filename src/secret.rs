@@ -3,14 +3,29 @@
 use std::{
     fmt,
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
 
 /// The most that a file with a secret may hold, in bytes.
-const MOST_BYTES: u64 = 64 << 10;
+const MOST_BYTES: usize = 64 << 10;
+
+/// What a file holds, of a longer one a byte more than `most`. Its bytes leave memory with what is returned: there is room for all of them
+/// from the beginning, since a buffer that grows leaves copies behind.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &Path, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    // How much a pipe holds is not known. The reader wants to see room behind the end.
+    let length = if metadata.is_file() { (metadata.len() as usize).min(most) } else { most };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 64));
+    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// A secret. `Debug` shows that there is one, never what it is; there is no `Display`.
 #[derive(Clone)]
@@ -29,11 +44,8 @@ impl Secret {
     /// # Errors
     /// Why it cannot be read.
     pub fn in_file(path: &Path) -> Result<Self, String> {
-        let mut bytes = Zeroizing::new(Vec::new());
-        File::open(path)
-            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(|error| format!("the file cannot be read: {error}"))?;
-        if bytes.len() as u64 > MOST_BYTES {
+        let bytes = read(path, MOST_BYTES).map_err(|error| format!("the file cannot be read: {error}"))?;
+        if bytes.len() > MOST_BYTES {
             return Err("the file is larger than 64 KiB".to_owned());
         }
         let text = str::from_utf8(&bytes).map_err(|_| "the file is no UTF-8 text")?;

@@ -42,6 +42,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let passed = listen::passed();
     arguments.log.start();
     allow_many_files();
+    leave_no_core();
     run_to_end(serve(arguments, passed))
 }
 
@@ -50,6 +51,13 @@ fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         debug!("the limit on open files stays as it is: {error}");
+    }
+}
+
+/// Passwords are in its memory.
+fn leave_no_core() {
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        debug!("a core may be written: {error}");
     }
 }
 

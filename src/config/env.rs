@@ -1,5 +1,7 @@
 //! The environment: the targets of a start without a settings file.
 
+use zeroize::Zeroizing;
+
 use super::{
     dsn::{Dsn, Wrong},
     endpoint,
@@ -14,8 +16,9 @@ use super::{
 const PRIMARY: [&str; 2] = ["PGVIGIL_POSTGRES_URL", "DATABASE_URL"];
 const REPLICAS: [&str; 2] = ["PGVIGIL_REPLICA_URLS", "DATABASE_READ_URLS"];
 
-fn first_set(names: &[&'static str], env: &Env<'_>) -> Option<(&'static str, String)> {
-    names.iter().find_map(|name| Some((*name, env(name).filter(|value| !value.trim().is_empty())?)))
+fn first_set(names: &[&'static str], env: &Env<'_>) -> Option<(&'static str, Zeroizing<String>)> {
+    let set = |name| env(name).map(Zeroizing::new).filter(|value| !value.trim().is_empty());
+    names.iter().find_map(|name| Some((*name, set(name)?)))
 }
 
 /// The variable with the URL of a PgBouncer's console.

@@ -1,5 +1,7 @@
 //! `${NAME}` in the settings' texts: replaced from the environment.
 
+use zeroize::Zeroizing;
+
 /// Reads an environment variable. It comes from outside, so that tests have their own environment.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -21,7 +23,10 @@ pub fn expand(text: &str, env: &Env<'_>) -> Result<String, String> {
                 "`${` must be followed by the name of an environment variable and `}`; write `$$` for a plain `$`",
             )?;
             let missing = || format!("the environment variable `{name}` is not set: set it, or write `$$` for a `$`");
-            expanded.push_str(&env(name).ok_or_else(missing)?);
+            let value = Zeroizing::new(env(name).ok_or_else(missing)?);
+            // With room for the rest: text that grows leaves a copy behind.
+            expanded.reserve_exact(value.len() + after.len());
+            expanded.push_str(&value);
             rest = after;
         } else {
             expanded.push('$');

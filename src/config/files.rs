@@ -2,33 +2,33 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
 };
+
+use zeroize::Zeroizing;
 
 use super::{
     problem::{Place, Problem, Problems},
     yaml::{self, MAX_BYTES, Value},
 };
+use crate::secret;
 
 /// YAML files by stem, so that of two sets one can replace the other's: each with its name for messages and its text.
 pub type Files = BTreeMap<String, (String, String)>;
 
-/// The text of a file.
+/// The text of a file; with what is returned it leaves memory, since settings may hold passwords.
 ///
 /// # Errors
 /// It cannot be read, is too large, or is no UTF-8.
-pub fn read(path: &Path) -> Result<String, Problem> {
+pub fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     let problem = |message| Problem { place: Place::start(&path.to_string_lossy()), message };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| problem(format!("the file cannot be read: {error}")))?;
+    let bytes = secret::read(path, MAX_BYTES).map_err(|error| problem(format!("the file cannot be read: {error}")))?;
     if bytes.len() > MAX_BYTES {
         return Err(problem("the file is larger than 1 MiB: split it".into()));
     }
-    String::from_utf8(bytes).map_err(|_| problem("the file is no UTF-8 text".into()))
+    let text = str::from_utf8(&bytes).map_err(|_| problem("the file is no UTF-8 text".into()))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// The `.yaml` and `.yml` files of a folder.
@@ -45,7 +45,7 @@ pub fn read_folder(folder: &Path, problems: &mut Problems) -> Files {
             (Ok(_), Some((other, _))) => {
                 problems.add(&Place::start(&file), format!("{other} is the same collector: keep one of the two"));
             }
-            (Ok(text), None) => _ = files.insert(stem(&path), (file, text)),
+            (Ok(text), None) => _ = files.insert(stem(&path), (file, text.to_string())),
         }
     }
     files

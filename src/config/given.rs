@@ -1,5 +1,7 @@
 //! Values as they are given: with `${NAME}`s replaced, or by the file that another key names.
 
+use zeroize::Zeroizing;
+
 use super::{
     expand::{Env, expand},
     fields::Fields,
@@ -12,7 +14,7 @@ pub(super) type Given<'k, T = String> = Result<Option<(&'k str, T)>, ()>;
 /// A text with its `${NAME}`s replaced.
 pub(super) fn text<'k>(fields: &mut Fields<'_, '_>, key: &'k str, env: &Env<'_>) -> Given<'k> {
     match fields.text(key) {
-        Some(text) => match expand(&text, env) {
+        Some(text) => match expand(&Zeroizing::new(text), env) {
             Ok(text) => Ok(Some((key, text))),
             Err(message) => refuse(fields, key, message),
         },

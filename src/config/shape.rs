@@ -75,7 +75,7 @@ impl Shape {
     pub fn check(&self, node: &Node, problems: &mut Problems) {
         let mut missing: Vec<_> =
             self.needs.iter().map(|key| key.name).filter(|key| node.get(key).is_none_or(Node::is_absent)).collect();
-        for (key, _) in node.entries().iter().filter(|(key, _)| !self.keys().any(|known| known == key.text)) {
+        for (key, _) in node.entries().iter().filter(|(key, _)| !self.keys().any(|known| known == *key.text)) {
             let near = words::nearest(&key.text, self.keys());
             missing.retain(|key| Some(*key) != near);
             problems.add(&key.place, self.unknown(&key.text, near));

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
+use zeroize::Zeroizing;
 
 use super::problem::{Place, Problems};
 
@@ -26,7 +27,8 @@ pub struct Node {
 #[derive(PartialEq)]
 pub enum Value {
     Scalar {
-        text: String,
+        /// It may be a password.
+        text: Zeroizing<String>,
         /// Not quoted and no block: `null` and nothing at all mean absent.
         plain: bool,
         /// Each character of the text stands in the file where [`Place::within`] says.
@@ -42,7 +44,7 @@ pub enum Value {
 #[derive(PartialEq)]
 pub struct Key {
     pub place: Place,
-    pub text: String,
+    pub text: Zeroizing<String>,
 }
 
 impl Node {
@@ -62,7 +64,7 @@ impl Node {
 
     /// The value of this key of a map.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.entries().iter().find(|(k, _)| k.text == key).map(|(_, node)| node)
+        self.entries().iter().find(|(k, _)| *k.text == key).map(|(_, node)| node)
     }
 
     /// The entries of a map, in their order; none of anything else.
@@ -129,7 +131,7 @@ impl<'t> Builder<'t, '_> {
         }
         let refused = refusal(&event);
         let node = match event {
-            Event::Scalar(text, style, ..) => self.scalar(text.into_owned(), style, &span),
+            Event::Scalar(text, style, ..) => self.scalar(Zeroizing::new(text.into_owned()), style, &span),
             Event::SequenceStart(..) => Node { place: place.clone(), value: self.list(depth)? },
             Event::MappingStart(..) => Node { place: place.clone(), value: self.map(depth)? },
             _ => Node { place: place.clone(), value: Value::Broken },
@@ -178,7 +180,7 @@ impl<'t> Builder<'t, '_> {
     }
 
     /// The parser says where the first character of a block is, but skips the blank lines that its text starts with.
-    fn scalar(&self, text: String, style: ScalarStyle, span: &Span) -> Node {
+    fn scalar(&self, text: Zeroizing<String>, style: ScalarStyle, span: &Span) -> Node {
         let mut place = self.place(span);
         let exact = match style {
             ScalarStyle::Literal | ScalarStyle::Folded if text.trim().is_empty() => false,

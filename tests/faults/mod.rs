@@ -16,6 +16,7 @@ pub mod liar;
 mod liars;
 mod life;
 mod manners;
+mod memory;
 mod names;
 mod planted;
 mod pooler;

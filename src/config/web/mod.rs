@@ -240,7 +240,9 @@ fn pem(fields: &mut Fields<'_, '_>, key: &'static str, file_key: &'static str, f
     let path = folder.join(fields.text(file_key)?);
     let what = format!("`{file_key}`: {}", path.display());
     match files::read(&path) {
-        Ok(text) => Some(Pem { place: fields.place(file_key), what, text: Secret::new(text) }),
+        Ok(mut text) => {
+            Some(Pem { place: fields.place(file_key), what, text: Secret::new(std::mem::take(&mut *text)) })
+        }
         Err(problem) => {
             fields.tell(file_key, format!("{what}: {}", problem.message));
             None
