@@ -45,7 +45,7 @@ fuzz: MINUTES ?= 60
 fuzz:
 	PGVIGIL_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(CARGO) test --locked --test all -- --nocapture fuzz::
 	@if $(CARGO) fuzz --version >/dev/null 2>&1; then \
-	    for target in $$($(CARGO) fuzz list); do $(CARGO) fuzz run $$target -- -max_total_time=$$(($(MINUTES) * 60)) -max_len=32768 || exit 1; done; \
+	    for target in $$($(CARGO) fuzz list); do $(CARGO) +nightly fuzz run $$target -- -max_total_time=$$(($(MINUTES) * 60)) -max_len=32768 || exit 1; done; \
 	else echo "note: cargo-fuzz is not installed, so inputs were chosen by chance alone"; fi
 
 # Every alert that a fault can bring within seconds, from the fault to the webhook, and resolved again; part of test-all.
