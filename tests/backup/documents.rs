@@ -61,6 +61,12 @@ fn a_file_is_as_old_as_its_last_change_and_no_information_beyond_its_age() {
     assert!(pgvigil.stop().success(), "and does not keep it from ending");
 }
 
+/// What was printed for real backups: each one's end, seconds, size and stored size.
+const PRINTED: [(&str, f64, f64, f64, f64); 2] = [
+    ("2024-12", 1_733_307_026.758489, 47.495668, 8_403_386_439.0, 1_684_893_052.0),
+    ("3.0.8", 1_785_211_160.910729, 0.101646, 23_456_003.0, 4_295_821.0),
+];
+
 #[test]
 fn wal_g_of_several_versions() {
     let recorded = fs::canonicalize("tests/backup/walg").expect("recorded output").display().to_string();
@@ -73,6 +79,9 @@ fn wal_g_of_several_versions() {
     };
     let mut repositories = ["0.2.15", "1.1", "3.0"].map(repository).to_vec();
     repositories.push(format!("{{name: empty, tool: walg, from_file: {empty}, wal_from_file: {empty}}}"));
+    for (version, ..) in PRINTED {
+        repositories.push(format!("{{name: \"{version}\", tool: walg, exec: [cat, {recorded}/list-{version}.json]}}"));
+    }
     let pgvigil = watch(&settings(&repositories));
     let page = pgvigil.scrape();
     for (version, points, gaps, oldest, newest) in [
@@ -94,6 +103,14 @@ fn wal_g_of_several_versions() {
     assert_eq!(sample(&page, "pgvigil_backup_last_duration_seconds", &full).map(f64::round), Some(598.0));
     let incr = [("repository", "3.0"), ("backup_type", "incr")];
     assert_eq!(sample(&page, "pgvigil_backup_last_timestamp_seconds", &incr), Some(1_717_293_610.0));
+    for (version, end, seconds, size, stored) in PRINTED {
+        let of = |name: &str| sample(&page, name, &[("repository", version), ("backup_type", "full")]);
+        assert_eq!(of("pgvigil_backup_last_timestamp_seconds"), Some(end), "{version}");
+        assert_eq!(of("pgvigil_backup_last_size_bytes"), Some(size), "{version}");
+        assert_eq!(of("pgvigil_backup_last_stored_bytes"), Some(stored), "{version}");
+        let took = of("pgvigil_backup_last_duration_seconds").expect("a duration");
+        assert!((took - seconds).abs() < 1e-5, "{version}: {took}");
+    }
     // Without a backup there is none; that nothing is said of the WAL is another thing.
     assert_eq!(sample(&page, "pgvigil_backup_restore_points", &[("repository", "empty")]), Some(0.0));
     assert_eq!(sample(&page, "pgvigil_backup_up", &[("repository", "empty")]), Some(1.0));
