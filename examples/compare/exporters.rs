@@ -26,11 +26,12 @@ pub const RAISED: &str = "collectors:
   index_verdicts: {max_rows: 1000000}
 ";
 
-/// What another exporter asks at each scrape, of what pgvigil asks more rarely; and the sizes and texts among it.
+/// What another exporter asks at each scrape, of what pgvigil asks more rarely; and the sizes among it. Texts of statements, which do not change,
+/// are on the page too, and asked every ten minutes.
 pub struct Same {
     pub peer: &'static str,
     pub asked: &'static [&'static str],
-    pub heavy: &'static [&'static str],
+    pub sizes: &'static [&'static str],
 }
 
 /// postgres_exporter knows nothing of when a table is due for vacuum, and measures the main file of a table alone; of indexes pg_exporter
@@ -39,14 +40,16 @@ pub const SAME: [Same; 2] = [
     Same {
         peer: "postgres_exporter",
         asked: &["slow_queries", "settings", "tables", "index_usage"],
-        heavy: &["main_sizes", "database_size", "statement_texts"],
+        sizes: &["main_sizes", "database_size"],
     },
     Same {
         peer: "pg_exporter",
         asked: &["slow_queries", "settings", "tables", "vacuum_tables"],
-        heavy: &["table_sizes", "database_size", "statement_texts"],
+        sizes: &["table_sizes", "database_size"],
     },
 ];
+
+const TEXTS: &str = "statement_texts";
 
 /// Collectors of the comparison's own.
 const COLLECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/compare/collectors");
@@ -57,7 +60,7 @@ const SHORTEST: Duration = Duration::from_secs(60);
 /// Scraped so often, everything is due at each scrape.
 pub const OFTEN: Duration = Duration::from_secs(63);
 
-/// These slow collectors of the server anew at each scrape, uncut, and no others.
+/// These slow collectors of the server anew at each scrape, uncut, and no others but texts.
 pub fn only(asked: &[&str]) -> String {
     let catalogue = Catalogue::load(Some(Path::new(COLLECTORS))).unwrap_or_else(|problems| panic!("{problems}"));
     let slow = catalogue.collectors.iter().filter(|collector| collector.source.is_sql() && !collector.is_quick());
@@ -65,9 +68,10 @@ pub fn only(asked: &[&str]) -> String {
         slow.map(|collector| (&collector.name, asked.contains(&collector.name.as_str()))).map(|(name, is_asked)| {
             match is_asked {
                 true if RAISED.contains(&format!(" {name}:")) => {
-                    format!("  {name}: {{enabled: true, ttl: {SHORTEST:?}, max_rows: 1000000}}\n")
+                    format!("  {name}: {{ttl: {SHORTEST:?}, max_rows: 1000000}}\n")
                 }
-                true => format!("  {name}: {{enabled: true, ttl: {SHORTEST:?}}}\n"),
+                true => format!("  {name}: {{ttl: {SHORTEST:?}}}\n"),
+                false if name == TEXTS => format!("  {name}: {{enabled: true}}\n"),
                 false => format!("  {name}: {{enabled: false}}\n"),
             }
         });

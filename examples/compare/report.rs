@@ -85,7 +85,7 @@ fn print_ratios(raised: &Figures, peer: &Figures, service: Option<&Service>) {
     let Some(against) = service.against.get(peer.name) else { return };
     print("as shipped, a scrape every 15 s", service.shipped_ms, against.other_ms, slow);
     print("the same anew at every scrape", against.same_ms, against.other_seldom_ms, same);
-    print("the same, sizes and texts at every fifth scrape", against.slow_clock_ms(), against.other_seldom_ms, slow);
+    print("the same, sizes at every fifth scrape", against.slow_clock_ms(), against.other_seldom_ms, slow);
 }
 
 fn target(what: &str, is: f64, at_most: f64) {
