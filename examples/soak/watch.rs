@@ -15,8 +15,12 @@ use crate::{
 /// Announced with each scrape.
 const ANNOUNCED: Duration = Duration::from_secs(5);
 
-/// How long after a fault counters may still begin anew: longer than most results are shown again.
-const ANEW: Duration = Duration::from_secs(120);
+/// How long after a fault counters may still begin anew: three times the minute for which most results are shown, and the visits that
+/// the next faults hold up.
+const ANEW: Duration = Duration::from_secs(300);
+
+/// Whose counters begin anew whenever the server has forgotten one for want of room.
+const FORGETFUL: &str = "pg_stat_statements_";
 
 /// The targets that have an `up`, and its name.
 const UPS: [(&str, &str); 5] = [
@@ -118,7 +122,8 @@ impl Watch {
             let is_of =
                 |target: &str| !series.starts_with("pgvigil_") && series.contains(&format!("target=\"{target}\""));
             let is_anew = || self.anew.iter().any(|(target, until)| is_of(target) && *until > Instant::now());
-            if before.is_some_and(|before| value < before) && !is_anew() {
+            let is_forgetful = series.starts_with(FORGETFUL) && series.contains("queryid=");
+            if before.is_some_and(|before| value < before) && !is_forgetful && !is_anew() {
                 let name = series.split('{').next().unwrap_or_default();
                 self.note(format!("{name} fell"));
                 println!("          {series} fell from {before:?} to {value}");
