@@ -19,7 +19,7 @@ const ANNOUNCED: Duration = Duration::from_secs(5);
 /// the next faults hold up.
 const ANEW: Duration = Duration::from_secs(300);
 
-/// Whose counters begin anew whenever the server has forgotten one for want of room.
+/// A reset or a crash takes all statements: the counters of each begin anew when it is next run, however long after.
 const FORGETFUL: &str = "pg_stat_statements_";
 
 /// The targets that have an `up`, and its name.
