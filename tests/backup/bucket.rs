@@ -134,6 +134,13 @@ fn objects_are_listed_with_a_signature_that_is_checked() {
     assert!(!pgvigil.stderr().contains(secret));
 }
 
+/// The orders as a repository, with the setting that gives its secret.
+fn orders(name: &str, url: &str, key: &str, secret: &str) -> String {
+    format!(
+        "{{name: {name}, tool: s3, endpoint: \"{url}\", bucket: backups, prefix: orders/, access_key: {key}, {secret}}}"
+    )
+}
+
 /// pgvigil watching these repositories, believing this authority alone.
 fn believing(files: &Folder, authority: &str, repositories: &[String]) -> Pgvigil {
     let file = files.write(&format!("{authority}.yaml"), &settings(repositories)).display().to_string();
@@ -149,13 +156,9 @@ fn a_service_with_tls_is_believed_by_its_authority_and_name() {
     let files = certificates();
     let moto = Moto::start(Some(&files));
     let (key, secret) = &moto.keys[0];
-    let bucket = |name: &str, url: &str| {
-        format!(
-            "{{name: {name}, tool: s3, endpoint: \"{url}\", bucket: backups, prefix: orders/, access_key: {key}, secret_key: \"{secret}\"}}"
-        )
-    };
+    let of_text = format!("secret_key: \"{secret}\"");
     let by_address = moto.url.replace("localhost", "127.0.0.1");
-    let repositories = [bucket("well", &moto.url), bucket("misnamed", &by_address)];
+    let repositories = [orders("well", &moto.url, key, &of_text), orders("misnamed", &by_address, key, &of_text)];
     for (authority, well, said) in [
         ("ca", None, "certificate not valid for name \"127.0.0.1\""),
         ("other", Some("failed"), "invalid peer certificate: UnknownIssuer"),
@@ -179,15 +182,9 @@ fn the_next_listing_has_the_key_that_is_in_the_file_then() {
     let moto = Moto::start(Some(&files));
     let [(old, old_secret), (new, new_secret)] = moto.keys.as_slice() else { panic!("two keys") };
     let file = files.write("secret", "not yet").display().to_string();
-    let bucket = |name: &str, key: &str, secret: &str| {
-        format!(
-            "{{name: {name}, tool: s3, endpoint: \"{}\", bucket: backups, prefix: orders/, access_key: {key}, {secret}}}",
-            moto.url
-        )
-    };
     let of_file = format!("secret_key_file: {file}");
-    let kept = bucket("kept", old, &format!("secret_key: \"{old_secret}\""));
-    let pgvigil = believing(&files, "ca", &[bucket("rotated", old, &of_file), kept.clone()]);
+    let kept = orders("kept", &moto.url, old, &format!("secret_key: \"{old_secret}\""));
+    let pgvigil = believing(&files, "ca", &[orders("rotated", &moto.url, old, &of_file), kept.clone()]);
     let expect = |name: &str, expected: Option<&str>| {
         until(&pgvigil, &format!("{name}: {expected:?}"), |page| reason(page, name, "information") == expected);
     };
@@ -201,7 +198,7 @@ fn the_next_listing_has_the_key_that_is_in_the_file_then() {
     assert!(!pgvigil.stderr().contains("loaded again"), "nothing was reloaded: {}", pgvigil.stderr());
     // The key's id stands in the settings, its secret in the file; then the old one ends.
     replace("secret", new_secret);
-    replace("ca.yaml", &settings(&[bucket("rotated", new, &of_file), kept]));
+    replace("ca.yaml", &settings(&[orders("rotated", &moto.url, new, &of_file), kept]));
     moto.python(Some(&files), DELETE, &[new, new_secret, old]);
     expect("kept", Some("failed"));
     let refused = now();

@@ -47,8 +47,9 @@ fn said(mut stream: TcpStream) -> String {
 /// Others are answered meanwhile.
 fn expect_served(pgvigil: &Pgvigil, what: &str) {
     let began = Instant::now();
-    Scrape::of(pgvigil, Some(BUSY)).expect_up(true, what);
+    let scrape = Scrape::of(pgvigil, Some(BUSY)).expect_up(true, what);
     expect_ended(what, began, Duration::ZERO);
+    figure(17, &format!("a scrape beside this took ({what})"), format!("{:?}", scrape.took));
 }
 
 /// Requests that are none, and how their answers begin; "": with or without an answer.
