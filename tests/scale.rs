@@ -194,8 +194,10 @@ fn many_tables_by_default_and_whole() {
                 assert_eq!(cut as usize, (rows - kept) * queries, "{caps} caps: rows of {collector} that were cut");
             }
             assert!(most <= MOST_SESSIONS, "{most} sessions");
-            // Large is long: what a small server's sessions take is the least of any.
-            assert!(memory <= of_size(24, 48) as u64, "one session took {memory} MiB");
+            // Large is long: what a small server's sessions take is the least of any. 30 MB is the aim; before 15 a session keeps a copy of
+            // the statistics besides.
+            let limit = of_size(24, if major < 15 { 40 } else { 27 }) as u64;
+            assert!(memory <= limit, "one session took {memory} MiB");
             assert!(resident <= 2 * megabytes + 32, "{resident} MiB for a page of {megabytes} MB");
         }
     }
