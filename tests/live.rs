@@ -52,7 +52,7 @@ fn expected_skips(major: u32, target: &str) -> BTreeSet<(&'static str, &'static 
         skips.insert(("tables", "version"));
     }
     if major < 16 {
-        skips.extend([("buffers", "version"), ("cache", "version"), ("index_usage", "version")]);
+        skips.extend([("buffers", "version"), ("cache", "version")]);
     }
     if major < 14 {
         skips.extend([("replication", "version"), ("slow_queries", "version")]);

@@ -174,8 +174,17 @@ pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchE
     })
 }
 
+/// Whether the database is large. On sessions of ours it also chooses what the server does, from 15 on, with the statistics of a table or index that
+/// a query looks at: nothing here needs them to be of one moment, but a copy, 280 bytes that are kept until the transaction ends, is cheaper to read
+/// again. In a large database, where they would be 17 MB for 60,000, there are none.
 async fn is_large(client: &Client) -> bool {
-    let sql = format!("SELECT pg_catalog.pg_relation_size('pg_catalog.pg_class') OPERATOR(pg_catalog.>) {LARGE}");
+    let (name, value) = OURS;
+    let sql = format!(
+        "SELECT size.large, CASE WHEN pg_catalog.current_setting('{name}', true) OPERATOR(pg_catalog.=) '{value}' \
+            AND pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 150000 \
+           THEN pg_catalog.set_config('stats_fetch_consistency', CASE WHEN size.large THEN 'none' ELSE 'cache' END, false) END \
+           FROM (SELECT pg_catalog.pg_relation_size('pg_catalog.pg_class') OPERATOR(pg_catalog.>) {LARGE} AS large) size"
+    );
     ask(client, &sql).await.is_ok_and(|rows| rows.first().is_some_and(|row| row.try_get(0).unwrap_or_default()))
 }
 
@@ -197,17 +206,12 @@ fn server_sql() -> String {
     )
 }
 
-/// From 15 on the server would keep a copy of the statistics of every table and index that a query looks at, 280 bytes each, until its
-/// transaction ends. Nothing here needs them to be of one moment, and 60,000 of them are 17 MB.
-const NO_COPIES: &str = "CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 150000 \
-     THEN pg_catalog.set_config('stats_fetch_consistency', 'none', false) END";
-
 fn settle_sql() -> String {
     let late = SESSION_SETTINGS.iter().filter(|setting| !STARTUP_SETTINGS.contains(setting));
     let set = late.map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)"));
     let (name, value) = OURS;
     let (set, ours) = (set.collect::<Vec<_>>().join(", "), format!("pg_catalog.current_setting('{name}', true)"));
-    format!("SELECT {set}, {NO_COPIES} WHERE {ours} OPERATOR(pg_catalog.=) '{value}'")
+    format!("SELECT {set} WHERE {ours} OPERATOR(pg_catalog.=) '{value}'")
 }
 
 /// Unnamed and in one message, so it goes through any pooler.
