@@ -77,7 +77,7 @@ fn wal_g_of_several_versions() {
             "{{name: \"{version}\", tool: walg, max_age: 30d, exec: [cat, {recorded}/list-{version}.json], wal_exec: [cat, {recorded}/show-{version}.json]}}"
         )
     };
-    let mut repositories = ["0.2.15", "1.1", "3.0"].map(repository).to_vec();
+    let mut repositories = ["0.2.15", "1.1", "3.0", "2025-01"].map(repository).to_vec();
     repositories.push(format!("{{name: empty, tool: walg, from_file: {empty}, wal_from_file: {empty}}}"));
     for (version, ..) in PRINTED {
         repositories.push(format!("{{name: \"{version}\", tool: walg, exec: [cat, {recorded}/list-{version}.json]}}"));
@@ -88,6 +88,7 @@ fn wal_g_of_several_versions() {
         ("0.2.15", 2.0, 1.0, 1_590_664_172.133318, 1_590_750_580.25),
         ("1.1", 2.0, 0.0, 1_643_069_400.0, 1_643_674_198.5),
         ("3.0", 2.0, 3.0, 1_717_207_230.75, 1_717_293_610.0),
+        ("2025-01", 2.0, 0.0, 1_737_299_350.336261, 1_737_302_264.025462),
     ] {
         let of = |name: &str| sample(&page, name, &[("repository", version)]);
         assert_eq!(of("pgvigil_backup_up"), Some(1.0), "{version}\n{}", pgvigil.stderr());
@@ -101,8 +102,10 @@ fn wal_g_of_several_versions() {
     assert_eq!(sample(&page, "pgvigil_backup_last_size_bytes", &full), Some(48_318_382_080.0));
     assert_eq!(sample(&page, "pgvigil_backup_last_stored_bytes", &full), Some(12_884_901_888.0));
     assert_eq!(sample(&page, "pgvigil_backup_last_duration_seconds", &full).map(f64::round), Some(598.0));
-    let incr = [("repository", "3.0"), ("backup_type", "incr")];
-    assert_eq!(sample(&page, "pgvigil_backup_last_timestamp_seconds", &incr), Some(1_717_293_610.0));
+    for (version, end) in [("3.0", 1_717_293_610.0), ("2025-01", 1_737_302_264.025462)] {
+        let incr = [("repository", version), ("backup_type", "incr")];
+        assert_eq!(sample(&page, "pgvigil_backup_last_timestamp_seconds", &incr), Some(end), "{version}");
+    }
     for (version, end, seconds, size, stored) in PRINTED {
         let of = |name: &str| sample(&page, name, &[("repository", version), ("backup_type", "full")]);
         assert_eq!(of("pgvigil_backup_last_timestamp_seconds"), Some(end), "{version}");
