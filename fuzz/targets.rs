@@ -151,8 +151,11 @@ pub fn pgbouncer(bytes: &[u8]) {
     ];
     let commands = ["pools", "databases", "users", "lists", "config", "state", "stats_totals"];
     let parts = bytes.split(|byte| *byte == 0);
-    let shown: shown::Shown =
-        commands.iter().zip(parts).map(|(command, part)| ((*command).to_owned(), Ok(table(&COLUMNS, part)))).collect();
+    let shown: shown::Shown = commands
+        .iter()
+        .zip(parts)
+        .map(|(command, part)| ((*command).to_owned(), Ok(table(&COLUMNS, part).into())))
+        .collect();
     for section in sections::of(SourceKind::PgBouncer) {
         if let Some(Ok(table)) = shown::section(section.name, &shown) {
             assert_eq!(table.cell(table.rows(), 0), Cell::Absent);

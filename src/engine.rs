@@ -3,10 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -112,13 +109,16 @@ impl Engine {
     pub fn show(&self, selection: &Selection, began: Instant) -> Vec<Block> {
         let targets: Vec<_> = self.targets.iter().filter(|target| selection.has_target(target)).collect();
         let wanted = |collector: &Collector| selection.has_collector(collector);
-        let mut shown: Vec<_> = targets.iter().map(|target| by_collector(target.show(&wanted, began))).collect();
+        let mut shown: Vec<_> = targets.iter().map(|target| target.show(&wanted, began)).collect();
+        // A target may still hold the collectors of the configuration before: the same ones, found by their names.
+        shown.iter_mut().for_each(|shown| shown.sort_by(|a, b| a.collector.name.cmp(&b.collector.name)));
         let mut blocks = Vec::new();
         for collector in self.catalogue.collectors.iter().filter(|collector| wanted(collector)) {
+            let mut shown: Vec<_> = shown.iter_mut().map(|shown| of_collector(shown, &collector.name)).collect();
             for query in 0..collector.queries.len() {
                 match collector.source {
                     SourceKind::Own => self.own_blocks(&mut blocks, collector, query, &targets, began),
-                    _ => blocks.extend(shown.iter_mut().flat_map(|shown| take(shown, collector, query))),
+                    _ => shown.iter_mut().for_each(|shown| blocks.extend(take(shown, collector, query))),
                 }
             }
         }
@@ -153,22 +153,19 @@ impl Engine {
     }
 }
 
-fn by_collector(shown: Vec<Shown>) -> HashMap<String, Vec<Shown>> {
-    let mut by_name: HashMap<String, Vec<Shown>> = HashMap::new();
-    for shown in shown {
-        by_name.entry(shown.collector.name.clone()).or_default().push(shown);
-    }
-    by_name
+/// What a target shows of one collector, once or for each database; `shown` is sorted by the collectors' names.
+fn of_collector<'a>(shown: &'a mut [Shown], name: &str) -> &'a mut [Shown] {
+    let first = shown.partition_point(|shown| *shown.collector.name < *name);
+    let behind = shown.partition_point(|shown| *shown.collector.name <= *name);
+    &mut shown[first..behind]
 }
 
-/// What a target shows of one query: a table, or one for each database.
-fn take(shown: &mut HashMap<String, Vec<Shown>>, collector: &Arc<Collector>, query: usize) -> Vec<Block> {
-    let shown = shown.get_mut(&collector.name).into_iter().flatten();
-    let block = |shown: &mut Shown| {
+/// What it shows of one query: a table, or one for each database.
+fn take(shown: &mut [Shown], collector: &Arc<Collector>, query: usize) -> impl Iterator<Item = Block> {
+    shown.iter_mut().filter_map(move |shown| {
         let mapped = shown.tables.get_mut(query)?.take()?;
         Some(Block { collector: collector.clone(), query, labels: shown.labels.clone(), mapped })
-    };
-    shown.filter_map(block).collect()
+    })
 }
 
 fn section_of(collector: &Collector, query: usize) -> Option<&'static Section> {

@@ -1,12 +1,16 @@
 //! Rows to families: which rows of a Table make the samples of which metric. Pure; samples borrow from the Table.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+mod distinct;
+mod layout;
 
+use std::{collections::HashSet, sync::Arc};
+
+use self::{
+    distinct::{distinct_rows, same_labels, upper_bound},
+    layout::{Columns, Layout},
+};
 use crate::{
-    config::collector::{Metric, Query, Value},
+    config::collector::Query,
     metric::MetricDef,
     table::{Cell, Number, Table},
 };
@@ -14,9 +18,10 @@ use crate::{
 /// A query's table, and the rows in it that become samples.
 #[derive(Clone, Debug)]
 pub struct Mapped {
-    table: Table,
-    /// One for each metric of the query, in order.
-    plans: Vec<Plan>,
+    table: Arc<Table>,
+    layout: Arc<Layout>,
+    /// Which of `series` each metric of the query has, in order.
+    series_of: Vec<usize>,
     series: Vec<Series>,
     /// Rows whose labels an earlier row had already.
     pub duplicates: u64,
@@ -24,40 +29,11 @@ pub struct Mapped {
     pub invalid: u64,
 }
 
-/// Where one metric finds its labels and its value.
-#[derive(Clone, Debug)]
-struct Plan {
-    series: usize,
-    value: Columns,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Columns {
-    /// A column is missing.
-    Nothing,
-    One,
-    Value {
-        column: usize,
-        scale: f64,
-    },
-    Histogram {
-        le: usize,
-        bucket: usize,
-        sum: usize,
-        count: usize,
-    },
-}
-
 /// The distinct rows for one choice of label columns; metrics with the same labels share it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// The label columns' places in the table.
-    pub columns: Vec<usize>,
-    /// For a histogram: the column of the upper bounds, which distinguishes rows but is no label of the series.
-    le: Option<usize>,
+#[derive(Clone, Debug)]
+struct Series {
+    labels: usize,
     rows: Vec<u32>,
-    /// By all metrics with these labels.
-    shared: bool,
 }
 
 /// One metric of one table: what the exposition writes.
@@ -79,70 +55,67 @@ pub enum Sample {
 
 /// Maps a table. Columns that are missing (a result without rows may come without columns) give no samples.
 pub fn map(query: &Query, table: Table) -> Mapped {
-    let mut mapped = Mapped { table, plans: Vec::new(), series: Vec::new(), duplicates: 0, invalid: 0 };
-    let plans: Vec<_> = query.metrics.iter().map(|metric| resolve(query, metric, &mapped.table)).collect();
-    let mut dropped = HashSet::new();
-    for (labels, value) in &plans {
-        mapped.add(labels, value, &plans, &mut dropped);
-    }
-    mapped.duplicates = dropped.len() as u64;
+    map_next(query, table.into(), None)
+}
+
+/// Maps another table of a query: where its columns stand need not be looked for again if they are the same.
+pub fn map_next(query: &Query, table: Arc<Table>, before: Option<&Mapped>) -> Mapped {
+    let same = before.filter(|before| before.table.has_columns_of(&table));
+    let layout = same.map_or_else(|| Layout::new(query, &table).into(), |before| before.layout.clone());
+    let series_of = vec![0; layout.values.len()];
+    let mut mapped = Mapped { table, layout, series_of, series: Vec::new(), duplicates: 0, invalid: 0 };
+    mapped.find_series();
+    mapped.invalid = mapped.count_invalid();
     mapped
 }
 
-/// The places of a metric's label columns, and of its value's.
-type Resolved = (Vec<usize>, Columns);
-
-fn resolve(query: &Query, metric: &Metric, table: &Table) -> Resolved {
-    let labels: Option<Vec<usize>> = query.labels_of(metric).iter().map(|label| table.column(label)).collect();
-    labels.zip(columns(metric, table)).unwrap_or((Vec::new(), Columns::Nothing))
-}
-
-fn columns(metric: &Metric, table: &Table) -> Option<Columns> {
-    Some(match &metric.value {
-        Value::One => Columns::One,
-        Value::Column { column, scale } => Columns::Value { column: table.column(column)?, scale: *scale },
-        Value::Histogram { le, bucket, sum, count } => Columns::Histogram {
-            le: table.column(le)?,
-            bucket: table.column(bucket)?,
-            sum: table.column(sum)?,
-            count: table.column(count)?,
-        },
-    })
-}
-
 impl Mapped {
-    fn add(&mut self, labels: &[usize], value: &Columns, all: &[Resolved], dropped: &mut HashSet<u32>) {
-        let le = value.le();
-        let is_same = |series: &Series| series.shared && series.columns == labels && series.le == le;
-        let series = self.series.iter().position(is_same).unwrap_or_else(|| {
-            let alike = all.iter().filter(|(others, other)| others == labels && other.le() == le);
-            let values: Vec<&Columns> = alike.map(|(_, other)| other).collect();
-            let (mut rows, repeated) = distinct_rows(&self.table, labels, le, &values);
-            let shared = repeated.is_empty();
-            if !shared {
-                // What repeats the labels of another row may still say something else: each metric sees for itself.
-                let of_this = distinct_rows(&self.table, labels, le, &[value]);
-                rows = of_this.0;
-                dropped.extend(of_this.1);
+    fn find_series(&mut self) {
+        let mut dropped = HashSet::new();
+        for (index, labels) in self.layout.labels.iter().enumerate() {
+            let distinct = |metrics: &[usize]| {
+                let values = || metrics.iter().map(|metric| &self.layout.values[*metric]);
+                distinct_rows(&self.table, labels, |row| {
+                    values().any(|value| value.is_in(&self.table, row, &labels.columns))
+                })
+            };
+            let (rows, repeated) = distinct(&labels.metrics);
+            if repeated.is_empty() {
+                labels.metrics.iter().for_each(|metric| self.series_of[*metric] = self.series.len());
+                self.series.push(Series { labels: index, rows });
+                continue;
             }
-            self.series.push(Series { columns: labels.to_vec(), le, rows, shared });
-            self.series.len() - 1
-        });
-        for row in &self.series[series].rows {
-            let invalid = |column: &usize| self.table.cell(*row as usize, *column).number().is_err();
-            self.invalid += value.numbers().into_iter().flatten().filter(invalid).count() as u64;
+            // What repeats the labels of another row may still say something else: each metric sees for itself.
+            for metric in &labels.metrics {
+                let (rows, repeated) = distinct(&[*metric]);
+                dropped.extend(repeated);
+                self.series_of[*metric] = self.series.len();
+                self.series.push(Series { labels: index, rows });
+            }
         }
-        self.plans.push(Plan { series, value: *value });
+        self.duplicates = dropped.len() as u64;
+    }
+
+    fn count_invalid(&self) -> u64 {
+        let mut invalid = 0;
+        for (value, series) in self.layout.values.iter().zip(&self.series_of) {
+            for row in &self.series[*series].rows {
+                let is_invalid = |column: &usize| self.table.cell(*row as usize, *column).number().is_err();
+                invalid += value.numbers().into_iter().flatten().filter(is_invalid).count() as u64;
+            }
+        }
+        invalid
     }
 
     /// The families of the query this table was mapped for, in the order of its metrics.
     pub fn families<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = Family<'a>> {
-        query.metrics.iter().zip(&self.plans).map(|(metric, plan)| Family {
+        let places = self.series_of.iter().zip(&self.layout.values);
+        query.metrics.iter().zip(places).map(|(metric, (series, value))| Family {
             def: &metric.def,
             label_names: query.labels_of(metric),
-            series: plan.series,
+            series: *series,
             mapped: self,
-            value: &plan.value,
+            value,
         })
     }
 
@@ -153,7 +126,8 @@ impl Mapped {
             Cell::Text(text) => is_fit(text),
             _ => true,
         };
-        let concerned = |series: &Series| series.columns.contains(&column);
+        let layout = self.layout.clone();
+        let concerned = |series: &Series| layout.labels[series.labels].columns.contains(&column);
         if self.series.iter().filter(|series| concerned(series)).all(|series| series.rows.iter().all(fits)) {
             return None;
         }
@@ -168,87 +142,11 @@ impl Mapped {
     }
 }
 
-impl Columns {
-    fn le(&self) -> Option<usize> {
-        match self {
-            Columns::Histogram { le, .. } => Some(*le),
-            _ => None,
-        }
-    }
-
-    /// The columns that must hold numbers.
-    fn numbers(&self) -> [Option<usize>; 4] {
-        match *self {
-            Columns::Value { column, .. } => [Some(column), None, None, None],
-            Columns::Histogram { le, bucket, sum, count } => [le, bucket, sum, count].map(Some),
-            Columns::One | Columns::Nothing => [None; 4],
-        }
-    }
-
-    /// Whether a row says anything to a metric with this value. A query may stack answers to several questions,
-    /// each with its own columns; the rows of one are no duplicates to the metrics of another.
-    fn is_in(&self, table: &Table, row: usize, labels: &[usize]) -> bool {
-        let there = |column: usize| table.cell(row, column) != Cell::Absent;
-        match self {
-            Columns::Nothing => false,
-            Columns::One => labels.is_empty() || labels.iter().any(|column| there(*column)),
-            Columns::Value { column, .. } => there(*column),
-            Columns::Histogram { bucket, sum, count, .. } => [bucket, sum, count].into_iter().any(|c| there(*c)),
-        }
-    }
-}
-
-/// The first row for each choice of labels, and those that came after. A histogram's rows come series by series,
-/// each with rising bounds.
-fn distinct_rows(table: &Table, labels: &[usize], le: Option<usize>, values: &[&Columns]) -> (Vec<u32>, Vec<u32>) {
-    let key = |row: usize| labels.iter().map(|column| written(table.cell(row, *column))).collect::<Vec<_>>();
-    let bound = |row: usize| le.and_then(|le| upper_bound(table.cell(row, le)));
-    let filled = |row: &usize| values.iter().any(|value| value.is_in(table, *row, labels));
-    let candidates: Vec<u32> = (0..table.rows()).filter(filled).map(|row| row as u32).collect();
-    // A server's own numbers are one row, which needs no comparing.
-    if candidates.len() < 2 {
-        return (candidates, Vec::new());
-    }
-    let mut seen = HashSet::with_capacity(candidates.len());
-    let distinct = |row: &u32| seen.insert((key(*row as usize), bound(*row as usize).map(f64::to_bits)));
-    let mut rows: Vec<u32> = candidates.iter().copied().filter(distinct).collect();
-    let repeated = candidates.into_iter().filter(|row| rows.binary_search(row).is_err()).collect();
-    if le.is_some() {
-        let mut order = HashMap::new();
-        for row in &rows {
-            let next = order.len();
-            order.entry(key(*row as usize)).or_insert(next);
-        }
-        rows.sort_by(|a, b| {
-            let (a, b) = (*a as usize, *b as usize);
-            // A bound that is none comes last: it is no bucket.
-            let by_bound = bound(a).unwrap_or(f64::NAN).total_cmp(&bound(b).unwrap_or(f64::NAN));
-            order[&key(a)].cmp(&order[&key(b)]).then(by_bound)
-        });
-    }
-    (rows, repeated)
-}
-
-/// A label's value as it is written and so as it is compared: the number 1 and the text "1" are the same.
-fn written(cell: Cell<'_>) -> Cow<'_, str> {
-    match cell {
-        Cell::Text(text) => text.into(),
-        Cell::Absent => "".into(),
-        Cell::Int(value) => Number::Int(value).to_string().into(),
-        Cell::Float(value) => Number::Float(value).to_string().into(),
-    }
-}
-
-/// A bucket's bound. The negative zero is the other one.
-fn upper_bound(cell: Cell<'_>) -> Option<f64> {
-    cell.number().ok().flatten().map(|number| number.as_f64() + 0.0)
-}
-
 impl<'a> Family<'a> {
     /// The cells of a row's labels, in the order of `label_names`.
     pub fn labels(&self, row: u32) -> impl Iterator<Item = Cell<'a>> {
         let mapped = self.mapped;
-        mapped.series[self.series].columns.iter().map(move |column| mapped.table.cell(row as usize, *column))
+        self.label_columns().iter().map(move |column| mapped.table.cell(row as usize, *column))
     }
 
     /// The rows that may give a sample. A histogram has one for each series: its first.
@@ -295,6 +193,52 @@ impl<'a> Family<'a> {
     }
 
     fn same_series(&self, a: u32, b: u32) -> bool {
-        a == b || self.labels(a).map(written).eq(self.labels(b).map(written))
+        same_labels(&self.mapped.table, self.label_columns(), a, b)
+    }
+
+    fn label_columns(&self) -> &'a [usize] {
+        &self.mapped.layout.labels[self.mapped.series[self.series].labels].columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::catalogue::Catalogue;
+
+    const FILE: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT 1}]\n    labels: [a]\n    \
+                        metrics: [{name: pg_n_total, type: counter, value: n, help: h}]\n    example: [{a: x, n: 1}]\n";
+
+    /// Each sample's label and value.
+    fn samples(mapped: &Mapped, query: &Query) -> Vec<(String, f64)> {
+        let family = mapped.families(query).next().expect("a metric");
+        let value = |at| match family.sample(at) {
+            Some(Sample::Value(value)) => Some(value.as_f64()),
+            _ => None,
+        };
+        family.rows().filter_map(|at| Some((format!("{:?}", family.labels(at.1).next()?), value(at)?))).collect()
+    }
+
+    #[test]
+    fn columns_may_move_go_and_come_back() {
+        let catalogue = Catalogue::from_files([("c.yaml", FILE)]).expect("a valid collector");
+        let query = &catalogue.collectors[0].queries[0];
+        let expected = ["x", "y"].map(|label| (format!("{:?}", Cell::Text(label)), 7.0));
+        let mut before: Option<Mapped> = None;
+        for columns in [&["a", "n"][..], &["a", "n"], &["n", "a"], &["a"], &[], &["b", "a", "n"], &["a", "n"]] {
+            let mut table = Table::new(columns);
+            for label in ["x", "y", "x"] {
+                table.push_row(columns.iter().map(|column| match *column {
+                    "n" => Cell::Int(7),
+                    "a" => Cell::Text(label),
+                    _ => Cell::Absent,
+                }));
+            }
+            let mapped = map_next(query, table.into(), before.as_ref());
+            let is_whole = columns.contains(&"n");
+            assert_eq!(samples(&mapped, query), if is_whole { &expected[..] } else { &[] }, "{columns:?}");
+            assert_eq!(mapped.duplicates, u64::from(is_whole), "{columns:?}");
+            before = Some(mapped);
+        }
     }
 }

@@ -178,7 +178,7 @@ impl Slot {
             let kept = match answer {
                 Ok(answer) => {
                     asked = true;
-                    let mapped = map::map(query, answer.table);
+                    let mapped = map::map_next(query, answer.table, before.as_ref().map(|kept| &*kept.mapped));
                     state.counts.cut += answer.cut;
                     state.counts.duplicates += mapped.duplicates;
                     state.counts.invalid += mapped.invalid;

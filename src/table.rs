@@ -1,7 +1,7 @@
 //! A Table: named columns and rows of cells. It is what every source returns and every collector reads.
 //!
-//! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is three
-//! allocations and not 100,000.
+//! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is a handful of
+//! allocations and not 100,000. So are the names of its columns: one row of many is what several sources say.
 
 use std::{
     fmt::{self, Write},
@@ -25,37 +25,77 @@ enum Stored {
     Text { start: u32, end: u32 },
 }
 
+/// What a column's name is expected to take.
+const BYTES_OF_A_NAME: usize = 16;
+
 /// What a cell's text is expected to take; a table of one row seldom needs more.
 const TEXT_OF_A_CELL: usize = 8;
+
+/// The names of columns, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names {
+    text: String,
+    ends: Vec<usize>,
+}
 
 /// Named columns, rows of cells.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    columns: Arc<[String]>,
+    columns: Arc<Names>,
     cells: Vec<Stored>,
     text: String,
 }
 
+impl Names {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, at: usize) -> &str {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[at]]
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Names {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        let names = names.into_iter();
+        let expected = names.size_hint().0;
+        let text = String::with_capacity(expected * BYTES_OF_A_NAME);
+        let mut all = Names { text, ends: Vec::with_capacity(expected) };
+        for name in names {
+            all.text.push_str(name.as_ref());
+            all.ends.push(all.text.len());
+        }
+        all
+    }
+}
+
 impl Table {
     /// An empty table with these columns.
-    pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
-        Table::with_columns(columns.into_iter().map(Into::into).collect())
+    pub fn new<S: AsRef<str>>(columns: impl IntoIterator<Item = S>) -> Self {
+        Table::with_columns(Names::from_iter(columns).into())
     }
 
     /// An empty table with columns that others share.
-    pub fn with_columns(columns: Arc<[String]>) -> Self {
+    pub fn with_columns(columns: Arc<Names>) -> Self {
         let (cells, text) = (Vec::with_capacity(columns.len()), String::with_capacity(columns.len() * TEXT_OF_A_CELL));
         Table { columns, cells, text }
     }
 
     /// The names of the columns, in order.
-    pub fn columns(&self) -> &[String] {
-        &self.columns
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        (0..self.columns.len()).map(|at| self.columns.get(at))
     }
 
     /// The place of the column with this name.
     pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|c| c == name)
+        self.columns().position(|other| other == name)
+    }
+
+    /// Whether the other table's columns are the same, in the same order.
+    pub fn has_columns_of(&self, other: &Table) -> bool {
+        Arc::ptr_eq(&self.columns, &other.columns) || self.columns == other.columns
     }
 
     /// Appends a cell: the next of the row being filled, or the first of a new row.
@@ -147,7 +187,7 @@ impl Number {
         }
     }
 
-    /// Writes it as [`Number::fmt`] does, whole numbers several times faster: they are most of a page's values.
+    /// Writes it as [`Number::fmt`] does, whole numbers and short fractions several times faster: they are most of a page's values.
     pub fn push_to(self, out: &mut String) {
         let whole = match self {
             Number::Int(value) => Some(value),
@@ -156,11 +196,30 @@ impl Number {
                 Some(value as i64).filter(|whole| value.abs() < 1e16 && (*whole as f64).to_bits() == value.to_bits())
             }
         };
-        match whole {
-            Some(value) => out.push_str(itoa::Buffer::new().format(value)),
-            None => _ = write!(out, "{self}"),
+        match (whole, self) {
+            (Some(value), _) => out.push_str(itoa::Buffer::new().format(value)),
+            (None, Number::Float(value)) if push_decimal(value, out) => (),
+            (None, _) => _ = write!(out, "{self}"),
         }
     }
+}
+
+/// Writes a fraction that has no more than six digits behind the point, and 15 in all: no other decimal as short reads as the same value, so
+/// this is the shortest that does.
+fn push_decimal(value: f64, out: &mut String) -> bool {
+    let millionths = (value.abs() * 1e6).round();
+    // What is smaller is written with an exponent.
+    let is_short = (10.0..1e15).contains(&millionths) && millionths / 1e6 == value.abs();
+    if is_short {
+        let (whole, fraction) = (millionths as u64 / 1_000_000, millionths as u64 % 1_000_000);
+        let mut digits = itoa::Buffer::new();
+        out.push_str(if value < 0.0 { "-" } else { "" });
+        out.push_str(digits.format(whole));
+        out.push('.');
+        // The one in front keeps the zeros that begin the fraction.
+        out.push_str(digits.format(1_000_000 + fraction)[1..].trim_end_matches('0'));
+    }
+    is_short
 }
 
 /// As every format writes it, as a value and as a label: `1`, `0.5`, `1e16`, `+Inf`.
@@ -195,7 +254,9 @@ mod tests {
     fn a_number_is_written_the_same_either_way() {
         let floats = [0.0, -0.0, 1.0, -7.0, 0.1, 1e-7, 1e15, 1e16, -1e16, 9_007_199_254_740_993.0, 1e19, f64::MAX]
             .into_iter()
-            .chain([f64::INFINITY, f64::NEG_INFINITY, 1_767_225_600.5]);
+            .chain([f64::INFINITY, f64::NEG_INFINITY, 1_767_225_600.5, 1e-5, 9e-6, -0.000_012, 999_999_999.999_999])
+            .chain((0..10_000).flat_map(|n| [1e1, 1e3, 1e6, 1e7].map(|unit| f64::from(n * 7919) / unit)))
+            .chain((1..10_000).flat_map(|n| [1.0 / f64::from(n), f64::from(n).sqrt() * 1e4]));
         let numbers = floats.map(Number::Float).chain([0, -1, i64::MIN, i64::MAX].map(Number::Int));
         for number in numbers {
             let mut out = String::new();

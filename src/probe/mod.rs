@@ -134,7 +134,10 @@ impl Course {
 
 impl Runs for Probe {
     fn tables(&self, sections: &[&str]) -> Tables {
-        sections.iter().map(|section| ((*section).to_owned(), Ok(tables::table(&self.course, section)))).collect()
+        sections
+            .iter()
+            .map(|section| ((*section).to_owned(), Ok(tables::table(&self.course, section).into())))
+            .collect()
     }
 
     /// A task ends only if it fails; then what its path says is true no more.

@@ -110,7 +110,10 @@ impl Disk {
                 problems.push_row([Cell::Text(&watched.named.name), Cell::Text(reason), Cell::Int(1)]);
             }
         }
-        BTreeMap::from([("filesystems".to_owned(), Ok(filesystems)), ("problems".to_owned(), Ok(problems))])
+        BTreeMap::from([
+            ("filesystems".to_owned(), Ok(filesystems.into())),
+            ("problems".to_owned(), Ok(problems.into())),
+        ])
     }
 }
 

@@ -240,7 +240,7 @@ impl Fixture {
 pub fn rows<const N: usize>(columns: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Answers {
     let mut table = Table::new(columns);
     rows.into_iter().for_each(|row| table.push_row(row.iter().map(|cell| crate::table::Cell::Text(cell))));
-    vec![Ok(Answer { table, cut: 0 })]
+    vec![Ok(Answer { table: table.into(), cut: 0 })]
 }
 
 /// The answers of a collector with one query that fails.

@@ -24,7 +24,7 @@ use crate::{
 const ATTEMPTS: usize = 3;
 
 /// The tables of some sections. What one of them has not, the others may have.
-pub type Tables = BTreeMap<String, Result<Table, FetchError>>;
+pub type Tables = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 
 /// A kind of server.
 pub trait Server: Send + Sync + 'static {
@@ -167,9 +167,11 @@ pub fn answers(collector: &Collector, tables: &Result<Tables, FetchError>) -> An
 }
 
 /// The first rows of a table; the rest is counted.
-fn cut(table: &Table, max_rows: usize) -> Answer {
+fn cut(table: &Arc<Table>, max_rows: usize) -> Answer {
     let mut table = table.clone();
     let cut = table.rows().saturating_sub(max_rows);
-    table.truncate(max_rows);
+    if cut > 0 {
+        Arc::make_mut(&mut table).truncate(max_rows);
+    }
     Answer { table, cut: cut as u64 }
 }

@@ -40,7 +40,7 @@ use crate::{
 /// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    pub table: Table,
+    pub table: Arc<Table>,
     pub cut: u64,
 }
 

@@ -78,7 +78,7 @@ impl Server for Console {
     }
 
     async fn ask(session: &mut Talk, sections: &[&str]) -> Result<Tables, FetchError> {
-        let commands: BTreeSet<&str> = sections.iter().flat_map(|section| shown::commands(section)).collect();
+        let commands: BTreeSet<&str> = sections.iter().flat_map(shown::commands).copied().collect();
         let taken = AtomicUsize::new(0);
         // All are sent before the first is answered.
         let asked = commands.into_iter().filter(|command| !session.refused.contains_key(*command));
@@ -145,10 +145,10 @@ async fn show(
     client: &Client,
     command: &str,
     taken: &AtomicUsize,
-) -> Result<(String, Result<Table, FetchError>), FetchError> {
+) -> Result<(String, Result<Arc<Table>, FetchError>), FetchError> {
     match read(client, command, taken).await {
         Err(error) if error.reason.is_connection() || error.reason == Reason::TooLarge => Err(error),
-        read => Ok((command.to_owned(), read)),
+        read => Ok((command.to_owned(), read.map(Arc::new))),
     }
 }
 
@@ -160,7 +160,8 @@ async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Tab
         let before = table.bytes();
         match message {
             SimpleQueryMessage::RowDescription(columns) => {
-                table = Table::new(columns.iter().map(|column| shown::column(command, column.name())));
+                let read = columns.iter().take(shown::width(command));
+                table = Table::new(read.map(|column| shown::column(command, column.name())));
             }
             SimpleQueryMessage::Row(row) => push(&mut table, &row),
             _ => (),
@@ -177,9 +178,14 @@ async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Tab
 /// A row with a text that is no UTF-8, such as the name of a database that a client made up, has no values: each is
 /// counted as invalid.
 fn push(table: &mut Table, row: &SimpleQueryRow) {
-    let cell = |column| row.try_get(column).map(|text| text.map_or(Cell::Absent, Cell::Text));
-    let cells = (0..row.len()).map(cell).collect::<Result<Vec<_>, _>>();
-    table.push_row(cells.unwrap_or_else(|_| vec![Cell::Float(f64::NAN); row.len()]));
+    let (before, width) = (table.rows(), table.columns().len());
+    for column in 0..width {
+        let Ok(text) = row.try_get(column) else {
+            table.truncate(before);
+            return table.push_row((0..width).map(|_| Cell::Float(f64::NAN)));
+        };
+        table.push(text.map_or(Cell::Absent, Cell::Text));
+    }
 }
 
 /// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.

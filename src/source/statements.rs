@@ -51,7 +51,7 @@ impl Histories {
         let take = |(index, answer): (usize, Result<Answer, FetchError>)| {
             let Answer { table, cut } = answer?;
             let history = self.0.entry((collector.name.clone(), index)).or_default();
-            Ok(Answer { table: history.take(&table, cut == 0)?, cut })
+            Ok(Answer { table: history.take(&table, cut == 0)?.into(), cut })
         };
         answers.into_iter().enumerate().map(take).collect()
     }
@@ -172,7 +172,7 @@ impl Columns {
             table.column(name).ok_or_else(missing)
         };
         let [datname, server, dbid, calls, total, stddev, least] = READING;
-        let known = |name: &String| READING.contains(&name.as_str()) && name != dbid;
+        let known = |name: &str| READING.contains(&name) && name != dbid;
         Ok(Columns {
             datname: column(datname)?,
             server: column(server)?,
@@ -181,7 +181,7 @@ impl Columns {
             total: column(total)?,
             stddev: column(stddev)?,
             least: column(least)?,
-            identity: (0..table.columns().len()).filter(|at| !known(&table.columns()[*at])).collect(),
+            identity: table.columns().enumerate().filter(|(_, name)| !known(name)).map(|(at, _)| at).collect(),
         })
     }
 

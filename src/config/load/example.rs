@@ -73,7 +73,7 @@ impl Example {
     fn column(&self, name: &str, place: &Place, problems: &mut Problems) -> Option<usize> {
         let column = self.table.column(name);
         if column.is_none() {
-            let known = self.table.columns().iter().map(String::as_str);
+            let known = self.table.columns();
             problems.add(place, words::unknown("the example has no column", name, "its columns are", known));
         }
         column

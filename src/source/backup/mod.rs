@@ -144,7 +144,7 @@ impl Backup {
             }
             known.found.more.iter().for_each(|(section, rows)| with(section, &|table| append(table, rows)));
         }
-        tables.into_iter().map(|(name, table)| (name.to_owned(), Ok(table))).collect()
+        tables.into_iter().map(|(name, table)| (name.to_owned(), Ok(table.into()))).collect()
     }
 }
 

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     source::FetchError,
@@ -13,18 +13,26 @@ use crate::{
 };
 
 /// What was shown, by the word after `SHOW`; or why it was not.
-pub type Shown = BTreeMap<String, Result<Table, FetchError>>;
+pub type Shown = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 
 /// The console's own database.
 const CONSOLE: &str = "pgbouncer";
 
 /// What must be shown for a section.
-pub fn commands(section: &str) -> Vec<&str> {
-    match section {
-        "pool_limits" => vec!["pools", "databases", "users"],
-        "database_limits" => vec!["databases"],
-        "user_limits" => vec!["users"],
-        command => vec![command],
+pub fn commands<'a>(section: &'a &'a str) -> &'a [&'a str] {
+    match *section {
+        "pool_limits" => &["pools", "databases", "users"],
+        "database_limits" => &["databases"],
+        "user_limits" => &["users"],
+        _ => std::slice::from_ref(section),
+    }
+}
+
+/// How many of a command's columns are read: a name and a value of those that are put on their side.
+pub fn width(command: &str) -> usize {
+    match command {
+        "config" | "lists" | "state" => 2,
+        _ => usize::MAX,
     }
 }
 
@@ -40,14 +48,14 @@ pub fn column<'a>(command: &str, name: &'a str) -> &'a str {
 ///
 /// # Errors
 /// Why something that it is made of was not shown.
-pub fn section(name: &str, shown: &Shown) -> Option<Result<Table, FetchError>> {
-    let parts: Vec<_> = commands(name).iter().map(|command| shown.get(*command)).collect::<Option<_>>()?;
-    let tables: Result<Vec<&Table>, &FetchError> = parts.into_iter().map(Result::as_ref).collect();
+pub fn section(name: &str, shown: &Shown) -> Option<Result<Arc<Table>, FetchError>> {
+    let parts: Vec<_> = commands(&name).iter().map(|command| shown.get(*command)).collect::<Option<_>>()?;
+    let tables: Result<Vec<&Arc<Table>>, &FetchError> = parts.into_iter().map(Result::as_ref).collect();
     Some(tables.map(|tables| made(name, &tables)).map_err(FetchError::clone))
 }
 
-fn made(name: &str, tables: &[&Table]) -> Table {
-    match (name, tables) {
+fn made(name: &str, tables: &[&Arc<Table>]) -> Arc<Table> {
+    let made = match (name, tables) {
         ("config" | "lists" | "state", [table]) => on_its_side(table),
         ("pools", [pools]) => with_maxwait(pools),
         ("pool_limits", [pools, databases, users]) => pool_limits(pools, databases, users),
@@ -67,20 +75,20 @@ fn made(name: &str, tables: &[&Table]) -> Table {
                 "max_user_client_connections",
             ],
         ),
-        (_, [table]) => (*table).clone(),
+        (_, [table]) => return Arc::clone(table),
         _ => Table::default(),
-    }
+    };
+    made.into()
 }
 
 /// Rows of a name and a value as one row with a column for each name; `yes` and `no` as 1 and 0.
 fn on_its_side(table: &Table) -> Table {
-    let rows = (0..table.rows()).filter_map(|row| match table.cell(row, 0) {
-        Cell::Text(name) => Some((name, table.cell(row, 1))),
-        _ => None,
-    });
-    let (names, values): (Vec<_>, Vec<_>) = rows.unzip();
-    let mut turned = Table::new(names);
-    turned.push_row(values.into_iter().map(|value| match value {
+    let name = |row| match table.cell(row, 0) {
+        Cell::Text(name) => name,
+        _ => "",
+    };
+    let mut turned = Table::new((0..table.rows()).map(name));
+    turned.push_row((0..table.rows()).map(|row| match table.cell(row, 1) {
         Cell::Text("yes") => Cell::Int(1),
         Cell::Text("no") => Cell::Int(0),
         value => value,
@@ -90,7 +98,7 @@ fn on_its_side(table: &Table) -> Table {
 
 /// With `maxwait_seconds`: the whole seconds of one column and the microseconds of another.
 fn with_maxwait(pools: &Table) -> Table {
-    let columns = pools.columns().iter().map(String::as_str).chain(["maxwait_seconds"]);
+    let columns = pools.columns().chain(["maxwait_seconds"]);
     let mut table = Table::new(columns);
     for row in 0..pools.rows() {
         let seconds = number(pools, row, "maxwait").map(|seconds| {
@@ -129,7 +137,7 @@ fn pool_limits(pools: &Table, databases: &Table, users: &Table) -> Table {
 }
 
 fn servers(pools: &Table, row: usize) -> Option<f64> {
-    let mut states = pools.columns().iter().filter(|name| name.starts_with("sv_")).peekable();
+    let mut states = pools.columns().filter(|name| name.starts_with("sv_")).peekable();
     states.peek()?;
     states.map(|state| number(pools, row, state)).sum()
 }

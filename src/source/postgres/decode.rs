@@ -208,9 +208,9 @@ pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Whether anything in it could have been written by the escaping above.
 fn looks_escaped(text: &str) -> bool {
-    text.split("\\x").skip(1).any(|after| match after.as_bytes() {
-        [b'5', b'c', ..] => true,
-        [high, low, ..] => matches!(high, b'8'..=b'9' | b'a'..=b'f') && matches!(low, b'0'..=b'9' | b'a'..=b'f'),
+    text.split('\\').skip(1).any(|after| match after.as_bytes() {
+        [b'x', b'5', b'c', ..] => true,
+        [b'x', high, low, ..] => matches!(high, b'8'..=b'9' | b'a'..=b'f') && matches!(low, b'0'..=b'9' | b'a'..=b'f'),
         _ => false,
     })
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::collector::Variant,
     source::{Answer, FetchError, Reason},
-    table::Table,
+    table::{Names, Table},
 };
 
 /// The most memory the rows of one query may take.
@@ -35,7 +35,7 @@ pub struct Question<'a> {
 /// How a result is read: its columns and their decoders.
 #[derive(Clone)]
 pub struct Reading {
-    columns: Arc<[String]>,
+    columns: Arc<Names>,
     decoders: Arc<[Decoder]>,
 }
 
@@ -52,7 +52,7 @@ impl Question<'_> {
             return Err(Failure::Ours(FetchError::new(Reason::Columns, message)));
         }
         let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
-        Ok(Reading { columns: names.into(), decoders: decoders.into() })
+        Ok(Reading { columns: Names::from_iter(&names).into(), decoders: decoders.into() })
     }
 
     /// Reads the rows, the first `max_rows` of them into a table; the rest is counted. Without a `reading` it is
@@ -77,7 +77,7 @@ impl Question<'_> {
                 return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
             }
         }
-        Ok(Answer { table: table.unwrap_or_default(), cut })
+        Ok(Answer { table: table.unwrap_or_default().into(), cut })
     }
 }
 

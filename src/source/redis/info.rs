@@ -1,6 +1,8 @@
 //! What `INFO` says, as tables: one row of fields for each of its sections, and its lists as tables of their own.
 //! Unknown fields are columns that nobody reads; missing ones are absent.
 
+use std::ops::Range;
+
 use crate::{
     config::sections::Section,
     table::{Cell, Table},
@@ -9,6 +11,9 @@ use crate::{
 /// The most lines, and the most fields of a section, that are read: a server has about 300, and 70.
 const MOST_LINES: usize = 20_000;
 const MOST_FIELDS: usize = 1000;
+
+/// Room for as many before the first is read.
+const EXPECTED_LINES: usize = 300;
 
 /// A list within INFO: its lines begin alike.
 struct List {
@@ -49,33 +54,39 @@ const STATUS: [(&str, i64); 5] = [("ok", 1), ("up", 1), ("err", 0), ("down", 0),
 
 /// An answer to INFO, or to another command that answers like it.
 pub struct Info<'a> {
-    /// In order: each section's title, and of its lines the field and the value.
-    sections: Vec<(&'a str, Vec<(&'a str, &'a str)>)>,
+    /// Each line's field and value, in order.
+    lines: Vec<(&'a str, &'a str)>,
+    /// Each section's title, and which lines it has.
+    sections: Vec<(&'a str, Range<usize>)>,
 }
 
 impl<'a> Info<'a> {
     pub fn new(text: &'a str) -> Self {
-        let mut sections = Vec::new();
-        let mut section = ("", Vec::new());
-        for line in text.lines().take(MOST_LINES) {
-            match (line.strip_prefix("# "), line.split_once(':')) {
-                (Some(title), _) => sections.push(std::mem::replace(&mut section, (title.trim(), Vec::new()))),
-                (None, Some((field, value))) => section.1.push((field, value)),
+        let mut info = Info { lines: Vec::with_capacity(EXPECTED_LINES), sections: vec![("", 0..0)] };
+        let (mut rest, mut read) = (text, 0);
+        while !rest.is_empty() && read < MOST_LINES {
+            let (line, after) = parted(rest, b'\n').unwrap_or((rest, ""));
+            (rest, read) = (after, read + 1);
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            match (line.strip_prefix("# "), parted(line, b':')) {
+                (Some(title), _) => info.sections.push((title.trim(), info.lines.len()..info.lines.len())),
+                (None, Some(line)) => info.push(line),
                 _ => (),
             }
         }
-        sections.push(section);
-        Info { sections }
+        info
     }
 
-    /// All fields and their values.
-    fn lines(&self) -> impl Iterator<Item = &(&'a str, &'a str)> {
-        self.sections.iter().flat_map(|(_, lines)| lines)
+    fn push(&mut self, line: (&'a str, &'a str)) {
+        self.lines.push(line);
+        if let Some((_, lines)) = self.sections.last_mut() {
+            lines.end = self.lines.len();
+        }
     }
 
     /// The value of a field, wherever it stands.
     pub fn get(&self, field: &str) -> Option<&'a str> {
-        self.lines().find(|(other, _)| *other == field).map(|(_, value)| *value)
+        self.lines.iter().find(|(other, _)| *other == field).map(|(_, value)| *value)
     }
 
     /// A section as a table; without rows if there is nothing of the kind.
@@ -91,9 +102,10 @@ impl<'a> Info<'a> {
     /// One row: the fields of a section, whose title may have capitals; "" are those before the first title.
     pub fn fields(&self, section: &str) -> Table {
         let titled = |(title, _): &&(&str, _)| title.eq_ignore_ascii_case(section);
-        let of_section = || self.sections.iter().filter(titled).flat_map(|(_, lines)| lines).take(MOST_FIELDS);
-        let mut table = Table::new(of_section().map(|(field, _)| *field));
-        of_section().for_each(|(field, value)| table.push(cell(field, value)));
+        let lines = self.sections.iter().find(titled).map_or(&[][..], |(_, lines)| &self.lines[lines.clone()]);
+        let fields = lines.iter().take(MOST_FIELDS);
+        let mut table = Table::new(fields.clone().map(|(field, _)| *field));
+        table.push_row(fields.map(|(field, value)| cell(field, value)));
         table
     }
 
@@ -113,7 +125,7 @@ impl<'a> Info<'a> {
     /// A row for each line of a list: `db0:keys=1,expires=0`.
     fn list(&self, list: &List, columns: &[&str]) -> Table {
         let mut table = Table::new(columns.iter().copied());
-        for (field, value) in self.lines() {
+        for (field, value) in &self.lines {
             let Some(rest) = field.strip_prefix(list.prefix) else { continue };
             if list.numbered && rest.parse::<u32>().is_err() {
                 continue;
@@ -136,7 +148,7 @@ impl<'a> Info<'a> {
     /// A row for each percentile of a command: `p99.9=1.003` is the quantile 0.999.
     fn percentiles(&self, columns: &[&str]) -> Table {
         let mut table = Table::new(columns.iter().copied());
-        for (field, value) in self.lines() {
+        for (field, value) in &self.lines {
             let Some(command) = field.strip_prefix(PERCENTILES) else { continue };
             for (key, usec) in pairs(value) {
                 let percent = key.strip_prefix('p').and_then(|text| text.parse::<f64>().ok());
@@ -148,6 +160,13 @@ impl<'a> Info<'a> {
         }
         table
     }
+}
+
+/// What is before and behind the first such byte. In texts this short that is found sooner than by `split_once`, which prepares to look
+/// for any text.
+fn parted(text: &str, at: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == at)?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// `a=1,b=2`
@@ -209,7 +228,7 @@ mod tests {
         assert_eq!(rows(text, "memory"), ["- 7 -1"]);
         assert_eq!(rows(text, "replication"), ["1 - - ok"]);
         assert_eq!(rows(text, "persistence"), [""; 0]);
-        assert_eq!(table(text, "replication").columns()[0], "master_link_status");
+        assert_eq!(table(text, "replication").columns().next(), Some("master_link_status"));
     }
 
     #[test]
@@ -237,7 +256,7 @@ mod tests {
             let others = ["config", "slowlog", "latency"];
             for section in sections::of(SourceKind::Redis).iter().filter(|section| !others.contains(&section.name)) {
                 let table = info.table(section);
-                prop_assert!(section.columns.is_empty() || table.columns() == section.columns);
+                prop_assert!(section.columns.is_empty() || table.columns().eq(section.columns.iter().copied()));
                 let columns = table.columns().len();
                 prop_assert!(columns > 0 || table.rows() == 0);
                 prop_assert_eq!(table.cell(table.rows(), 0), Cell::Absent);

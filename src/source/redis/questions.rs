@@ -1,6 +1,6 @@
 //! Which commands give which sections, and what becomes of their answers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -114,7 +114,7 @@ impl Questions {
             }
         }
         let info = info.unwrap_or_else(|| Ok(Info::new("")));
-        Ok(sections.iter().map(|name| ((*name).to_owned(), table(name, &info, &answers))).collect())
+        Ok(sections.iter().map(|name| ((*name).to_owned(), table(name, &info, &answers).map(Arc::new))).collect())
     }
 
     async fn answers(&mut self, talk: &mut Talk, wanted: &[Question]) -> Result<Answers, FetchError> {
@@ -199,7 +199,7 @@ fn text(question: Question, values: &[Value]) -> Result<String, FetchError> {
 /// One row: each answer is a name and a value, or nothing where the server does not know the name.
 fn config(section: &Section, answers: &[Value]) -> Table {
     let pairs: Vec<_> = answers.iter().filter_map(pair).collect();
-    let value = |column: &str| pairs.iter().find(|(name, _)| name.replace('-', "_") == column);
+    let value = |column: &str| pairs.iter().find(|(name, _)| name == column);
     let mut table = Table::new(section.columns.iter().copied());
     for column in section.columns {
         // -1 switches off what has a threshold.
@@ -209,10 +209,11 @@ fn config(section: &Section, answers: &[Value]) -> Table {
     table
 }
 
+/// The name as a column is called.
 fn pair(answer: &Value) -> Option<(String, String)> {
     let Value::List(values) = answer else { return None };
     let [Value::Text(name), Value::Text(value)] = values.as_slice() else { return None };
-    Some((utf8(name).into_owned(), utf8(value).into_owned()))
+    Some((utf8(name).replace('-', "_"), utf8(value).into_owned()))
 }
 
 /// An integer is a row, and so is each list of a list; what they have beyond the columns is left out.

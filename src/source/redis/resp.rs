@@ -8,6 +8,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 /// Lists within lists; `LATENCY LATEST` has two.
 const DEPTH: usize = 4;
 
+/// Memory for a text that has not come yet: as much as `INFO` takes.
+const EXPECTED: usize = 8 << 10;
+
 /// What a command is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -28,10 +31,18 @@ enum Head {
 
 /// Writes a command behind those that are there.
 pub fn push_command(out: &mut Vec<u8>, words: &[&str]) {
-    out.extend(format!("*{}\r\n", words.len()).bytes());
+    push_length(out, b'*', words.len());
     for word in words {
-        out.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
+        push_length(out, b'$', word.len());
+        out.extend_from_slice(word.as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
+}
+
+fn push_length(out: &mut Vec<u8>, kind: u8, length: usize) {
+    out.push(kind);
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Reads one value.
@@ -40,8 +51,9 @@ pub fn push_command(out: &mut Vec<u8>, words: &[&str]) {
 /// The connection failed or ended; `InvalidData` for what is not this protocol.
 pub async fn read<R: AsyncBufRead + Unpin>(from: &mut R) -> io::Result<Value> {
     let mut lists: Vec<(Vec<Value>, usize)> = Vec::new();
+    let mut line = Vec::new();
     loop {
-        let mut value = match head(from).await? {
+        let mut value = match head(from, &mut line).await? {
             Head::List(length) if length > 0 => {
                 if lists.len() == DEPTH {
                     return Err(wrong("lists nested too deeply"));
@@ -65,15 +77,15 @@ pub async fn read<R: AsyncBufRead + Unpin>(from: &mut R) -> io::Result<Value> {
     }
 }
 
-async fn head<R: AsyncBufRead + Unpin>(from: &mut R) -> io::Result<Head> {
-    let line = line(from).await?;
+async fn head<R: AsyncBufRead + Unpin>(from: &mut R, line: &mut Vec<u8>) -> io::Result<Head> {
+    read_line(from, line).await?;
     let Some((kind, rest)) = line.split_first() else { return Err(wrong("an empty line")) };
     let number = || std::str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok());
-    let length = || number().map(usize::try_from).ok_or(wrong("a length that is no number"));
+    let length = || number().map(usize::try_from).ok_or_else(|| wrong("a length that is no number"));
     Ok(match kind {
         b'+' => Head::Whole(Value::Text(rest.to_vec())),
         b'-' => Head::Whole(Value::Error(String::from_utf8_lossy(rest).into_owned())),
-        b':' => Head::Whole(Value::Int(number().ok_or(wrong("an integer that is none"))?)),
+        b':' => Head::Whole(Value::Int(number().ok_or_else(|| wrong("an integer that is none"))?)),
         // A length below zero means: nothing.
         b'$' => Head::Whole(match length()? {
             Ok(length) => Value::Text(bulk(from, length).await?),
@@ -84,20 +96,25 @@ async fn head<R: AsyncBufRead + Unpin>(from: &mut R) -> io::Result<Head> {
     })
 }
 
-/// A line without its end.
-async fn line<R: AsyncBufRead + Unpin>(from: &mut R) -> io::Result<Vec<u8>> {
-    let mut line = Vec::new();
-    from.read_until(b'\n', &mut line).await?;
-    match line.strip_suffix(b"\r\n") {
-        Some(text) => Ok(text.to_vec()),
-        None if line.ends_with(b"\n") => Err(wrong("a line that ends in a bare newline")),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
+/// A line without its end, in the place of the one before.
+async fn read_line<R: AsyncBufRead + Unpin>(from: &mut R, line: &mut Vec<u8>) -> io::Result<()> {
+    line.clear();
+    from.read_until(b'\n', line).await?;
+    if line.ends_with(b"\r\n") {
+        line.truncate(line.len() - 2);
+        return Ok(());
+    }
+    match line.ends_with(b"\n") {
+        true => Err(wrong("a line that ends in a bare newline")),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
 async fn bulk<R: AsyncBufRead + Unpin>(from: &mut R, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    (&mut *from).take(length as u64).read_to_end(&mut bytes).await?;
+    // What it claims is not believed, but most is shorter than this.
+    let mut bytes = Vec::with_capacity(length.min(EXPECTED));
+    let mut rest = (&mut *from).take(length as u64);
+    while bytes.len() < length && rest.read_buf(&mut bytes).await? > 0 {}
     if bytes.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

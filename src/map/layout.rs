@@ -1,0 +1,102 @@
+//! Where a query's metrics find their labels and values in a table with certain columns. Pure.
+
+use crate::{
+    config::collector::{Query, Value},
+    table::{Cell, Table},
+};
+
+/// The places of columns, for all metrics of a query.
+#[derive(Debug)]
+pub struct Layout {
+    /// Of each metric, in order.
+    pub values: Vec<Columns>,
+    /// Every choice of label columns that there is.
+    pub labels: Vec<Labels>,
+}
+
+/// The columns of a metric's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Columns {
+    /// A column is missing.
+    Nothing,
+    One,
+    Value {
+        column: usize,
+        scale: f64,
+    },
+    Histogram {
+        le: usize,
+        bucket: usize,
+        sum: usize,
+        count: usize,
+    },
+}
+
+/// Label columns, and the metrics that have them.
+#[derive(Debug)]
+pub struct Labels {
+    pub columns: Vec<usize>,
+    /// For histograms: the column of the upper bounds, which distinguishes rows but is no label of the series.
+    pub le: Option<usize>,
+    pub metrics: Vec<usize>,
+}
+
+impl Layout {
+    pub fn new(query: &Query, table: &Table) -> Self {
+        let mut layout = Layout { values: Vec::with_capacity(query.metrics.len()), labels: Vec::new() };
+        for (index, metric) in query.metrics.iter().enumerate() {
+            let labels: Option<Vec<usize>> = query.labels_of(metric).iter().map(|label| table.column(label)).collect();
+            let (columns, value) = labels.zip(value(&metric.value, table)).unwrap_or((Vec::new(), Columns::Nothing));
+            let le = value.le();
+            layout.values.push(value);
+            match layout.labels.iter_mut().find(|labels| labels.columns == columns && labels.le == le) {
+                Some(labels) => labels.metrics.push(index),
+                None => layout.labels.push(Labels { columns, le, metrics: vec![index] }),
+            }
+        }
+        layout
+    }
+}
+
+fn value(value: &Value, table: &Table) -> Option<Columns> {
+    Some(match value {
+        Value::One => Columns::One,
+        Value::Column { column, scale } => Columns::Value { column: table.column(column)?, scale: *scale },
+        Value::Histogram { le, bucket, sum, count } => Columns::Histogram {
+            le: table.column(le)?,
+            bucket: table.column(bucket)?,
+            sum: table.column(sum)?,
+            count: table.column(count)?,
+        },
+    })
+}
+
+impl Columns {
+    fn le(&self) -> Option<usize> {
+        match self {
+            Columns::Histogram { le, .. } => Some(*le),
+            _ => None,
+        }
+    }
+
+    /// The columns that must hold numbers.
+    pub fn numbers(&self) -> [Option<usize>; 4] {
+        match *self {
+            Columns::Value { column, .. } => [Some(column), None, None, None],
+            Columns::Histogram { le, bucket, sum, count } => [le, bucket, sum, count].map(Some),
+            Columns::One | Columns::Nothing => [None; 4],
+        }
+    }
+
+    /// Whether a row says anything to a metric with this value. A query may stack answers to several questions,
+    /// each with its own columns; the rows of one are no duplicates to the metrics of another.
+    pub fn is_in(&self, table: &Table, row: usize, labels: &[usize]) -> bool {
+        let there = |column: usize| table.cell(row, column) != Cell::Absent;
+        match self {
+            Columns::Nothing => false,
+            Columns::One => labels.is_empty() || labels.iter().any(|column| there(*column)),
+            Columns::Value { column, .. } => there(*column),
+            Columns::Histogram { bucket, sum, count, .. } => [bucket, sum, count].into_iter().any(|c| there(*c)),
+        }
+    }
+}
