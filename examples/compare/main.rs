@@ -8,6 +8,7 @@
 mod clock;
 mod exporters;
 mod figures;
+mod pool_and_cache;
 mod report;
 mod service;
 #[path = "../../tests/support/mod.rs"]
@@ -20,6 +21,7 @@ use clap::Parser;
 use self::{
     exporters::{DATABASE, Exporter, RAISED, find},
     figures::Figures,
+    pool_and_cache::PoolAndCache,
     service::Service,
     support::{Postgres, size, template},
 };
@@ -71,11 +73,13 @@ fn main() {
             Err(why) => println!("not compared, because a scrape failed: {why}"),
         }
     }
+    let pool_and_cache = PoolAndCache::measure(&pgvigil, &server);
     let service = (arguments.minutes > 0).then(|| Service::measure(&pgvigil, &server, arguments.minutes, &peers));
     report::print(
         &rows,
         &figures::Asked::new(&raised, &server),
         service.as_ref(),
+        &pool_and_cache,
         arguments.tables * arguments.databases,
     );
     drop(server);

@@ -2,6 +2,7 @@
 
 use crate::{
     figures::{Asked, Cost, Figures},
+    pool_and_cache::PoolAndCache,
     service::Service,
 };
 
@@ -9,18 +10,31 @@ use crate::{
 const MANY: usize = 1000;
 
 /// Prints everything; `tables` are those of all databases together.
-pub fn print(rows: &[Figures], asked: &Asked<'_>, service: Option<&Service>, tables: usize) {
+pub fn print(
+    rows: &[Figures],
+    asked: &Asked<'_>,
+    service: Option<&Service>,
+    pool_and_cache: &PoolAndCache,
+    tables: usize,
+) {
     print_figures(rows);
     println!("\n| slow collectors, caps raised | asked every | server CPU ms when asked |\n|---|--:|--:|");
     for Cost { collectors, ttl, server_ms } in asked.slow() {
         println!("| {} | {} s | {server_ms:.0} |", collectors.join(", "), ttl.as_secs());
     }
     println!("\n| target | is | met |\n|---|--:|---|");
+    print_pool_and_cache(pool_and_cache);
     let [default, raised, peers @ ..] = rows else { return };
     print_own_targets(default, raised, tables);
     for peer in peers {
         print_ratios(raised, peer, service);
     }
+}
+
+fn print_pool_and_cache(PoolAndCache { samples, exporter_ms, pool_ms, cache_ms }: &PoolAndCache) {
+    target(&format!("PgBouncer and Redis, {samples} samples: exporter CPU, ms"), *exporter_ms, 0.3);
+    target("what is asked of PgBouncer: its CPU, ms", *pool_ms, 0.3);
+    target("what is asked of Redis: its CPU, ms", *cache_ms, 0.2);
 }
 
 fn print_figures(rows: &[Figures]) {
