@@ -165,7 +165,8 @@ fn p07_counters_behave_over_a_failover() {
         let counters: HashMap<_, _> = page::counters(&before.page).into_iter().collect();
         let is_lower = |(series, value): &(&str, f64)| counters.get(series).is_some_and(|before| value < before);
         let fell: Vec<_> = page::counters(&after.page).into_iter().filter(is_lower).collect();
-        assert_eq!(fell, [], "PostgreSQL {major}: counters fell");
+        let were: Vec<_> = fell.iter().map(|(series, _)| counters.get(series)).collect();
+        assert_eq!(fell, [], "PostgreSQL {major}: counters fell, from {were:?}");
         figure(7, &format!("PostgreSQL {major}, counters that went on over a failover"), counters.len());
     }
 }
