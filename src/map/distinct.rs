@@ -29,7 +29,7 @@ pub fn distinct_rows(table: &Table, labels: &Labels, says: impl Fn(usize) -> boo
         repeated.extend(same.then_some(later.2));
         same
     });
-    // Into memory of their own: what they were sorted in is six times as large, and this is kept.
+    // Into memory of their own: what they were sorted in is four times as large, and this is kept.
     (rows.iter().map(|(.., row)| *row).collect(), repeated)
 }
 
