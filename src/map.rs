@@ -32,6 +32,7 @@ pub struct Mapped {
 /// The distinct rows for one choice of label columns; metrics with the same labels share it.
 #[derive(Clone, Debug)]
 struct Series {
+    /// Which of the layout's `labels`.
     labels: usize,
     rows: Vec<u32>,
 }
@@ -58,7 +59,8 @@ pub fn map(query: &Query, table: Table) -> Mapped {
     map_next(query, table.into(), None)
 }
 
-/// Maps another table of a query: where its columns stand need not be looked for again if they are the same.
+/// Maps another table of a query: where its columns stand need not be looked for again if they are those of the one `before`, which was mapped for the
+/// same query.
 pub fn map_next(query: &Query, table: Arc<Table>, before: Option<&Mapped>) -> Mapped {
     let same = before.filter(|before| before.table.has_columns_of(&table));
     let layout = same.map_or_else(|| Layout::new(query, &table).into(), |before| before.layout.clone());

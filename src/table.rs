@@ -1,7 +1,7 @@
 //! A Table: named columns and rows of cells. It is what every source returns and every collector reads.
 //!
 //! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is a handful of
-//! allocations and not 100,000. So are the names of its columns: one row of many is what several sources say.
+//! allocations and not 100,000. So are the names of its columns: several sources give one row of many.
 
 use std::{
     fmt::{self, Write},

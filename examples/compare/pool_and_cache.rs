@@ -75,6 +75,7 @@ fn scrape(connection: &mut BufReader<TcpStream>, path: &str) -> String {
     connection.get_mut().write_all(format!("GET {path} HTTP/1.1\r\nHost: pgvigil\r\n\r\n").as_bytes()).expect("sent");
     let head: Vec<String> =
         connection.by_ref().lines().map(|line| line.expect("a head")).take_while(|l| !l.is_empty()).collect();
+    assert!(head.first().is_some_and(|status| status.starts_with("HTTP/1.1 200")), "{head:?}");
     let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).expect("a length");
     let mut body = vec![0; length];
     connection.read_exact(&mut body).expect("a page");

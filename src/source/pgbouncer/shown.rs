@@ -28,12 +28,14 @@ pub fn commands<'a>(section: &'a &'a str) -> &'a [&'a str] {
     }
 }
 
+/// A row for each name, which becomes one row with a column for each.
+fn is_on_its_side(command: &str) -> bool {
+    ["config", "lists", "state"].contains(&command)
+}
+
 /// How many of a command's columns are read: a name and a value of those that are put on their side.
 pub fn width(command: &str) -> usize {
-    match command {
-        "config" | "lists" | "state" => 2,
-        _ => usize::MAX,
-    }
+    if is_on_its_side(command) { 2 } else { usize::MAX }
 }
 
 /// What a column that a command shows is called here: as in the versions before 1.24.
@@ -56,7 +58,7 @@ pub fn section(name: &str, shown: &Shown) -> Option<Result<Arc<Table>, FetchErro
 
 fn made(name: &str, tables: &[&Arc<Table>]) -> Arc<Table> {
     let made = match (name, tables) {
-        ("config" | "lists" | "state", [table]) => on_its_side(table),
+        (name, [table]) if is_on_its_side(name) => on_its_side(table),
         ("pools", [pools]) => with_maxwait(pools),
         ("pool_limits", [pools, databases, users]) => pool_limits(pools, databases, users),
         ("database_limits", [databases]) => limits(

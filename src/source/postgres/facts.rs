@@ -152,7 +152,7 @@ pub async fn settle(client: &Client, database: &str) -> Result<Facts, FetchError
 /// Asks what the server is and whether our settings took, in one round trip.
 pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchError> {
     let (server, extensions, is_large) =
-        join3(ask(client, &server_sql()), ask(client, EXTENSIONS), is_large(client)).await;
+        join3(ask(client, &server_sql()), ask(client, EXTENSIONS), settle_size(client)).await;
     let (server, extensions) = (server?, extensions.and_then(installed_of));
     if let Err(error) = &extensions
         && error.reason.is_connection()
@@ -174,10 +174,10 @@ pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchE
     })
 }
 
-/// Whether the database is large. On sessions of ours it also chooses what the server does, from 15 on, with the statistics of a table or index that
+/// Says whether the database is large. On sessions of ours it also chooses what the server does, from 15 on, with the statistics of a table or index that
 /// a query looks at: nothing here needs them to be of one moment, but a copy, 280 bytes that are kept until the transaction ends, is cheaper to read
 /// again. In a large database, where they would be 17 MB for 60,000, there are none.
-async fn is_large(client: &Client) -> bool {
+async fn settle_size(client: &Client) -> bool {
     let (name, value) = OURS;
     let sql = format!(
         "SELECT size.large, CASE WHEN pg_catalog.current_setting('{name}', true) OPERATOR(pg_catalog.=) '{value}' \

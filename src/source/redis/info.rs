@@ -99,7 +99,8 @@ impl<'a> Info<'a> {
         }
     }
 
-    /// One row: the fields of a section, whose title may have capitals; "" are those before the first title.
+    /// One row: the fields of a section, whose title may have capitals; "" are those before the first title. Of two
+    /// with the same title, which no server is known to send, the first.
     pub fn fields(&self, section: &str) -> Table {
         let titled = |(title, _): &&(&str, _)| title.eq_ignore_ascii_case(section);
         let lines = self.sections.iter().find(titled).map_or(&[][..], |(_, lines)| &self.lines[lines.clone()]);
