@@ -243,7 +243,13 @@ struct Histogram {
 }
 
 fn read(pgvigil: &Pgvigil) -> Histogram {
-    let text = pgvigil.scrape();
+    let sum_of = |text: &str| sample(text, &format!("{HISTOGRAM}_sum"), &[("datname", "app")]);
+    let mut text = String::new();
+    // A reading that comes late on a busy machine leaves nothing to show until it is there.
+    eventually(Duration::from_secs(2), "the histogram is shown", || {
+        text = pgvigil.scrape();
+        sum_of(&text).is_some()
+    });
     let bucket = format!("{HISTOGRAM}_bucket");
     let lines = text.lines().filter(|line| line.starts_with(&bucket) && line.contains("datname=\"app\""));
     let of = |line: &str| -> Option<(f64, f64)> {
@@ -251,7 +257,7 @@ fn read(pgvigil: &Pgvigil) -> Histogram {
         Some((bound, line.rsplit(' ').next()?.parse().ok()?))
     };
     let (bounds, buckets) = lines.filter_map(of).unzip();
-    let sum = sample(&text, &format!("{HISTOGRAM}_sum"), &[("datname", "app")]).expect("a sum");
+    let sum = sum_of(&text).expect("a sum");
     Histogram { bounds, buckets, sum }
 }
 

@@ -1,6 +1,8 @@
 //! Promise 10: sessions leave no trace: no transaction id, no snapshot, next to no temporary files.
 
-use crate::support::{PgBouncer, Pgvigil, Postgres, majors};
+use std::time::Duration;
+
+use crate::support::{PgBouncer, Pgvigil, Postgres, eventually, majors};
 
 use super::{Scrape, figure, is_long, watch_url};
 
@@ -40,7 +42,8 @@ fn expect_no_trace(server: &Postgres, pgvigil: &Pgvigil, what: &str) {
     let before = counted(server);
     for _ in 0..SCRAPES {
         Scrape::of(pgvigil, None).expect_up(true, what);
-        assert_eq!(holders(server), "", "{what}");
+        // A pooler's new connection has the name of its client a little later; what held something would hold it on.
+        eventually(Duration::from_secs(1), &format!("{what}: nobody holds anything"), || holders(server).is_empty());
     }
     let [ids, bytes] = [0, 1].map(|which| counted(server)[which] - before[which]);
     figure(
