@@ -27,6 +27,11 @@ ALTER ROLE pgvigil CONNECTION LIMIT 10;
 -- It only reads. Its sessions say so themselves; this holds for a session that forgets to, and for a person who borrows the role.
 ALTER ROLE pgvigil SET default_transaction_read_only = on;
 
+-- A replica refuses every statement of a serializable transaction, and a deferrable one waits for others. Its sessions say so themselves too; this
+-- holds for the first words of one behind a pooler.
+ALTER ROLE pgvigil SET default_transaction_isolation = 'read committed';
+ALTER ROLE pgvigil SET default_transaction_deferrable = off;
+
 -- And names are looked for in the catalogue alone, whatever a database's owner sets for his database.
 ALTER ROLE pgvigil SET search_path = pg_catalog, pg_temp;
 
@@ -61,6 +66,8 @@ END
 $$;
 ALTER ROLE pgvigil_probe CONNECTION LIMIT 50;
 ALTER ROLE pgvigil_probe SET default_transaction_read_only = on;
+ALTER ROLE pgvigil_probe SET default_transaction_isolation = 'read committed';
+ALTER ROLE pgvigil_probe SET default_transaction_deferrable = off;
 ALTER ROLE pgvigil_probe SET statement_timeout = '5s';
 ALTER ROLE pgvigil_probe SET lock_timeout = '3s';
 ALTER ROLE pgvigil_probe SET idle_in_transaction_session_timeout = '10s';

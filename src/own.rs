@@ -113,6 +113,11 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
         }
         "collectors" => push_collectors(&mut table, target),
         "skipped" => push_skipped(&mut table, target),
+        "databases" => {
+            for (name, reason) in target.closed_databases() {
+                table.push_row([Cell::Text(&name), Cell::Text(&reason), Cell::Int(1)]);
+            }
+        }
         "failures" => {
             for (name, report) in target.collectors() {
                 for (reason, failures) in report.counts.failures {

@@ -126,6 +126,11 @@ impl Target {
         self.source.now(path, debug).await
     }
 
+    /// Databases that are not visited because they let us not in, each with the reason, a word.
+    pub fn closed_databases(&self) -> Vec<(String, String)> {
+        self.databases.closed()
+    }
+
     pub fn thresholds(&self) -> &[Threshold] {
         &self.settings.thresholds
     }

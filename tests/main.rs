@@ -31,6 +31,7 @@ mod scraped;
 mod servers;
 mod statements;
 mod support;
+mod surroundings;
 mod tables;
 mod tls;
 mod web;

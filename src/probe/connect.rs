@@ -25,9 +25,11 @@ use crate::{
 /// How long a connection may take, with its login.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The session's settings: what an application should have, and that nothing is written by mistake.
+/// The session's settings: what an application should have, that nothing is written by mistake, and that a replica answers: it refuses what is
+/// serializable.
 const OPTIONS: &str = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s \
-                       -c default_transaction_read_only=on -c search_path=pg_catalog,pg_temp";
+                       -c default_transaction_read_only=on -c default_transaction_isolation=read\\ committed \
+                       -c default_transaction_deferrable=off -c search_path=pg_catalog,pg_temp";
 
 /// A place to connect to.
 pub struct Connector {

@@ -161,7 +161,7 @@ impl Fixture {
             self.learn();
             report(Event::Answered);
             if discover {
-                let database = |name: &&str| Database { name: name.to_string(), open: true };
+                let database = |name: &&str| Database { name: name.to_string(), closed: None };
                 report(Event::Databases(self.told().databases.iter().map(database).collect()));
             }
         }

@@ -2,6 +2,7 @@
 
 mod aside;
 pub mod backup;
+pub mod charset;
 pub mod dial;
 pub mod disk;
 #[cfg(test)]
@@ -69,6 +70,8 @@ pub enum Reason {
     Undefined,
     Privilege,
     Setting,
+    Unsupported,
+    Closed,
     // Asked, and failed.
     Timeout,
     LockTimeout,
@@ -97,6 +100,8 @@ impl Reason {
             Reason::Undefined => "undefined",
             Reason::Privilege => "privilege",
             Reason::Setting => "setting",
+            Reason::Unsupported => "unsupported",
+            Reason::Closed => "closed",
             Reason::Timeout => "timeout",
             Reason::LockTimeout => "lock_timeout",
             Reason::Query => "query",
@@ -116,7 +121,7 @@ impl Reason {
 
     /// The query is skipped, not failed: nothing is wrong with the answer, there is none to be had.
     pub fn is_skip(self) -> bool {
-        self <= Reason::Setting
+        self <= Reason::Closed
     }
 
     /// The connection failed, and not the query.
@@ -154,8 +159,8 @@ impl std::error::Error for FetchError {}
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
     pub name: String,
-    /// It lets us in, and is no template.
-    pub open: bool,
+    /// Why it is known to let us not in (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`); `None` where it may.
+    pub closed: Option<String>,
 }
 
 /// What a visit says while it goes on.

@@ -1,19 +1,23 @@
 //! The databases of a target and their slots: they come and go as the server's databases do.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use wildmatch::WildMatch;
 
 use crate::{
     config::{collector::Collector, settings},
     exposition,
     slot::Slot,
-    source,
+    source::{self, FetchError, Reason},
 };
 
 /// Databases beyond this many are not visited.
 const MOST_VISITED: usize = 1000;
+
+/// A database that refused a login is left alone for so long: each attempt is a line in the server's log.
+const RETRY_REFUSED: Duration = Duration::from_secs(300);
 
 /// The databases that were there when the server was last asked.
 pub struct Databases {
@@ -21,7 +25,14 @@ pub struct Databases {
     pub collectors: Vec<Arc<Collector>>,
     labels: Arc<str>,
     choice: settings::Databases,
-    known: Mutex<BTreeMap<String, Arc<Database>>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    open: BTreeMap<String, Arc<Database>>,
+    /// Chosen, and known to let us not in: by name, with the reason.
+    closed: BTreeMap<String, String>,
 }
 
 /// One of them.
@@ -30,6 +41,7 @@ pub struct Database {
     /// The target's labels and `datname`, as the exposition writes them.
     pub labels: Arc<str>,
     pub slots: Vec<Arc<Slot>>,
+    refused: Mutex<Option<Instant>>,
 }
 
 impl Databases {
@@ -42,21 +54,48 @@ impl Databases {
     pub fn found(&self, there: &[source::Database]) {
         let mut known = self.known.lock();
         let mut before = std::mem::take(&mut *known);
-        let chosen = there.iter().filter(|database| database.open && is_chosen(&self.choice, &database.name));
-        for source::Database { name, .. } in chosen.take(MOST_VISITED) {
-            let database = before.remove(name).unwrap_or_else(|| self.database(name));
-            known.insert(name.clone(), database);
+        for source::Database { name, closed } in there.iter().filter(|there| is_chosen(&self.choice, &there.name)) {
+            match closed.as_deref() {
+                Some("template") => (),
+                Some(reason) => _ = known.closed.insert(name.clone(), reason.to_owned()),
+                None if known.open.len() == MOST_VISITED => (),
+                None => {
+                    let database = before.open.remove(name).unwrap_or_else(|| self.database(name));
+                    known.open.insert(name.clone(), database);
+                }
+            }
         }
     }
 
     fn database(&self, name: &str) -> Arc<Database> {
         let labels = format!("{},{}", self.labels, exposition::labels([("datname", name)]));
         let slots = self.collectors.iter().map(|collector| Arc::new(Slot::new(collector.clone()))).collect();
-        Arc::new(Database { name: name.to_owned(), labels: labels.into(), slots })
+        Arc::new(Database { name: name.to_owned(), labels: labels.into(), slots, refused: Mutex::default() })
     }
 
     pub fn all(&self) -> Vec<Arc<Database>> {
-        self.known.lock().values().cloned().collect()
+        self.known.lock().open.values().cloned().collect()
+    }
+
+    /// Those that are not visited because they let us not in, each with the reason, a word.
+    pub fn closed(&self) -> Vec<(String, String)> {
+        let known = self.known.lock();
+        let refusing = known.open.values().filter(|database| database.is_refusing());
+        let refusing = refusing.map(|database| (database.name.clone(), "refused".to_owned()));
+        known.closed.clone().into_iter().chain(refusing).collect()
+    }
+}
+
+impl Database {
+    /// How its last visit ended.
+    pub fn visited(&self, result: &Result<(), FetchError>) {
+        let refused = result.as_ref().is_err_and(|error| error.reason == Reason::Closed);
+        *self.refused.lock() = refused.then(Instant::now);
+    }
+
+    /// It refused a login not long ago.
+    pub fn is_refusing(&self) -> bool {
+        self.refused.lock().is_some_and(|at| at.elapsed() < RETRY_REFUSED)
     }
 }
 

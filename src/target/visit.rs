@@ -139,7 +139,7 @@ impl Target {
         let is_wanted = |slot: &Slot| wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
         let databases = self.databases.all();
         let share = databases.len();
-        for database in databases {
+        for database in databases.into_iter().filter(|database| !database.is_refusing()) {
             let begin = |slot: &Arc<Slot>| Some((slot.clone(), slot.begin(Instant::now())?));
             let due = database.slots.iter().filter(|slot| is_wanted(slot));
             let (slots, fetches): (Vec<_>, Vec<_>) = due.filter_map(begin).unzip();
@@ -151,7 +151,7 @@ impl Target {
                 let collectors: Vec<_> = slots.iter().map(|slot| shared_out(&slot.collector, share)).collect();
                 let report = target.storing(&slots, &database.name);
                 // What failed is in the slots by now.
-                _ = target.source.ask_database(&database.name, &collectors, &report).await;
+                database.visited(&target.source.ask_database(&database.name, &collectors, &report).await);
                 drop(fetches);
             });
         }

@@ -37,6 +37,7 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section { name: "skipped", of_target: true, columns: &["collector", "reason", "queries"] },
+    Section { name: "databases", of_target: true, columns: &["datname", "reason", "skipped"] },
     Section { name: "failures", of_target: true, columns: &["collector", "reason", "count"] },
     Section { name: "thresholds", of_target: true, columns: &["name", "severity", "value"] },
     Section { name: "build", of_target: false, columns: &["version"] },

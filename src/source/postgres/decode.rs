@@ -1,6 +1,6 @@
 //! PostgreSQL's binary values as cells. Whatever bytes a name holds, two different names stay different.
 
-use std::{borrow::Cow, error::Error, fmt::Write};
+use std::{error::Error, fmt::Write};
 
 use tokio_postgres::{
     Column, Row,
@@ -8,7 +8,7 @@ use tokio_postgres::{
 };
 
 use crate::{
-    source::{FetchError, Reason},
+    source::{FetchError, Reason, charset::Charset},
     table::{Cell, Table},
 };
 
@@ -23,7 +23,7 @@ pub enum Decoder {
     Unsigned,
     Float,
     Numeric,
-    Text,
+    Text(Charset),
     /// Seconds since 1970.
     Timestamp,
     /// Seconds since 1970, of midnight.
@@ -35,12 +35,16 @@ pub enum Decoder {
 }
 
 /// The decoders of a result's columns; an error names a column that is needed and whose type must be cast.
-pub fn decoders(columns: &[Column], is_needed: impl Fn(&str) -> bool) -> Result<Vec<Decoder>, FetchError> {
+pub fn decoders(
+    columns: &[Column],
+    charset: Charset,
+    is_needed: impl Fn(&str) -> bool,
+) -> Result<Vec<Decoder>, FetchError> {
     let of = |column: &Column| {
         if !is_needed(column.name()) {
             return Ok(Decoder::Ignored);
         }
-        decoder(column.type_()).ok_or_else(|| {
+        decoder(column.type_(), charset).ok_or_else(|| {
             let (name, kind) = (column.name(), column.type_());
             let message = format!("column \"{name}\" has the type {kind}; cast it to text, a number or a timestamp");
             FetchError::new(Reason::Columns, message)
@@ -49,27 +53,27 @@ pub fn decoders(columns: &[Column], is_needed: impl Fn(&str) -> bool) -> Result<
     columns.iter().map(of).collect()
 }
 
-fn decoder(kind: &Type) -> Option<Decoder> {
+fn decoder(kind: &Type, charset: Charset) -> Option<Decoder> {
     Some(match *kind {
         Type::BOOL => Decoder::Bool,
         Type::INT2 | Type::INT4 | Type::INT8 => Decoder::Signed,
         Type::OID | Type::XID | Type::CID | Type::XID8 | Type::PG_LSN => Decoder::Unsigned,
         Type::FLOAT4 | Type::FLOAT8 => Decoder::Float,
         Type::NUMERIC => Decoder::Numeric,
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::CHAR | Type::UNKNOWN => Decoder::Text,
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::CHAR | Type::UNKNOWN => Decoder::Text(charset),
         Type::TIMESTAMP | Type::TIMESTAMPTZ => Decoder::Timestamp,
         Type::DATE => Decoder::Date,
         Type::INTERVAL => Decoder::Interval,
         _ => match kind.kind() {
-            Kind::Enum(_) => Decoder::Text,
-            Kind::Domain(base) => decoder(base)?,
+            Kind::Enum(_) => Decoder::Text(charset),
+            Kind::Domain(base) => decoder(base, charset)?,
             _ => return None,
         },
     })
 }
 
 /// A value's bytes as they came.
-struct Raw<'a>(&'a [u8]);
+pub struct Raw<'a>(pub &'a [u8]);
 
 impl<'a> FromSql<'a> for Raw<'a> {
     fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
@@ -94,7 +98,7 @@ pub fn push_row(table: &mut Table, row: &Row, decoders: &[Decoder]) {
 fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
     let number = |cell: Option<Cell<'static>>| cell.unwrap_or(Cell::Absent);
     table.push(match decoder {
-        Decoder::Text => return table.push(Cell::Text(&utf8(bytes))),
+        Decoder::Text(charset) => return table.push(Cell::Text(&charset.text(bytes))),
         Decoder::Bool => number(signed(bytes).map(Cell::Int)),
         Decoder::Signed => number(signed(bytes).map(Cell::Int)),
         Decoder::Unsigned => number(unsigned(bytes)),
@@ -191,30 +195,6 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
     text.parse().ok().map(Cell::Float)
 }
 
-/// Text as UTF-8. Bytes that are none are escaped (`\xff`), and in such a text backslashes too (`\x5c`), so that no two
-/// broken names become one; and so they are in a text that looks like that, so that no name looks like a broken one.
-pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !looks_escaped(text) => return Cow::Borrowed(text),
-        _ => (),
-    }
-    let mut escaped = String::with_capacity(bytes.len() + 8);
-    for chunk in bytes.utf8_chunks() {
-        escaped.push_str(&chunk.valid().replace('\\', "\\x5c"));
-        chunk.invalid().iter().for_each(|byte| _ = write!(escaped, "\\x{byte:02x}"));
-    }
-    Cow::Owned(escaped)
-}
-
-/// Whether anything in it could have been written by the escaping above.
-fn looks_escaped(text: &str) -> bool {
-    text.split('\\').skip(1).any(|after| match after.as_bytes() {
-        [b'x', b'5', b'c', ..] => true,
-        [b'x', high, low, ..] => matches!(high, b'8'..=b'9' | b'a'..=b'f') && matches!(low, b'0'..=b'9' | b'a'..=b'f'),
-        _ => false,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,16 +232,5 @@ mod tests {
         assert_eq!(interval(&[0; 9]), None);
         let endless = [&i64::MAX.to_be_bytes()[..], &i32::MAX.to_be_bytes(), &i32::MAX.to_be_bytes()].concat();
         assert_eq!(interval(&endless), None);
-    }
-
-    #[test]
-    fn broken_names_stay_different() {
-        assert_eq!(utf8(b"a\xffb"), "a\\xffb");
-        assert_eq!(utf8("ä\\".as_bytes()), "ä\\");
-        let alike =
-            [&b"\xff"[..], b"\\xff", b"\\x5cxff", b"\\x5c\xff", b"\xff\xfe", b"\\xff\xfe", b"\\x5cx5cxff", b"\\"];
-        let escaped: std::collections::BTreeSet<_> = alike.iter().map(|bytes| utf8(bytes)).collect();
-        assert_eq!(escaped.len(), alike.len(), "{escaped:?}");
-        assert_eq!(utf8(b"C:\\x\\xyz \\x41"), "C:\\x\\xyz \\x41");
     }
 }

@@ -14,9 +14,29 @@ use crate::{
 pub fn of_query(error: &Error) -> FetchError {
     match error.as_db_error() {
         Some(db) if is_end_of_session(db) => FetchError::new(Reason::Lost, text(db)),
+        // A statement that was prepared before the table it reads was changed.
+        Some(db) if db.routine() == Some("RevalidateCachedQuery") => FetchError::new(Reason::Query, text(db)),
         Some(db) => FetchError::new(query_reason(db.code()), text(db)),
         None => FetchError::new(Reason::Lost, format!("connection lost: {}", causes(error))),
     }
+}
+
+/// What an error of a login to another database than the target's own means: that one lets us in, so what is said of this one alone is its settled
+/// will, and nothing has failed.
+pub fn of_visit(error: &Error) -> FetchError {
+    match error.as_db_error().filter(|db| is_settled(db)) {
+        Some(db) => FetchError::new(Reason::Closed, format!("the database lets us not in: {}", text(db))),
+        None => of_login(error),
+    }
+}
+
+/// No line of pg_hba.conf for it, or one that rejects; CONNECT revoked; no connections allowed, or as many as it may have; dropped, or half so; what
+/// its login trigger raises; unknown to the pooler. A wrong password, or a server that is full or starting, is not the database's doing.
+fn is_settled(db: &DbError) -> bool {
+    let refuses = ["25", "28000", "3D", "42", "55000", "P0"].iter().any(|code| db.code().code().starts_with(code));
+    refuses
+        || *db.code() == SqlState::TOO_MANY_CONNECTIONS && db.routine() == Some("CheckMyDatabase")
+        || db.message().starts_with("no such database")
 }
 
 /// What an error of a login means.
@@ -69,6 +89,8 @@ fn query_reason(code: &SqlState) -> Reason {
         "42P01" | "42703" | "42883" | "3F000" | "42704" => Reason::Undefined,
         // "pg_stat_statements must be loaded via shared_preload_libraries"
         "55000" => Reason::Setting,
+        // A service that has taken the function away.
+        "0A000" => Reason::Unsupported,
         _ => Reason::Query,
     }
 }

@@ -1,6 +1,6 @@
 //! What a server is, and which SQL of a collector fits it.
 
-use std::{borrow::Cow, pin::pin};
+use std::{borrow::Cow, pin::pin, time::Duration};
 
 use futures_util::{
     TryStreamExt,
@@ -9,47 +9,31 @@ use futures_util::{
 use tokio::time::Instant;
 use tokio_postgres::{Client, Row, types::Type};
 
-use super::error;
-
+use super::{
+    decode::Raw,
+    error,
+    session_settings::{self, OURS},
+};
 use crate::{
     config::collector::{Collector, EXTENSION_SCHEMA, Extension, OWN_FUNCTIONS, Query, Role, Rows, Variant},
-    source::{FetchError, Reason},
+    source::{FetchError, Reason, charset::Charset},
 };
-
-/// What every session asks for itself, in the words in which the server says it back.
-pub const SESSION_SETTINGS: [(&str, &str); 8] = [
-    // Without pg_temp named last, temporary tables, which a pooler's other clients may leave, would come first.
-    ("search_path", "pg_catalog,pg_temp"),
-    ("default_transaction_read_only", "on"),
-    ("lock_timeout", "100ms"),
-    ("statement_timeout", "1s"),
-    ("idle_in_transaction_session_timeout", "10s"),
-    ("jit", "off"),
-    // The workers of parallel queries are the applications'. What limits their number is a setting whose value is exported.
-    ("parallel_setup_cost", "1e+09"),
-    // pg_stat_statements spills 7 MB to disk at 20,000 entries with less.
-    ("work_mem", "32MB"),
-];
-
-/// Nobody but a startup packet of ours sets this, and no pooler keeps it for its clients: where it holds, the server's session is ours alone.
-const OURS: (&str, &str) = ("pgvigil.session", "ours");
-
-/// What travels in the startup packet: the mark, and the first of the settings. `lock_timeout` is for the login itself, which reads catalogues. The
-/// other settings are set once the session is known to be ours: those of the startup packet hide what the server has, and the collector
-/// `settings` tells what the server has.
-pub const STARTUP_SETTINGS: [(&str, &str); 4] = [OURS, SESSION_SETTINGS[0], SESSION_SETTINGS[1], SESSION_SETTINGS[2]];
-
-/// What a session asks for besides in a database without an encoding: its bytes as they are, which the decoder escapes.
-pub const ANY_BYTES: &str = "client_encoding = 'SQL_ASCII'";
 
 /// A database with a larger `pg_class`, in bytes, has some 10,000 tables, indexes and TOAST tables or more: 30 MB in the caches of a session that looks
 /// at them all, which only its end gives back. A login, 5 ms of the server's, is little then.
 const LARGE: u64 = 2 << 20;
 
+/// What a server is must be said within this time.
+const LIMIT: Duration = Duration::from_secs(1);
+
 /// More extensions than any database has.
 pub const MOST_FACTS: usize = 1000;
 
-/// Every name is qualified: before the settings are known to have taken, `search_path` is not trusted.
+/// Asked along with the first words on a session, so every name is qualified.
+const SERVER: &str = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
+                             pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding')";
+
+/// Every name is qualified, as above.
 /// Our own functions count as an extension, but only in the schema of a superuser or of a role that administers ours: in any other they
 /// could be its owner's, and would run as our role. Who administers our role can be it anyway (and a superuser administers all).
 pub const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
@@ -66,12 +50,12 @@ pub const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, p
 pub struct Facts {
     pub major: u32,
     pub replica: bool,
-    /// Our session settings did not take: a transaction pooler stands between.
+    /// The session is not known to be ours alone: a pooler stands between.
     pub pooled: bool,
     /// Our role is a member of pg_monitor.
     pub monitor: bool,
-    /// The database's encoding is SQL_ASCII: a name may hold any bytes, and the server would refuse to call them UTF-8.
-    pub any_bytes: bool,
+    /// The database's encoding. Other than UTF-8, the server says its bytes as they are: names that databases share may be in another.
+    pub charset: Charset,
     /// Where we are logged in, and where the extensions are.
     pub database: String,
     /// There are so many relations that a session which looked at them is not kept; false where that could not be read.
@@ -81,12 +65,19 @@ pub struct Facts {
     pub read_at: Instant,
 }
 
-/// An installed extension; `schema` is quoted.
+/// An installed extension; `schema` is as SQL writes it.
 #[derive(Clone, Debug)]
 pub struct Installed {
-    pub name: String,
-    pub version: String,
-    pub schema: String,
+    name: String,
+    version: String,
+    schema: String,
+}
+
+impl Installed {
+    /// From the columns of [`EXTENSIONS`].
+    pub fn new([name, version, schema]: [String; 3]) -> Self {
+        Installed { name, version, schema: in_ascii(schema) }
+    }
 }
 
 impl Facts {
@@ -139,37 +130,46 @@ impl Facts {
 
 /// Learns in one round trip what a new session's server is, setting first what the startup packet did not. Behind a transaction pooler nothing
 /// is set: the session may be another client's next.
-pub async fn settle(client: &Client, database: &str) -> Result<Facts, FetchError> {
-    let sql = settle_sql();
-    let (settled, facts) = join(ask(client, &sql), read_facts(client, database)).await;
-    match settled {
-        Err(error) if error.reason.is_connection() => Err(error),
-        // What could not be set is seen by the read-back: then each query brings it.
-        _ => facts,
-    }
+///
+/// # Errors
+/// The connection failed, or the server says nothing of itself.
+pub async fn settle(client: &Client, major: u32, database: &str) -> Result<Facts, FetchError> {
+    let sql = session_settings::settle(major);
+    let (settled, facts) = join(ask(client, major, &sql), read_facts(client, major, database)).await;
+    let pooled = match settled {
+        Err(error) if error.reason.is_connection() => return Err(error),
+        // Where they could not be set, each query brings them, as behind a pooler.
+        settled => settled.map_or(true, |rows| rows.is_empty()),
+    };
+    Ok(Facts { pooled, ..facts? })
 }
 
-/// Asks what the server is and whether our settings took, in one round trip.
-pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchError> {
+/// Asks what the server is, in one round trip.
+pub async fn read_facts(client: &Client, major: u32, database: &str) -> Result<Facts, FetchError> {
     let (server, extensions, is_large) =
-        join3(ask(client, &server_sql()), ask(client, EXTENSIONS), settle_size(client)).await;
-    let (server, extensions) = (server?, extensions.and_then(installed_of));
+        join3(ask(client, major, SERVER), ask(client, major, EXTENSIONS), settle_size(client, major)).await;
+    let server = server?;
+    let row = server.first().ok_or_else(|| FetchError::new(Reason::Refused, "the server says nothing of itself"))?;
+    let word = |column| text(row, column, Charset::default());
+    let version: u32 = word(0).parse().unwrap_or_default();
+    let charset = Charset::of(&word(3));
     if let Err(error) = &extensions
         && error.reason.is_connection()
     {
         return Err(error.clone());
     }
-    let row = server.first().ok_or_else(|| FetchError::new(Reason::Refused, "the server says nothing of itself"))?;
-    let version: u32 = text(row, 0).parse().unwrap_or_default();
     Ok(Facts {
         major: version / 10_000,
         replica: row.try_get(1).unwrap_or_default(),
         monitor: row.try_get(2).unwrap_or_default(),
-        any_bytes: text(row, 3) == "SQL_ASCII",
-        pooled: SESSION_SETTINGS.iter().enumerate().any(|(index, (_, value))| text(row, index + 4) != *value),
+        charset,
+        pooled: false,
         database: database.to_owned(),
         is_large,
-        extensions,
+        extensions: extensions.map(|rows| {
+            let installed = |row| Installed::new([0, 1, 2].map(|column| text(row, column, charset)));
+            rows.iter().map(installed).collect()
+        }),
         read_at: Instant::now(),
     })
 }
@@ -177,7 +177,7 @@ pub async fn read_facts(client: &Client, database: &str) -> Result<Facts, FetchE
 /// Says whether the database is large. On sessions of ours it also chooses what the server does, from 15 on, with the statistics of a table or index that
 /// a query looks at: nothing here needs them to be of one moment, but a copy, 280 bytes that are kept until the transaction ends, is cheaper to read
 /// again. In a large database, where they would be 17 MB for 60,000, there are none.
-async fn settle_size(client: &Client) -> bool {
+async fn settle_size(client: &Client, major: u32) -> bool {
     let (name, value) = OURS;
     let sql = format!(
         "SELECT size.large, CASE WHEN pg_catalog.current_setting('{name}', true) OPERATOR(pg_catalog.=) '{value}' \
@@ -185,37 +185,38 @@ async fn settle_size(client: &Client) -> bool {
            THEN pg_catalog.set_config('stats_fetch_consistency', CASE WHEN size.large THEN 'none' ELSE 'cache' END, false) END \
            FROM (SELECT pg_catalog.pg_relation_size('pg_catalog.pg_class') OPERATOR(pg_catalog.>) {LARGE} AS large) size"
     );
-    ask(client, &sql).await.is_ok_and(|rows| rows.first().is_some_and(|row| row.try_get(0).unwrap_or_default()))
+    ask(client, major, &sql).await.is_ok_and(|rows| rows.first().is_some_and(|row| row.try_get(0).unwrap_or_default()))
 }
 
-fn installed_of(rows: Vec<Row>) -> Result<Vec<Installed>, FetchError> {
-    let installed = |row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) };
-    Ok(rows.iter().map(installed).collect())
+fn text(row: &Row, index: usize, charset: Charset) -> String {
+    row.try_get::<_, Raw>(index).map_or_else(|_| String::new(), |Raw(bytes)| charset.text(bytes).into_owned())
 }
 
-fn text(row: &Row, index: usize) -> String {
-    row.try_get::<_, &str>(index).unwrap_or_default().to_owned()
+/// A quoted name in letters that every encoding has.
+fn in_ascii(quoted: String) -> String {
+    if quoted.is_ascii() {
+        return quoted;
+    }
+    let escape = |letter: char| match letter {
+        '\\' => r"\\".to_owned(),
+        letter if letter.is_ascii() => letter.to_string(),
+        letter => format!(r"\+{:06x}", u32::from(letter)),
+    };
+    format!("U&{}", quoted.chars().map(escape).collect::<String>())
 }
 
-fn server_sql() -> String {
-    let settings = SESSION_SETTINGS.map(|(name, _)| format!("pg_catalog.current_setting('{name}')"));
-    format!(
-        "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
-         pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding'), {}",
-        settings.join(", ")
-    )
+/// Unnamed, in a transaction whose settings are its own, and in one go, so it means the same on any server and goes through any pooler.
+async fn ask(client: &Client, major: u32, sql: &str) -> Result<Vec<Row>, FetchError> {
+    let begin = session_settings::begin(major, LIMIT, true);
+    let (begun, rows, ended) =
+        join3(client.batch_execute(&begin), read(client, sql), client.batch_execute("COMMIT")).await;
+    begun.map_err(|error| error::of_query(&error))?;
+    let rows = rows?;
+    ended.map_err(|error| error::of_query(&error))?;
+    Ok(rows)
 }
 
-fn settle_sql() -> String {
-    let late = SESSION_SETTINGS.iter().filter(|setting| !STARTUP_SETTINGS.contains(setting));
-    let set = late.map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)"));
-    let (name, value) = OURS;
-    let (set, ours) = (set.collect::<Vec<_>>().join(", "), format!("pg_catalog.current_setting('{name}', true)"));
-    format!("SELECT {set} WHERE {ours} OPERATOR(pg_catalog.=) '{value}'")
-}
-
-/// Unnamed and in one message, so it goes through any pooler.
-async fn ask(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
+async fn read(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
     let parameters: [(i32, Type); 0] = [];
     let rows = client.query_typed_raw(sql, parameters).await.map_err(|error| error::of_query(&error))?;
     let (mut rows, mut read) = (pin!(rows), Vec::new());
@@ -230,4 +231,21 @@ async fn ask(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
 
 fn skip(reason: Reason, message: impl Into<String>) -> FetchError {
     FetchError::new(reason, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_ascii;
+
+    #[test]
+    fn names_are_written_in_letters_that_every_encoding_has() {
+        for (quoted, expected) in [
+            ("public", "public"),
+            ("\"My Schema\"", "\"My Schema\""),
+            ("\"größe\"", r#"U&"gr\+0000f6\+0000dfe""#),
+            (r#""ä\""b""#, r#"U&"\+0000e4\\""b""#),
+        ] {
+            assert_eq!(in_ascii(quoted.to_owned()), expected);
+        }
+    }
 }

@@ -1,55 +1,73 @@
 //! One login to a PostgreSQL server: dial, start up, read back what took effect and what the server is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinHandle;
+use parking_lot::Mutex;
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_postgres::{Client, Config, NoTls};
 use tracing::debug;
 
-use super::{
-    error,
-    facts::{ANY_BYTES, Facts, STARTUP_SETTINGS, settle},
-    session::Session,
-};
+use super::{error, facts::settle, session::Session, session_settings::startup_options};
 use crate::{
     config::settings,
-    source::{
-        FetchError, dial, secret,
-        sessions::{Open, Sessions},
-    },
+    source::{FetchError, dial, secret, sessions::Sessions},
 };
 
+/// Where a login leads to, and what is known of it before.
+#[derive(Clone)]
+pub struct Destination {
+    pub settings: Arc<settings::Postgres>,
+    /// The target's own database, not one that is visited.
+    pub is_own: bool,
+    pub sessions: Sessions,
+    pub refusal: Arc<Refusal>,
+}
+
+/// Whether a pooler in front refuses our settings in the startup packet: each time it does, it writes so to its log.
+#[derive(Default)]
+pub struct Refusal(Mutex<Option<Instant>>);
+
+/// So long nothing else is tried: there may be another pooler behind the address by then, or none.
+const REFUSED_FOR: Duration = Duration::from_secs(3600);
+
+impl Refusal {
+    fn holds(&self) -> bool {
+        self.0.lock().is_some_and(|at| at.elapsed() < REFUSED_FOR)
+    }
+}
+
 /// Logs in.
-pub async fn log_in(settings: Arc<settings::Postgres>, sessions: Sessions) -> Result<Session, FetchError> {
-    let (client, connection) = match start_up(&settings, sessions.open()?, true).await? {
-        Ok(connected) => connected,
+///
+/// # Errors
+/// Nobody was reached, or we were not let in, or learned nothing of the server.
+pub async fn log_in(to: Destination) -> Result<Session, FetchError> {
+    let meaning = |error| if to.is_own { error::of_login(&error) } else { error::of_visit(&error) };
+    let connected = match start_up(&to, !to.refusal.holds()).await? {
         // A transaction pooler refuses what it cannot keep per server connection; it is asked without.
         Err(error) if error::is_refused_option(&error) => {
-            start_up(&settings, sessions.open()?, false).await?.map_err(|error| error::of_login(&error))?
+            *to.refusal.0.lock() = Some(Instant::now());
+            start_up(&to, false).await?
         }
-        Err(error) => return Err(error::of_login(&error)),
+        connected => connected,
     };
-    let facts = take_in(&client, &settings.database).await.inspect_err(|_| connection.abort())?;
-    Ok(Session::new(client, connection, settings, facts))
+    let Connected { client, task, major } = connected.map_err(meaning)?;
+    let facts = settle(&client, major, &to.settings.database).await.inspect_err(|_| task.abort())?;
+    Ok(Session::new(client, task, to.settings, facts))
 }
 
-/// Learns what the server is, and adapts to it what the startup packet could not.
-async fn take_in(client: &Client, database: &str) -> Result<Facts, FetchError> {
-    let facts = settle(client, database).await?;
-    if facts.any_bytes && !facts.pooled {
-        client.batch_execute(&format!("SET {ANY_BYTES}")).await.map_err(|error| error::of_query(&error))?;
-    }
-    Ok(facts)
+struct Connected {
+    client: Client,
+    task: JoinHandle<()>,
+    /// As the startup's answer says it; 0 if it does not.
+    major: u32,
 }
-
-type Connected = (Client, JoinHandle<()>);
 
 /// Dials and starts up, with or without our settings in the startup packet.
 async fn start_up(
-    settings: &settings::Postgres,
-    open: Open,
+    to: &Destination,
     with_settings: bool,
 ) -> Result<Result<Connected, tokio_postgres::Error>, FetchError> {
+    let (settings, open) = (&to.settings, to.sessions.open()?);
     let password = secret::now(settings.password.as_ref()).await?;
     let stream = dial::postgres(&settings.address, &settings.tls, Some(open)).await?;
     let mut config = Config::new();
@@ -58,14 +76,21 @@ async fn start_up(
         config.password(password.expose());
     }
     if with_settings {
-        config.options(STARTUP_SETTINGS.map(|(name, value)| format!("-c {name}={value}")).join(" "));
+        config.options(startup_options());
     }
     Ok(config.connect_raw(stream, NoTls).await.map(|(client, connection)| {
+        let major = major_of(connection.parameter("server_version").unwrap_or_default());
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!("connection ended: {}", error::of_query(&error));
             }
         });
-        (client, task)
+        Connected { client, task, major }
     }))
+}
+
+/// Of `15.18 (Debian 15.18-1)` or `19beta1`.
+fn major_of(version: &str) -> u32 {
+    let digits = version.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(version.len());
+    version[..digits].parse().unwrap_or_default()
 }

@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex as Guarded;
 use tokio::time::Instant;
 
-use super::{login::log_in, session::Session};
+use super::{
+    login::{Destination, Refusal, log_in},
+    session::Session,
+};
 use crate::{
     config::settings,
     source::{
@@ -24,6 +27,7 @@ type Place = Arc<Pending<Session>>;
 pub struct Logins {
     settings: Arc<settings::Postgres>,
     pub sessions: Sessions,
+    refusal: Arc<Refusal>,
     /// To the target's own database.
     own: Place,
     others: Guarded<HashMap<String, Place>>,
@@ -34,6 +38,7 @@ impl Logins {
         Logins {
             settings: Arc::new(settings),
             sessions: Sessions::default(),
+            refusal: Arc::default(),
             own: Place::default(),
             others: Guarded::default(),
         }
@@ -63,7 +68,9 @@ impl Logins {
     }
 
     fn start(&self, settings: &Arc<settings::Postgres>) -> Login<Session> {
-        Login::start(log_in(settings.clone(), self.sessions.clone()))
+        let (settings, sessions, refusal) = (settings.clone(), self.sessions.clone(), self.refusal.clone());
+        let is_own = self.is_own(&settings.database);
+        Login::start(log_in(Destination { settings, is_own, sessions, refusal }))
     }
 
     fn place(&self, database: &str) -> Result<Place, FetchError> {

@@ -17,6 +17,7 @@ mod login;
 mod logins;
 mod question;
 mod session;
+mod session_settings;
 mod visit;
 
 use std::{sync::Arc, time::Duration};
@@ -146,7 +147,9 @@ impl Server {
             };
             result = match result {
                 // A database that cannot be reached is not tried again for each of its collectors.
-                Err(error) if error.reason.is_connection() => Err(fail(collector, error, &report)),
+                Err(error) if error.reason.is_connection() || error.reason == Reason::Closed => {
+                    Err(fail(collector, error, &report))
+                }
                 _ => self.ask_one(&mut lane, collector, &report).await,
             };
         }

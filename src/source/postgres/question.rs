@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::collector::Variant,
-    source::{Answer, FetchError, Reason},
+    source::{Answer, FetchError, Reason, charset::Charset},
     table::{Names, Table},
 };
 
@@ -30,6 +30,8 @@ pub struct Question<'a> {
     pub columns: &'a [&'a str],
     /// Read the others too.
     pub whole: bool,
+    /// What its texts are.
+    pub charset: Charset,
 }
 
 /// How a result is read: its columns and their decoders.
@@ -51,7 +53,7 @@ impl Question<'_> {
             let message = format!("the SQL returns no column \"{missing}\"; it returns {}", names.join(", "));
             return Err(Failure::Ours(FetchError::new(Reason::Columns, message)));
         }
-        let decoders = decoders(columns, needed).map_err(Failure::Ours)?;
+        let decoders = decoders(columns, self.charset, needed).map_err(Failure::Ours)?;
         Ok(Reading { columns: Names::from_iter(&names).into(), decoders: decoders.into() })
     }
 

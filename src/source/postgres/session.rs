@@ -21,8 +21,9 @@ use tracing::debug;
 
 use super::{
     error,
-    facts::{ANY_BYTES, EXTENSIONS, Facts, Installed, MOST_FACTS, SESSION_SETTINGS, read_facts},
+    facts::{EXTENSIONS, Facts, Installed, MOST_FACTS, read_facts},
     question::{Failure, Question, Reading},
+    session_settings,
 };
 use crate::{
     config::{
@@ -38,6 +39,13 @@ const RECHECK: Duration = Duration::from_secs(300);
 
 /// Databases beyond this many are not known of.
 const MOST_DATABASES: usize = 100_000;
+
+/// The databases, and why a login to one would be refused, where that is known. No limit holds for a superuser.
+const DATABASES: &str = "SELECT datname, CASE WHEN datistemplate THEN 'template' WHEN datconnlimit = -2 THEN 'invalid' \
+         WHEN NOT datallowconn THEN 'not_allowed' WHEN NOT pg_catalog.has_database_privilege(oid, 'CONNECT') THEN 'privilege' \
+         WHEN datconnlimit = 0 AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN 'connection_limit' \
+         ELSE '' END AS closed, pg_catalog.octet_length(datname::pg_catalog.text) AS bytes \
+    FROM pg_catalog.pg_database ORDER BY 2, 1";
 
 /// A session: it ends when dropped.
 pub struct Session {
@@ -90,7 +98,7 @@ impl Session {
         if self.facts.read_at.elapsed() < RECHECK && self.facts.extensions.is_ok() {
             return Ok(());
         }
-        match read_facts(&self.client, &self.settings.database).await {
+        match read_facts(&self.client, self.facts.major, &self.settings.database).await {
             Ok(facts) => {
                 // The protocol is chosen at login; the slow lane has changed settings since.
                 self.facts = Facts { pooled: self.facts.pooled, ..facts };
@@ -106,8 +114,7 @@ impl Session {
     /// Reads the extensions again, for those who are about to call their functions by name: whoever owns the schema may have dropped
     /// the extension meanwhile, and put functions of his own there, to run as our role.
     pub async fn refresh_extensions(&mut self, limit: Duration) -> Result<(), FetchError> {
-        let question =
-            Question { name: "extensions", sql: EXTENSIONS, limit, max_rows: MOST_FACTS, columns: &[], whole: true };
+        let question = Question { max_rows: MOST_FACTS, ..self.question("extensions", EXTENSIONS, limit) };
         let answer = self.send(question).await.map_err(|failure| failure.into_fetch_error(EXTENSIONS, None));
         if let Err(error) = &answer
             && error.reason.is_connection()
@@ -121,25 +128,23 @@ impl Session {
     /// Whether the server is a replica now.
     pub async fn is_replica(&self, limit: Duration) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
-        let question = Question { name: "role", sql: SQL, limit, max_rows: 1, columns: &[], whole: true };
-        let answer = self.send(question).await;
+        let answer = self.send(self.question("role", SQL, limit)).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
         Ok(answer.table.cell(0, 0) == Cell::Int(1))
     }
 
-    /// The databases, by name.
+    /// The databases, by name; those that let nobody in with the reason.
     pub async fn databases(&self, limit: Duration) -> Result<Vec<Database>, FetchError> {
-        const SQL: &str = "SELECT datname, datallowconn AND NOT datistemplate \
-             AND pg_catalog.has_database_privilege(oid, 'CONNECT') AS open FROM pg_catalog.pg_database ORDER BY 2 DESC, 1";
-        let max_rows = MOST_DATABASES;
-        let question = Question { name: "databases", sql: SQL, limit, max_rows, columns: &[], whole: true };
-        let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(SQL, None))?.table;
-        let database = |row| match table.cell(row, 0) {
-            // A name whose bytes had to be escaped is none that one could log in with.
-            Cell::Text(name) => Some(Database {
-                name: name.to_owned(),
-                open: table.cell(row, 1) == Cell::Int(1) && !name.contains("\\x"),
-            }),
+        let question = Question { max_rows: MOST_DATABASES, ..self.question("databases", DATABASES, limit) };
+        let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(DATABASES, None))?.table;
+        let database = |row| match (table.cell(row, 0), table.cell(row, 1)) {
+            // A login names it in UTF-8: another name could only be another database's.
+            (Cell::Text(name), Cell::Text("")) if table.cell(row, 2) != Cell::Int(name.len() as i64) => {
+                Some(Database { name: name.to_owned(), closed: Some("encoding".to_owned()) })
+            }
+            (Cell::Text(name), Cell::Text(closed)) => {
+                Some(Database { name: name.to_owned(), closed: (!closed.is_empty()).then(|| closed.to_owned()) })
+            }
             _ => None,
         };
         Ok((0..table.rows()).filter_map(database).collect())
@@ -164,7 +169,9 @@ impl Session {
         // What else a reading of statements returns says which statement it is.
         let whole = collector.source == SourceKind::Statements;
         let max_rows = collector.max_rows;
-        let answer = self.send(Question { name: &name, sql: &sql, limit, max_rows, columns: &columns, whole }).await;
+        let charset = self.facts.charset;
+        let question = Question { name: &name, sql: &sql, limit, max_rows, columns: &columns, whole, charset };
+        let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         if let Err(error) = &answer {
             // A plan can be outlived by the table it was made for: the next time it is prepared anew.
@@ -174,6 +181,11 @@ impl Session {
             }
         }
         answer
+    }
+
+    /// A question of our own, all of whose columns are read.
+    fn question<'a>(&self, name: &'a str, sql: &'a str, limit: Duration) -> Question<'a> {
+        Question { name, sql, limit, max_rows: 1, columns: &[], whole: true, charset: self.facts.charset }
     }
 
     async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {
@@ -215,7 +227,7 @@ impl Session {
 
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
     async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
-        let begin = begin_sql(question.limit, self.facts.any_bytes);
+        let begin = session_settings::begin(self.facts.major, question.limit, !self.facts.charset.is_utf8());
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
             question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
@@ -250,23 +262,5 @@ fn installed(table: &Table) -> Vec<Installed> {
         Cell::Text(text) => text.to_owned(),
         _ => String::new(),
     };
-    (0..table.rows()).map(|row| Installed { name: text(row, 0), version: text(row, 1), schema: text(row, 2) }).collect()
-}
-
-/// Every setting a session has, for one transaction.
-fn begin_sql(limit: Duration, any_bytes: bool) -> String {
-    let mut sql = String::from("BEGIN READ ONLY");
-    for (name, value) in SESSION_SETTINGS {
-        match name {
-            "default_transaction_read_only" => (),
-            // A list: quoted, it would be one name.
-            "search_path" => sql.push_str(&format!("; SET LOCAL search_path = {value}")),
-            "statement_timeout" => sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis())),
-            _ => sql.push_str(&format!("; SET LOCAL {name} = '{value}'")),
-        }
-    }
-    if any_bytes {
-        sql.push_str(&format!("; SET LOCAL {ANY_BYTES}"));
-    }
-    sql
+    (0..table.rows()).map(|row| Installed::new([0, 1, 2].map(|column| text(row, column)))).collect()
 }

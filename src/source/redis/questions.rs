@@ -10,7 +10,7 @@ use crate::{
         collector::SourceKind,
         sections::{self, Section},
     },
-    source::{FetchError, Reason, kept::Tables, postgres::decode::utf8},
+    source::{FetchError, Reason, charset::utf8, kept::Tables},
     table::{Cell, Table},
 };
 

@@ -1,0 +1,138 @@
+//! Text as UTF-8, in whatever encoding its bytes are: no two different names become one, and none is refused.
+
+use std::{borrow::Cow, fmt::Write};
+
+use encoding_rs::Encoding;
+
+/// What the bytes of a database's own names are. Those of databases and roles are shared by all databases of a server and may be in the encoding of
+/// any, so bytes that are UTF-8 are taken for that everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Charset {
+    is_utf8: bool,
+    /// How bytes that are not UTF-8 are read, if anybody knows.
+    encoding: Option<&'static Encoding>,
+}
+
+/// PostgreSQL's names of encodings, and the web's. Not here: SQL_ASCII, which says nothing of its bytes, and EUC_TW, EUC_JIS_2004 and MULE_INTERNAL, which
+/// the web does not know.
+const LABELS: [(&str, &str); 30] = [
+    ("EUC_CN", "gb2312"),
+    ("EUC_JP", "euc-jp"),
+    ("EUC_KR", "euc-kr"),
+    ("ISO_8859_5", "iso-8859-5"),
+    ("ISO_8859_6", "iso-8859-6"),
+    ("ISO_8859_7", "iso-8859-7"),
+    ("ISO_8859_8", "iso-8859-8"),
+    ("KOI8R", "koi8-r"),
+    ("KOI8U", "koi8-u"),
+    ("LATIN1", "latin1"),
+    ("LATIN2", "latin2"),
+    ("LATIN3", "latin3"),
+    ("LATIN4", "latin4"),
+    ("LATIN5", "latin5"),
+    ("LATIN6", "latin6"),
+    ("LATIN7", "iso-8859-13"),
+    ("LATIN8", "iso-8859-14"),
+    ("LATIN9", "iso-8859-15"),
+    ("LATIN10", "iso-8859-16"),
+    ("WIN866", "ibm866"),
+    ("WIN874", "windows-874"),
+    ("WIN1250", "windows-1250"),
+    ("WIN1251", "windows-1251"),
+    ("WIN1252", "windows-1252"),
+    ("WIN1253", "windows-1253"),
+    ("WIN1254", "windows-1254"),
+    ("WIN1255", "windows-1255"),
+    ("WIN1256", "windows-1256"),
+    ("WIN1257", "windows-1257"),
+    ("WIN1258", "windows-1258"),
+];
+
+impl Charset {
+    /// Of a database with this `server_encoding`.
+    pub fn of(name: &str) -> Self {
+        let label = LABELS.iter().find(|(own, _)| *own == name).map(|(_, label)| label.as_bytes());
+        Charset { is_utf8: name == "UTF8", encoding: label.and_then(Encoding::for_label) }
+    }
+
+    /// The server may be left to say its texts in UTF-8.
+    pub fn is_utf8(self) -> bool {
+        self.is_utf8
+    }
+
+    /// The text that these bytes are: UTF-8 if they can be; else in the database's encoding; else escaped, as [`utf8`] does.
+    pub fn text(self, bytes: &[u8]) -> Cow<'_, str> {
+        let decode = |encoding: &'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes);
+        match self.encoding.filter(|_| std::str::from_utf8(bytes).is_err()).and_then(decode) {
+            Some(text) => Cow::Owned(utf8(text.as_bytes()).into_owned()),
+            None => utf8(bytes),
+        }
+    }
+}
+
+/// Text as UTF-8. Bytes that are none are escaped (`\xff`), and in such a text backslashes too (`\x5c`), so that no two
+/// broken names become one; and so they are in a text that looks like that, so that no name looks like a broken one.
+pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !looks_escaped(text) => return Cow::Borrowed(text),
+        _ => (),
+    }
+    let mut escaped = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        escaped.push_str(&chunk.valid().replace('\\', "\\x5c"));
+        chunk.invalid().iter().for_each(|byte| _ = write!(escaped, "\\x{byte:02x}"));
+    }
+    Cow::Owned(escaped)
+}
+
+/// Whether anything in it could have been written by the escaping above.
+fn looks_escaped(text: &str) -> bool {
+    text.split('\\').skip(1).any(|after| match after.as_bytes() {
+        [b'x', b'5', b'c', ..] => true,
+        [b'x', high, low, ..] => matches!(high, b'8'..=b'9' | b'a'..=b'f') && matches!(low, b'0'..=b'9' | b'a'..=b'f'),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_names_stay_different() {
+        assert_eq!(utf8(b"a\xffb"), "a\\xffb");
+        assert_eq!(utf8("ä\\".as_bytes()), "ä\\");
+        let alike =
+            [&b"\xff"[..], b"\\xff", b"\\x5cxff", b"\\x5c\xff", b"\xff\xfe", b"\\xff\xfe", b"\\x5cx5cxff", b"\\"];
+        let escaped: std::collections::BTreeSet<_> = alike.iter().map(|bytes| utf8(bytes)).collect();
+        assert_eq!(escaped.len(), alike.len(), "{escaped:?}");
+        assert_eq!(utf8(b"C:\\x\\xyz \\x41"), "C:\\x\\xyz \\x41");
+    }
+
+    #[test]
+    fn every_encoding_is_known_to_the_library() {
+        for (name, label) in LABELS {
+            assert!(Charset::of(name).encoding.is_some(), "{name}: {label}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_read_as_what_they_can_be() {
+        for (encoding, bytes, text) in [
+            ("UTF8", "größe".as_bytes(), "größe"),
+            ("UTF8", b"gr\xf6\xdfe", "gr\\xf6\\xdfe"),
+            ("LATIN1", b"gr\xf6\xdfe", "größe"),
+            // A role made in a database of UTF-8.
+            ("LATIN1", "größe".as_bytes(), "größe"),
+            ("WIN1252", "日本".as_bytes(), "日本"),
+            ("EUC_JP", b"\xc6\xfc\xcb\xdc", "日本"),
+            ("KOI8R", b"\xcd\xc9\xd2", "мир"),
+            ("EUC_JP", b"a\xff", "a\\xff"),
+            ("SQL_ASCII", b"gr\xf6", "gr\\xf6"),
+            ("MULE_INTERNAL", b"gr\xf6", "gr\\xf6"),
+            ("LATIN1", b"\xf6\\xff", "ö\\x5cxff"),
+        ] {
+            assert_eq!(Charset::of(encoding).text(bytes), text, "{encoding}");
+        }
+    }
+}
