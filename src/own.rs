@@ -158,11 +158,13 @@ fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
 
 fn push_collectors(table: &mut Table, target: &Target) {
     for (name, report) in target.collectors() {
-        let Some(attempt) = report.attempt else { continue };
+        let Some(success) = report.attempt.map(|attempt| attempt.success).or(report.is_late.then_some(false)) else {
+            continue;
+        };
         table.push_row([
             Cell::Text(name),
-            flag(attempt.success),
-            Cell::Float(attempt.took.as_secs_f64()),
+            flag(success && !report.is_late),
+            seconds(report.attempt.map(|attempt| attempt.took)),
             timestamp(report.last_success),
             seconds(report.age),
             count(report.rows as u64),

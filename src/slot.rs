@@ -2,7 +2,7 @@
 //! what became of each attempt. The clock comes in from outside.
 //!
 //! Quick slots are asked on each scrape and show what that scrape got; what arrives after its scrape is shown once,
-//! by the next. Slow slots show what is at most three `ttl` old.
+//! by the next. Slow slots show what is at most three `ttl` old; where nothing is that fresh, a scrape waits for the fetch it begins.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -84,6 +84,8 @@ pub struct Counts {
 pub struct Report {
     /// `None`: never asked.
     pub attempt: Option<Attempt>,
+    /// Nothing is there to be shown, and the fetch that would bring it has not ended.
+    pub is_late: bool,
     pub last_success: Option<SystemTime>,
     /// The age of the oldest table that is kept.
     pub age: Option<Duration>,
@@ -104,6 +106,7 @@ impl Report {
             }),
             (one, two) => one.or(two),
         };
+        self.is_late |= other.is_late;
         self.last_success = self.last_success.zip(other.last_success).map(|(one, two)| one.min(two));
         self.age = self.age.max(other.age);
         self.rows += other.rows;
@@ -154,15 +157,20 @@ impl Slot {
         })
     }
 
-    /// Waits for the fetch under way if there is nothing to show without it.
-    pub async fn first_result(&self) {
-        let waiting = {
-            let state = self.state.lock();
-            state.in_flight.clone().filter(|_| !state.asked)
-        };
-        if let Some(mut fetch) = waiting {
+    /// Waits for the fetch under way if there is nothing to show without it: nothing was asked yet, or what was is too old.
+    pub async fn awaited_result(&self) {
+        let awaited = self.state.lock().awaited(&self.collector, Instant::now());
+        if let Some(mut fetch) = awaited {
             // An error is the end of the fetch.
             _ = fetch.changed().await;
+        }
+    }
+
+    /// Counts a scrape whose deadline came before the result that it waited for.
+    pub fn note_late(&self, now: Instant) {
+        let mut state = self.state.lock();
+        if state.awaited(&self.collector, now).is_some() {
+            *state.counts.failures.entry(Reason::Timeout).or_default() += 1;
         }
     }
 
@@ -176,6 +184,10 @@ impl Slot {
         for (query, answer) in self.collector.queries.iter().zip(answers) {
             let before = before.next().flatten();
             let kept = match answer {
+                Ok(answer) if self.collector.remember && answer.table.rows() == 0 => {
+                    asked = true;
+                    before
+                }
                 Ok(answer) => {
                     asked = true;
                     let mapped = map::map_next(query, answer.table, before.as_ref().map(|kept| &*kept.mapped));
@@ -188,10 +200,10 @@ impl Slot {
                     asked |= !error.reason.is_skip();
                     let outlives = matches!(error.reason, Reason::Timeout | Reason::LockTimeout);
                     state.count_failure(error);
-                    before.filter(|_| outlives && !self.collector.is_quick())
+                    before.filter(|_| self.collector.remember || outlives && !self.collector.is_quick())
                 }
             };
-            state.tables.push(kept.filter(|_| !dropped));
+            state.tables.push(kept.filter(|_| !dropped || self.collector.remember));
         }
         let success = !state.errors.iter().any(|error| !error.reason.is_skip());
         if success && asked {
@@ -223,7 +235,9 @@ impl Slot {
     /// Forgets the tables, to be asked for again at once: the server is not what it was.
     pub fn drop_results(&self, now: Instant) {
         let mut state = self.state.lock();
-        state.tables.clear();
+        if !self.collector.remember {
+            state.tables.clear();
+        }
         state.asked = false;
         state.dropped = Some(now);
     }
@@ -260,9 +274,9 @@ impl Slot {
         state.tables.iter_mut().map(|kept| kept.as_mut().and_then(show)).collect()
     }
 
-    /// A slow result may stand for three `ttl`.
+    /// A slow result may stand for three `ttl`, or for ever.
     fn is_fresh(&self, kept: &Kept, now: Instant) -> bool {
-        now.duration_since(kept.at) <= 3 * self.collector.ttl
+        self.collector.remember || now.duration_since(kept.at) <= 3 * self.collector.ttl
     }
 
     /// What became of the last attempt, and what has been counted.
@@ -272,6 +286,7 @@ impl Slot {
             || state.tables.iter().flatten().filter(|kept| self.collector.is_quick() || self.is_fresh(kept, now));
         Report {
             attempt: state.attempt,
+            is_late: state.awaited(&self.collector, now).is_some(),
             last_success: state.last_success,
             age: kept().map(|kept| now.duration_since(kept.at)).max(),
             rows: kept().map(|kept| kept.mapped.rows()).sum(),
@@ -282,6 +297,13 @@ impl Slot {
 }
 
 impl State {
+    /// The fetch under way, if there is nothing to show before it ends.
+    fn awaited(&self, collector: &Collector, now: Instant) -> Option<watch::Receiver<()>> {
+        let is_outdated = |attempt: Attempt| now.duration_since(attempt.ended) > 3 * collector.ttl;
+        let is_awaited = !self.asked || self.attempt.is_none_or(is_outdated);
+        self.in_flight.clone().filter(|fetch| is_awaited && fetch.has_changed().is_ok())
+    }
+
     fn count_failure(&mut self, error: FetchError) {
         if !error.reason.is_skip() {
             *self.counts.failures.entry(error.reason).or_default() += 1;

@@ -28,6 +28,8 @@ pub struct Collector {
     pub ttl: Duration,
     /// Slow collectors: the server's `statement_timeout` and the limit of the fetch.
     pub timeout: Duration,
+    /// What was found last is shown for ever, also while the target is down; an answer without rows changes nothing.
+    pub remember: bool,
     /// Rows kept of each query; what is cut is counted.
     pub max_rows: usize,
     pub queries: Vec<Query>,

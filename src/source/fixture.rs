@@ -37,6 +37,9 @@ pub struct Told {
     pub lost: Option<Reason>,
     pub replica: bool,
     pub databases: Vec<&'static str>,
+    /// Databases besides that are known to let nobody in, and those above that refuse a login.
+    pub closed: Vec<&'static str>,
+    pub refusing: Vec<&'static str>,
     /// How long a collector's answer takes.
     pub delays: HashMap<&'static str, Duration>,
     /// A collector's answers; without them its one query gives one row, whose `n` says how often it was asked.
@@ -67,6 +70,8 @@ pub struct Seen {
     pub visits: u64,
     /// How often each collector was asked.
     pub asked: BTreeMap<String, u64>,
+    /// Logins to databases that were refused.
+    pub refused: u64,
     /// Since when a login is pending.
     pub pending: Option<Instant>,
     session: bool,
@@ -80,6 +85,7 @@ impl Default for Seen {
             logins: 0,
             visits: 0,
             asked: BTreeMap::new(),
+            refused: 0,
             pending: None,
             session: false,
             replica: None,
@@ -161,8 +167,12 @@ impl Fixture {
             self.learn();
             report(Event::Answered);
             if discover {
-                let database = |name: &&str| Database { name: name.to_string(), closed: None };
-                report(Event::Databases(self.told().databases.iter().map(database).collect()));
+                let database = |closed: Option<&'static str>| {
+                    move |name: &'static str| Database { name: name.to_owned(), closed: closed.map(str::to_owned) }
+                };
+                let Told { databases, closed, .. } = self.told();
+                let open = databases.into_iter().map(database(None));
+                report(Event::Databases(open.chain(closed.into_iter().map(database(Some("invalid")))).collect()));
             }
         }
         let ask = async |(index, collector): (usize, &Arc<Collector>)| {
@@ -181,10 +191,15 @@ impl Fixture {
 
     pub async fn ask_database(
         &self,
-        _database: &str,
+        database: &str,
         due: &[Arc<Collector>],
         report: Report<'_>,
     ) -> Result<(), FetchError> {
+        if self.told().refusing.contains(&database) {
+            self.seen.lock().refused += 1;
+            (0..due.len()).for_each(|index| report(Event::Collected(index, fails(Reason::Closed))));
+            return Err(error(Reason::Closed));
+        }
         for (index, collector) in due.iter().enumerate() {
             let until = Instant::now() + collector.timeout + Duration::from_secs(1);
             report(Event::Begun);

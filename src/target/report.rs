@@ -36,11 +36,9 @@ pub type Places = Vec<(String, Vec<(Option<String>, slot::Report)>)>;
 
 impl Target {
     /// What a page whose scrape began at `scrape` shows of this target. Without an answer since then it is down,
-    /// and a target that is down shows nothing but that.
+    /// and a target that is down shows nothing but that, and what is remembered of it.
     pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> Vec<Shown> {
-        if !self.has_answered_since(scrape) {
-            return Vec::new();
-        }
+        let is_up = self.has_answered_since(scrape);
         let databases = self.databases.all();
         let of_databases = databases.iter().flat_map(|d| d.slots.iter().map(|slot| (slot, d.labels.clone())));
         let slots = self.slots.iter().map(|slot| (slot, self.labels.clone())).chain(of_databases);
@@ -49,7 +47,8 @@ impl Target {
             let (collector, tables) = (slot.collector.clone(), slot.show(scrape, now));
             Shown { collector, labels, tables }
         };
-        slots.filter(|(slot, _)| wanted(&slot.collector)).map(show).collect()
+        let is_shown = |collector: &Collector| wanted(collector) && (is_up || collector.remember);
+        slots.filter(|(slot, _)| is_shown(&slot.collector)).map(show).collect()
     }
 
     /// What became of each collector, in all databases together.

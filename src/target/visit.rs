@@ -47,16 +47,18 @@ impl Target {
         let visit = tokio::spawn(self.clone().run_visit(plan.clone()));
         let all = async {
             _ = visit.await;
-            for slot in plan.slow {
-                slot.first_result().await;
-            }
-            for database in self.databases.all() {
-                for slot in database.slots.iter().filter(|slot| wanted(&slot.collector)) {
-                    slot.first_result().await;
-                }
+            for slot in self.slow_slots(wanted) {
+                slot.awaited_result().await;
             }
         };
-        _ = timeout_at(deadline, all).await;
+        if timeout_at(deadline, all).await.is_err() {
+            self.slow_slots(wanted).iter().for_each(|slot| slot.note_late(Instant::now()));
+        }
+    }
+
+    /// What is not asked on each scrape, of the whole server and of its databases.
+    fn slow_slots(&self, wanted: &(dyn Fn(&Collector) -> bool + Sync)) -> Vec<Arc<Slot>> {
+        self.all_slots().into_iter().filter(|slot| !slot.collector.is_quick() && wanted(&slot.collector)).collect()
     }
 
     async fn run_visit(self: Arc<Self>, plan: Plan) {

@@ -6,6 +6,7 @@
 mod cluster;
 mod conflicts;
 mod databases;
+mod identity;
 mod maintenance;
 mod replicas;
 mod sessions;

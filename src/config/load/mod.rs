@@ -86,6 +86,12 @@ pub(super) const COLLECTOR: Shape = Shape {
             "For slow collectors: the server's `statement_timeout` and the limit of the fetch; 5s if left out.",
         ),
         key(
+            "remember",
+            Is::Flag,
+            "`true`: what was found last is shown from then on, also while the target is down, and an answer without rows \
+             changes nothing. For slow collectors that tell what a target is.",
+        ),
+        key(
             "max_rows",
             Is::Whole(1, MAX_ROWS),
             "Rows kept of each query on a target; what is cut is counted. 500 if left out.",
@@ -140,6 +146,10 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
     let scope = fields.word("scope", &SCOPES);
     let role = fields.word("role", &ROLES);
     let (ttl, timeout) = times(&mut fields);
+    let remember = fields.flag("remember").unwrap_or(false);
+    if remember && (ttl.is_zero() || scope == Some(Scope::Database)) {
+        fields.tell("remember", "`remember` is for collectors of the whole server with a `ttl`: leave it out");
+    }
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
     let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), names);
     if scope == Some(Scope::Database) {
@@ -154,6 +164,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         role: role.unwrap_or(Role::Any),
         ttl,
         timeout,
+        remember,
         max_rows: max_rows.unwrap_or(500),
         queries,
     })

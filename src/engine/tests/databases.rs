@@ -58,3 +58,24 @@ async fn a_target_that_is_down_or_has_another_role_drops_what_was_found() {
     // The role is known before the databases are visited.
     world.scrape().await.expect("sizes.app=5 sizes.billing=6 slow=-");
 }
+
+/// A refusal that is a database's settled will is told, not a failure, and not asked for more often than every five minutes.
+#[tokio::test(start_paused = true)]
+async fn a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
+    let world = world();
+    world.server.tell(|server| {
+        server.closed = vec!["half_dropped"];
+        server.refusing = vec!["app"];
+    });
+    for _ in 0..41 {
+        let page = world.scrape().await;
+        page.expect("sizes.app=- sizes.billing=1 success.sizes=1 skipped.sizes.closed=1");
+        page.expect("closed.half_dropped.invalid=1 closed.app.refused=1 closed.billing.refused=-");
+        pause(15.0).await;
+    }
+    assert_eq!(world.server.seen().refused, 3, "in 10 minutes");
+    world.server.tell(|server| server.refusing = vec![]);
+    pause(300.0).await;
+    world.scrape().await;
+    world.scrape().await.expect("sizes.app=2 closed.app.refused=-");
+}

@@ -62,6 +62,11 @@ queries:
     labels: [collector, reason]
     metrics: [{name: skipped, type: gauge, value: queries, ecosystem: true, help: Skipped.}]
     example: [{collector: c, reason: role, queries: 1}]
+  - name: databases
+    section: databases
+    labels: [datname, reason]
+    metrics: [{name: closed, type: gauge, value: skipped, ecosystem: true, help: Closed.}]
+    example: [{datname: d, reason: invalid, skipped: 1}]
   - name: failures
     section: failures
     labels: [collector, reason]

@@ -10,8 +10,9 @@ use crate::{
 
 #[tokio::test(start_paused = true)]
 async fn every_section_is_filled() {
-    let world = World::new();
+    let world = World::with(catalogue(&[("slow", "60s"), ("sizes", "1h\nscope: database")]));
     world.server.tell(|server| {
+        server.closed = vec!["closed"];
         server.answers.insert("quick", fails(Reason::Extension));
         server.answers.insert("other", fails(Reason::Query));
     });

@@ -196,3 +196,49 @@ async fn a_change_of_role_drops_what_is_under_way() {
     pause(5.0).await;
     world.scrape().await.expect("slow=3");
 }
+
+/// However seldom it is scraped, and after any gap, each page has the collector's series.
+#[tokio::test(start_paused = true)]
+async fn at_every_interval_each_page_has_it() {
+    for interval in [15.0, 60.0, 120.0, 180.0, 181.0, 300.0, 3600.0] {
+        let world = World::new();
+        world.server.tell(|server| _ = server.delays.insert("slow", seconds(3.0)));
+        for _ in 0..10 {
+            let page = world.scrape().await;
+            page.expect("success.slow=1 up=1");
+            assert!(page.get("slow").is_some(), "every {interval} s");
+            pause(interval).await;
+        }
+        pause(86_400.0).await;
+        world.scrape().await.expect("success.slow=1 age.slow=0");
+    }
+}
+
+/// What nobody can wait for any longer is told, and counted once for each scrape that went without.
+#[tokio::test(start_paused = true)]
+async fn a_result_that_comes_too_late_is_told() {
+    let world = World::new();
+    world.scrape().await.expect("slow=1 success.slow=1 failures.slow.timeout=-");
+    world.server.tell(|server| _ = server.delays.insert("slow", seconds(4.0)));
+    pause(600.0).await;
+    world.scrape_within(seconds(1.0)).await.expect("slow=- success.slow=0 failures.slow.timeout=1 up=1 quick=2");
+    world.scrape_within(seconds(1.0)).await.expect("slow=- success.slow=0 failures.slow.timeout=2");
+    world.scrape().await.expect("slow=2 success.slow=1 failures.slow.timeout=2");
+}
+
+/// One that fails for good does not hold up those who come often.
+#[tokio::test(start_paused = true)]
+async fn who_comes_often_does_not_wait_for_what_fails() {
+    let world = World::new();
+    world.server.tell(|server| {
+        server.delays.insert("slow", seconds(3.0));
+        server.answers.insert("slow", fails(Reason::Query));
+    });
+    world.scrape().await.expect("slow=- success.slow=0");
+    for _ in 0..20 {
+        pause(15.0).await;
+        let began = Instant::now();
+        world.scrape().await.expect("slow=- success.slow=0");
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+}
