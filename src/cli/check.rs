@@ -88,6 +88,8 @@ async fn connect(engine: &Engine) -> Result<(), Failure> {
             places
                 .iter()
                 .for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target.settings.user()));
+            let closed = target.closed_databases();
+            closed.iter().for_each(|(name, reason)| lines.closed(name, reason, target.settings.user()));
             target.complaints().iter().for_each(|complaint| lines.complaint(complaint));
         }
         try_paths(target, &mut lines).await;

@@ -75,7 +75,11 @@ fn a_role_without_rights_knows_who_a_server_is() {
         let server = server(major, "");
         server.sql("postgres", "REVOKE pg_monitor FROM pgvigil");
         let pgvigil = watch(&[("a", &server)]);
-        soon(&pgvigil, major, "pg_identity_info{target=a} = 1\npg_identity_timeline{target=a} = 1\npg_identity_replica{target=a} = 0");
+        soon(
+            &pgvigil,
+            major,
+            "pg_identity_info{target=a} = 1\npg_identity_timeline{target=a} = 1\npg_identity_replica{target=a} = 0",
+        );
         let page = pgvigil.get("/metrics?collector=identity&collector=exporter", &[]).text();
         assert_eq!(page::samples(&page, "pgvigil_collector_success", &[("collector", "identity")]), [1.0]);
     }

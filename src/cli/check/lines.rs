@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 use humantime::format_duration;
 use tokio::time::Instant;
 
-use super::remedy::{grant, remedy};
+use super::remedy::{grant, quoted, remedy};
 use crate::{
     slot::Report,
     source::{FetchError, Reason},
@@ -48,6 +48,19 @@ impl Lines {
             );
         }
         true
+    }
+
+    /// A database that is not visited, and why.
+    pub fn closed(&mut self, database: &str, reason: &str, user: &str) {
+        let why = match reason {
+            "privilege" => format!("run {}", grant(&format!("CONNECT ON DATABASE {}", quoted(database)), user)),
+            "not_allowed" => "it allows no connections (ALLOW_CONNECTIONS false)".to_owned(),
+            "connection_limit" => "its CONNECTION LIMIT is 0".to_owned(),
+            "invalid" => "a DROP DATABASE of it was interrupted; run it again".to_owned(),
+            "encoding" => "its name is not UTF-8, and a login could not name it".to_owned(),
+            _ => "it refused a login, as above; it is asked again every 5 minutes".to_owned(),
+        };
+        _ = writeln!(self.text, "  off        database {database} is not visited: {why} ({reason})");
     }
 
     /// A round over one path of a probe, as [`Target::now`] tells it.

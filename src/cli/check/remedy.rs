@@ -2,13 +2,32 @@
 
 use crate::config::collector::OWN_FUNCTIONS;
 
+/// Words of a server or pooler, and what would help.
+const SETTLED: [(&str, &str); 6] = [
+    ("not allowed [", "add @user@ to `stats_users` in pgbouncer.ini, and RELOAD"),
+    (
+        "statement pooling mode",
+        "each query brings its settings in a transaction: in pgbouncer.ini set `pool_mode = transaction` for the user @user@ (section [users]), and RELOAD",
+    ),
+    (
+        "in a read-only transaction",
+        "a login trigger writes: run ALTER ROLE @role@ RESET default_transaction_read_only;",
+    ),
+    ("[54001]", "run ALTER ROLE @role@ RESET max_stack_depth;"),
+    ("temp_file_limit", "run ALTER ROLE @role@ RESET temp_file_limit;"),
+    (
+        "[22P05]",
+        "a text of another database does not fit this one's encoding: log in to a database whose encoding is UTF8",
+    ),
+];
+
 /// The words to add to what the server said, empty where nothing is known to help.
 pub fn remedy(message: &str, user: &str) -> String {
     if let Some(name) = bare_name(message) {
         return format!("; only pg_catalog is searched: put the schema before the name, as in public.{name}");
     }
-    if message.starts_with("not allowed [") {
-        return format!("; add {user} to `stats_users` in pgbouncer.ini, and RELOAD");
+    if let Some((_, what)) = SETTLED.iter().find(|(words, _)| message.contains(words)) {
+        return format!("; {}", what.replace("@role@", &quoted(user)).replace("@user@", user));
     }
     if let Some((_, rule)) = message.split_once(" needs ").filter(|_| message.contains(": NOPERM")) {
         return format!("; run ACL SETUSER {user} {}", rule.split(':').next().unwrap_or_default());
@@ -30,7 +49,12 @@ pub fn remedy(message: &str, user: &str) -> String {
 
 /// The statement that grants it.
 pub fn grant(right: &str, user: &str) -> String {
-    format!("GRANT {right} TO \"{}\";", user.replace('"', "\"\""))
+    format!("GRANT {right} TO {};", quoted(user))
+}
+
+/// As SQL writes it.
+pub fn quoted(user: &str) -> String {
+    format!("\"{}\"", user.replace('"', "\"\""))
 }
 
 /// A name may hold spaces; the error's code ends the message.
@@ -71,6 +95,11 @@ mod tests {
             ("permission denied for function pg_ls_waldir [42501]", "run GRANT pg_monitor TO \"me\";"),
             ("permission denied for database shop [42501]", ""),
             ("not allowed [08P01]", "add me to `stats_users` in pgbouncer.ini, and RELOAD"),
+            (
+                "temporary file size exceeds temp_file_limit (0kB) [53400]",
+                "run ALTER ROLE \"me\" RESET temp_file_limit;",
+            ),
+            ("stack depth limit exceeded [54001]", "run ALTER ROLE \"me\" RESET max_stack_depth;"),
             ("CONFIG GET needs +config|get: NOPERM this user: no", "run ACL SETUSER me +config|get"),
             ("CONFIG GET needs +config|get: ERR unknown command", ""),
         ] {

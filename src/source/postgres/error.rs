@@ -13,6 +13,8 @@ use crate::{
 /// What an error of a query means.
 pub fn of_query(error: &Error) -> FetchError {
     match error.as_db_error() {
+        // A pooler in statement mode: however often it is asked, nothing of what we send will do.
+        Some(db) if db.message().contains("statement pooling mode") => FetchError::new(Reason::Refused, text(db)),
         Some(db) if is_end_of_session(db) => FetchError::new(Reason::Lost, text(db)),
         // A statement that was prepared before the table it reads was changed.
         Some(db) if db.routine() == Some("RevalidateCachedQuery") => FetchError::new(Reason::Query, text(db)),

@@ -3,21 +3,15 @@
 //! Every setting that a session may change is tried: each word, each flag the other way, each number at its least and its most; on a primary, its
 //! replica, and through a transaction pooler. The quick form sets one value of all settings at a time, the long form each by itself, and names it.
 
-// They wait for real processes, on threads of their own.
-#![allow(clippy::disallowed_methods)]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     process::Command,
-    time::Duration,
 };
 
 use crate::support::{Folder, PgBouncer, Postgres, eventually, is_long, majors};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{BINARY, PATIENCE};
 
 /// Texts, and numbers within their range, that are worth a try beside the extremes. Timeouts of a few milliseconds would hit the login itself.
 const MORE: &str = "

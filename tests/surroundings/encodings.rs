@@ -1,0 +1,92 @@
+//! Names in other encodings than that of the database we log in to: nothing fails, and each is shown as what it is, or escaped.
+
+use crate::support::{Postgres, majors, page, sample};
+
+use super::watch;
+
+/// Encodings of the login database, and a table's name there, as UTF-8.
+const ENCODINGS: [(&str, &str); 6] = [
+    ("UTF8", "größe"),
+    ("LATIN1", "größe"),
+    ("WIN1252", "größe"),
+    ("EUC_JP", "日本"),
+    ("KOI8R", "мир"),
+    ("SQL_ASCII", "größe"),
+];
+
+#[test]
+fn names_of_all_encodings_are_shown() {
+    for major in majors() {
+        let server = Postgres::builder(major).config("max_connections = 30").start();
+        server.create_monitor_role();
+        server.sql("postgres", "CREATE ROLE \"jürgen\"; CREATE ROLE \"名前\"; CREATE DATABASE \"größe €\"; CREATE EXTENSION pg_stat_statements");
+        server.sql("postgres", "CREATE DATABASE named_latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0");
+        // Bytes that are not UTF-8, in a catalogue that all databases share.
+        server.sql("named_latin", "SET client_encoding = 'UTF8'; CREATE ROLE \"müller\"; CREATE DATABASE \"über\"");
+        server.sql("größe €", "CREATE TABLE t (i int)");
+        for (encoding, table) in ENCODINGS {
+            let name = format!("login_{}", encoding.to_lowercase());
+            server
+                .sql("postgres", &format!("CREATE DATABASE {name} ENCODING {encoding} LOCALE 'C' TEMPLATE template0"));
+            server.sql(
+                &name,
+                &format!(
+                    "SET client_encoding = 'UTF8'; CREATE TABLE \"{table}\" (i int); INSERT INTO \"{table}\" VALUES (1)"
+                ),
+            );
+            server.sql(&name, "CREATE SCHEMA \"ext\"; CREATE EXTENSION pg_stat_statements SCHEMA \"ext\"; GRANT USAGE ON SCHEMA \"ext\" TO pgvigil");
+            let pgvigil = watch(&server.url("pgvigil", &name), "");
+            let text = pgvigil.scrape();
+            let failed: Vec<_> = text
+                .lines()
+                .filter(|line| line.starts_with("pgvigil_collector_success") && line.ends_with(" 0"))
+                .collect();
+            assert_eq!(failed, [""; 0], "{major} {encoding}\n{}", pgvigil.stderr());
+            let has = |metric: &str, label: &str, value: &str| {
+                assert_ne!(
+                    page::samples(&text, metric, &[(label, value)]),
+                    [0.0; 0],
+                    "{major} {encoding}: {metric} {value}\n{}",
+                    pgvigil.stderr()
+                );
+            };
+            has("pg_stat_user_tables_n_live_tup", "relname", table);
+            has("pg_database_size_bytes", "datname", "größe €");
+            has("pg_stat_user_tables_n_live_tup", "datname", "größe €");
+            // Who names a database in Latin 1 cannot be told to log in there.
+            let closed = page::samples(&text, "pgvigil_database_skipped", &[("reason", "encoding")]);
+            assert_eq!(closed, [1.0], "{major} {encoding}");
+        }
+    }
+}
+
+/// The schema of an extension is part of what we send, in whatever letters it is written.
+#[test]
+fn an_extension_in_a_schema_of_other_letters_is_found() {
+    for major in majors() {
+        let server = Postgres::builder(major).start();
+        server.create_monitor_role();
+        server.sql("postgres", "CREATE DATABASE latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0");
+        for name in ["postgres", "latin"] {
+            let sql = "SET client_encoding = 'UTF8'; CREATE SCHEMA \"Größe \\ \"\"x\"\"\"; \
+                       CREATE EXTENSION pg_stat_statements SCHEMA \"Größe \\ \"\"x\"\"\"; GRANT USAGE ON SCHEMA \"Größe \\ \"\"x\"\"\" TO pgvigil";
+            server.sql(name, sql);
+            let pgvigil = watch(&server.url("pgvigil", name), "");
+            let text = pgvigil.scrape();
+            assert_eq!(
+                sample(&text, "pgvigil_collector_success", &[("collector", "slow_queries")]),
+                Some(1.0),
+                "{major} {name}\n{}",
+                pgvigil.stderr()
+            );
+            assert_eq!(
+                page::samples(
+                    &text,
+                    "pgvigil_collector_skipped",
+                    &[("collector", "slow_queries"), ("reason", "extension")]
+                ),
+                [0.0; 0]
+            );
+        }
+    }
+}
