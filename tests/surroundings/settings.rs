@@ -35,6 +35,19 @@ const EXCEPTIONS: [(&str, &str); 4] = [
     ("pg_stat_statements.track", "a superuser's; which statements are counted"),
 ];
 
+/// What makes an application's queries slow, or ends them, the probe shall feel: plans, and behind a pooler, where the role's hold, timeouts.
+const FELT: [&str; 9] = [
+    "enable_",
+    "from_collapse",
+    "join_collapse",
+    "geqo",
+    "jit",
+    "debug_",
+    "statement_timeout",
+    "transaction_timeout",
+    "idle_",
+];
+
 /// Whose values are about sessions, statements and moments: which series there are changes by itself.
 const OF_THE_MOMENT: [&str; 13] = [
     "pg_connections_used",
@@ -56,7 +69,7 @@ const OF_THE_MOMENT: [&str; 13] = [
 struct World {
     primary: Postgres,
     replica: Postgres,
-    _pooler: PgBouncer,
+    pooler: PgBouncer,
     folder: Folder,
 }
 
@@ -85,7 +98,7 @@ impl World {
             _ = writeln!(settings, "  - {{name: {name}, postgres: {{url: \"{url}\"}}}}");
         }
         folder.write("pgvigil.yaml", &settings);
-        World { primary, replica, _pooler: pooler, folder }
+        World { primary, replica, pooler, folder }
     }
 
     /// What changes can be made: `name=value`.
@@ -197,11 +210,8 @@ impl Known {
     }
 }
 
-/// Rounds of changes: one value of every setting at a time, or each by itself.
+/// Rounds of changes: one value of every setting at a time.
 fn rounds(changes: &[(String, String)]) -> Vec<Vec<(String, String)>> {
-    if is_long() {
-        return changes.iter().map(|change| vec![change.clone()]).collect();
-    }
     let mut rounds: Vec<Vec<(String, String)>> = Vec::new();
     for change in changes {
         match rounds.iter_mut().find(|round| round.iter().all(|(name, _)| *name != change.0)) {
@@ -229,7 +239,8 @@ fn p23_no_setting_changes_what_a_page_says() {
         (0..3).for_each(|_| control(&mut pages));
         let (changes, mut wrong) = (world.changes(), String::new());
         assert!(changes.len() > 200, "{major}: {changes:?}");
-        for round in rounds(&changes) {
+        let singly = || changes.iter().map(|change| vec![change.clone()]).collect();
+        for round in if is_long() { singly() } else { rounds(&changes) } {
             // What differs by chance does not differ again, nor only with the change.
             let mut found = Vec::new();
             for _ in 0..3 {
@@ -242,6 +253,68 @@ fn p23_no_setting_changes_what_a_page_says() {
             }
             if !found.is_empty() {
                 _ = writeln!(wrong, "{round:?}: {:#?}", &found[..found.len().min(12)]);
+            }
+        }
+        assert!(wrong.is_empty(), "PostgreSQL {major}:\n{wrong}");
+    }
+}
+
+/// Serializable and deferrable by default, with a writer under way: a replica refuses every statement of such a transaction, and a primary
+/// lets it wait until no writer is left.
+#[test]
+fn p23_a_default_of_serializable_and_deferrable_keeps_nobody_waiting() {
+    for major in versions() {
+        let world = World::new(major);
+        let defaults = "ALTER SYSTEM SET default_transaction_isolation = serializable; ALTER SYSTEM SET default_transaction_deferrable = on; \
+                        SELECT pg_reload_conf()";
+        [&world.primary, &world.replica].iter().for_each(|server| drop(server.sql("postgres", defaults)));
+        let mut writer = world.primary.session("postgres");
+        writer.run("BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM child; INSERT INTO child VALUES (1);");
+        let page = world.look();
+        for target in ["primary", "replica", "pooled"] {
+            let up = page.get(&format!("pg_up{{target=\"{target}\"}}"));
+            assert_eq!(up.map(String::as_str), Some("1"), "PostgreSQL {major}: {target}");
+        }
+    }
+}
+
+/// What the probe feels is what applications feel that say nothing of their own; so it must not fail where they need not.
+#[test]
+fn p23_no_setting_makes_the_probe_fail() {
+    for major in versions() {
+        let world = World::new(major);
+        let url = |server: &Postgres| server.url("pgvigil_probe", "postgres");
+        let settings = format!(
+            "targets:\n  - name: way\n    probe:\n      primary: {{url: \"{}\"}}\n      paths: [{{direct: {{}}}}, {{pgbouncer: {{port: {}}}}}, \
+             {{name: replica, replica: {{port: {}}}}}]\n",
+            url(&world.primary),
+            world.pooler.port(),
+            world.replica.port()
+        );
+        let file = world.folder.write("probe.yaml", &settings);
+        let (folder, port) = (world.primary.socket_dir().display(), world.primary.port());
+        let admin = format!("postgresql:///postgres?host={folder}&port={port}&user=postgres");
+        let probe = |arguments: &[&str]| {
+            let mut command = Command::new(BINARY);
+            command.arg("probe").arg("--config").arg(&file).args(arguments).env_clear();
+            command.env("PGVIGIL_PROBE_ADMIN_URL", &admin).output().expect("running pgvigil")
+        };
+        world.primary.sql("postgres", "ALTER ROLE pgvigil_probe RESET ALL");
+        let made = probe(&["--install"]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut wrong = String::new();
+        let mut changes = world.changes();
+        changes.retain(|(name, _)| !FELT.iter().any(|felt| name.starts_with(felt)));
+        for round in rounds(&changes) {
+            world.set("pgvigil_probe", &round);
+            let told = probe(&["--rounds", "1", "--interval", "1s", "--json"]).stdout;
+            let told: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
+            let results = told["results"].as_array().cloned().unwrap_or_default();
+            // What a busy machine does not come to is not a failure of the setting.
+            let failures = results.iter().flat_map(|line| line["failures"].as_array().cloned().unwrap_or_default());
+            let failed: Vec<_> = failures.filter(|failure| failure["reason"] != "missed").collect();
+            if results.is_empty() || !failed.is_empty() {
+                _ = writeln!(wrong, "{round:?}: {failed:#?}");
             }
         }
         assert!(wrong.is_empty(), "PostgreSQL {major}:\n{wrong}");
