@@ -4,14 +4,18 @@
 //! Quick slots are asked on each scrape and show what that scrape got; what arrives after its scrape is shown once,
 //! by the next. Slow slots show what is at most three `ttl` old; where nothing is that fresh, a scrape waits for the fetch it begins.
 
+mod report;
+
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
+
+pub use self::report::{Attempt, Counts, Report};
 
 use crate::{
     config::collector::{Collector, Query},
@@ -58,73 +62,6 @@ struct Kept {
     mapped: Arc<Mapped>,
     at: Instant,
     shown: bool,
-}
-
-/// How the last attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Attempt {
-    pub ended: Instant,
-    pub took: Duration,
-    pub success: bool,
-}
-
-/// Counted since the slot was made.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counts {
-    /// Rows cut by `max_rows`.
-    pub cut: u64,
-    pub duplicates: u64,
-    pub invalid: u64,
-    /// Queries that failed, by reason.
-    pub failures: BTreeMap<Reason, u64>,
-}
-
-/// What a slot says of itself on a page.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// `None`: never asked.
-    pub attempt: Option<Attempt>,
-    /// Nothing is there to be shown, and the fetch that would bring it has not ended.
-    pub is_late: bool,
-    pub last_success: Option<SystemTime>,
-    /// The age of the oldest table that is kept.
-    pub age: Option<Duration>,
-    /// Rows in the tables that are kept.
-    pub rows: usize,
-    pub errors: Vec<FetchError>,
-    pub counts: Counts,
-}
-
-impl Report {
-    /// The same collector in two databases together: as good as the worse, as old as the older.
-    pub fn and(mut self, other: Report) -> Report {
-        self.attempt = match (self.attempt, other.attempt) {
-            (Some(one), Some(two)) => Some(Attempt {
-                ended: one.ended.max(two.ended),
-                took: one.took + two.took,
-                success: one.success && two.success,
-            }),
-            (one, two) => one.or(two),
-        };
-        self.is_late |= other.is_late;
-        self.last_success = self.last_success.zip(other.last_success).map(|(one, two)| one.min(two));
-        self.age = self.age.max(other.age);
-        self.rows += other.rows;
-        self.errors.extend(other.errors);
-        self.counts.add(other.counts);
-        self
-    }
-}
-
-impl Counts {
-    fn add(&mut self, other: Counts) {
-        self.cut += other.cut;
-        self.duplicates += other.duplicates;
-        self.invalid += other.invalid;
-        for (reason, failures) in other.failures {
-            *self.failures.entry(reason).or_default() += failures;
-        }
-    }
 }
 
 impl Slot {
@@ -265,7 +202,7 @@ impl Slot {
             let late = kept.at < scrape;
             let fits = match quick {
                 true => !late || !kept.shown && now.duration_since(kept.at) <= LATE_RESULT,
-                false => self.is_fresh(kept, now),
+                false => !late || self.is_fresh(kept, now),
             };
             kept.shown = true;
             fits.then(|| kept.mapped.clone())

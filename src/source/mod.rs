@@ -11,6 +11,7 @@ pub mod kept;
 pub mod login;
 pub mod pgbouncer;
 pub mod postgres;
+mod reason;
 pub mod redis;
 pub mod running;
 pub mod secret;
@@ -27,7 +28,7 @@ use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
 use self::kept::Kept;
-pub use self::status::Status;
+pub use self::{reason::Reason, status::Status};
 
 use crate::{
     config::{
@@ -58,76 +59,6 @@ pub struct FetchError {
     pub query: Option<String>,
     /// Where in a collector file, if the server pointed into its SQL.
     pub place: Option<Place>,
-}
-
-/// The reasons, each a word that is also the value of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    // Not asked, or not there to be asked: the query is skipped.
-    Role,
-    Version,
-    Extension,
-    Undefined,
-    Privilege,
-    Setting,
-    Unsupported,
-    Closed,
-    // Asked, and failed.
-    Timeout,
-    LockTimeout,
-    Query,
-    Columns,
-    TooLarge,
-    // The connection failed: the breaker counts these.
-    Unreachable,
-    Tls,
-    Authentication,
-    ConnectionsExhausted,
-    Starting,
-    Refused,
-    LoginPending,
-    SessionsNotEnding,
-    Lost,
-}
-
-impl Reason {
-    /// The word for it, as a label's value.
-    pub fn word(self) -> &'static str {
-        match self {
-            Reason::Role => "role",
-            Reason::Version => "version",
-            Reason::Extension => "extension",
-            Reason::Undefined => "undefined",
-            Reason::Privilege => "privilege",
-            Reason::Setting => "setting",
-            Reason::Unsupported => "unsupported",
-            Reason::Closed => "closed",
-            Reason::Timeout => "timeout",
-            Reason::LockTimeout => "lock_timeout",
-            Reason::Query => "query",
-            Reason::Columns => "columns",
-            Reason::TooLarge => "too_large",
-            Reason::Unreachable => "unreachable",
-            Reason::Tls => "tls",
-            Reason::Authentication => "authentication",
-            Reason::ConnectionsExhausted => "connections_exhausted",
-            Reason::Starting => "starting",
-            Reason::Refused => "refused",
-            Reason::LoginPending => "login_pending",
-            Reason::SessionsNotEnding => "sessions_not_ending",
-            Reason::Lost => "lost",
-        }
-    }
-
-    /// The query is skipped, not failed: nothing is wrong with the answer, there is none to be had.
-    pub fn is_skip(self) -> bool {
-        self <= Reason::Closed
-    }
-
-    /// The connection failed, and not the query.
-    pub fn is_connection(self) -> bool {
-        self >= Reason::Unreachable
-    }
 }
 
 impl FetchError {

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod encodings;
+mod intervals;
 mod poolers;
 mod refusals;
 mod settings;

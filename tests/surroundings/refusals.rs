@@ -32,7 +32,7 @@ fn server(major: u32) -> Postgres {
 }
 
 #[test]
-fn a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
+fn p24_a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
     for major in majors() {
         let server = server(major);
         let mut other = server.session("full");
