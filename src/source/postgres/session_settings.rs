@@ -15,7 +15,7 @@ const fn setting(name: &'static str, value: &'static str) -> Setting {
 }
 
 /// Every one that a session of ours has. `tests/surroundings.rs` tries each setting that a user can change, and finds those that are missing here.
-const SETTINGS: [Setting; 21] = [
+const SETTINGS: [Setting; 20] = [
     // First, because it ends a transaction that takes longer, this one too.
     Setting { since: 17, ..setting("transaction_timeout", "0") },
     setting("statement_timeout", "1s"),
@@ -31,7 +31,6 @@ const SETTINGS: [Setting; 21] = [
     // How SQL is read.
     setting("standard_conforming_strings", "on"),
     setting("transform_null_equals", "off"),
-    setting("array_nulls", "on"),
     // How values are written where SQL makes text of them.
     setting("quote_all_identifiers", "off"),
     setting("extra_float_digits", "1"),
