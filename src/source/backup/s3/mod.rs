@@ -61,7 +61,11 @@ async fn list_all(settings: &S3) -> Result<Found, Problem> {
         token = page.next;
         if token.is_none() {
             let mut found = files::found(named.into_iter(), settings.name_time.as_deref());
-            found.odd += odd;
+            if odd > 0 {
+                found.odd += odd;
+                found.stanzas.iter_mut().for_each(|stanza| stanza.partial = true);
+                found.unknown.push(format!("{odd} objects in the list have no name, size or time that can be read"));
+            }
             return Ok(found);
         }
     }
