@@ -72,7 +72,7 @@ mod tests {
             ("permission denied for database shop [42501]", ""),
             ("not allowed [08P01]", "add me to `stats_users` in pgbouncer.ini, and RELOAD"),
             ("CONFIG GET needs +config|get: NOPERM this user: no", "run ACL SETUSER me +config|get"),
-            ("CONFIG GET needs +config|get: ERR unknown command", ""),
+            ("CONFIG GET does not exist here: ERR unknown command", ""),
         ] {
             let told = remedy(message, "me");
             assert!(told.ends_with(expected) && told.is_empty() == expected.is_empty(), "{message}: {told}");
