@@ -287,7 +287,8 @@ fn odd_list(stream: &mut TcpStream) -> io::Result<()> {
             "<Contents><Key>{size}</Key><Size>{size}</Size><LastModified>2026-11-21T12:54:20Z</LastModified></Contents>"
         )
     };
-    let body = format!("<ListBucketResult>{}{}</ListBucketResult>", object("7"), object("much"));
+    let folder = object("0").replace("<Key>0", "<Key>dumps/");
+    let body = format!("<ListBucketResult>{folder}{}{}</ListBucketResult>", object("7"), object("much"));
     write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
@@ -301,4 +302,5 @@ fn an_object_that_cannot_be_read_is_not_left_out_in_silence() {
     assert_eq!(reason(&page, "bucket", "information"), Some("failed"), "{}", pgvigil.stderr());
     assert_eq!(of("pgvigil_backup_restore_points"), None);
     assert_eq!(of("pgvigil_backup_last_timestamp_seconds"), Some(1_795_265_660.0));
+    assert_eq!(of("pgvigil_backup_failed_timestamp_seconds"), None, "a folder is no backup that failed");
 }

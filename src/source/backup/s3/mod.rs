@@ -52,7 +52,11 @@ async fn list_all(settings: &S3) -> Result<Found, Problem> {
     for _ in 0..MOST_PAGES {
         let page = list(settings, token.as_deref()).await?;
         odd += page.odd;
-        let fits = |object: &Named| pattern.matches(object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name));
+        // What ends in a slash is a folder, as consoles make them.
+        let fits = |object: &Named| {
+            let rest = object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name);
+            pattern.matches(rest) && !object.name.ends_with('/')
+        };
         kept += page.objects.iter().map(|object| object.name.len() + KEPT_EACH).sum::<usize>();
         if kept > KEPT_LIMIT {
             break;
