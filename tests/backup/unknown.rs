@@ -53,7 +53,7 @@ const WALG: &str = r#"{"backup_name": "base_000000010000000000000002", "time": "
 /// whether a backup is.
 type Case = (&'static str, &'static str, &'static str, Option<&'static str>, Option<f64>, bool);
 
-const CASES: [Case; 21] = [
+const CASES: [Case; 22] = [
     ("barman", "tool: barman", r#"{"servers": {"main": {"backups": {"1": BARMAN}}}}"#, None, Some(1.0), true),
     ("barman-none", "tool: barman", r#"{"servers": {"main": {"backups": {}}}}"#, None, Some(0.0), false),
     (
@@ -153,6 +153,7 @@ const CASES: [Case; 21] = [
         None,
         false,
     ),
+    ("pgbackrest-nameless", "tool: pgbackrest, stanza: main", r#"[{"backup": []}]"#, Some("garbage"), None, false),
     (
         "pgbackrest-soon",
         "tool: pgbackrest",

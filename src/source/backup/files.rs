@@ -77,7 +77,10 @@ fn walk(folder: &Path, parts: &[&str], matching: &mut Matching) -> io::Result<()
             data => data?,
         };
         if data.is_dir() && !deeper.is_empty() {
-            walk(&entry.path(), deeper, matching)?;
+            match walk(&entry.path(), deeper, matching) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                walked => walked?,
+            }
         } else if data.is_file() && deeper.is_empty() {
             matching.files += 1;
             let changed = data.modified()?;

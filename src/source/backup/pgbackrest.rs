@@ -41,21 +41,22 @@ pub fn parse(bytes: &[u8], repository: &str, stanza: Option<&str>) -> Result<Fou
     let Some(items) = document.as_array() else {
         return Err(Problem::new(Why::Garbage, "this is not what `pgbackrest info --output=json` says: it is no list"));
     };
-    let mut found = Found::default();
+    let (mut found, mut nameless) = (Found::default(), 0);
     for item in items {
         let name = json.text(item, "name");
-        let Some(name) = json.or_odd(name) else { continue };
+        let Some(name) = json.or_odd(name) else {
+            nameless += 1;
+            continue;
+        };
         if stanza.is_none_or(|wanted| wanted == name || name == INVALID) {
             read(&mut json, item, &name, repository, &mut found);
         }
     }
-    if !items.is_empty() && json.odd > 0 && found.stanzas.is_empty() && found.unknown.is_empty() && stanza.is_none() {
-        return Err(Problem::new(
-            Why::Garbage,
-            "this is not what `pgbackrest info --output=json` says: no stanza in it",
-        ));
-    }
     if found.stanzas.is_empty() && found.unknown.is_empty() {
+        if nameless > 0 {
+            let message = "this is not what `pgbackrest info --output=json` says: stanzas without a name";
+            return Err(Problem::new(Why::Garbage, message));
+        }
         found.stanzas.push(Stanza { name: stanza.unwrap_or_default().to_owned(), ..Stanza::default() });
     }
     found.odd = json.odd;
@@ -63,17 +64,15 @@ pub fn parse(bytes: &[u8], repository: &str, stanza: Option<&str>) -> Result<Fou
 }
 
 fn read(json: &mut Json, item: &Value, name: &str, repository: &str, found: &mut Found) {
-    let listed = item.get("backup").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let backups: Vec<Backup<'_>> = listed.iter().filter_map(|backup| read_backup(json, backup)).collect();
-    let unread = listed.len() - backups.len();
-    if item.get("backup").is_none_or(|list| !list.is_array()) {
-        found.unknown.push(format!("stanza {name}: there is no list of its backups"));
-    } else if unread > 0 {
-        found
-            .unknown
-            .push(format!("stanza {name}: {unread} backups cannot be read: without a type, or a time of their end"));
-    }
-    let is_partial = unread > 0 || item.get("backup").is_none_or(|list| !list.is_array());
+    let list = item.get("backup").and_then(Value::as_array);
+    let backups: Vec<Backup<'_>> = list.into_iter().flatten().filter_map(|backup| read_backup(json, backup)).collect();
+    let unread = match list.map(|list| list.len() - backups.len()) {
+        None => Some("there is no list of its backups".to_owned()),
+        Some(0) => None,
+        Some(some) => Some(format!("{some} backups cannot be read: without a type, or a time of their end")),
+    };
+    let is_partial = unread.is_some();
+    found.unknown.extend(unread.map(|what| format!("stanza {name}: {what}")));
     let archives = json.list(item, "archive");
     for (key, told) in repos(json, item, name, repository, found) {
         let mut stanza = Stanza { name: name.to_owned(), repo_key: key.clone(), ..Stanza::default() };
