@@ -165,7 +165,7 @@ pub fn pgbouncer(bytes: &[u8]) {
 
 /// What a backup tool says.
 pub fn backup(bytes: &[u8]) {
-    let found = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None), walg::parse(bytes)];
+    let found = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None, 0.0), walg::parse(bytes)];
     for mut found in found.into_iter().flatten() {
         _ = walg::add_wal(&mut found, bytes);
         let mut table = found::table(SourceKind::Backup, "stanzas");

@@ -2,6 +2,8 @@
 
 #[path = "pool/broken.rs"]
 mod broken;
+#[path = "pool/recorded.rs"]
+mod recorded;
 #[path = "pool/shown.rs"]
 mod shown;
 #[path = "pool/ways.rs"]

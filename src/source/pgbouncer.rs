@@ -43,8 +43,16 @@ pub type PgBouncer = Kept<Console>;
 /// How to log in to one.
 pub struct Console {
     settings: Arc<settings::Postgres>,
-    /// In its own words, as of the last login.
-    version: Arc<Mutex<Option<String>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What it said of itself, as of the last login.
+#[derive(Default)]
+struct Known {
+    /// In its own words.
+    version: Option<String>,
+    /// What this version does not show: it is not asked again before there is another version.
+    lacks: BTreeMap<String, FetchError>,
 }
 
 /// A session. Dropped, it is closed.
@@ -53,11 +61,12 @@ pub struct Talk {
     connection: JoinHandle<()>,
     /// What this PgBouncer has said it does not show (to us): it logs a warning each time it is asked.
     refused: BTreeMap<String, FetchError>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Console {
     pub fn new(settings: settings::Postgres) -> Self {
-        Console { settings: Arc::new(settings), version: Arc::default() }
+        Console { settings: Arc::new(settings), known: Arc::default() }
     }
 }
 
@@ -65,14 +74,19 @@ impl Server for Console {
     type Session = Talk;
 
     fn about(&self) -> String {
-        self.version.lock().clone().unwrap_or_else(|| "PgBouncer".to_owned())
+        self.known.lock().version.clone().unwrap_or_else(|| "PgBouncer".to_owned())
     }
 
     fn log_in(&self, sessions: &Sessions) -> Login<Talk> {
-        let (settings, sessions, version) = (self.settings.clone(), sessions.clone(), self.version.clone());
+        let (settings, sessions, known) = (self.settings.clone(), sessions.clone(), self.known.clone());
         Login::start(async move {
-            let talk = log_in(&settings, &sessions).await?;
-            *version.lock() = read_version(&talk.client).await?;
+            let mut talk = log_in(&settings, &sessions, known.clone()).await?;
+            let version = read_version(&talk.client).await?;
+            let mut known = known.lock();
+            if version.is_none() || version != known.version {
+                *known = Known { version, lacks: BTreeMap::new() };
+            }
+            talk.refused = known.lacks.clone();
             Ok(talk)
         })
     }
@@ -86,7 +100,10 @@ impl Server for Console {
         let mut shown: shown::Shown = try_join_all(shown).await?.into_iter().collect();
         let refused =
             shown.iter().filter_map(|(command, table)| Some((command.clone(), table.as_ref().err()?.clone())));
-        session.refused.extend(refused.filter(|(_, error)| error.reason.is_skip()));
+        let refused: BTreeMap<_, _> = refused.filter(|(_, error)| error.reason.is_skip()).collect();
+        let lacks = refused.iter().filter(|(_, error)| error.reason == Reason::Version);
+        session.known.lock().lacks.extend(lacks.map(|(command, error)| (command.clone(), error.clone())));
+        session.refused.extend(refused);
         shown.extend(session.refused.iter().map(|(command, error)| (command.clone(), Err(error.clone()))));
         Ok(sections.iter().filter_map(|name| Some(((*name).to_owned(), shown::section(name, &shown)?))).collect())
     }
@@ -114,7 +131,11 @@ impl Drop for Talk {
     }
 }
 
-async fn log_in(settings: &settings::Postgres, sessions: &Sessions) -> Result<Talk, FetchError> {
+async fn log_in(
+    settings: &settings::Postgres,
+    sessions: &Sessions,
+    known: Arc<Mutex<Known>>,
+) -> Result<Talk, FetchError> {
     let password = secret::now(settings.password.as_ref()).await?;
     let stream = dial::postgres(&settings.address, &settings.tls, Some(sessions.open()?)).await?;
     let mut config = Config::new();
@@ -128,7 +149,7 @@ async fn log_in(settings: &settings::Postgres, sessions: &Sessions) -> Result<Ta
             debug!("connection ended: {}", of_query(&error));
         }
     });
-    Ok(Talk { client, connection, refused: BTreeMap::new() })
+    Ok(Talk { client, connection, refused: BTreeMap::new(), known })
 }
 
 /// What it says it is; `None` if it does not say.

@@ -71,7 +71,8 @@ const PRINTED: [(&str, f64, f64, f64, f64); 2] = [
 fn wal_g_of_several_versions() {
     let recorded = fs::canonicalize("tests/backup/walg").expect("recorded output").display().to_string();
     let folder = Folder::new("walg", "TERM");
-    let empty = folder.write("empty.json", "").display().to_string();
+    let empty = folder.write("empty.json", "[]").display().to_string();
+    let nothing = folder.write("nothing.json", "\n").display().to_string();
     let repository = |version: &str| {
         format!(
             "{{name: \"{version}\", tool: walg, max_age: 30d, exec: [cat, {recorded}/list-{version}.json], wal_exec: [cat, {recorded}/show-{version}.json]}}"
@@ -79,6 +80,8 @@ fn wal_g_of_several_versions() {
     };
     let mut repositories = ["0.2.15", "1.1", "3.0", "2025-01"].map(repository).to_vec();
     repositories.push(format!("{{name: empty, tool: walg, from_file: {empty}, wal_from_file: {empty}}}"));
+    repositories.push(format!("{{name: nothing, tool: walg, from_file: {nothing}}}"));
+    repositories.push(format!("{{name: says-nothing, tool: walg, exec: [cat, {nothing}]}}"));
     for (version, ..) in PRINTED {
         repositories.push(format!("{{name: \"{version}\", tool: walg, exec: [cat, {recorded}/list-{version}.json]}}"));
     }
@@ -114,10 +117,14 @@ fn wal_g_of_several_versions() {
         let took = of("pgvigil_backup_last_duration_seconds").expect("a duration");
         assert!((took - seconds).abs() < 1e-5, "{version}: {took}");
     }
-    // Without a backup there is none; that nothing is said of the WAL is another thing.
-    assert_eq!(sample(&page, "pgvigil_backup_restore_points", &[("repository", "empty")]), Some(0.0));
-    assert_eq!(sample(&page, "pgvigil_backup_up", &[("repository", "empty")]), Some(1.0));
-    assert_eq!(reason(&page, "empty", "wal"), Some("garbage"));
+    // Without a backup there is none, and nothing that is missing since. Some versions say nothing then, and end well; an empty
+    // file may as well be what a job left that failed.
+    for (name, points) in [("empty", Some(0.0)), ("says-nothing", Some(0.0)), ("nothing", None)] {
+        assert_eq!(sample(&page, "pgvigil_backup_restore_points", &[("repository", name)]), points, "{name}");
+        assert_eq!(reason(&page, name, "information"), points.is_none().then_some("garbage"), "{name}");
+        assert_eq!(sample(&page, "pgvigil_backup_wal_missing_segments", &[("repository", name)]), None);
+    }
+    assert_eq!(reason(&page, "empty", "wal"), None);
 }
 
 #[test]

@@ -3,9 +3,11 @@
 mod barman;
 mod bucket;
 mod documents;
+mod finished;
 mod liars;
 mod pgbackrest;
 mod tools;
+mod unknown;
 
 use std::{env, path::Path, time::Duration};
 

@@ -39,6 +39,11 @@ fn p22_each_way_to_fail_has_its_reason_and_hides_nothing_else() {
                 .to_owned(),
             Some("failed"),
         ),
+        (
+            "root",
+            "echo \"ERROR: [031]: the 'info' command must not be run as the root user\" >&2; exit 31".to_owned(),
+            Some("failed"),
+        ),
         ("killed", "kill -9 $$".to_owned(), Some("failed")),
         ("garbage", "echo 'WARN: <html>'".to_owned(), Some("garbage")),
         ("other", "echo '{\"servers\": {}}'".to_owned(), Some("garbage")),
@@ -81,6 +86,7 @@ fn p22_each_way_to_fail_has_its_reason_and_hides_nothing_else() {
     }
     let (well, said) = check(&folder.write("pgvigil.yaml", &settings));
     assert!(!well && said.contains("cannot open repository") && said.contains("`from_file`"), "{said}");
+    assert!(said.contains("as the root user") && said.contains("exec: [setpriv, --reuid=postgres"), "{said}");
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl Stack {
 
 /// A repository of plain files.
 fn dumps(folder: &Folder) -> String {
-    folder.write("shop.dump", "a backup");
+    folder.write_earlier("shop.dump", "a backup");
     let pattern = folder.path().join("*.dump");
     format!("{{repositories: [{{name: main, tool: files, pattern: \"{}\"}}]}}", pattern.display())
 }

@@ -144,12 +144,17 @@ fn what_the_console_commands_do_is_shown_and_breaks_nothing() {
     assert_eq!(sample(&scrape(&pgvigil), "pgbouncer_up", &[]), Some(1.0), "the session that is kept is answered");
     pooler.signal("USR2");
     drop(client);
+    let asked = pooler.log().matches("invalid command").count();
     for _ in 0..3 {
         pooler.restart();
         let page = scrape(&pgvigil);
         assert_eq!(sample(&page, "pgbouncer_up", &[]), Some(1.0), "restarted between two scrapes\n{page}");
         assert_eq!(sample(&page, "pgvigil_sessions", &[]), Some(1.0));
+        assert!(page.contains("collector=\"pool_state\",reason=\"version\""), "{page}");
     }
+    let told = pooler.log().matches("invalid command").count();
+    assert!(asked > 0, "this version lacks something");
+    assert_eq!(told, asked, "nor is it asked again in another, as long as the version is the same:\n{}", pooler.log());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The access that suffices: exactly that is needed, and what is lacking is named.
 
 use super::*;
-use crate::support::redis_programs;
+use crate::support::{Folder, redis_programs};
 
 /// What docs/settings.md says, and what each gives.
 const RULES: [(&str, &str); 7] = [
@@ -65,10 +65,27 @@ fn what_is_denied_is_not_asked_again_at_once() {
 
 /// Providers rename commands that they do not allow.
 #[test]
-fn a_server_without_config_is_like_one_that_denies_it() {
+fn a_server_without_config_tells_the_rest() {
     let redis = Redis::start("--rename-command CONFIG hidden1 --rename-command SLOWLOG hidden2");
     let page = expect_up(&watch(&redis.url()), "renamed");
     let expected = ["redis_commands", "redis_config"].map(|name| (name.to_owned(), "privilege".to_owned()));
     assert_eq!((skipped(&page), failed(&page)), (expected.to_vec(), vec![]));
     assert!(sample(&page, "redis_max_clients", &[]) == Some(10000.0));
+    let (well, said) = check(&redis.url());
+    assert!(well && said.contains("CONFIG GET does not exist here") && !said.contains("ACL SETUSER"), "{said}");
+}
+
+/// A Sentinel is no server with data, and has few of its commands: no right would help.
+#[test]
+fn a_sentinel_is_told_from_a_server() {
+    let folder = Folder::for_server("sentinel", "TERM");
+    folder.write("sentinel.conf", "");
+    let program = redis_programs()[0].display().to_string();
+    let script = folder.write("sentinel", &format!("#!/bin/sh\nexec {program} sentinel.conf \"$@\" --sentinel\n"));
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+    let sentinel = Redis::start_in(folder, &script, "");
+    let page = expect_up(&watch(&sentinel.url()), "a sentinel");
+    assert!(skipped(&page).iter().all(|(_, reason)| reason == "privilege") && failed(&page).is_empty(), "{page}");
+    let (well, said) = check(&sentinel.url());
+    assert!(well && said.contains(", sentinel\n") && !said.contains("needs +"), "{said}");
 }

@@ -129,6 +129,41 @@ fn a_replica_and_its_link_are_seen_from_both_ends() {
     }
 }
 
+/// Behind NAT replicas announce the same address: the one that lags shows, whichever came first.
+#[test]
+fn of_replicas_of_one_address_the_last_is_shown() {
+    for program in redis_programs() {
+        let primary = Redis::start_as(&program, "");
+        let announced = "--replica-announce-ip 192.0.2.1 --replica-announce-port 6379";
+        let follow = |name: &str| {
+            let options = format!("--replicaof 127.0.0.1 {} --repl-diskless-sync-delay 0 {announced}", primary.port());
+            let replica = Redis::start_as(&program, &options);
+            crate::support::eventually(PATIENCE, name, || {
+                replica.run("INFO replication").contains("master_link_status:up")
+            });
+            replica
+        };
+        let (first, second) = (follow("the first follows"), follow("the second follows"));
+        let pgvigil = watch(&primary.url());
+        let online = [("slave_ip", "192.0.2.1"), ("slave_port", "6379"), ("slave_state", "online")];
+        for lagging in [&first, &second] {
+            lagging.signal("STOP");
+            primary.run("SET a 1");
+            let page = until(&pgvigil, "the one that hangs is seen", |page| {
+                sample(page, "redis_connected_slave_lag_seconds", &online) >= Some(3.0)
+                    && sample(page, "redis_connected_slave_offset_bytes", &online)
+                        < sample(page, "redis_master_repl_offset", &[])
+            });
+            assert_eq!(sample(&page, "redis_connected_slaves", &[]), Some(2.0));
+            assert_eq!(sample(&page, "pgvigil_rows_duplicate_total", &[("collector", "redis_replication")]), Some(0.0));
+            lagging.signal("CONT");
+            until(&pgvigil, "it has caught up", |page| {
+                sample(page, "redis_connected_slave_lag_seconds", &online) <= Some(1.0)
+            });
+        }
+    }
+}
+
 #[test]
 fn a_cluster_is_seen() {
     for program in redis_programs() {

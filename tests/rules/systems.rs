@@ -79,7 +79,7 @@ pub fn watch(settings: &Folder, targets: &str) -> Pgvigil {
 /// A folder with a backup.
 fn backups() -> Folder {
     let folder = Folder::new("backups", "TERM");
-    folder.write("orders.dump", "a backup");
+    folder.write_earlier("orders.dump", "a backup");
     folder
 }
 

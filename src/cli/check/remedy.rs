@@ -101,7 +101,7 @@ mod tests {
             ),
             ("stack depth limit exceeded [54001]", "run ALTER ROLE \"me\" RESET max_stack_depth;"),
             ("CONFIG GET needs +config|get: NOPERM this user: no", "run ACL SETUSER me +config|get"),
-            ("CONFIG GET needs +config|get: ERR unknown command", ""),
+            ("CONFIG GET does not exist here: ERR unknown command", ""),
         ] {
             let told = remedy(message, "me");
             assert!(told.ends_with(expected) && told.is_empty() == expected.is_empty(), "{message}: {told}");

@@ -36,48 +36,56 @@ pub fn segment(name: &str) -> Option<Segment> {
 /// Reads a folder: what is missing from `begin` on, and when the last segment before the first gap was archived.
 ///
 /// # Errors
-/// The folder cannot be read.
+/// The folder cannot be read, or has nothing from there on: a backup is complete when its own WAL is archived, so it is another one's.
 pub fn look(folder: &Path, begin: Segment) -> io::Result<(u64, Option<SystemTime>)> {
     let mut files = BTreeMap::new();
-    collect(folder, begin, &mut files, true)?;
+    let most = collect(folder, begin, &mut files, true)?;
+    if files.is_empty() {
+        let message = "there is no WAL of the newest backup in it, nor any later: is it archived elsewhere?";
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
     let segments: Vec<Segment> = files.keys().copied().collect();
-    let seen = follow(&segments, begin);
+    let seen = follow(&segments, begin, most);
     let last = seen.last.and_then(|last| files.get(&last));
     let time = last.map(|file| fs::metadata(file).and_then(|data| data.modified())).transpose()?;
     Ok((seen.gaps, time))
 }
 
-/// Segments lie in the folder itself, or one below in folders named after their timeline and log.
-fn collect(folder: &Path, begin: Segment, files: &mut BTreeMap<Segment, PathBuf>, is_top: bool) -> io::Result<()> {
+/// Segments lie in the folder itself, or one below in folders named after their timeline and log. Returns the highest number that any has,
+/// those of the log before among them.
+fn collect(folder: &Path, begin: Segment, files: &mut BTreeMap<Segment, PathBuf>, is_top: bool) -> io::Result<u32> {
+    let mut most = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let log = (is_top && name.len() == 16).then(|| u32::from_str_radix(name.get(8..)?, 16).ok()).flatten();
         match (log, segment(&name)) {
-            (Some(log), _) if log >= begin.0 => collect(&entry.path(), begin, files, false)?,
-            (None, Some(segment)) if segment >= begin => _ = files.insert(segment, entry.path()),
+            (Some(log), _) if log.saturating_add(1) >= begin.0 => {
+                most = most.max(collect(&entry.path(), begin, files, false)?);
+            }
+            (None, Some(segment)) => {
+                most = most.max(segment.1);
+                if segment >= begin {
+                    files.insert(segment, entry.path());
+                }
+            }
             _ => {}
         }
     }
-    Ok(())
+    Ok(most)
 }
 
-/// Follows rising segments from `begin`. How many there are in a log depends on their size, which nobody says: a log is
-/// over where the next begins with 0 and the number before is one less than a power of two, as it is for every size.
-pub fn follow(segments: &[Segment], begin: Segment) -> Seen {
+/// Follows rising segments from `begin`. How many there are in a log depends on their size, which nobody says: it is a power of two,
+/// and so many that the highest number seen anywhere, `most`, is one of them.
+pub fn follow(segments: &[Segment], begin: Segment, most: u32) -> Seen {
     let (mut gaps, mut last) = (0, None);
-    let most = segments.iter().map(|(_, number)| *number).max().unwrap_or_default();
-    let per_log = u64::from(most).saturating_add(1).next_power_of_two().max(4);
+    let per_log = u64::from(most.max(begin.1)).saturating_add(1).next_power_of_two().max(4);
     let mut before: Option<Segment> = None;
     for segment in segments {
         let missing = match before {
             None => distance(begin, *segment, per_log),
-            Some((log, number)) => {
-                let is_last = number >= 3 && u64::from(number).saturating_add(1).is_power_of_two();
-                let goes_on = is_last && segment.1 == 0 && log.checked_add(1) == Some(segment.0);
-                if goes_on { 0 } else { distance((log, number), *segment, per_log).saturating_sub(1) }
-            }
+            Some(before) => distance(before, *segment, per_log).saturating_sub(1),
         };
         gaps += missing;
         if gaps == 0 {
@@ -123,11 +131,15 @@ mod tests {
             (vec![(0, 4), (0, 5)], (0, 2), 2, None),
             (vec![(0, 0xfe), (0, 0xff), (1, 0)], (0, 0xfe), 0, Some((1, 0))),
             (vec![(0, 0x3f), (1, 0), (1, 1)], (0, 0x3f), 0, Some((1, 1))),
+            // After a power of two of them, where another log shows that there are more.
+            (vec![(0, 0x3f), (1, 0), (1, 0x40)], (0, 0x3f), 64 + 63, Some((0, 0x3f))),
+            (vec![(7, 3), (8, 0), (8, 0xff), (9, 0)], (7, 3), 252 + 254, Some((7, 3))),
             (vec![(0, 0xfd), (1, 0)], (0, 0xfd), 2, Some((0, 0xfd))),
             (vec![(0, 0xff), (1, 1)], (0, 0xff), 1, Some((0, 0xff))),
             (vec![(u32::MAX, u32::MAX)], (0, 0), u64::from(u32::MAX) * ((1 << 32) + 1), None),
         ] {
-            assert_eq!(follow(&segments, begin), Seen { gaps, last }, "{segments:?}");
+            let most = segments.iter().map(|(_, number)| *number).max().unwrap_or_default();
+            assert_eq!(follow(&segments, begin, most), Seen { gaps, last }, "{segments:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use wildmatch::WildMatch;
@@ -22,7 +22,13 @@ pub struct Named {
     pub changed: f64,
 }
 
-/// The files that match.
+/// A file that was changed within this time may be still being written.
+const SETTLED: Duration = Duration::from_secs(300);
+
+/// How names end of what is not finished, as programs that copy files have it.
+const UNFINISHED: [&str; 7] = [".part", ".partial", ".tmp", ".temp", ".incomplete", ".filepart", ".new"];
+
+/// The files that match, and are not being written.
 ///
 /// # Errors
 /// A folder on the way cannot be read, or is not there.
@@ -32,16 +38,30 @@ pub fn look(files: &Files) -> Result<Found, Problem> {
         parts.split_at(parts.iter().position(|part| is_pattern(part)).unwrap_or(parts.len().max(1) - 1));
     let mut folder = PathBuf::from("/");
     folder.extend(fixed);
-    let mut matching = Vec::new();
+    let mut matching = Matching::default();
     walk(&folder, rest, &mut matching).map_err(|error| Problem::of_file(&folder, &error))?;
-    Ok(found(matching.into_iter(), files.name_time.as_deref()))
+    if matching.files == 0 && matching.folders > 0 {
+        let message =
+            format!("{} matches folders only: add the file in them that counts, such as /base.tar", files.pattern);
+        return Err(Problem::new(Why::Garbage, message));
+    }
+    Ok(found(matching.finished.into_iter(), files.name_time.as_deref()))
+}
+
+/// What matches a pattern.
+#[derive(Default)]
+struct Matching {
+    files: usize,
+    /// Those of the files that are not being written.
+    finished: Vec<Named>,
+    folders: usize,
 }
 
 fn is_pattern(part: &str) -> bool {
     part.contains(['*', '?'])
 }
 
-fn walk(folder: &Path, parts: &[&str], matching: &mut Vec<Named>) -> io::Result<()> {
+fn walk(folder: &Path, parts: &[&str], matching: &mut Matching) -> io::Result<()> {
     let Some((part, deeper)) = parts.split_first() else { return Ok(()) };
     let pattern = WildMatch::new(part);
     for entry in fs::read_dir(folder)? {
@@ -51,22 +71,36 @@ fn walk(folder: &Path, parts: &[&str], matching: &mut Vec<Named>) -> io::Result<
         if !pattern.matches(&name) || name.starts_with('.') && !part.starts_with('.') {
             continue;
         }
-        // It may have gone meanwhile.
-        let Ok(data) = fs::metadata(entry.path()) else { continue };
+        let data = match fs::metadata(entry.path()) {
+            // It has gone meanwhile, or is a link to what has.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            data => data?,
+        };
         if data.is_dir() && !deeper.is_empty() {
-            walk(&entry.path(), deeper, matching)?;
+            match walk(&entry.path(), deeper, matching) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                walked => walked?,
+            }
         } else if data.is_file() && deeper.is_empty() {
-            let changed = data.modified()?.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-            matching.push(Named { name, size: data.len() as f64, changed });
+            matching.files += 1;
+            let changed = data.modified()?;
+            // The filesystem's clock may be ahead of ours.
+            if changed.elapsed().unwrap_or_else(|ahead| ahead.duration()) >= SETTLED {
+                let changed = changed.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+                matching.finished.push(Named { name, size: data.len() as f64, changed });
+            }
+        } else if data.is_dir() {
+            matching.folders += 1;
         }
     }
     Ok(())
 }
 
-/// Files as backups. One without content is a backup that failed; one whose name has no time is odd.
+/// Files as backups. One without content is a backup that failed; one whose name has no time is odd, and where no name has one, what
+/// backups there are is not known.
 pub fn found(files: impl Iterator<Item = Named>, name_time: Option<&str>) -> Found {
     let (mut stanza, mut odd) = (Stanza::default(), 0);
-    for file in files {
+    for file in files.filter(|file| !UNFINISHED.iter().any(|end| file.name.ends_with(end))) {
         let end = name_time.map_or(time::sensible(file.changed), |pattern| time::find(&file.name, pattern));
         match end {
             None => odd += 1,
@@ -79,7 +113,11 @@ pub fn found(files: impl Iterator<Item = Named>, name_time: Option<&str>) -> Fou
             }
         }
     }
-    Found { stanzas: vec![stanza], odd, ..Found::default() }
+    stanza.partial = odd > 0 && stanza.backups.is_empty();
+    let unknown = stanza
+        .partial
+        .then(|| format!("{odd} files match, and none has a time in its name or of its own that can be one"));
+    Found { stanzas: vec![stanza], odd, unknown: unknown.into_iter().collect(), ..Found::default() }
 }
 
 /// Reads a document that somebody writes, and when that was.

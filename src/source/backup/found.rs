@@ -1,6 +1,6 @@
 //! What is found out of a repository: restore points, the same for every tool.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     config::{collector::SourceKind, sections},
@@ -19,6 +19,26 @@ pub struct Found {
     pub odd: u64,
 }
 
+/// No time zone, and hardly a clock, is wrong by more: what is farther in the future is a mistake.
+pub const MOST_AHEAD: Duration = Duration::from_secs(86_400);
+
+impl Found {
+    /// Leaves out backups that ended in the future, which would stay the newest for ever.
+    pub fn leave_out_future(&mut self, now: f64) {
+        let until = now + MOST_AHEAD.as_secs_f64();
+        for stanza in &mut self.stanzas {
+            let (past, future): (Vec<_>, Vec<_>) = stanza.backups.drain(..).partition(|done| done.end <= until);
+            stanza.backups = past;
+            stanza.archived = stanza.archived.filter(|archived| *archived <= until);
+            if !future.is_empty() {
+                stanza.partial = true;
+                self.odd += future.len() as u64;
+                self.unknown.push(format!("{} backups end more than a day in the future by this clock", future.len()));
+            }
+        }
+    }
+}
+
 /// The backups of one server in one place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stanza {
@@ -28,6 +48,8 @@ pub struct Stanza {
     pub repo_key: String,
     /// Those that can be restored, in any order.
     pub backups: Vec<Done>,
+    /// There are more, of which nothing could be read: how many there are in all, and the oldest, is not known.
+    pub partial: bool,
     /// When the last failed backup ended, where failed ones are known.
     pub failed: Option<f64>,
     /// Segments of WAL that are missing since the newest backup began.
@@ -69,12 +91,13 @@ impl Stanza {
     /// A row of the section `stanzas`.
     pub fn push(&self, table: &mut Table, repository: &str) {
         let oldest = self.backups.iter().map(|done| done.end).min_by(f64::total_cmp);
+        let whole = |cell| if self.partial { Cell::Absent } else { cell };
         table.push_row([
             Cell::Text(repository),
             Cell::Text(&self.name),
             Cell::Text(&self.repo_key),
-            count(self.backups.len()),
-            float(oldest),
+            whole(count(self.backups.len())),
+            whole(float(oldest)),
             float(self.restorable()),
             float(self.archived),
             self.gaps.map_or(Cell::Absent, |gaps| Cell::Int(i64::try_from(gaps).unwrap_or(i64::MAX))),
@@ -95,7 +118,7 @@ impl Stanza {
                 Cell::Text(&self.name),
                 Cell::Text(&self.repo_key),
                 Cell::Text(kind),
-                count(of_kind().count()),
+                if self.partial { Cell::Absent } else { count(of_kind().count()) },
                 Cell::Float(done.end),
                 float(done.duration()),
                 float(done.size),

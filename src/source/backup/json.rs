@@ -41,12 +41,17 @@ impl Json {
 
     /// Unix seconds, or a time as text.
     pub fn time(&mut self, of: &Value, key: &str) -> Option<f64> {
+        self.time_as(of, key, time::parse)
+    }
+
+    /// Unix seconds, or a text that is read like this.
+    pub fn time_as(&mut self, of: &Value, key: &str, read: impl Fn(&str) -> Option<f64>) -> Option<f64> {
         let value = present(of, key)?;
         // What Go writes for a time that is not set.
         if value.as_str().is_some_and(|text| text.starts_with("0001-01-01")) {
             return None;
         }
-        let time = value.as_f64().and_then(time::sensible).or_else(|| value.as_str().and_then(time::parse));
+        let time = value.as_f64().and_then(time::sensible).or_else(|| value.as_str().and_then(read));
         self.or_odd(time)
     }
 

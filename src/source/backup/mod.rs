@@ -26,7 +26,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use found::{append, count, float};
-use problem::Why;
+use problem::{Problem, Why};
 use repository::{Repository, State};
 
 use super::{
@@ -77,7 +77,7 @@ impl Backup {
         let of = |repository: &Repository| {
             let state = repository.state();
             let told = state.problems.iter().map(|(part, problem)| {
-                let remedy = remedy(problem.why, &repository.settings.tool);
+                let remedy = remedy(problem, &repository.settings.tool);
                 format!("repository {}: {}: {problem}{remedy}", repository.settings.name, part.word())
             });
             told.collect::<Vec<_>>()
@@ -168,8 +168,13 @@ fn push_problems(table: &mut Table, repository: &str, state: &State) {
 }
 
 /// What to do, where that is known.
-fn remedy(why: Why, tool: &Tool) -> &'static str {
-    match (why, tool) {
+fn remedy(problem: &Problem, tool: &Tool) -> &'static str {
+    match (problem.why, tool) {
+        // From 2.59 on.
+        (Why::Failed, Tool::PgBackRest { .. }) if problem.message.contains("as the root user") => {
+            "; run pgvigil as the user that the repository belongs to, or the tool: exec: [setpriv, --reuid=postgres, \
+             --regid=postgres, --init-groups, pgbackrest, info, --output=json]"
+        }
         (Why::Missing, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
             "; name it in `binary`, or let a job beside the tool write what it says to a file and name that in `from_file`"
         }

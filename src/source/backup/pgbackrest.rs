@@ -17,8 +17,12 @@ use crate::{
 const KINDS: [(&str, &[&str]); 3] =
     [("full", &["full"]), ("diff", &["full", "diff"]), ("incr", &["full", "diff", "incr"])];
 
-/// The status of a repository that could not be read: that it shows no backup does not mean that it has none.
-const OTHER: f64 = 99.0;
+/// What a repository may say of its backups: there are some (0) or none (2), there is no folder of the stanza (1), or nothing in it (3).
+/// With any other status, as 99 where it could not be read, that it shows no backup does not mean that it has none.
+const TOLD: [f64; 4] = [0.0, 1.0, 2.0, 3.0];
+
+/// What pgBackRest calls the stanza where it was asked for none and could read none.
+const INVALID: &str = "[invalid]";
 
 /// A backup, and what only pgBackRest says of it.
 struct Backup<'v> {
@@ -37,21 +41,22 @@ pub fn parse(bytes: &[u8], repository: &str, stanza: Option<&str>) -> Result<Fou
     let Some(items) = document.as_array() else {
         return Err(Problem::new(Why::Garbage, "this is not what `pgbackrest info --output=json` says: it is no list"));
     };
-    let mut found = Found::default();
+    let (mut found, mut nameless) = (Found::default(), 0);
     for item in items {
         let name = json.text(item, "name");
-        let Some(name) = json.or_odd(name) else { continue };
-        if stanza.is_none_or(|wanted| wanted == name) {
+        let Some(name) = json.or_odd(name) else {
+            nameless += 1;
+            continue;
+        };
+        if stanza.is_none_or(|wanted| wanted == name || name == INVALID) {
             read(&mut json, item, &name, repository, &mut found);
         }
     }
-    if !items.is_empty() && json.odd > 0 && found.stanzas.is_empty() && found.unknown.is_empty() && stanza.is_none() {
-        return Err(Problem::new(
-            Why::Garbage,
-            "this is not what `pgbackrest info --output=json` says: no stanza in it",
-        ));
-    }
     if found.stanzas.is_empty() && found.unknown.is_empty() {
+        if nameless > 0 {
+            let message = "this is not what `pgbackrest info --output=json` says: stanzas without a name";
+            return Err(Problem::new(Why::Garbage, message));
+        }
         found.stanzas.push(Stanza { name: stanza.unwrap_or_default().to_owned(), ..Stanza::default() });
     }
     found.odd = json.odd;
@@ -59,30 +64,24 @@ pub fn parse(bytes: &[u8], repository: &str, stanza: Option<&str>) -> Result<Fou
 }
 
 fn read(json: &mut Json, item: &Value, name: &str, repository: &str, found: &mut Found) {
-    let backups: Vec<Backup<'_>> =
-        json.list(item, "backup").iter().filter_map(|backup| read_backup(json, backup)).collect();
+    let list = item.get("backup").and_then(Value::as_array);
+    let backups: Vec<Backup<'_>> = list.into_iter().flatten().filter_map(|backup| read_backup(json, backup)).collect();
+    let unread = match list.map(|list| list.len() - backups.len()) {
+        None => Some("there is no list of its backups".to_owned()),
+        Some(0) => None,
+        Some(some) => Some(format!("{some} backups cannot be read: without a type, or a time of their end")),
+    };
+    let is_partial = unread.is_some();
+    found.unknown.extend(unread.map(|what| format!("stanza {name}: {what}")));
     let archives = json.list(item, "archive");
-    let mut keys: Vec<String> = Vec::new();
-    let mut unknown = 0;
-    for repo in json.list(item, "repo") {
-        let key = json.text(repo, "key").unwrap_or_default();
-        push_repo(json, repo, name, &key, repository, found);
-        let status = repo.get("status").unwrap_or(&Value::Null);
-        if json.number(status, "code") == Some(OTHER) {
-            unknown += 1;
-            let message = json.text(status, "message").unwrap_or_default();
-            found.unknown.push(format!("stanza {name}, repository {key}: {message}"));
-        } else {
-            keys.push(key);
-        }
-    }
-    if keys.is_empty() && unknown == 0 {
-        keys.push("1".to_owned());
-    }
-    for key in keys {
+    for (key, told) in repos(json, item, name, repository, found) {
         let mut stanza = Stanza { name: name.to_owned(), repo_key: key.clone(), ..Stanza::default() };
         stanza.backups =
             backups.iter().filter(|backup| backup.repo_key == key).map(|backup| backup.done.clone()).collect();
+        stanza.partial = is_partial || !told;
+        if !told && stanza.backups.is_empty() {
+            continue;
+        }
         // A database that was upgraded has an archive for each version; the last is in use.
         let own = archives.iter().rfind(|archive| repo_key(json, archive) == key);
         stanza.archive = own.and_then(|archive| json.text(archive, "id")).map(|id| format!("{name}/{id}"));
@@ -93,6 +92,31 @@ fn read(json: &mut Json, item: &Value, name: &str, repository: &str, found: &mut
     KINDS.iter().for_each(|kind| push_last(json, &backups, kind, name, repository, found));
 }
 
+/// The keys of the stanza's repositories, and whether each tells of its backups. Old versions have one, which has no key.
+fn repos(json: &mut Json, item: &Value, name: &str, repository: &str, found: &mut Found) -> Vec<(String, bool)> {
+    let told = |json: &mut Json, of: &Value, found: &mut Found, what: &str| {
+        let status = of.get("status").unwrap_or(&Value::Null);
+        let code = json.number(status, "code");
+        let is_told = code.is_some_and(|code| TOLD.contains(&code));
+        if !is_told {
+            let code = code.map_or("without a status".to_owned(), |code| format!("status {code}"));
+            let message = json.text(status, "message").unwrap_or(code);
+            found.unknown.push(format!("stanza {name}, {what}: {message}"));
+        }
+        is_told
+    };
+    let mut keys = Vec::new();
+    for repo in json.list(item, "repo") {
+        let key = json.text(repo, "key").unwrap_or_default();
+        push_repo(json, repo, name, &key, repository, found);
+        keys.push((key.clone(), told(json, repo, found, &format!("repository {key}"))));
+    }
+    if keys.is_empty() {
+        keys.push(("1".to_owned(), told(json, item, found, "its repository")));
+    }
+    keys
+}
+
 fn repo_key(json: &mut Json, of: &Value) -> String {
     of.get("database").and_then(|database| json.text(database, "repo-key")).unwrap_or_else(|| "1".to_owned())
 }
@@ -101,10 +125,12 @@ fn read_backup<'v>(json: &mut Json, backup: &'v Value) -> Option<Backup<'v>> {
     let times = backup.get("timestamp").unwrap_or(&Value::Null);
     let end = json.time(times, "stop");
     let end = json.or_odd(end)?;
+    let kind = json.text(backup, "type");
+    let kind = json.or_odd(kind)?;
     let info = backup.get("info").unwrap_or(&Value::Null);
     let stored = info.get("repository").unwrap_or(&Value::Null);
     let done = Done {
-        kind: json.text(backup, "type")?,
+        kind,
         start: json.time(times, "start"),
         end,
         size: json.number(info, "size"),

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +15,7 @@ use tracing::{info, warn};
 
 use super::{
     archive, barman, files,
-    found::Found,
+    found::{Found, MOST_AHEAD},
     pgbackrest,
     problem::{Problem, Why},
     run::{self, OUTPUT_LIMIT, Turn},
@@ -80,8 +81,7 @@ impl Repository {
     /// What is known now. What is too old is known no more.
     pub fn state(&self) -> State {
         let mut state = self.state.lock().clone();
-        let age = |known: &Known| known.at.elapsed().unwrap_or_default();
-        state.known.take_if(|known| age(known) > self.settings.max_age);
+        state.known.take_if(|known| away(known.at) > self.settings.max_age);
         state
     }
 
@@ -127,6 +127,7 @@ impl Repository {
             }
             _ => self.find_documents(until, problems).await?,
         };
+        known.found.leave_out_future(seconds(SystemTime::now()).unwrap_or_default());
         if !known.found.unknown.is_empty() {
             problems.insert(Part::Information, Problem::new(Why::Failed, known.found.unknown.join("; ")));
         }
@@ -143,7 +144,7 @@ impl Repository {
             match &mut known {
                 None => {
                     let (bytes, at) = read?;
-                    known = Some(Known { found: self.parse(&bytes)?, at });
+                    known = Some(Known { found: self.parse(&bytes, at)?, at });
                 }
                 Some(known) => {
                     if let Err(problem) = read.and_then(|(bytes, _)| walg::add_wal(&mut known.found, &bytes)) {
@@ -155,10 +156,10 @@ impl Repository {
         known.ok_or_else(|| Problem::new(Why::Missing, "there is nothing to ask"))
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Found, Problem> {
+    fn parse(&self, bytes: &[u8], at: SystemTime) -> Result<Found, Problem> {
         match &self.settings.tool {
             Tool::PgBackRest { stanza, .. } => pgbackrest::parse(bytes, &self.settings.name, stanza.as_deref()),
-            Tool::Barman { server } => barman::parse(bytes, server.as_deref()),
+            Tool::Barman { server } => barman::parse(bytes, server.as_deref(), seconds(at).unwrap_or_default()),
             _ => walg::parse(bytes),
         }
     }
@@ -173,8 +174,13 @@ impl Repository {
                 let (file, max_age) = (path.clone(), self.settings.max_age);
                 let read = self.reading.call(left(until), move || files::read(&file, OUTPUT_LIMIT)).await;
                 let (bytes, at) = read.unwrap_or_else(|| Err(hung(&path.display().to_string())))?;
-                match at.elapsed().unwrap_or_default() > max_age {
-                    true => Err(stale(&path.display().to_string(), max_age)),
+                if bytes.iter().all(u8::is_ascii_whitespace) {
+                    // Some tools say nothing where they have nothing, and end well; of a job that failed this is left.
+                    let message = format!("{} is empty: did the job that writes it fail?", path.display());
+                    return Err(Problem::new(Why::Garbage, message));
+                }
+                match away(at) > max_age {
+                    true => Err(stale(path, at, max_age)),
                     false => Ok((bytes, at)),
                 }
             }
@@ -185,7 +191,7 @@ impl Repository {
     /// that of the one named, or else the first.
     async fn look_archive(
         &self,
-        folder: &std::path::Path,
+        folder: &Path,
         found: &mut Found,
         until: Instant,
         problems: &mut BTreeMap<Part, Problem>,
@@ -195,7 +201,10 @@ impl Repository {
             _ => String::new(),
         };
         for stanza in found.stanzas.iter_mut().filter(|stanza| stanza.repo_key == key) {
-            let Some(begin) = stanza.newest().and_then(|newest| archive::segment(newest.wal.as_deref()?)) else {
+            let Some(newest) = stanza.newest() else { continue };
+            let Some(begin) = newest.wal.as_deref().and_then(archive::segment) else {
+                let message = "the newest backup does not say where its WAL begins";
+                problems.insert(Part::Archive, Problem::new(Why::Garbage, message));
                 continue;
             };
             let folder = folder.join(stanza.archive.as_deref().unwrap_or_default());
@@ -204,7 +213,7 @@ impl Repository {
             match self.archive.call(left(until), move || archive::look(&at, begin)).await {
                 Some(Ok((gaps, last))) => {
                     stanza.gaps = Some(gaps);
-                    stanza.archived = last.and_then(|time| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64()));
+                    stanza.archived = last.and_then(seconds);
                 }
                 Some(Err(error)) => _ = problems.insert(Part::Archive, Problem::of_file(&folder, &error)),
                 None => _ = problems.insert(Part::Archive, hung(&shown)),
@@ -218,6 +227,10 @@ impl Repository {
         let looked =
             self.verified.call(left(until), move || std::fs::metadata(&at).and_then(|data| data.modified())).await;
         let problem = match looked {
+            Some(Ok(time)) if time > SystemTime::now() + MOST_AHEAD => {
+                let message = format!("{} was changed more than a day in the future by this clock", path.display());
+                Problem::new(Why::Garbage, message)
+            }
             Some(Ok(time)) => return Some(time),
             Some(Err(error)) => Problem::of_file(&path, &error),
             None => hung(&path.display().to_string()),
@@ -260,10 +273,21 @@ fn hung(what: &str) -> Problem {
     Problem::new(Why::Timeout, format!("{what} did not answer: does its filesystem hang?"))
 }
 
-fn stale(what: &str, max_age: Duration) -> Problem {
-    let age = humantime::format_duration(max_age);
-    Problem::new(
-        Why::Stale,
-        format!("{what} has not been written for more than {age}: does the job that writes it run?"),
-    )
+fn stale(path: &Path, at: SystemTime, max_age: Duration) -> Problem {
+    let (path, age) = (path.display(), humantime::format_duration(max_age));
+    let message = match at > SystemTime::now() {
+        true => format!("{path} was written more than {age} in the future by this clock: whose clock is wrong?"),
+        false => format!("{path} has not been written for more than {age}: does the job that writes it run?"),
+    };
+    Problem::new(Why::Stale, message)
+}
+
+/// How far a time is from now, on either side: what is as far in the future says as little about now.
+fn away(at: SystemTime) -> Duration {
+    at.elapsed().unwrap_or_else(|ahead| ahead.duration())
+}
+
+/// Unix seconds.
+fn seconds(time: SystemTime) -> Option<f64> {
+    Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
 }

@@ -30,6 +30,17 @@ pub fn parse(text: &str) -> Option<f64> {
     sensible(unix(date, hms)? as f64 + fraction - offset(zone)?)
 }
 
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// `Mon Nov 23 02:00:01 2026`, as `ctime` writes it everywhere, in the zone of somebody's clock: as if it were UTC.
+pub fn on_the_wall(text: &str) -> Option<f64> {
+    let parts: Vec<&str> = text.split_whitespace().collect();
+    let [_, month, day, clock, year] = parts.as_slice() else { return None };
+    let month = MONTHS.iter().position(|name| name == month)? as i64 + 1;
+    let clock: Option<Vec<i64>> = clock.split(':').map(digits).collect();
+    sensible(unix([digits(year)?, month, digits(day)?], clock?.try_into().ok()?)? as f64)
+}
+
 /// Finds a time in a name by a pattern: `%Y %m %d %H %M %S` are parts of it, `%s` are Unix seconds, `%%` is a percent
 /// sign, all else stands for itself. It is taken as UTC. What the pattern leaves out is the beginning: 1, or 0 o'clock.
 pub fn find(name: &str, pattern: &str) -> Option<f64> {
@@ -137,6 +148,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_without_a_zone() {
+        for (text, expected) in [
+            ("Sat Nov 21 12:54:20 2026", Some(1795265660.0)),
+            ("Sun Nov  1 02:00:01 2026", Some(1793498401.0)),
+            ("Sat Nov 21 12:54 2026", None),
+            ("Sat Nov 31 12:54:20 2026", None),
+            ("Sa Okt 31 12:54:20 2026", None),
+            ("Sat Nov 21 12:54:20 2026 CET", None),
+            ("2026-11-21T12:54:20Z", None),
+            ("", None),
+        ] {
+            assert_eq!(on_the_wall(text), expected, "{text}");
         }
     }
 

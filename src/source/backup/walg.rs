@@ -26,7 +26,11 @@ pub fn parse(bytes: &[u8]) -> Result<Found, Problem> {
     if backups.is_empty() && !items.is_empty() {
         return Err(Problem::new(Why::Garbage, "this is not what `wal-g backup-list --json` says: no backup in it"));
     }
-    Ok(Found { stanzas: vec![Stanza { backups, ..Stanza::default() }], odd: json.odd, ..Found::default() })
+    let unread = items.len() - backups.len();
+    let unknown =
+        (unread > 0).then(|| format!("{unread} backups cannot be read: without a name, or a time of their end"));
+    let stanza = Stanza { backups, partial: unread > 0, ..Stanza::default() };
+    Ok(Found { stanzas: vec![stanza], odd: json.odd, unknown: unknown.into_iter().collect(), ..Found::default() })
 }
 
 /// A backup in the list is complete. Without details (`--detail` finds no metadata of very old ones) there is the time at
@@ -55,18 +59,29 @@ pub fn add_wal(found: &mut Found, bytes: &[u8]) -> Result<(), Problem> {
     let mut json = Json::default();
     let nothing = bytes.iter().all(u8::is_ascii_whitespace);
     let document = if nothing { Value::Null } else { json.parse(bytes)? };
-    let Some(timelines) = document.as_array().filter(|_| !nothing) else {
-        return Err(Problem::new(
-            Why::Garbage,
-            "this is not what `wal-g wal-show --detailed-json` says: it is no list",
-        ));
-    };
-    let missing: Vec<_> = timelines.iter().flat_map(|timeline| json.list(timeline, "missing_segments")).collect();
-    for stanza in &mut found.stanzas {
-        let begin = stanza.newest().and_then(|newest| segment(newest.wal.as_deref()?));
-        let segments = missing.iter().filter_map(|name| json.or_odd(name.as_str().and_then(segment)));
-        stanza.gaps = Some(segments.filter(|segment| begin.is_none_or(|begin| *segment >= begin)).count() as u64);
+    let garbage =
+        |what| Problem::new(Why::Garbage, format!("this is not what `wal-g wal-show --detailed-json` says: {what}"));
+    let timelines = document.as_array().filter(|_| !nothing).ok_or_else(|| garbage("it is no list"))?;
+    let mut missing = Vec::new();
+    for timeline in timelines {
+        // Without any, some versions write null.
+        timeline.get("missing_segments").ok_or_else(|| garbage("a timeline without `missing_segments`"))?;
+        let names = json.list(timeline, "missing_segments").iter();
+        let segments: Option<Vec<_>> = names.map(|name| name.as_str().and_then(segment)).collect();
+        missing.extend(segments.ok_or_else(|| garbage("a segment that is not called like one"))?);
     }
-    found.odd += json.odd;
+    if json.odd > 0 {
+        return Err(garbage("`missing_segments` is no list"));
+    }
+    for stanza in &mut found.stanzas {
+        let Some(newest) = stanza.newest() else { continue };
+        if timelines.is_empty() {
+            return Err(Problem::new(Why::Missing, "`wal-g wal-show` finds no WAL, though there are backups"));
+        }
+        let begin = newest.wal.as_deref().and_then(segment);
+        let begin =
+            begin.ok_or_else(|| Problem::new(Why::Garbage, "the newest backup does not say where its WAL begins"))?;
+        stanza.gaps = Some(missing.iter().filter(|segment| **segment >= begin).count() as u64);
+    }
     Ok(())
 }

@@ -18,10 +18,13 @@ pub type Shown = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 /// The console's own database.
 const CONSOLE: &str = "pgbouncer";
 
+/// From this version on a pool of size 0 has no limit. Before, nobody gets a connection of it.
+const UNLIMITED_SINCE: (u32, u32) = (1, 24);
+
 /// What must be shown for a section.
 pub fn commands<'a>(section: &'a &'a str) -> &'a [&'a str] {
     match *section {
-        "pool_limits" => &["pools", "databases", "users"],
+        "pool_limits" => &["pools", "databases", "users", "version"],
         "database_limits" => &["databases"],
         "user_limits" => &["users"],
         _ => std::slice::from_ref(section),
@@ -60,7 +63,7 @@ fn made(name: &str, tables: &[&Arc<Table>]) -> Arc<Table> {
     let made = match (name, tables) {
         (name, [table]) if is_on_its_side(name) => on_its_side(table),
         ("pools", [pools]) => with_maxwait(pools),
-        ("pool_limits", [pools, databases, users]) => pool_limits(pools, databases, users),
+        ("pool_limits", [pools, databases, users, version]) => pool_limits(pools, databases, users, version),
         ("database_limits", [databases]) => limits(
             databases,
             "database",
@@ -114,8 +117,9 @@ fn with_maxwait(pools: &Table) -> Table {
 }
 
 /// Of each pool: its server connections in every state, as PgBouncer counts them against the size; and its sizes, the
-/// user's own (from 1.24 on) before the database's, which the console shows with the default filled in.
-fn pool_limits(pools: &Table, databases: &Table, users: &Table) -> Table {
+/// user's own (from 1.23 on) before the database's, which the console shows with the default filled in.
+fn pool_limits(pools: &Table, databases: &Table, users: &Table, version: &Table) -> Table {
+    let is_closed = version_of(version).map(|version| version < UNLIMITED_SINCE);
     let by_name: BTreeMap<&str, usize> =
         (0..databases.rows()).filter_map(|row| Some((text(databases, row, "name")?, row))).collect();
     let (sizes, reserves) = (own_sizes(users, "pool_size"), own_sizes(users, "reserve_pool_size"));
@@ -131,7 +135,10 @@ fn pool_limits(pools: &Table, databases: &Table, users: &Table) -> Table {
             Cell::Text(user),
             cell(servers(pools, row)),
             cell(size.filter(|size| *size > 0.0)),
-            cell(size.map(|size| f64::from(u8::from(size == 0.0)))),
+            cell(
+                size.and_then(|size| if size == 0.0 { is_closed } else { Some(false) })
+                    .map(|zero| f64::from(u8::from(zero))),
+            ),
             cell(reserve),
         ]);
     }
@@ -142,6 +149,13 @@ fn servers(pools: &Table, row: usize) -> Option<f64> {
     let mut states = pools.columns().filter(|name| name.starts_with("sv_")).peekable();
     states.peek()?;
     states.map(|state| number(pools, row, state)).sum()
+}
+
+/// `PgBouncer 1.25.2` as 1 and 25; `None` of other programs, and of those before 1.12, which show it elsewhere.
+fn version_of(shown: &Table) -> Option<(u32, u32)> {
+    let Cell::Text(text) = shown.cell(0, 0) else { return None };
+    let mut numbers = text.strip_prefix("PgBouncer ")?.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// What users have set for themselves; `None`: perhaps. Of a user who has set nothing, PgBouncer shows what it has shown

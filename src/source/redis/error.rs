@@ -25,10 +25,13 @@ pub fn of_session(said: &str) -> Option<FetchError> {
 
 /// What an error of one command means; `rule` is what an ACL must say to allow it.
 pub fn of_command(said: &str, command: &str, rule: &str) -> FetchError {
-    // A provider renames what it does not allow: then there is no such command.
-    let denied = ["NOPERM", "ERR unknown command", "ERR unknown subcommand", "ERR Unknown subcommand"];
-    match denied.iter().any(|word| said.starts_with(word)) {
-        true => FetchError::new(Reason::Privilege, format!("{command} needs {rule}: {said}")),
+    // A provider renames what it does not allow; a Sentinel has few of a server's commands.
+    let is_unknown = ["ERR unknown command", "ERR unknown subcommand", "ERR Unknown subcommand"];
+    match is_unknown.iter().any(|word| said.starts_with(word)) {
+        true => FetchError::new(Reason::Privilege, format!("{command} does not exist here: {said}")),
+        false if said.starts_with("NOPERM") => {
+            FetchError::new(Reason::Privilege, format!("{command} needs {rule}: {said}"))
+        }
         false => FetchError::new(Reason::Query, format!("{command}: {said}")),
     }
 }

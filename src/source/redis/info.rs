@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::replicas;
 use crate::{
     config::sections::Section,
     table::{Cell, Table},
@@ -92,6 +93,7 @@ impl<'a> Info<'a> {
     /// A section as a table; without rows if there is nothing of the kind.
     pub fn table(&self, section: &Section) -> Table {
         match (section.name, LISTS.iter().find(|list| list.section == section.name)) {
+            ("replicas", Some(list)) => replicas::worst(&self.list(list, section.columns)),
             (_, Some(list)) => self.list(list, section.columns),
             ("latencystats", _) => self.percentiles(section.columns),
             ("instance", _) => self.instance(section.columns),
@@ -245,6 +247,14 @@ mod tests {
         assert_eq!(rows(text, "latencystats"), ["get 0.5 0.5", "get 0.99 1", "get 0.999 2"]);
         assert_eq!(rows(text, "replicas"), ["::1 1 online 5 0"]);
         assert_eq!(rows(text, "modules"), ["search 1 1 0 [a|b] []"]);
+    }
+
+    #[test]
+    fn of_replicas_that_announce_the_same_the_worst_is_kept() {
+        let text = "slave0:ip=1,port=6,state=online,offset=90,lag=0\nslave1:ip=1,port=6,state=online,offset=50,lag=2\n\
+                    slave2:ip=1,port=6,state=online,offset=70,lag=9\nslave3:ip=1,port=7,state=online,offset=80,lag=1\n\
+                    slave4:ip=1,port=6,state=wait_bgsave,offset=0,lag=0\nslave5:ip=1,port=6,state=online\n";
+        assert_eq!(rows(text, "replicas"), ["1 6 online 50 9", "1 6 wait_bgsave 0 0", "1 7 online 80 1"]);
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 pub mod error;
 pub mod info;
 mod questions;
+mod replicas;
 pub mod resp;
 
 use std::sync::Arc;

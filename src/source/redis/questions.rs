@@ -163,7 +163,11 @@ fn about(info: &Info<'_>) -> String {
         Some(version) => format!("Valkey {version}"),
         None => format!("Redis {}", info.get("redis_version").unwrap_or("of an unknown version")),
     };
-    let role = if info.get("role") == Some("slave") { "replica" } else { "primary" };
+    let role = match info.get("role") {
+        Some("slave") => "replica",
+        Some("master") => "primary",
+        _ => info.get("redis_mode").unwrap_or("of an unknown role"),
+    };
     let cluster = if info.get("cluster_enabled") == Some("1") { ", cluster" } else { "" };
     format!("{product}, {role}{cluster}")
 }

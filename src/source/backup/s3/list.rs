@@ -20,7 +20,7 @@ pub struct Page {
 /// Reads a page.
 ///
 /// # Errors
-/// It is none.
+/// It is none, or it is cut off: what is left out of a list must not count as what is not there.
 pub fn parse(bytes: &[u8]) -> Result<Page, Problem> {
     let text = String::from_utf8_lossy(bytes);
     if !text.contains("<ListBucketResult") {
@@ -40,6 +40,12 @@ pub fn parse(bytes: &[u8]) -> Result<Page, Problem> {
     }
     let is_truncated = element(&text, "IsTruncated").is_some_and(|(flag, _)| flag == "true");
     page.next = element(&text, "NextContinuationToken").filter(|_| is_truncated).map(|(token, _)| unescape(token));
+    if is_truncated && page.next.is_none() || !text.contains("</ListBucketResult>") {
+        return Err(Problem::new(
+            Why::Garbage,
+            "the list is cut off, and does not say how it goes on: is this version 2 of it?",
+        ));
+    }
     Ok(page)
 }
 
@@ -107,6 +113,9 @@ mod tests {
             page.objects.iter().map(|object| (object.name.as_str(), object.size, object.changed)).collect();
         assert_eq!(objects, [("p/a&bA", 7.0, 1795265660.0)]);
         assert_eq!((page.next.as_deref(), page.odd), (Some("t<"), 1));
+        for cut in [text.replace("NextContinuationToken", "NextMarker"), text.replace("</ListBucketResult>", "")] {
+            assert!(parse(cut.as_bytes()).is_err(), "{cut}");
+        }
         assert!(parse(b"<html>").is_err());
         assert_eq!(code(b"<Error><Code>NoSuchBucket</Code></Error>"), "NoSuchBucket");
     }

@@ -52,7 +52,11 @@ async fn list_all(settings: &S3) -> Result<Found, Problem> {
     for _ in 0..MOST_PAGES {
         let page = list(settings, token.as_deref()).await?;
         odd += page.odd;
-        let fits = |object: &Named| pattern.matches(object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name));
+        // What ends in a slash is a folder, as consoles make them.
+        let fits = |object: &Named| {
+            let rest = object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name);
+            pattern.matches(rest) && !object.name.ends_with('/')
+        };
         kept += page.objects.iter().map(|object| object.name.len() + KEPT_EACH).sum::<usize>();
         if kept > KEPT_LIMIT {
             break;
@@ -61,7 +65,11 @@ async fn list_all(settings: &S3) -> Result<Found, Problem> {
         token = page.next;
         if token.is_none() {
             let mut found = files::found(named.into_iter(), settings.name_time.as_deref());
-            found.odd += odd;
+            if odd > 0 {
+                found.odd += odd;
+                found.stanzas.iter_mut().for_each(|stanza| stanza.partial = true);
+                found.unknown.push(format!("{odd} objects in the list have no name, size or time that can be read"));
+            }
             return Ok(found);
         }
     }

@@ -8,7 +8,7 @@ use super::{barman, found::Found, pgbackrest, walg};
 /// All parsers on the same bytes.
 fn parse(bytes: &[u8]) -> [Option<Found>; 3] {
     let mut found =
-        [pgbackrest::parse(bytes, "r", None).ok(), barman::parse(bytes, None).ok(), walg::parse(bytes).ok()];
+        [pgbackrest::parse(bytes, "r", None).ok(), barman::parse(bytes, None, 0.0).ok(), walg::parse(bytes).ok()];
     for found in found.iter_mut().flatten() {
         _ = walg::add_wal(found, bytes);
         let mut table = super::found::table(crate::config::collector::SourceKind::Backup, "stanzas");
@@ -122,6 +122,56 @@ fn what_is_right_is_read() {
         assert_eq!(stanza.newest().map(|newest| newest.end), Some(end));
         assert_eq!((stanza.restorable(), stanza.failed), (Some(restorable), failed));
     }
+}
+
+/// A real backup of a server in India by a Barman in New York, at 15:27:19 UTC.
+#[test]
+fn times_without_a_zone_are_read_by_the_clock_that_wrote_them() {
+    let document = include_bytes!("../../../../tests/backup/barman/diagnose-2.17.json");
+    let (end, wrote) = (1_795_879_633.0, 1_795_879_639.0);
+    for (at, expected) in [(wrote, Some(end)), (wrote + 240.0, Some(end)), (wrote + 86_400.0 * 3.0, None)] {
+        let found = barman::parse(document, None, at).expect("it is read");
+        let stanza = &found.stanzas[0];
+        assert_eq!(stanza.newest().map(|newest| newest.end), expected);
+        assert_eq!(stanza.newest().and_then(|newest| newest.duration()), expected.map(|_| 3.0));
+        assert_eq!((stanza.partial, found.unknown.len()), (expected.is_none(), usize::from(expected.is_none())));
+    }
+}
+
+#[test]
+fn wal_of_which_nothing_is_said_is_not_whole() {
+    let gaps = |text: &str| {
+        let mut found = walg::parse(walg_document().to_string().as_bytes()).expect("it is read");
+        walg::add_wal(&mut found, text.as_bytes()).map(|()| found.stanzas[0].gaps)
+    };
+    for (text, expected) in [
+        (r#"[{"missing_segments": []}, {"missing_segments": null}]"#, Some(0)),
+        (r#"[{"missing_segments": ["000000010000000000000001", "000000010000000000000003"]}]"#, Some(1)),
+        (r#"[{"missing_segments": ["gone"]}]"#, None),
+        (r#"[{"missing_segments": 0}]"#, None),
+        (r#"[{"missing": []}]"#, None),
+        ("[null]", None),
+        ("[]", None),
+        ("", None),
+    ] {
+        assert_eq!(gaps(text).ok().flatten(), expected, "{text}");
+    }
+}
+
+#[test]
+fn servers_that_are_switched_off_are_left_out_unless_named() {
+    let server = |active: Value| json!({"config": {"active": active}, "backups": {}});
+    let sourced = json!({"value": false, "source": "barman.conf"});
+    let document = json!({"servers": {"on": server(json!(true)), "off": server(json!(false)), "sourced": server(sourced), "plain": {"backups": {}}}});
+    let names = |wanted| {
+        let found = barman::parse(document.to_string().as_bytes(), wanted, 0.0);
+        found.map(|found| found.stanzas.into_iter().map(|stanza| stanza.name).collect::<Vec<_>>())
+    };
+    assert_eq!(names(None).expect("some are active"), ["on", "plain"]);
+    assert_eq!(names(Some("off")).expect("it is there"), ["off"]);
+    assert!(
+        names(Some("other")).is_err_and(|problem| problem.message.contains("a server other; servers in it: off, on"))
+    );
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn as_1_18_shows_it() {
             ]),
         ),
         ("users", table(&["name|pool_mode", "app|", "other|session"])),
+        ("version", table(&["version", "PgBouncer 1.18.0"])),
     ]);
     expect("lists", &shown, &["databases|used_clients", "3|13"]);
     expect(
@@ -103,6 +104,7 @@ fn as_later_versions_show_it() {
                 "d|        0|1|0|4",
             ]),
         ),
+        ("version", table(&["version", "PgBouncer 1.23.1"])),
     ]);
     expect("state", &shown, &["active|paused|suspended", "0|1|0"]);
     expect(
@@ -123,9 +125,37 @@ fn as_later_versions_show_it() {
     assert_eq!(column("users", "reserve_pool_size"), "reserve_pool_size");
 }
 
+/// A pool of size 0 is closed before 1.24, and has no limit from then on.
+#[test]
+fn what_a_size_of_0_means_is_told_by_the_version() {
+    for (version, is_zero) in [
+        ("PgBouncer 1.18.0", "1"),
+        ("PgBouncer 1.23.1-fixed", "1"),
+        ("PgBouncer 1.24.0", "0"),
+        ("PgBouncer 1.25.2", "0"),
+        ("PgBouncer 2.0dev", "0"),
+        ("Another 1.18", ""),
+        ("PgBouncer", ""),
+        ("", ""),
+    ] {
+        let shown = shown(&[
+            ("pools", table(&["database|user|sv_active", "shop|app|7", "other|app|1"])),
+            ("databases", table(&["name|pool_size|reserve_pool", "shop|0|2", "other|5|2"])),
+            ("users", table(&["name", "app"])),
+            ("version", table(&["version", version])),
+        ]);
+        let head = "database|user|servers|size|size_is_zero|reserve";
+        expect("pool_limits", &shown, &[head, &format!("shop|app|7||{is_zero}|2"), "other|app|1|5|0|2"]);
+    }
+}
+
 #[test]
 fn what_is_not_shown_is_missed_where_it_is_needed() {
-    let mut shown = shown(&[("pools", table(&["database|user", "shop|app"])), ("databases", table(&["name", "shop"]))]);
+    let mut shown = shown(&[
+        ("pools", table(&["database|user", "shop|app"])),
+        ("databases", table(&["name", "shop"])),
+        ("version", Table::default()),
+    ]);
     assert!(section("pool_limits", &shown).is_none(), "users were not asked for");
     let error = FetchError::new(Reason::Privilege, "no");
     shown.insert("users".to_owned(), Err(error.clone()));
@@ -182,8 +212,8 @@ fn any_table() -> impl Strategy<Value = Table> {
 
 proptest! {
     #[test]
-    fn no_table_is_too_odd(tables in vec(any_table(), 4)) {
-        let commands = ["pools", "databases", "users", "lists"];
+    fn no_table_is_too_odd(tables in vec(any_table(), 5)) {
+        let commands = ["pools", "databases", "users", "version", "lists"];
         let shown: Shown = commands.map(str::to_owned).into_iter().zip(tables.into_iter().map(|table| Ok(table.into()))).collect();
         for name in ["pools", "databases", "users", "lists", "pool_limits", "database_limits", "user_limits"] {
             let table = section(name, &shown).expect("all was asked").expect("all was shown");
