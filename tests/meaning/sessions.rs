@@ -1,6 +1,6 @@
 //! The collectors connections and locks: who is there, who waits for whom, what holds back vacuum.
 
-use crate::support::{Session, majors, page};
+use crate::support::{Session, majors, page, psql};
 
 use super::{Postgres, expect, expect_soon, look, server, until};
 
@@ -122,4 +122,32 @@ fn more_kinds_of_sessions_than_series_lose_none() {
     let rest = page::samples(&text, "pg_stat_activity_count", &[("datname", "(other)"), ("usename", "(other)")]);
     assert!(rest.iter().sum::<f64>() >= 100.0, "{rest:?}");
     assert_eq!(page::samples(&text, "pgvigil_rows_dropped_total", &[("collector", "connections")]), [0.0]);
+}
+
+/// What pgvigil asks beside the quick queries takes a while; its sessions, and those of a second pgvigil, are not what an application does.
+#[test]
+fn our_own_sessions_are_not_the_oldest() {
+    for major in majors() {
+        let server = server(major, "");
+        let open = |name: &str| {
+            let mut session = Session::open(
+                psql::psql(server.socket_dir(), server.port(), "pgvigil", "postgres").env("PGAPPNAME", name),
+            );
+            session.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class;");
+            session
+        };
+        let _ours = open("pgvigil");
+        server.sql("postgres", "SELECT txid_current()");
+        let lines = "pg_long_running_transactions = 0
+             pg_long_running_transactions_oldest_timestamp_seconds absent
+             pg_stat_activity_oldest_transaction_timestamp_seconds absent
+             pg_stat_activity_oldest_idle_in_transaction_timestamp_seconds absent
+             pg_xmin_horizon_age_transactions{holder=session} = 0
+             pg_stat_activity_count{application_name=pgvigil,state=idle in transaction} = 1";
+        expect_soon(&server, &["connections"], lines);
+        // Somebody who borrows the role is somebody else.
+        let _theirs = open("psql");
+        let lines = "pg_long_running_transactions = 1\npg_stat_activity_oldest_transaction_timestamp_seconds there";
+        expect_soon(&server, &["connections"], lines);
+    }
 }
