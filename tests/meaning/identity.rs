@@ -35,35 +35,35 @@ fn servers_of_one_origin_are_known_also_when_they_are_down() {
         let system = primary.sql("postgres", "SELECT system_identifier FROM pg_control_system()");
         let pgvigil = watch(&[("a", &primary), ("b", &replica), ("clone", &clone)]);
         let together = format!(
-            "pg_identity_info{{target=a,system_identifier={system}}} = 1
-             pg_identity_info{{target=b,system_identifier={system}}} = 1
-             pg_identity_info{{target=clone,system_identifier={system}}} = 1
-             pg_identity_replica{{target=a}} = 0
-             pg_identity_replica{{target=b}} = 1
-             pg_identity_timeline{{target=b}} = 1
-             pg_identity_timeline{{target=clone}} = 2
-             pg_identity_streamed_timestamp_seconds{{target=b,timeline=1,system_identifier={system}}} recent
-             pg_identity_streamed_timestamp_seconds{{target=a}} absent
-             pg_identity_streamed_timestamp_seconds{{target=clone}} absent"
+            "pgvigil_identity_info{{target=a,system_identifier={system}}} = 1
+             pgvigil_identity_info{{target=b,system_identifier={system}}} = 1
+             pgvigil_identity_info{{target=clone,system_identifier={system}}} = 1
+             pgvigil_identity_replica{{target=a}} = 0
+             pgvigil_identity_replica{{target=b}} = 1
+             pgvigil_identity_timeline{{target=b}} = 1
+             pgvigil_identity_timeline{{target=clone}} = 2
+             pgvigil_identity_streamed_timestamp_seconds{{target=b,timeline=1,system_identifier={system}}} recent
+             pgvigil_identity_streamed_timestamp_seconds{{target=a}} absent
+             pgvigil_identity_streamed_timestamp_seconds{{target=clone}} absent"
         );
         soon(&pgvigil, major, &together);
         primary.stop(Stop::Fast);
         let down = format!(
             "pg_up{{target=a}} = 0
-             pg_identity_info{{target=a,system_identifier={system}}} = 1
-             pg_identity_replica{{target=a}} = 0
-             pg_identity_timeline{{target=a}} = 1"
+             pgvigil_identity_info{{target=a,system_identifier={system}}} = 1
+             pgvigil_identity_replica{{target=a}} = 0
+             pgvigil_identity_timeline{{target=a}} = 1"
         );
         soon(&pgvigil, major, &down);
         replica.promote();
         // A replica that was promoted has streamed on the timeline of the other primary, which comes back; a clone has not.
         primary.start();
-        let split = "pg_identity_replica{target=a} = 0
-             pg_identity_replica{target=b} = 0
-             pg_identity_timeline{target=a} = 1
-             pg_identity_timeline{target=b} = 2
-             pg_identity_streamed_timestamp_seconds{target=b,timeline=1} recent
-             pg_identity_streamed_timestamp_seconds{target=clone} absent";
+        let split = "pgvigil_identity_replica{target=a} = 0
+             pgvigil_identity_replica{target=b} = 0
+             pgvigil_identity_timeline{target=a} = 1
+             pgvigil_identity_timeline{target=b} = 2
+             pgvigil_identity_streamed_timestamp_seconds{target=b,timeline=1} recent
+             pgvigil_identity_streamed_timestamp_seconds{target=clone} absent";
         soon(&pgvigil, major, split);
     }
 }
@@ -78,7 +78,7 @@ fn a_role_without_rights_knows_who_a_server_is() {
         soon(
             &pgvigil,
             major,
-            "pg_identity_info{target=a} = 1\npg_identity_timeline{target=a} = 1\npg_identity_replica{target=a} = 0",
+            "pgvigil_identity_info{target=a} = 1\npgvigil_identity_timeline{target=a} = 1\npgvigil_identity_replica{target=a} = 0",
         );
         let page = pgvigil.get("/metrics?collector=identity&collector=exporter", &[]).text();
         assert_eq!(page::samples(&page, "pgvigil_collector_success", &[("collector", "identity")]), [1.0]);
