@@ -134,13 +134,15 @@ fn a_replica_says_what_it_scans() {
         for sql in ["i FROM plain WHERE i = 1", "i FROM t WHERE i = 1"] {
             replica.sql("postgres", &format!("SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT {sql}"));
         }
-        let unused = "pg_index_unused_bytes{schemaname=public,relname=plain,indexrelname=read_there,datname=postgres} there
+        let unused =
+            "pg_index_unused_bytes{schemaname=public,relname=plain,indexrelname=read_there,datname=postgres} there
              pg_index_unused_bytes{schemaname=public,relname=t,indexrelname=parted} there
              pg_index_unused_bytes{schemaname=public,relname=plain,indexrelname=idle} there
              pg_index_replica_scans_total absent
              pgvigil_collector_skipped{collector=replica_indexes,reason=role} = 1";
         expect(&primary, &["index_verdicts", "replica_indexes"], unused);
-        let scanned = "pg_index_replica_scans_total{schemaname=public,relname=plain,indexrelname=read_there,datname=postgres} = 1
+        let scanned =
+            "pg_index_replica_scans_total{schemaname=public,relname=plain,indexrelname=read_there,datname=postgres} = 1
              pg_index_replica_scans_total{schemaname=public,relname=t,indexrelname=parted} = 2
              pg_index_replica_scans_total{indexrelname=idle} absent
              pg_index_unused_bytes absent
