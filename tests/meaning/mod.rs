@@ -8,6 +8,7 @@ mod cluster;
 mod conflicts;
 mod databases;
 mod maintenance;
+mod next;
 mod replicas;
 mod sessions;
 mod slots;
