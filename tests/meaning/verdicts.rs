@@ -87,6 +87,8 @@ fn what_is_named_can_go_together() {
              CREATE INDEX two_a ON kid (two) INCLUDE (none); CREATE INDEX two_b ON kid (two) INCLUDE (tree); CREATE INDEX ranged ON kid USING brin (ranges);
              CREATE INDEX hashed ON kid USING hash (hashed); CREATE INDEX tree ON kid USING gist (tree);
              CREATE INDEX collated ON kid (collated COLLATE \"POSIX\"); CREATE INDEX pattern ON kid (pattern text_pattern_ops);
+             CREATE TABLE parted (i int, at int) PARTITION BY RANGE (at); CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10);
+             CREATE INDEX parted_i ON parted (i); ALTER TABLE part ADD FOREIGN KEY (i) REFERENCES parent;
              CREATE TABLE chain (a int, b int, c int); CREATE INDEX one ON chain (a); CREATE INDEX first_two ON chain (a, b);
              CREATE INDEX all_three ON chain (a, b, c); CREATE INDEX sum ON chain ((a + b)); CREATE INDEX alone ON chain (c)",
         );
@@ -98,6 +100,7 @@ fn what_is_named_can_go_together() {
              pg_index_unused_bytes{indexrelname=tree} absent
              pg_index_unused_bytes{indexrelname=collated} there
              pg_index_unused_bytes{indexrelname=pattern} absent
+             pg_index_unused_bytes{indexrelname=parted_i} absent
              pg_index_redundant_bytes{indexrelname=one,of=first_two} there
              pg_index_redundant_bytes{indexrelname=first_two,of=all_three} there
              pg_index_unused_bytes{indexrelname=one} there
