@@ -46,7 +46,11 @@ fn watch(settings: &str) -> Pgvigil {
 fn expected_skips(major: u32, target: &str) -> BTreeSet<(&'static str, &'static str)> {
     let mut skips = BTreeSet::new();
     if target == "replica" {
-        skips.extend(["bloat", "bloat_measured", "vacuum_tables"].map(|collector| (collector, "role")));
+        skips.extend(
+            ["bloat", "bloat_measured", "index_verdicts", "vacuum_tables"].map(|collector| (collector, "role")),
+        );
+    } else {
+        skips.insert(("replica_indexes", "role"));
     }
     if major < 18 {
         skips.insert(("tables", "version"));

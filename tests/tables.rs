@@ -55,8 +55,8 @@ fn verdicts_name_what_can_go_and_what_is_missing() {
             ("pg_index_duplicate_bytes", vec!["again"], vec!["lower", "plain", "a_desc"]),
             (
                 "pg_index_unused_bytes",
-                vec!["a", "lower", "events_at"],
-                vec!["parent_pkey", "supports", "not_null", "october_at_idx"],
+                vec!["a", "a_desc", "events_at"],
+                vec!["parent_pkey", "lower", "supports", "not_null", "october_at_idx"],
             ),
         ] {
             for (index, wanted) in yes.iter().map(|name| (name, true)).chain(no.iter().map(|name| (name, false))) {

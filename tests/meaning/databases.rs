@@ -78,6 +78,22 @@ fn deadlock(server: &Postgres) {
     until(server, "SELECT deadlocks = 1 FROM pg_stat_database WHERE datname = 'app'");
 }
 
+/// Locks in a database that nobody knows any more, as while one is dropped, and locks in none are counted together.
+#[test]
+fn locks_without_a_database_are_all_counted() {
+    for major in majors() {
+        let server = server(major, "");
+        server.sql("postgres", "CREATE DATABASE gone");
+        let [mut there, mut nowhere] = ["gone", "postgres"].map(|database| server.session(database));
+        there.run("CREATE TABLE t (); CREATE TABLE u (); BEGIN; LOCK t, u IN SHARE MODE;");
+        nowhere.run("BEGIN; LOCK pg_catalog.pg_tablespace IN SHARE MODE;");
+        server.sql("postgres", "SET allow_system_table_mods = on; DELETE FROM pg_database WHERE datname = 'gone'");
+        let lines = "pg_locks_count{datname=,mode=sharelock} = 3
+                     pgvigil_rows_duplicate_total{collector=locks} = 0";
+        expect(&server, &["locks"], lines);
+    }
+}
+
 #[test]
 fn a_page_whose_checksum_is_wrong_is_counted() {
     for major in majors() {

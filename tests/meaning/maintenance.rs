@@ -55,24 +55,27 @@ fn autovacuum_and_vacuum_at_work_are_seen() {
     for major in majors() {
         let server = server(
             major,
-            "autovacuum_max_workers = 5\nautovacuum_naptime = 1s\nautovacuum_vacuum_cost_delay = 100\nautovacuum_vacuum_cost_limit = 1",
+            "autovacuum_max_workers = 5\nautovacuum_naptime = 1s\nautovacuum_vacuum_cost_delay = 100\nautovacuum_vacuum_cost_limit = 1
+             quote_all_identifiers = on",
         );
-        let make = |name: &str| {
+        server.sql("postgres", "CREATE SCHEMA \"tenant-7\"; CREATE SCHEMA \"shop.example\"; CREATE DATABASE other");
+        server.sql("other", "CREATE SCHEMA \"shop.example\"");
+        let make = |database: &str, name: &str| {
             let sql = format!(
                 "CREATE TABLE {name} AS SELECT g AS i, repeat('x', 1000) AS filler FROM generate_series(1, 20000) g; CREATE INDEX ON {name} (i); DELETE FROM {name} WHERE i % 2 = 0"
             );
-            server.sql("postgres", &sql);
+            server.sql(database, &sql);
         };
-        make("by_hand");
+        make("postgres", "\"tenant-7\".by_hand");
         let mut hand = server.session("postgres");
-        hand.send(&format!("{SLOW} VACUUM by_hand;"));
+        hand.send(&format!("{SLOW} VACUUM \"tenant-7\".by_hand;"));
         until(&server, "SELECT count(*) = 1 FROM pg_stat_progress_vacuum WHERE heap_blks_scanned > 0");
         expect(
             &server,
             &["vacuum", "settings"],
             "pg_autovacuum_workers = 0
              pg_settings_autovacuum_max_workers = 5
-             pg_stat_progress_vacuum_phase{datname=postgres,schemaname=public,relname=by_hand,phase=scanning heap} = 1
+             pg_stat_progress_vacuum_phase{datname=postgres,schemaname=tenant-7,relname=by_hand,phase=scanning heap} = 1
              pg_stat_progress_vacuum_heap_blks{relname=by_hand} >= 1000
              pg_stat_progress_vacuum_heap_blks_scanned{relname=by_hand} >= 1
              -17 pg_stat_progress_vacuum_max_dead_tuples{relname=by_hand} >= 1000
@@ -80,7 +83,8 @@ fn autovacuum_and_vacuum_at_work_are_seen() {
              pg_stat_progress_vacuum_index_vacuums{relname=by_hand} = 0",
         );
         drop(hand);
-        make("by_itself");
+        make("postgres", "\"shop.example\".by_itself");
+        make("other", "\"shop.example\".elsewhere");
         server.sql("postgres", "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf()");
         expect_soon(
             &server,
@@ -88,7 +92,8 @@ fn autovacuum_and_vacuum_at_work_are_seen() {
             "pg_autovacuum_workers >= 1
              pg_autovacuum_wraparound_workers = 0
              pg_stat_activity_autovacuum_timestamp_seconds{relname=by_itself} recent
-             pg_stat_progress_vacuum_phase{relname=by_itself} = 1",
+             pg_stat_progress_vacuum_phase{schemaname=shop.example,relname=by_itself} = 1
+             pg_stat_activity_autovacuum_timestamp_seconds{relname=shop.example.elsewhere} recent",
         );
     }
 }
@@ -120,19 +125,19 @@ fn long_commands_show_how_far_they_are() {
         let server = server(major, "");
         server.sql(
             "postgres",
-            "CREATE TABLE copied (i int); CREATE TABLE analyzed AS SELECT g AS i, repeat('x', 1000) AS filler FROM generate_series(1, 20000) g;
+            "CREATE SCHEMA \"tenant-7\"; CREATE TABLE \"tenant-7\".copied (i int); CREATE TABLE analyzed AS SELECT g AS i, repeat('x', 1000) AS filler FROM generate_series(1, 20000) g;
              CREATE TABLE clustered AS SELECT 1 AS i;
              CREATE FUNCTION public.nap(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql
                  AS 'BEGIN PERFORM pg_catalog.pg_sleep(coalesce(nullif(pg_catalog.current_setting(''app.nap'', true), ''''), ''0'')::float8); RETURN i; END';
              CREATE INDEX ON clustered (public.nap(i))",
         );
         let mut sessions: Vec<_> = (0..3).map(|_| server.session("postgres")).collect();
-        sessions[0].send("COPY copied FROM PROGRAM 'seq 1 100000; exec sleep 600';");
+        sessions[0].send("COPY \"tenant-7\".copied FROM PROGRAM 'seq 1 100000; exec sleep 600';");
         sessions[1].send(&format!("{SLOW} ANALYZE analyzed;"));
         sessions[2].send("SET app.nap = '600'; VACUUM FULL clustered;");
         let _backup = base_backup(&server);
         let lines =
-            "14+ pg_stat_progress_commands{command=COPY FROM,relname=copied,datname=postgres,schemaname=public} = 1
+            "14+ pg_stat_progress_commands{command=COPY FROM,relname=copied,datname=postgres,schemaname=tenant-7} = 1
              14+ pg_stat_progress_rows_done{command=COPY FROM,relname=copied} >= 1000
              14+ pg_stat_progress_done_bytes{command=COPY FROM,relname=copied} >= 1000
              pg_stat_progress_commands{command=ANALYZE,relname=analyzed,phase=acquiring sample rows} = 1

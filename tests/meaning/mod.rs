@@ -3,11 +3,13 @@
 //! What is expected is text, a line for each series: `[14+] [-17] name{label=value,...} what`, where 14+ and -17 say from which version on,
 //! and before which, the line counts, and `what` is `= 1`, `>= 1`, `< 1`, `there`, `absent`, or `recent`: a time in the last ten minutes.
 
+mod bloat;
 mod cluster;
 mod conflicts;
 mod databases;
 mod identity;
 mod maintenance;
+mod next;
 mod replicas;
 mod sessions;
 mod slots;

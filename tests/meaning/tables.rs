@@ -93,6 +93,35 @@ fn scans_rows_and_sizes_are_those_of_the_table() {
     }
 }
 
+/// From 16 TiB on the catalogue's counts of pages are negative to whoever reads them as SQL does. Nobody has such a table here, so the counts are faked.
+#[test]
+fn sizes_beyond_16_tib_are_not_negative() {
+    for major in majors() {
+        let server = server(major, "");
+        server.sql("postgres", GRANTS);
+        server.sql(
+            "postgres",
+            "CREATE TABLE t AS SELECT 1 AS id, 'x' AS note; CREATE INDEX large ON t (id); CREATE INDEX larger ON t (note); CREATE INDEX small ON t (id, note);
+             ANALYZE t; SET allow_system_table_mods = on;
+             UPDATE pg_class SET reltuples = 1 WHERE oid = 't'::regclass OR relname LIKE 'large%';
+             UPDATE pg_class SET relpages = -2147483648 WHERE relname IN ('t', 'large'); UPDATE pg_class SET relpages = -1 WHERE relname = 'larger'",
+        );
+        let mut holder = server.session("postgres");
+        let lines = "pg_stat_user_indexes_size_bytes{indexrelname=large} = 17592186044416
+             pg_stat_user_indexes_size_bytes{indexrelname=larger} = 35184372080640
+             pg_index_unused_bytes{indexrelname=larger} = 35184372080640
+             pg_index_redundant_bytes{indexrelname=large,of=small} = 17592186044416
+             pg_bloat_table_ratio{relname=t} = 1
+             pg_bloat_index_ratio{indexrelname=large} = 1";
+        expect(&server, &["index_usage", "index_verdicts", "bloat"], lines);
+        // Not measured behind an exclusive lock: as the catalogue says.
+        holder.run("BEGIN; LOCK t;");
+        let lines = "pg_stat_user_tables_table_size_bytes{relname=t} >= 17592186044416
+             pg_stat_user_tables_index_size_bytes{relname=t} >= 52776558125056";
+        expect(&server, &["table_sizes"], lines);
+    }
+}
+
 #[test]
 fn sequences_are_full_by_type_and_direction() {
     for major in majors() {
@@ -103,7 +132,11 @@ fn sequences_are_full_by_type_and_direction() {
             "CREATE SEQUENCE small AS smallint; SELECT setval('small', 16384);
              CREATE SEQUENCE down INCREMENT -1 MINVALUE -1000 MAXVALUE -1; SELECT setval('down', -250);
              CREATE SEQUENCE fresh AS integer; CREATE SEQUENCE by_ten INCREMENT 10 MAXVALUE 1000; SELECT setval('by_ten', 501);
-             CREATE SEQUENCE again MAXVALUE 10 CYCLE",
+             CREATE SEQUENCE by_ten_fresh INCREMENT 10 MAXVALUE 1000; CREATE SEQUENCE again MAXVALUE 10 CYCLE;
+             CREATE SEQUENCE negative MINVALUE -1000 MAXVALUE 1000 START 1; SELECT setval('negative', 500);
+             CREATE SEQUENCE set_back MINVALUE -1000 MAXVALUE 1000 START 1; SELECT setval('set_back', -1);
+             CREATE SEQUENCE below MINVALUE -1000 MAXVALUE -1 START -1000; SELECT setval('below', -501);
+             CREATE SEQUENCE huge; SELECT setval('huge', 9223372036854775807)",
         );
         let lines = "pg_sequence_used_ratio{sequencename=small,schemaname=public} = 0.50001526
              pg_sequence_remaining_values{sequencename=small} = 16383
@@ -111,9 +144,61 @@ fn sequences_are_full_by_type_and_direction() {
              pg_sequence_used_ratio{sequencename=down} = 0.25
              pg_sequence_remaining_values{sequencename=down} = 750
              pg_sequence_used_ratio{sequencename=fresh} = 0
+             pg_sequence_remaining_values{sequencename=fresh} = 2147483647
              pg_sequence_last_value{sequencename=fresh} absent
+             pg_sequence_used_ratio{sequencename=by_ten} = 0.51
              pg_sequence_remaining_values{sequencename=by_ten} = 49
+             pg_sequence_remaining_values{sequencename=by_ten_fresh} = 100
+             pg_sequence_used_ratio{sequencename=negative} = 0.5
+             pg_sequence_remaining_values{sequencename=negative} = 500
+             pg_sequence_used_ratio{sequencename=set_back} = 0.49975012
+             pg_sequence_remaining_values{sequencename=set_back} = 1001
+             pg_sequence_used_ratio{sequencename=below} = 0.5
+             pg_sequence_remaining_values{sequencename=below} = 500
+             pg_sequence_used_ratio{sequencename=huge} = 1
+             pg_sequence_remaining_values{sequencename=huge} = 0
              pg_sequence_used_ratio{sequencename=again} absent";
+        expect(&server, &["sequences"], lines);
+    }
+}
+
+/// Whether the column owns its sequence or only calls it: where the column is full nothing more can be written.
+#[test]
+fn sequences_are_full_where_their_columns_are() {
+    for major in majors() {
+        let server = server(major, "");
+        server.sql("postgres", GRANTS);
+        server.sql(
+            "postgres",
+            "CREATE SEQUENCE by_default; CREATE TABLE a (i int DEFAULT nextval('by_default')); SELECT setval('by_default', 2100000000);
+             CREATE DOMAIN number AS int; CREATE DOMAIN id AS number CHECK (VALUE > 0);
+             CREATE SEQUENCE by_domain; CREATE TABLE b (i id DEFAULT nextval('by_domain')); SELECT setval('by_domain', 2147483646);
+             CREATE SEQUENCE two; CREATE TABLE c (i int DEFAULT nextval('two'), j smallint DEFAULT nextval('two'), k bigint DEFAULT nextval('two'));
+             ALTER SEQUENCE two OWNED BY c.k; SELECT setval('two', 16384);
+             CREATE TABLE counted (i smallint GENERATED BY DEFAULT AS IDENTITY (START 32766)); INSERT INTO counted DEFAULT VALUES;
+             CREATE SEQUENCE parts; CREATE TABLE parted (i bigint DEFAULT nextval('parts'), k int) PARTITION BY LIST (k);
+             CREATE TABLE part PARTITION OF parted DEFAULT; SELECT setval('parts', 1);
+             CREATE SEQUENCE far START 2000000000; CREATE TABLE d (i int DEFAULT nextval('far'));
+             CREATE SEQUENCE down INCREMENT -2; CREATE TABLE e (i smallint DEFAULT nextval('down')); SELECT setval('down', -16385);
+             CREATE SEQUENCE beyond; CREATE TABLE f (i smallint DEFAULT nextval('beyond')); SELECT setval('beyond', 40000);
+             CREATE SEQUENCE never START 40000; CREATE TABLE g (i smallint DEFAULT nextval('never'));
+             CREATE DOMAIN amount AS numeric(6, 2); CREATE SEQUENCE digits; SELECT setval('digits', 5000);
+             CREATE TABLE h (i numeric(10) DEFAULT nextval('digits'), j amount DEFAULT nextval('digits'), k numeric DEFAULT nextval('digits'))",
+        );
+        let lines = "pg_sequence_used_ratio{sequencename=by_default} = 0.97788870
+             pg_sequence_remaining_values{sequencename=by_default} = 47483647
+             pg_sequence_remaining_values{sequencename=by_domain} = 1
+             pg_sequence_remaining_values{sequencename=two} = 16383
+             pg_sequence_remaining_values{sequencename=counted_i_seq} = 1
+             pg_sequence_remaining_values{sequencename=parts} = 9223372036854775806
+             pg_sequence_used_ratio{sequencename=far} = 0
+             pg_sequence_remaining_values{sequencename=far} = 147483648
+             pg_sequence_remaining_values{sequencename=down} = 8191
+             pg_sequence_used_ratio{sequencename=beyond} = 1
+             pg_sequence_remaining_values{sequencename=beyond} = 0
+             pg_sequence_used_ratio{sequencename=never} = 1
+             pg_sequence_remaining_values{sequencename=never} = 0
+             pg_sequence_remaining_values{sequencename=digits} = 4999";
         expect(&server, &["sequences"], lines);
     }
 }
