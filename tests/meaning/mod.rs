@@ -6,11 +6,14 @@
 mod cluster;
 mod conflicts;
 mod databases;
+mod lag;
 mod maintenance;
+mod receivers;
 mod replicas;
 mod sessions;
 mod slots;
 mod statements;
+mod states;
 mod tables;
 mod verdicts;
 
