@@ -9,6 +9,7 @@ mod databases;
 mod lag;
 mod maintenance;
 mod receivers;
+mod refused;
 mod replicas;
 mod sessions;
 mod slots;
