@@ -11,6 +11,7 @@ mod maintenance;
 mod receivers;
 mod refused;
 mod replicas;
+mod roles;
 mod sessions;
 mod slots;
 mod statements;
