@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
-    process::Stdio,
 };
 
 use crate::support::{Folder, Postgres, Process, Stop, majors, place::client_program};
@@ -133,14 +132,15 @@ fn generated_names_are_nowhere(page: &str) {
 #[test]
 fn tools_that_receive_are_no_replicas() {
     for major in majors().into_iter().filter(|major| *major <= 15) {
-        let server = server(major, "");
+        // A base backup begins a new segment. The one before must not be gone before it is received.
+        let server = server(major, "wal_keep_size = 1GB");
         let replica = server.replica();
         server.sql("postgres", "CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)");
         let folder = Folder::for_server("receivers", "TERM");
         let tool = |name: &str, args: &[&str]| {
-            let mut command = folder.command(client_program(name));
+            let mut command = folder.logged_command(client_program(name));
             command.arg("-h").arg(server.socket_dir()).args(["-U", "postgres", "-p", &server.port().to_string()]);
-            Process::start(command.args(args).stdout(Stdio::null()).stderr(Stdio::null()))
+            Process::start(command.args(args))
         };
         let place = |name: &str| folder.path().join(name).display().to_string();
         let tools = [
