@@ -7,6 +7,7 @@ mod cluster;
 mod conflicts;
 mod databases;
 mod lag;
+mod later;
 mod maintenance;
 mod receivers;
 mod refused;
