@@ -59,7 +59,7 @@ fn expected_skips(major: u32, target: &str) -> BTreeSet<(&'static str, &'static 
         skips.extend([("buffers", "version"), ("cache", "version")]);
     }
     if major < 14 {
-        skips.extend([("replication", "version"), ("slow_queries", "version")]);
+        skips.extend(["replication", "slow_queries", "wal"].map(|collector| (collector, "version")));
     }
     skips
 }

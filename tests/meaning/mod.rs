@@ -8,12 +8,18 @@ mod cluster;
 mod conflicts;
 mod databases;
 mod identity;
+mod lag;
+mod later;
 mod maintenance;
 mod next;
+mod receivers;
+mod refused;
 mod replicas;
+mod roles;
 mod sessions;
 mod slots;
 mod statements;
+mod states;
 mod tables;
 mod verdicts;
 

@@ -148,6 +148,10 @@ fn slots_retain_until_they_are_lost() {
              pg_replication_slots_wal_status{slot_name=idle,wal_status=reserved} absent
              pg_replication_slots_invalid{slot_name=idle,reason=wal_removed} = 1
              pg_replication_slots_invalid{slot_name=decoded,reason=wal_removed} = 1
+             pg_replication_slots_pg_wal_lsn_diff absent
+             pg_replication_slots_unconfirmed_bytes absent
+             pg_replication_slots_safe_wal_size_bytes absent
+             pg_replication_slots_catalog_xmin_age_transactions absent
              pg_xmin_horizon_age_transactions{holder=slot} = 0";
         expect_soon(&server, &["replication", "connections"], lines);
     }
@@ -208,6 +212,10 @@ fn a_logical_slot_of_a_replica_is_lost_to_vacuum() {
         primary.sql("postgres", "CREATE TABLE gone (i int); DROP TABLE gone; VACUUM pg_class");
         let lines = "-17 pg_replication_slots_invalid{slot_name=fragile,reason=conflict} = 1
              17+ pg_replication_slots_invalid{slot_name=fragile,reason=rows_removed} = 1
+             pg_replication_slots_slot_is_active{slot_name=fragile} = 0
+             pg_replication_slots_pg_wal_lsn_diff{slot_name=fragile} absent
+             pg_replication_slots_unconfirmed_bytes{slot_name=fragile} absent
+             pg_replication_slots_catalog_xmin_age_transactions{slot_name=fragile} absent
              pg_xmin_horizon_age_transactions{holder=slot} = 0";
         expect_soon(&replica, &["replication", "connections"], lines);
     }
