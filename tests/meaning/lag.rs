@@ -49,7 +49,10 @@ fn a_pause_after_a_quiet_time_is_as_long_as_the_pause() {
         for _ in 0..5 {
             let lag = value("pg_replication_lag_seconds").unwrap_or_else(|| panic!("{major}"));
             let quiet = value("pg_replication_last_replay_seconds").unwrap_or_default();
-            assert!(lag > 0.0 && lag < began.elapsed().as_secs_f64() + 2.0 && quiet > 10.0, "{major}: {lag} of {quiet}");
+            assert!(
+                lag > 0.0 && lag < began.elapsed().as_secs_f64() + 2.0 && quiet > 10.0,
+                "{major}: {lag} of {quiet}"
+            );
         }
         replica.sql("postgres", "SELECT pg_wal_replay_resume()");
         eventually(PATIENCE, "it has everything again", || value("pg_replication_lag_seconds") == Some(0.0));

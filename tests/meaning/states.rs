@@ -184,7 +184,13 @@ const STATES: &[State] = &[
         lag: Some(30.0),
         ..STATE
     },
-    State { what: "cut off a moment ago", upstream: None, remembered: Some((-5.0, -5.0, 100)), lag: Some(5.0), ..STATE },
+    State {
+        what: "cut off a moment ago",
+        upstream: None,
+        remembered: Some((-5.0, -5.0, 100)),
+        lag: Some(5.0),
+        ..STATE
+    },
     State { what: "cut off", upstream: None, lag: Some(600.0), ..STATE },
     State { what: "cut off, our clock behind", upstream: None, committed: Some(60.0), lag: None, ..STATE },
 ];
@@ -226,7 +232,10 @@ fn what_follows_from_what_the_server_says() {
                                      sent timestamptz, receipt timestamptz, waits_for text, delay text);"
             .to_owned();
         let ours = "SELECT CASE $1 WHEN ''pgvigil.session'' THEN ''ours'' ELSE pg_catalog.current_setting($1, $2) END";
-        _ = write!(setup, "CREATE FUNCTION made.current_setting(text, bool) RETURNS text LANGUAGE sql VOLATILE AS '{ours}';");
+        _ = write!(
+            setup,
+            "CREATE FUNCTION made.current_setting(text, bool) RETURNS text LANGUAGE sql VOLATILE AS '{ours}';"
+        );
         for (name, takes, gives) in FUNCTIONS {
             _ = write!(setup, "CREATE FUNCTION made.{name}({takes}) RETURNS {gives} LANGUAGE sql VOLATILE;");
         }
