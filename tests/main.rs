@@ -33,4 +33,5 @@ mod statements;
 mod support;
 mod tables;
 mod tls;
+mod usage;
 mod web;
