@@ -1,5 +1,5 @@
 //! Calls of which only count, mean, variance and limits are known, spread over buckets: as a log-normal would, or, where that
-//! would not end at the slowest call, as a logit-normal. Pure.
+//! would not end at the slowest call, as a logit-normal, or as two kinds of calls. Pure.
 
 use super::within;
 
@@ -22,13 +22,15 @@ pub struct Limit {
     pub reached: bool,
 }
 
-/// How much of a log-normal may be beyond the limit before it is taken for another distribution. A true one has one call in so many
-/// as there are beyond its slowest.
-const BEYOND: f64 = 1e-3;
+/// How much of a log-normal may be beyond the limit before it is taken for another distribution.
+const BEYOND: f64 = 5e-3;
 
-/// Up to this share of the largest variance that limits allow it may be anything between them. What is more is because calls are at
-/// both ends and not between.
+/// Up to this share of the largest variance that limits allow, calls may be anywhere between them; that of evenly spread ones is a third.
+/// Beyond, they are apart: some at the one limit, and the others together.
 const SMOOTH: f64 = 0.5;
+
+/// Those others' standard deviation, of their mean.
+const TOGETHER: f64 = 0.5;
 
 impl Calls {
     /// Adds to each bucket how many of the calls are expected up to its bound, which rises; never less than in the
@@ -76,7 +78,7 @@ enum Curve {
     Point(f64),
     /// Of `ln(seconds - least)`.
     LogNormal(Normal),
-    /// Of `ln((seconds - least) / (most - seconds))`; and these shares of the calls are at the two ends.
+    /// Of `ln((seconds - least) / (most - seconds))`; and these shares of the calls are at the two limits.
     Between(Normal, f64, f64),
 }
 
@@ -87,6 +89,10 @@ pub struct Normal {
 }
 
 impl Normal {
+    pub fn mirrored(self) -> Normal {
+        Normal { mu: -self.mu, ..self }
+    }
+
     fn share(self, value: f64) -> f64 {
         normal((value - self.mu) / self.sigma)
     }
@@ -140,14 +146,27 @@ impl Curve {
         if !(above > 0.0 && below > 0.0 && log_normal.sigma > 0.0 && log_normal.sigma.is_finite()) {
             return Curve::Point(mean);
         }
-        let width = above + below;
-        if 1.0 - log_normal.share(width.ln()) < BEYOND {
-            return Curve::LogNormal(log_normal);
-        }
         let share = (variance / (above * below)).min(1.0);
-        let at_ends = ((share - SMOOTH) / (1.0 - SMOOTH)).max(0.0);
-        let normal = within::fit(above / width, share.min(SMOOTH));
-        Curve::Between(normal, at_ends * below / width, at_ends * above / width)
+        if share > SMOOTH {
+            Curve::apart(above, below, variance)
+        } else if 1.0 - log_normal.share((above + below).ln()) < BEYOND {
+            Curve::LogNormal(log_normal)
+        } else {
+            Curve::Between(within::fit(above / (above + below), share), 0.0, 0.0)
+        }
+    }
+
+    /// Some calls are at the limit that is farther from the mean, the others so near to the other one that mean and variance are kept.
+    fn apart(above: f64, below: f64, variance: f64) -> Curve {
+        let (near, far, width) = (above.min(below), above.max(below), above + below);
+        let others = (near - variance / far).max(0.0);
+        let at_limit = (near - others) / (width - others);
+        let others = (others / width).max(within::EDGE);
+        let normal = within::fit(others, TOGETHER * TOGETHER * others / (1.0 - others));
+        match above < below {
+            true => Curve::Between(normal, 0.0, at_limit),
+            false => Curve::Between(normal.mirrored(), at_limit, 0.0),
+        }
     }
 }
 

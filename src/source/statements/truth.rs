@@ -85,6 +85,21 @@ fn compare(what: &str, case: &Case, shown: &[i64], all: &[f64], before: usize) {
     }
 }
 
+/// What was faster and slower once is no longer there: of one that is fast or slow by turns, most calls are fast all the same.
+#[test]
+fn two_kinds_of_calls_are_told_apart_within_wider_limits() {
+    for (least, most) in [(0.0005, 0.31), (0.00001, 0.35), (0.0005, 0.4)] {
+        let mut all = vec![least, most];
+        all.extend(durations(&CASES[2], 5000));
+        let mut history = History::default();
+        take(&mut history, &reading(1, &[(1, &all[..2].to_vec())]));
+        let (shown, _) = take(&mut history, &reading(1, &[(1, &all)]));
+        let up_to = |bound: f64| shown[BOUNDS.iter().position(|known| *known == bound).expect("a bound")];
+        assert!(up_to(0.01) > 4500 && up_to(0.05) > 4750, "{least} {most}: {shown:?}");
+        assert!((4835..4960).contains(&up_to(0.1)) && up_to(0.5) == 5000, "{least} {most}: {shown:?}");
+    }
+}
+
 /// The one that is known to be the slowest does not make others slow.
 #[test]
 fn one_outlier_is_one() {

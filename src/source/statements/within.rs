@@ -1,5 +1,4 @@
-//! The logit-normal: the log-normal's relative between two ends. As the upper one goes away it becomes a log-normal; as the variance
-//! grows, two points at the ends. Pure.
+//! The logit-normal: the log-normal's relative between two limits. As the upper one goes away it becomes a log-normal. Pure.
 
 use super::spread::Normal;
 
@@ -11,15 +10,14 @@ const STEP: f64 = 0.5;
 const NEAR: f64 = 1e-3;
 const MOST_STEPS: usize = 12;
 
-/// The mean of the narrowest and widest that are told apart.
-const EDGE: f64 = 1e-6;
+/// No mean is told to be nearer to a limit.
+pub const EDGE: f64 = 1e-6;
 
 /// `ln(x / (1 - x))` of an x between 0 and 1 whose mean is this, and whose variance is this share of the largest that is possible
 /// with it, `mean (1 - mean)`. There is no formula for it: Newton's method, from what a log-normal would be.
 pub fn fit(mean: f64, share: f64) -> Normal {
     if mean > 0.5 {
-        let mirrored = fit(1.0 - mean, share);
-        return Normal { mu: -mirrored.mu, ..mirrored };
+        return fit(1.0 - mean, share).mirrored();
     }
     let mean = mean.max(EDGE);
     let variance = (share / (mean * (1.0 - mean))).ln_1p();
