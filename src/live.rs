@@ -52,13 +52,14 @@ impl Files {
         let settings = Settings::load(self.settings.as_deref(), &|name| std::env::var(name).ok());
         let catalogue = Catalogue::load(self.collectors.as_deref());
         let web = Web::load(self.web.as_deref(), before);
-        match (settings, catalogue, web) {
-            (Ok(settings), Ok(catalogue), Ok(web)) => {
-                let catalogue = catalogue.adjust(&settings)?;
-                Ok(Loaded { settings, catalogue, web })
-            }
-            (settings, catalogue, web) => {
-                let all = [settings.err(), catalogue.err(), web.err()];
+        let adjusted = match catalogue {
+            Ok(catalogue) => catalogue.adjust(settings),
+            Err(told) => Err(told.and(settings.1)),
+        };
+        match (adjusted, web) {
+            (Ok((settings, catalogue)), Ok(web)) => Ok(Loaded { settings, catalogue, web }),
+            (adjusted, web) => {
+                let all = [adjusted.err(), web.err()];
                 Err(all.into_iter().flatten().fold(Problems::default(), Problems::and))
             }
         }

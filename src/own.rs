@@ -8,7 +8,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustix::process::{Resource, getrlimit};
+use rustix::{
+    param::{clock_ticks_per_second, page_size},
+    process::{Resource, getrlimit},
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -83,9 +86,9 @@ impl Process {
         // The name of the program, in parentheses, may hold anything; what follows is numbers.
         let after_name: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let field = |index: usize| after_name.get(index).and_then(|text| text.parse::<f64>().ok());
-        // Fields 14, 15 (ticks, 100 a second on Linux) and 24 (pages of 4 KiB) of proc(5).
-        let cpu = field(11).zip(field(12)).map(|(user, system)| (user + system) / 100.0);
-        let resident = field(21).map(|pages| pages * 4096.0);
+        // Fields 14, 15 (ticks) and 24 (pages) of proc(5): how large these are depends on the kernel, such as 16 or 64 KiB on arm64.
+        let cpu = field(11).zip(field(12)).map(|(user, system)| (user + system) / clock_ticks_per_second() as f64);
+        let resident = field(21).map(|pages| pages * page_size() as f64);
         let open = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
         let max = getrlimit(Resource::Nofile).current.map(|limit| limit as f64);
         let number = |value: Option<f64>| value.map_or(Cell::Absent, Cell::Float);

@@ -9,6 +9,7 @@ use pgvigil::{
         dsn::Dsn,
         endpoint::resolve,
         probe::Path,
+        problem::Problems,
         settings::{Address, Endpoint, Roots, Settings, Threshold, TlsMode},
     },
     metric::Kind,
@@ -97,7 +98,7 @@ collectors:
     assert_eq!(postgres.password.as_ref().map(|p| p.expose()), Some("s3/cret@"));
     assert_eq!((postgres.tls.mode, &postgres.tls.roots), (TlsMode::VerifyFull, &Roots::System));
     assert!(!format!("{postgres:?}").contains("s3"));
-    let adjusted = tiny().adjust(&settings).unwrap_or_else(|problems| panic!("{problems}"));
+    let (_, adjusted) = tiny().adjust((settings, Problems::default())).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!((adjusted.collectors[0].max_rows, adjusted.collectors[0].ttl), (7, Duration::from_secs(120)));
 }
 
@@ -181,7 +182,8 @@ fn without_a_file_the_environment_is_read() {
         ),
     ] {
         let env = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string());
-        let loaded = match Settings::load(None, &env) {
+        let (settings, problems) = Settings::load(None, &env);
+        let loaded = match problems.unless_any(settings) {
             Ok(settings) => settings.targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>().join(" "),
             Err(problems) => problems.to_string(),
         };

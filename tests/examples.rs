@@ -1,13 +1,23 @@
 //! What the documentation shows must work: the example files load, and docs/metrics.md is what `pgvigil docs` prints,
-//! docs/collectors.md names every collector.
+//! docs/collectors.md names every collector. What the demonstration says to look at is there.
 
-use std::{fs, path::Path};
+#[path = "../examples/demo/readers.rs"]
+mod readers;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use expect_test::expect_file;
 use pgvigil::{
     config::{catalogue::Catalogue, settings::Settings},
     docs,
 };
+
+use crate::support::{free_port, http};
 
 #[test]
 fn the_example_collectors_load_beside_the_shipped_ones() {
@@ -20,9 +30,9 @@ fn the_example_collectors_load_beside_the_shipped_ones() {
 fn the_example_settings_fit_the_shipped_collectors() {
     let env = |name: &str| ["REGION", "ORDERS_PASSWORD"].contains(&name).then(|| "x".to_owned());
     let settings = Settings::load(Some(Path::new("examples/pgvigil.yaml")), &env);
-    let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
-    let catalogue = Catalogue::load(None).and_then(|catalogue| catalogue.adjust(&settings));
-    assert!(catalogue.unwrap_or_else(|problems| panic!("{problems}")).get("buffers").is_none());
+    let adjusted = Catalogue::load(None).and_then(|catalogue| catalogue.adjust(settings));
+    let (_, catalogue) = adjusted.unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(catalogue.get("buffers").is_none());
 }
 
 /// `UPDATE_EXPECT=1 cargo test docs` writes it.
@@ -38,5 +48,25 @@ fn the_docs_name_every_shipped_collector() {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     for name in catalogue.collectors.iter().map(|collector| &collector.name) {
         assert!(tables.contains(&format!("\n| `{name}` |")), "docs/collectors.md: the tables lack `{name}`");
+    }
+}
+
+#[test]
+fn what_the_demo_says_to_look_at_is_there() {
+    let free = |wanted: SocketAddr| SocketAddr::new(wanted.ip(), free_port());
+    let readers = readers::Readers::start("127.0.0.1:1".parse().expect("an address"), free);
+    let lines = readers.lines();
+    assert_eq!(lines.len(), 3, "Prometheus, Alertmanager, Grafana: {lines:#?}");
+    for line in &lines[..2] {
+        let (command, _) = line.split_once("   ").expect("what it is");
+        if let Some(link) = command.strip_prefix("http://") {
+            let (address, path) = link.split_once('/').expect("a path");
+            let answer = http::get(address.parse().expect("an address"), &format!("/{path}"), &[]).expect("an answer");
+            assert!(answer.status == 200 && !answer.text().contains("does not include"), "{line}");
+        } else {
+            let mut words = command.split(' ');
+            let mut program = Command::new(words.next().expect("a program"));
+            assert!(program.args(words).stdout(Stdio::null()).status().is_ok_and(|ended| ended.success()), "{line}");
+        }
     }
 }

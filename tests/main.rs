@@ -34,4 +34,5 @@ mod support;
 mod surroundings;
 mod tables;
 mod tls;
+mod usage;
 mod web;

@@ -169,8 +169,8 @@ fn told_of_collector(name: &str, text: &str) -> String {
 
 fn told_of_settings(shipped: &Catalogue, text: &str) -> String {
     let env = |name: &str| (name != "NOT_SET").then(|| "x".to_owned());
-    let settings = Settings::parse("x.yaml", text, &env).and_then(|settings| shipped.adjust(&settings));
-    settings.err().map(|told| told.to_string()).unwrap_or_default()
+    let adjusted = shipped.adjust(Settings::read("x.yaml", text, &env));
+    adjusted.err().map(|told| told.to_string()).unwrap_or_default()
 }
 
 fn told_of_web(text: &str) -> String {

@@ -5,11 +5,12 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use pgvigil::{board, config::boards};
 
-use crate::support::{Folder, place::find_program, process::Process};
+use crate::support::{Folder, eventually, http, place::find_program, process::Process};
 
 const PROMETHEUS: &str = include_str!("../../deploy/compose/prometheus/prometheus.yml");
 const ALERTMANAGER: &str = include_str!("../../deploy/compose/alertmanager/alertmanager.yml");
@@ -40,17 +41,28 @@ impl Readers {
             running.push(prometheus(&folder, &program, address, pgvigil, alertmanager));
             address
         });
+        for address in prometheus.iter().chain(&alertmanager) {
+            eventually(Duration::from_secs(20), "those who read are ready", || answers(*address, "/-/ready"));
+        }
         prometheus.iter().for_each(|address| provision(&folder, *address));
         Readers { folder, prometheus, alertmanager, _running: running }
     }
 
-    /// What there is to look at.
+    /// What there is to look at. Not every build has all pages: Debian's Prometheus has the older ones, its Alertmanager none.
     pub fn lines(&self) -> Vec<String> {
         let Some(prometheus) = self.prometheus else {
             return vec!["No Prometheus is installed, so there are no alerts and nothing for dashboards.".to_owned()];
         };
-        let mut lines = vec![format!("http://{prometheus}/alerts           Prometheus with the shipped rules")];
-        lines.extend(self.alertmanager.map(|address| format!("http://{address}/                 Alertmanager")));
+        let alerts =
+            ["/alerts", "/classic/alerts", "/api/v1/alerts"].into_iter().find(|page| answers(prometheus, page));
+        let alerts = alerts.unwrap_or_default();
+        let mut lines = vec![format!("http://{prometheus}{alerts}           Prometheus with the shipped rules")];
+        lines.extend(self.alertmanager.map(|address| match answers(address, "/script.js") {
+            true => format!("http://{address}/                 Alertmanager"),
+            false => {
+                format!("amtool --alertmanager.url=http://{address} alert   Alertmanager, which has no pages here")
+            }
+        }));
         let provisioning = self.folder.path().join("grafana");
         lines.push(format!(
             "GF_PATHS_PROVISIONING={} grafana server   a Grafana of yours, with the dashboards",
@@ -58,6 +70,10 @@ impl Readers {
         ));
         lines
     }
+}
+
+fn answers(address: SocketAddr, page: &str) -> bool {
+    http::get(address, page, &[]).is_ok_and(|answer| answer.status == 200)
 }
 
 fn alertmanager(folder: &Folder, program: &Path, address: SocketAddr) -> Process {

@@ -13,7 +13,7 @@ use include_dir::{Dir, include_dir};
 use super::{Cli, Failure, print};
 use crate::{
     board,
-    config::{board::Board, boards, catalogue, files, schema},
+    config::{board::Board, boards, catalogue, files, schema, words},
 };
 
 /// As it is called in a shell.
@@ -128,7 +128,9 @@ impl Files {
             return print(text);
         }
         let names: Vec<_> = shipped.iter().map(|(name, _)| files::stem(name.as_ref())).collect();
-        Err(Failure::Usage(format!("no shipped {kind} file `{wanted}`; there are {}", names.join(", "))))
+        let told =
+            words::unknown(&format!("no shipped {kind} file"), wanted, "there are", names.iter().map(String::as_str));
+        Err(Failure::Usage(format!("{told}\nTo write all of them into a folder: `--dir {wanted}`")))
     }
 }
 

@@ -5,10 +5,11 @@ mod export;
 mod probe;
 mod scrape;
 mod serve;
+mod tip;
 
 use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -141,10 +142,12 @@ impl From<io::Error> for Failure {
 }
 
 /// Runs the program with these arguments (the first is its name).
-pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            tip::add(&mut error, &Cli::command(), &arguments);
             // Help and version are "errors" of exit code 0. Nobody is left to tell if this cannot be printed.
             _ = error.print();
             return ExitCode::from(error.exit_code() as u8);

@@ -41,17 +41,18 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let passed = listen::passed();
     arguments.log.start();
-    allow_many_files();
+    let files = allow_many_files();
     leave_no_core();
-    run_to_end(serve(arguments, passed))
+    run_to_end(serve(arguments, passed, files))
 }
 
-/// The system's limit for a process is made for those who use `select`; what may be set without asking is more.
-fn allow_many_files() {
+/// The system's limit for a process is made for those who use `select`; what may be set without asking is more. How many then may be.
+fn allow_many_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         debug!("the limit on open files stays as it is: {error}");
     }
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX))
 }
 
 /// Passwords are in its memory.
@@ -61,7 +62,7 @@ fn leave_no_core() {
     }
 }
 
-async fn serve(arguments: Arguments, passed: Passed) -> Result<(), Failure> {
+async fn serve(arguments: Arguments, passed: Passed, files: usize) -> Result<(), Failure> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -90,7 +91,7 @@ async fn serve(arguments: Arguments, passed: Passed) -> Result<(), Failure> {
     };
     let app = App::new(live.clone(), arguments.enable_lifecycle);
     tokio::select! {
-        () = http::serve(listeners, app.into(), shutdown) => Ok(()),
+        () = http::serve(listeners, app.into(), files, shutdown) => Ok(()),
         () = live.clone().watch() => Ok(()),
         // It ends only with the program.
         () = async { reloads.await; std::future::pending().await } => Ok(()),

@@ -12,6 +12,7 @@ use super::{
     rules::Names,
     settings::{Override, Settings},
     words,
+    written::Read,
 };
 
 /// The collectors that are shipped.
@@ -65,9 +66,8 @@ impl Catalogue {
     /// Applies what the settings change: overrides per collector, those left that are enabled, and no label that a metric already has.
     ///
     /// # Errors
-    /// Everything in the settings that does not fit the collectors.
-    pub fn adjust(&self, settings: &Settings) -> Result<Catalogue, Problems> {
-        let mut problems = Problems::default();
+    /// Everything that is wrong with the settings, and everything in them that does not fit the collectors.
+    pub fn adjust(&self, (settings, mut problems): Read) -> Result<(Settings, Catalogue), Problems> {
         let mut collectors = self.collectors.clone();
         for change in &settings.overrides {
             match collectors.iter_mut().find(|collector| collector.name == change.collector) {
@@ -77,7 +77,7 @@ impl Catalogue {
         }
         collectors.retain(|collector| collector.enabled);
         check_labels(&collectors, &settings.label_names, &mut problems);
-        problems.unless_any(Catalogue { collectors })
+        problems.unless_any((settings, Catalogue { collectors }))
     }
 
     fn unknown(&self, name: &str) -> String {

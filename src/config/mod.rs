@@ -29,6 +29,6 @@ mod targets;
 pub mod thresholds;
 mod url;
 pub mod web;
-mod words;
+pub mod words;
 mod written;
 mod yaml;

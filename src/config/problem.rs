@@ -75,9 +75,14 @@ impl Problems {
         self.0.is_empty()
     }
 
+    /// Notes all of those too.
+    pub fn add_all(&mut self, others: Problems) {
+        self.0.extend(others.0);
+    }
+
     /// These problems and those.
     pub fn and(mut self, others: Problems) -> Problems {
-        self.0.extend(others.0);
+        self.add_all(others);
         self.0.sort();
         self
     }

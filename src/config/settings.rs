@@ -31,6 +31,14 @@ pub struct Override {
     pub max_rows: Option<usize>,
 }
 
+impl Override {
+    /// Of which only the collector is known.
+    pub fn of(collector: &str, place: &Place) -> Override {
+        let (collector, place) = (collector.to_owned(), place.clone());
+        Override { collector, place, enabled: None, ttl: None, timeout: None, max_rows: None }
+    }
+}
+
 /// One thing to watch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {

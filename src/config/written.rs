@@ -8,7 +8,7 @@ use super::{
     fields::Fields,
     files,
     load::MAX_ROWS,
-    problem::Problems,
+    problem::{Place, Problems},
     settings::{Override, Settings},
     shape::{Is, Shape, key},
     targets, thresholds, words, yaml,
@@ -46,41 +46,50 @@ const OVERRIDE: Shape = Shape {
     quiet: true,
 };
 
+/// The settings as far as they can be read, and all that is wrong with them. No message repeats a value that may be a secret.
+pub type Read = (Settings, Problems);
+
 impl Settings {
     /// Reads the settings from a file, or without one from the environment.
-    ///
-    /// # Errors
-    /// Everything that is wrong. No message repeats a value that may be a secret.
-    pub fn load(file: Option<&Path>, env: &Env<'_>) -> Result<Settings, Problems> {
-        match file {
-            Some(path) => Settings::parse(&path.to_string_lossy(), &files::read(path)?, env),
-            None => Settings::from_env(env),
+    pub fn load(file: Option<&Path>, env: &Env<'_>) -> Read {
+        match file.map(|path| (path, files::read(path))) {
+            Some((path, Ok(text))) => Settings::read(&path.to_string_lossy(), &text, env),
+            Some((_, Err(told))) => (Settings::default(), told.into()),
+            None => {
+                let mut problems = Problems::default();
+                let targets = env::targets(env, &mut problems);
+                Settings { targets, ..Settings::default() }.with_shipped_thresholds(problems)
+            }
         }
     }
 
     /// Reads the settings from the text of a file.
-    ///
-    /// # Errors
-    /// Everything that is wrong.
-    pub fn parse(file: &str, text: &str, env: &Env<'_>) -> Result<Settings, Problems> {
+    pub fn read(file: &str, text: &str, env: &Env<'_>) -> Read {
         let mut problems = Problems::default();
         let root = yaml::parse(file, text, &mut problems);
         let settings = root.and_then(|root| read(&root, env, &mut problems)).unwrap_or_default();
-        problems.unless_any(settings)?.with_shipped_thresholds()
+        settings.with_shipped_thresholds(problems)
     }
 
-    fn from_env(env: &Env<'_>) -> Result<Settings, Problems> {
-        let mut problems = Problems::default();
-        let targets = env::targets(env, &mut problems);
-        problems.unless_any(Settings { targets, ..Settings::default() })?.with_shipped_thresholds()
+    /// The same, if nothing is wrong.
+    ///
+    /// # Errors
+    /// Everything that is.
+    pub fn parse(file: &str, text: &str, env: &Env<'_>) -> Result<Settings, Problems> {
+        let (settings, problems) = Settings::read(file, text, env);
+        problems.unless_any(settings)
     }
 
-    fn with_shipped_thresholds(mut self) -> Result<Settings, Problems> {
-        let shipped = thresholds::shipped()?;
-        for target in &mut self.targets {
-            target.thresholds = thresholds::merged(&shipped, &target.thresholds);
+    fn with_shipped_thresholds(mut self, mut problems: Problems) -> Read {
+        match thresholds::shipped() {
+            Ok(shipped) => {
+                for target in &mut self.targets {
+                    target.thresholds = thresholds::merged(&shipped, &target.thresholds);
+                }
+            }
+            Err(told) => problems.add_all(told),
         }
-        Ok(self)
+        (self, problems)
     }
 }
 
@@ -95,15 +104,23 @@ fn read(root: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Settings>
     }
     (settings.targets, settings.label_names) = targets::targets(&mut fields, env);
     settings.overrides = fields.entries("collectors", |name, place, node, problems| {
-        let mut fields = Fields::open(node, &OVERRIDE, problems)?;
-        Some(Override {
-            collector: name.to_owned(),
-            place: place.clone(),
-            enabled: fields.flag("enabled"),
-            ttl: fields.duration("ttl"),
-            timeout: fields.duration("timeout"),
-            max_rows: fields.whole("max_rows", 1..=MAX_ROWS),
-        })
+        let mut told = Problems::default();
+        let change = override_of(name, place, node, &mut told);
+        // Of what cannot be read nothing follows: whether there is such a collector can be said all the same.
+        let change = change.filter(|_| told.is_empty()).unwrap_or_else(|| Override::of(name, place));
+        problems.add_all(told);
+        Some(change)
     });
     Some(settings)
+}
+
+fn override_of(name: &str, place: &Place, node: &Node, problems: &mut Problems) -> Option<Override> {
+    let mut fields = Fields::open(node, &OVERRIDE, problems)?;
+    Some(Override {
+        enabled: fields.flag("enabled"),
+        ttl: fields.duration("ttl"),
+        timeout: fields.duration("timeout"),
+        max_rows: fields.whole("max_rows", 1..=MAX_ROWS),
+        ..Override::of(name, place)
+    })
 }

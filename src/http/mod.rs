@@ -2,9 +2,11 @@
 
 mod answer;
 mod gate;
+mod heard;
 mod landing;
 pub mod listen;
 pub mod negotiate;
+mod places;
 mod unsent;
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
@@ -12,53 +14,51 @@ use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
 
 pub use answer::App;
 
-use self::listen::{Listener, Stream};
+use self::{
+    heard::Heard,
+    listen::{Listener, Stream},
+    places::{Free, Place, Places},
+};
 
-/// Connections at a time. More wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 4096;
-
-/// A request's head must have come within this time, and its bytes must fit into this buffer.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
+/// A request's head must fit into this buffer.
 const HEAD_BYTES: usize = 64 << 10;
-
-/// An answer must have been taken within this time, however slowly: until then its connection has one of the places above.
-const TAKE_LIMIT: Duration = Duration::from_secs(60);
-
-/// A client must have shaken hands within this time.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// At shutdown, how long scrapes in flight may wait for their servers, and how long then to be sent. Without any, nobody else is waited
 /// for longer than that: half a request is none.
 const FINISH_LIMIT: Duration = Duration::from_secs(3);
 const SEND_LIMIT: Duration = Duration::from_secs(1);
 
-/// Answers until `shutdown`, then lets the requests in flight finish.
-pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+/// Answers until `shutdown`, then lets the requests in flight finish. So many `files` may be open.
+pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, files: usize, shutdown: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(files);
     let answering = watch::Sender::new(0);
     let accepting = join_all(listeners.iter().map(|listener| async {
         loop {
-            let Some((stream, permit)) = accept(listener, &permits).await else { continue };
+            let Some((stream, place)) = accept(listener, places.free().await).await else { continue };
             let (app, answering, watcher) = (app.clone(), answering.clone(), connections.watcher());
-            let connection = Connection { app, answering, watcher };
+            let connection = Connection { app, answering, watcher, place: place.into() };
             tokio::spawn(async move {
-                if let Err(error) = connection.serve(stream).await {
+                let place = connection.place.clone();
+                let ended = tokio::select! {
+                    served = connection.serve(stream) => served,
+                    why = place.overdue() => Err(why.into()),
+                };
+                if let Err(error) = ended {
                     debug!("connection: {error}");
                 }
-                drop(permit);
             });
         }
     }));
@@ -88,6 +88,7 @@ struct Connection {
     app: Arc<App>,
     answering: watch::Sender<usize>,
     watcher: Watcher,
+    place: Arc<Place>,
 }
 
 impl Connection {
@@ -97,7 +98,9 @@ impl Connection {
             (Stream::Unix(stream), _) => self.speak(stream).await,
             (Stream::Tcp(stream), None) => self.speak(stream).await,
             (Stream::Tcp(stream), Some(tls)) => {
-                let stream = timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await??;
+                self.place.shakes();
+                let stream = tls.accept(stream).await?;
+                self.place.shaken();
                 self.speak(stream).await
             }
         }
@@ -107,35 +110,22 @@ impl Connection {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let busy = watch::Sender::new(0);
         let service = service_fn(|request| {
-            let counted = [&self.answering, &busy].map(|requests| Answering::new(requests.clone()));
-            let app = self.app.clone();
+            self.place.asked();
+            let (app, place, answering) = (self.app.clone(), self.place.clone(), Answering::new(&self.answering));
             async move {
                 let answer = app.answer(request).await;
-                drop(counted);
+                place.answered();
+                drop(answering);
                 Ok::<_, Infallible>(answer)
             }
         });
+        // What has how much time is the place's affair: hyper's one timer for a head runs between requests too.
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_LIMIT)
+            .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        tokio::select! {
-            served = self.watcher.watch(connection) => Ok(served?),
-            () = untaken(busy.subscribe()) => Err(format!("an answer was not taken within {TAKE_LIMIT:?}").into()),
-        }
-    }
-}
-
-/// Ends when nothing has been asked for so long after an answer was given. Who has taken it and is idle is cut before, as one whose
-/// head does not come.
-async fn untaken(mut busy: watch::Receiver<usize>) {
-    while busy.wait_for(|requests| *requests == 0).await.is_ok() {
-        if timeout(TAKE_LIMIT, busy.changed()).await.is_err() {
-            return;
-        }
+            .serve_connection(TokioIo::new(Heard::new(stream, self.place.clone())), service);
+        Ok(self.watcher.watch(connection).await?)
     }
 }
 
@@ -143,9 +133,9 @@ async fn untaken(mut busy: watch::Receiver<usize>) {
 struct Answering(watch::Sender<usize>);
 
 impl Answering {
-    fn new(requests: watch::Sender<usize>) -> Self {
+    fn new(requests: &watch::Sender<usize>) -> Self {
         requests.send_modify(|requests| *requests += 1);
-        Answering(requests)
+        Answering(requests.clone())
     }
 }
 
@@ -155,13 +145,10 @@ impl Drop for Answering {
     }
 }
 
-type Permit = tokio::sync::OwnedSemaphorePermit;
-
 /// The next connection. Out of descriptors, it waits a moment instead of spinning.
-async fn accept(listener: &Listener, permits: &Arc<Semaphore>) -> Option<(Stream, Permit)> {
-    let permit = permits.clone().acquire_owned().await.ok()?;
+async fn accept(listener: &Listener, place: Free) -> Option<(Stream, Place)> {
     match listener.accept().await {
-        Ok(stream) => Some((stream, permit)),
+        Ok(stream) => Some((stream, place.take())),
         Err(error) => {
             warn!("accept: {error}");
             sleep(Duration::from_millis(100)).await;

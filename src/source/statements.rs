@@ -1,6 +1,6 @@
 //! Statements: successive readings of a server's statistics by statement become a histogram for each database. Pure.
 //!
-//! The server keeps calls, total time and standard deviation of each statement since it was first seen. From two
+//! The server keeps calls, total time, standard deviation, minimum and maximum of each statement since it was first seen. From two
 //! readings the same follows for the calls between them; those are spread over the buckets (`spread`) and added up.
 //!
 //! Promises: what comes out are counters. Bucket counts are integers and never fall, neither from reading to reading
@@ -9,13 +9,17 @@
 mod spread;
 #[cfg(test)]
 mod tests;
+mod totals;
+#[cfg(test)]
+mod truth;
+mod within;
 
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use self::spread::Calls;
+use self::{spread::Calls, totals::Totals};
 use super::{Answer, Answers, FetchError, Reason};
 use crate::{
     config::{
@@ -34,9 +38,6 @@ pub const BOUNDS: [f64; 20] = [
 
 /// A call that takes longer than so many seconds is slow.
 const SLOW: [f64; 6] = [0.05, 0.1, 1.0, 2.0, 5.0, 60.0];
-
-/// Sums that a server computes from the same calls differ by their last digits. What falls by more fell.
-const ROUNDING: f64 = 1e-9;
 
 /// The histories of a target's queries, by collector and place in it.
 #[derive(Default)]
@@ -75,17 +76,6 @@ struct Reading {
     statements: HashMap<u64, Totals>,
 }
 
-/// One statement's statistics since the server knows it; seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Totals {
-    calls: u64,
-    seconds: f64,
-    /// The sum of the squared deviations from the mean.
-    squares: f64,
-    /// What its fastest call took.
-    least: f64,
-}
-
 /// What has been counted in one database.
 #[derive(Default)]
 struct Database {
@@ -111,6 +101,7 @@ struct Columns {
     total: usize,
     stddev: usize,
     least: usize,
+    most: usize,
     /// Those that say which statement it is.
     identity: Vec<usize>,
 }
@@ -171,7 +162,7 @@ impl Columns {
             let missing = || FetchError::new(Reason::Columns, format!("there is no column \"{name}\""));
             table.column(name).ok_or_else(missing)
         };
-        let [datname, server, dbid, calls, total, stddev, least] = READING;
+        let [datname, server, dbid, calls, total, stddev, least, most] = READING;
         let known = |name: &str| READING.contains(&name) && name != dbid;
         Ok(Columns {
             datname: column(datname)?,
@@ -181,6 +172,7 @@ impl Columns {
             total: column(total)?,
             stddev: column(stddev)?,
             least: column(least)?,
+            most: column(most)?,
             identity: table.columns().enumerate().filter(|(_, name)| !known(name)).map(|(at, _)| at).collect(),
         })
     }
@@ -198,9 +190,11 @@ impl Columns {
         let (calls, seconds, stddev) = (number(self.calls)?, number(self.total)?, number(self.stddev)?);
         let makes_sense = |number: f64| number.is_finite() && number >= 0.0;
         let squares = calls * stddev * stddev;
-        let least = number(self.least)?;
-        let all = [calls, seconds, squares, least].into_iter().all(makes_sense);
-        all.then_some(Totals { calls: calls as u64, seconds, squares, least })
+        let (least, most) = (number(self.least)?, number(self.most)?);
+        let all = [calls, seconds, squares, least, most].into_iter().all(makes_sense);
+        // Both 0: they were reset, and no call has come since.
+        let least = if most > 0.0 { least } else { Totals::NONE.least };
+        all.then_some(Totals { calls: calls as u64, seconds, squares, least, most })
     }
 
     /// 64 bits for each statement: among 50,000 of them two are taken for one once in 10^10 servers.
@@ -227,34 +221,10 @@ impl Reading {
     fn calls_until(&self, statement: u64, now: Totals) -> Option<Calls> {
         match self.statements.get(&statement) {
             Some(before) => Some(now.since(*before)),
-            None if self.complete => Some(now.since(Totals::default())),
+            None if self.complete => Some(now.since(Totals::NONE)),
             // It may have been there, and cut: from here on it is counted.
             None => None,
         }
-    }
-}
-
-impl Totals {
-    /// The calls since `before`. A statement that was reset or evicted meanwhile began again from zero: something
-    /// of it has fallen then, and everything it has is new.
-    ///
-    /// The squares of two sets of calls add up to those of both and what their means differ by (Chan, Golub and
-    /// LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances"). That is the
-    /// difference of the sums of squares, calls x (stddev^2 + mean^2), without the digits which that loses.
-    fn since(self, before: Totals) -> Calls {
-        let fell = |now: f64, before: f64| now < before * (1.0 - ROUNDING);
-        let again =
-            self.calls < before.calls || fell(self.seconds, before.seconds) || fell(self.squares, before.squares);
-        let before = if again { Totals::default() } else { before };
-        let count = self.calls - before.calls;
-        let seconds = (self.seconds - before.seconds).max(0.0);
-        let apart = seconds / count.max(1) as f64 - before.seconds / before.calls.max(1) as f64;
-        let between = match before.calls {
-            0 => 0.0,
-            calls => apart * apart * (calls as f64 / self.calls as f64) * count as f64,
-        };
-        let squares = (self.squares - before.squares - between).max(0.0);
-        Calls { count, seconds, squares, least: self.least }
     }
 }
 

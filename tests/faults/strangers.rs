@@ -18,6 +18,9 @@ const CUT: Duration = Duration::from_secs(30);
 /// What all that strangers do may cost.
 const GROWTH_KIB: u64 = 64 << 10;
 
+/// And one connection that is kept.
+const IDLE_KIB: u64 = 24;
+
 /// Idle connections, and as many with half a request.
 const CONNECTIONS: usize = 500;
 
@@ -102,6 +105,33 @@ fn p17_dawdlers_and_nonsense_keep_nobody_waiting() {
     figure(17, "half-sent heads are cut after", format!("{:?}", began.elapsed()));
     expect_served(&pgvigil, "after all");
     drop(idle);
+}
+
+/// More than there are places for; all have been answered once, and keep their connections.
+#[test]
+fn p17_a_crowd_of_the_idle_locks_nobody_out() {
+    many_files();
+    let pgvigil =
+        Pgvigil::start(super::BINARY, &[], &[("PGVIGIL_POSTGRES_URL", "postgresql://pgvigil@127.0.0.1:1/postgres")]);
+    let before = pgvigil.rss_kib();
+    let crowd: Vec<_> = (0..4200)
+        .map(|_| {
+            let mut stream = connection(&pgvigil, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+            hear(&mut stream, "ok\n");
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    assert_eq!(pgvigil.get("/healthz", &[]).status, 200);
+    expect_ended("beside 4,200 idle connections", began, Duration::ZERO);
+    let more = pgvigil.rss_kib().saturating_sub(before);
+    figure(
+        17,
+        "KiB more beside 4,200 idle connections, and an answer then took",
+        format!("{more}, {:?}", began.elapsed()),
+    );
+    assert!(more <= 4200 * IDLE_KIB, "{more} KiB more");
+    drop(crowd);
 }
 
 /// The answer to one who closes his side then.

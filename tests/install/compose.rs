@@ -1,6 +1,7 @@
 //! compose.yaml and what it mounts: each file is given to the program that will read it, and the servers' to real servers.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::TcpStream,
     path::{Path, PathBuf},
@@ -151,7 +152,7 @@ fn password() -> PathBuf {
     fs::canonicalize(Path::new(DEPLOY).join("password")).expect("the password")
 }
 
-/// A new server on which is done what the image does with the files that are mounted for it.
+/// A new server on which is done what the image does with the files that are mounted for it, with the environment that it gives them.
 fn primary() -> Postgres {
     let server = Postgres::builder(MAJOR).start();
     server.sql("postgres", "CREATE DATABASE shop");
@@ -160,22 +161,44 @@ fn primary() -> Postgres {
     let mut files: Vec<_> = files.map(|(file, name)| (name, file)).collect();
     files.sort_unstable();
     assert_eq!(files.len(), 3);
+    let environment = environment(&service);
     let bin = client_program("psql").parent().expect("a folder").display().to_string();
     for (_, file) in files {
         let mut command = match file.ends_with(".sql") {
             true => {
                 let mut psql = Command::new(client_program("psql"));
-                psql.args(["-v", "ON_ERROR_STOP=1", "--no-psqlrc", "-U", "postgres", "-d", "shop", "-f", file]);
+                psql.args(["-v", "ON_ERROR_STOP=1", "--username", "postgres", "--no-password", "--no-psqlrc"]);
+                psql.args(["--dbname", &environment["POSTGRES_DB"], "-f", file]);
                 psql
             }
             false => Command::new(file),
         };
+        command.env_clear().envs(&environment);
         command.env("PATH", format!("{bin}:{}", std::env::var("PATH").unwrap_or_default()));
         command.env("PGHOST", server.socket_dir()).env("PGPORT", server.port().to_string());
-        command.env("PGDATA", server.data_dir()).env("POSTGRES_DB", "shop");
-        succeeded(command.env("POSTGRES_PASSWORD_FILE", password()));
+        succeeded(command.env("PGDATA", server.data_dir()));
     }
     server
+}
+
+/// As docker-entrypoint.sh of the image leaves it: of `NAME_FILE` only NAME is left, with what is in the file.
+fn environment(service: &Value) -> BTreeMap<String, String> {
+    let given = service["environment"].as_object().expect("an environment");
+    let mut environment = BTreeMap::from([("POSTGRES_USER".to_owned(), "postgres".to_owned())]);
+    for (name, value) in given {
+        let value = value.as_str().expect("text");
+        match name.strip_suffix("_FILE") {
+            Some(name) => {
+                let file = value.strip_prefix("/run/secrets/").expect("a secret");
+                let secret = tree(Path::new("compose.yaml"))["secrets"][file]["file"].as_str().map(fs::read_to_string);
+                let secret = secret.expect("it has a file").expect("the file is there");
+                environment.insert(name.to_owned(), secret.trim_end_matches('\n').to_owned());
+            }
+            None => _ = environment.insert(name.clone(), value.to_owned()),
+        }
+    }
+    environment.insert("PGPASSWORD".to_owned(), environment["POSTGRES_PASSWORD"].clone());
+    environment
 }
 
 /// Its port, and what keeps it running.

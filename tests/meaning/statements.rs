@@ -137,6 +137,24 @@ fn texts_are_off_until_turned_on_and_tell_no_constants() {
     }
 }
 
+/// All in UTF8, which is what pgvigil's database has.
+#[test]
+fn texts_of_databases_with_other_encodings_are_converted() {
+    for major in majors() {
+        let server = with_statements(major, "");
+        for (name, encoding, column) in
+            [("west", "LATIN1", "prix_é"), ("east", "EUC_JP", "売上"), ("south", "UTF8", "ціна")]
+        {
+            let locale = "LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+            server.sql("postgres", &format!("CREATE DATABASE {name} ENCODING '{encoding}' {locale}"));
+            server.sql(name, &format!("SELECT 1 AS \"{column}\""));
+            let query = format!("SELECT $1 AS \\\"{column}\\\"");
+            let text = look(&server, &["statement_texts"]);
+            assert!(text.contains(&query), "{major} {query}:\n{text}");
+        }
+    }
+}
+
 #[test]
 fn the_histogram_leaves_out_the_probe() {
     let server = with_statements(*majors().last().expect("a version"), "");

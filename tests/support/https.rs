@@ -1,6 +1,11 @@
 //! The smallest HTTPS client: one request, with the certificates that a test gives it.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
@@ -47,10 +52,14 @@ impl Https {
 
     /// Asks `localhost` at this address; an error is also a handshake that failed.
     pub fn ask(&self, address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+        http::exchange(self.connect(address)?, "localhost", method, path, headers)
+    }
+
+    /// Hands are shaken when something is said.
+    pub fn connect(&self, address: SocketAddr) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
-        let stream = StreamOwned::new(connection, http::connect(address)?);
-        http::exchange(stream, "localhost", method, path, headers)
+        Ok(StreamOwned::new(connection, http::connect(address)?))
     }
 
     pub fn get(&self, address: SocketAddr, path: &str) -> io::Result<Response> {

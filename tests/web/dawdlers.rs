@@ -53,7 +53,7 @@ fn a_handshake_that_hangs_is_cut() {
     expect_ended("they are cut", began, Duration::from_secs(20));
 }
 
-/// Byte by byte, or not at all: a head has its time, and so has a connection that was kept after an answer.
+/// Byte by byte, or not at all: a head has its time.
 #[test]
 fn a_head_has_its_time() {
     if !is_long() {
@@ -61,19 +61,45 @@ fn a_head_has_its_time() {
     }
     let pgvigil = Pgvigil::start(BINARY, &[], &NOWHERE);
     let address = pgvigil.address();
-    let kept = connect(address, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     thread::scope(|scope| {
         let half = b"GET / HTTP/1.1\r\nX: ";
         let all = [
             ("byte by byte", scope.spawn(move || life(connect(address, half), Some("x")))),
             ("header by header", scope.spawn(move || life(connect(address, half), Some("x\r\nY: ")))),
             ("silent", scope.spawn(move || life(connect(address, b""), None))),
-            ("kept after an answer", scope.spawn(move || life(kept, None))),
         ];
         for (what, life) in all {
             let lived = life.join().expect("a life");
             println!("cut, {what}, after {lived:?}");
             assert!(lived < Duration::from_secs(35), "{what}: {lived:?}");
         }
+    });
+}
+
+/// Asks on the same connection, with these seconds before each time.
+fn ask_again(mut stream: impl Read + Write, pauses: &[u64]) {
+    for pause in pauses {
+        thread::sleep(Duration::from_secs(*pause));
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").expect("asking");
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\nok\n") {
+            let mut bytes = [0; 1000];
+            let count = stream.read(&mut bytes).expect("an answer");
+            assert!(count > 0, "closed when asked after {pause} s");
+            heard.extend_from_slice(&bytes[..count]);
+        }
+    }
+}
+
+/// A scraper that comes every minute, or every other, need not connect each time.
+#[test]
+fn a_connection_is_kept_from_scrape_to_scrape() {
+    let pauses = if is_long() { &[0, 60, 120][..] } else { &[0, 6] };
+    let folder = crate::tls::certificates();
+    let [open, closed] = [Pgvigil::start(BINARY, &[], &NOWHERE), closed(&folder, TLS)];
+    thread::scope(|scope| {
+        scope.spawn(|| ask_again(connect(open.address(), b""), pauses));
+        let tls = Https::new(folder.path(), None).connect(closed.address()).expect("connecting");
+        scope.spawn(|| ask_again(tls, pauses));
     });
 }

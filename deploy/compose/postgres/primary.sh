@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Run by the image of PostgreSQL when the primary of compose.yaml is made, after the roles and the probe's tables: passwords,
-# a way in for the replica, and a shop with something in it.
+# a way in for the replica, and a shop with something in it. The image has read POSTGRES_PASSWORD_FILE, and has taken it away.
 set -euo pipefail
 
 psql --no-psqlrc --set ON_ERROR_STOP=1 --username postgres --dbname "$POSTGRES_DB" <<'SQL'
-\set password `cat "$POSTGRES_PASSWORD_FILE"`
+\getenv password POSTGRES_PASSWORD
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
 ALTER ROLE pgvigil PASSWORD :'password';
 ALTER ROLE pgvigil_probe PASSWORD :'password';

@@ -28,7 +28,7 @@ pub const STATEMENTS: Section = Section {
 
 /// What the SQL of `source: statements` must return, times in seconds. A row with a `datname` says that this database is
 /// there; the others are statements, and all other columns say which. So a name is not sent with each statement.
-pub const READING: [&str; 7] = ["datname", "server", "dbid", "calls", "total", "stddev", "least"];
+pub const READING: [&str; 8] = ["datname", "server", "dbid", "calls", "total", "stddev", "least", "most"];
 
 /// All sections of a source.
 pub fn of(source: SourceKind) -> &'static [Section] {

@@ -1,0 +1,137 @@
+//! Statements whose every duration is known: what is shown of them, and what was.
+
+use super::{
+    BOUNDS, History,
+    spread::Limit,
+    tests::{Durations, inverse_normal, reading, take},
+    totals::Totals,
+};
+
+/// How durations are distributed: what a share of them does not exceed; by how many buckets percentiles may be off, and by what
+/// share of the calls the counts of slow ones.
+struct Case {
+    name: &'static str,
+    quantile: fn(f64) -> f64,
+    buckets: usize,
+    slow: f64,
+}
+
+const CASES: [Case; 6] = [
+    Case { name: "constant", quantile: |_| 0.003, buckets: 0, slow: 0.0 },
+    Case { name: "uniform", quantile: |u| 0.0002 + 0.1 * u, buckets: 0, slow: 0.004 },
+    Case {
+        name: "bimodal",
+        quantile: |u| if u < 0.97 { 0.003 + 0.001 * u } else { 0.3 + 0.01 * u },
+        buckets: 0,
+        slow: 0.003,
+    },
+    Case { name: "log-normal", quantile: |u| 0.01 * (0.8 * inverse_normal(u)).exp(), buckets: 1, slow: 0.004 },
+    Case { name: "exponential", quantile: |u| -0.01 * (1.0 - u).ln(), buckets: 1, slow: 0.004 },
+    Case { name: "heavy tail", quantile: |u| 0.002 / (1.0 - u).powf(1.0 / 1.5), buckets: 1, slow: 0.006 },
+];
+
+/// Calls before the first of two readings, and between the two.
+const CALLS: [(usize, usize); 7] = [(0, 5000), (5000, 2500), (1000, 500), (1000, 1), (0, 1), (0, 2), (0, 3)];
+
+/// So many of them, in an order of which nothing follows; the golden ratio's multiples are spread evenly.
+fn durations(case: &Case, calls: usize) -> Durations {
+    (1..=calls).map(|n| (case.quantile)((n as f64 * 0.618_033_988_749_895).fract())).collect()
+}
+
+#[test]
+fn what_is_shown_is_about_true_and_nothing_is_slower_than_the_slowest() {
+    for case in &CASES {
+        for (before, calls) in CALLS {
+            let all = durations(case, before + calls);
+            let mut history = History::default();
+            let first = if before == 0 { reading(1, &[]) } else { reading(1, &[(1, &all[..before].to_vec())]) };
+            take(&mut history, &first);
+            let (shown, sum) = take(&mut history, &reading(1, &[(1, &all)]));
+            let what = format!("{} {before}+{calls}", case.name);
+            assert!((sum - all[before..].iter().sum::<f64>()).abs() < 1e-9 * all.iter().sum::<f64>(), "{what}: {sum}");
+            compare(&what, case, &shown, &all, before);
+        }
+    }
+}
+
+fn compare(what: &str, case: &Case, shown: &[i64], all: &[f64], before: usize) {
+    let between = &all[before..];
+    let truth: Vec<_> =
+        BOUNDS.iter().map(|bound| between.iter().filter(|took| *took <= bound).count() as i64).collect();
+    let most = all.iter().copied().fold(0.0, f64::max);
+    let percentile = |buckets: &[i64], share: f64| {
+        buckets.iter().position(|calls| *calls as f64 >= share * between.len() as f64).unwrap_or(BOUNDS.len())
+    };
+    assert_eq!(shown[BOUNDS.len()], between.len() as i64, "{what}");
+    for (index, bound) in BOUNDS.iter().enumerate() {
+        let off = (shown[index] - truth[index]).abs();
+        assert!(
+            *bound < most || off == 0,
+            "{what}: {} of {} up to {bound}, the slowest took {most}",
+            shown[index],
+            truth[index]
+        );
+        let may = (case.slow * between.len() as f64).max(if between.len() > 3 { 1.0 } else { 0.0 });
+        assert!(*bound < 0.1 || off as f64 <= may, "{what}: {} of {} up to {bound}", shown[index], truth[index]);
+    }
+    for share in [0.5, 0.9, 0.95, 0.99] {
+        // A percentile beside a bound is in the one bucket or the other.
+        let (from, to) = (percentile(&truth, share - 0.005), percentile(&truth, share + 0.005));
+        let found = percentile(shown, share);
+        assert!(
+            (from..=to + 2 * case.buckets).contains(&(found + case.buckets)),
+            "{what} {share}: {shown:?} for {truth:?}"
+        );
+    }
+}
+
+/// What was faster and slower once is no longer there: of one that is fast or slow by turns, most calls are fast all the same.
+#[test]
+fn two_kinds_of_calls_are_told_apart_within_wider_limits() {
+    for (least, most) in [(0.0005, 0.31), (0.00001, 0.35), (0.0005, 0.4)] {
+        let mut all = vec![least, most];
+        all.extend(durations(&CASES[2], 5000));
+        let mut history = History::default();
+        take(&mut history, &reading(1, &[(1, &all[..2].to_vec())]));
+        let (shown, _) = take(&mut history, &reading(1, &[(1, &all)]));
+        let up_to = |bound: f64| shown[BOUNDS.iter().position(|known| *known == bound).expect("a bound")];
+        assert!(up_to(0.01) > 4500 && up_to(0.05) > 4750, "{least} {most}: {shown:?}");
+        assert!((4835..4960).contains(&up_to(0.1)) && up_to(0.5) == 5000, "{least} {most}: {shown:?}");
+    }
+}
+
+/// The one that is known to be the slowest does not make others slow.
+#[test]
+fn one_outlier_is_one() {
+    let mut history = History::default();
+    let mut all = vec![0.001; 1000];
+    take(&mut history, &reading(1, &[(1, &all)]));
+    all.extend([0.001; 500]);
+    all.push(5.5);
+    let (shown, _) = take(&mut history, &reading(1, &[(1, &all)]));
+    let expected: Vec<_> =
+        BOUNDS.iter().map(|bound| if *bound < 0.001 { 0 } else { 500 + i64::from(*bound > 5.5) }).collect();
+    assert_eq!(shown[..BOUNDS.len()], expected);
+}
+
+/// PostgreSQL 17 and later can forget minimum and maximum alone: what they are since says nothing of calls before.
+#[test]
+fn limits_say_what_they_were_while_it_was_called() {
+    let totals = |calls, least, most| Totals { calls, seconds: calls as f64, squares: 0.0, least, most };
+    let bound = |seconds| Limit { seconds, reached: false };
+    let hit = |seconds| Limit { seconds, reached: true };
+    let (none, far) = (Totals::NONE, f64::INFINITY);
+    for (what, before, now, least, most) in [
+        ("new", none, totals(2, 0.5, 1.5), hit(0.5), hit(1.5)),
+        ("as before", totals(2, 0.5, 1.5), totals(4, 0.5, 1.5), bound(0.5), bound(1.5)),
+        ("a slower one", totals(2, 0.5, 1.5), totals(4, 0.5, 2.5), bound(0.5), hit(2.5)),
+        ("a faster one", totals(2, 0.5, 1.5), totals(4, 0.1, 1.5), hit(0.1), bound(1.5)),
+        ("forgotten meanwhile", totals(2, 0.5, 1.5), totals(4, 0.6, 0.7), bound(0.0), bound(far)),
+        ("just forgotten", totals(2, 0.5, 1.5), totals(4, far, 0.0), bound(0.0), bound(far)),
+        ("forgotten before", totals(2, far, 0.0), totals(4, 0.6, 0.7), hit(0.6), hit(0.7)),
+        ("all forgotten", totals(4, 0.5, 1.5), totals(2, 0.7, 1.1), hit(0.7), hit(1.1)),
+    ] {
+        let calls = now.since(before);
+        assert_eq!((calls.least, calls.most), (least, most), "{what}");
+    }
+}
