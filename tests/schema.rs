@@ -14,12 +14,13 @@ use crate::support::yaml;
 
 /// What only the loader can tell, by a piece of its message: how values fit each other, the file's name, other files,
 /// and the server.
-const LEFT_TO_CHECK: [&str; 49] = [
+const LEFT_TO_CHECK: [&str; 50] = [
     // How keys fit each other.
     "the file's name says",
     "a `timeout` is for slow collectors",
     "a `timeout` (above 0s) is for slow collectors",
     "`scope: database`",
+    "`remember` is for",
     "it is asked in each database",
     "for `source: ",
     "a query needs `s",
@@ -90,6 +91,7 @@ const COLLECTOR: &str = r#"
 collector: full
 source: postgres
 scope: database
+remember: false
 role: primary
 ttl: 5m
 timeout: 10s

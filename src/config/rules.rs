@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::{
-    collector::SourceKind,
     problem::{Place, Problems},
     words,
 };
@@ -35,13 +34,12 @@ const UNITS: [(&str, &str, &str); 22] = [
     ("_pct", "_ratio", "0.01"),
 ];
 
-/// What is wrong with a metric's name, if anything.
-pub fn name_problem(name: &str, kind: Kind, ecosystem: bool, source: SourceKind) -> Option<String> {
+/// What is wrong with a metric's name, if anything; `own`: it tells what pgvigil is, sees or remembers.
+pub fn name_problem(name: &str, kind: Kind, ecosystem: bool, own: bool) -> Option<String> {
     if !words::metric(name) {
         return Some("this is no metric name: use a-z, 0-9 and _, starting with a letter".into());
     }
-    let own = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk, SourceKind::Probe];
-    if name.starts_with("pgvigil_") && !own.contains(&source) {
+    if name.starts_with("pgvigil_") && !own {
         return Some(
             "names that start with `pgvigil_` are for what pgvigil itself is or sees: start it with `pg_`".into(),
         );
@@ -145,7 +143,7 @@ mod tests {
             ("pg locks", Gauge, true, false),
             ("pgvigil_rows", Gauge, true, false),
         ] {
-            assert_eq!(name_problem(name, kind, ecosystem, SourceKind::Postgres).is_none(), good, "{name}");
+            assert_eq!(name_problem(name, kind, ecosystem, false).is_none(), good, "{name}");
         }
     }
 }

@@ -90,3 +90,35 @@ fn an_extension_in_a_schema_of_other_letters_is_found() {
         }
     }
 }
+
+/// pg_stat_statements converts the texts of all databases inside the server: where it cannot, that is told, and with it what helps.
+#[test]
+fn texts_that_the_server_cannot_convert_are_skipped() {
+    for major in majors() {
+        let server = Postgres::builder(major).start();
+        server.create_monitor_role();
+        for (name, encoding) in [("latin", "LATIN1"), ("koi", "KOI8R")] {
+            server
+                .sql("postgres", &format!("CREATE DATABASE {name} ENCODING {encoding} LOCALE 'C' TEMPLATE template0"));
+            server.sql(name, "CREATE EXTENSION pg_stat_statements; SELECT 'plain'");
+        }
+        server.sql("postgres", "SELECT '日本' AS \"日本\"");
+        for name in ["latin", "koi"] {
+            let url = server.url("pgvigil", name);
+            let pgvigil = watch(&url, "collectors: {statement_texts: {enabled: true}}\n");
+            let skipped = [("collector", "statement_texts"), ("reason", "unsupported")];
+            let text = pgvigil.scrape();
+            assert_eq!(
+                sample(&text, "pgvigil_collector_skipped", &skipped),
+                Some(1.0),
+                "{major} {name}\n{}",
+                pgvigil.stderr()
+            );
+            assert_eq!(
+                sample(&text, "pgvigil_collector_success", &[("collector", "slow_queries")]),
+                Some(1.0),
+                "{major} {name}"
+            );
+        }
+    }
+}

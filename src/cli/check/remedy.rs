@@ -2,8 +2,11 @@
 
 use crate::config::collector::OWN_FUNCTIONS;
 
+const ENCODING: &str = "a text of another database does not fit this one's encoding: log in to a database whose encoding is UTF8; if it is, \
+     the text is of a SQL_ASCII database, whose statements pg_stat_statements_reset(0, its oid) forgets";
+
 /// Words of a server or pooler, and what would help.
-const SETTLED: [(&str, &str); 6] = [
+const SETTLED: [(&str, &str); 8] = [
     ("not allowed [", "add @user@ to `stats_users` in pgbouncer.ini, and RELOAD"),
     (
         "statement pooling mode",
@@ -15,10 +18,9 @@ const SETTLED: [(&str, &str); 6] = [
     ),
     ("[54001]", "run ALTER ROLE @role@ RESET max_stack_depth;"),
     ("temp_file_limit", "run ALTER ROLE @role@ RESET temp_file_limit;"),
-    (
-        "[22P05]",
-        "a text of another database does not fit this one's encoding: log in to a database whose encoding is UTF8",
-    ),
+    ("[22P05]", ENCODING),
+    ("[22021]", ENCODING),
+    ("default conversion function", ENCODING),
 ];
 
 /// The words to add to what the server said, empty where nothing is known to help.

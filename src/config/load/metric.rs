@@ -2,7 +2,7 @@
 
 use crate::{
     config::{
-        collector::{Metric, SourceKind, Value},
+        collector::{Metric, Value},
         fields::Fields,
         problem::{Place, Problems},
         rules::{self, Names},
@@ -88,12 +88,12 @@ pub struct Declared {
     pub columns: Vec<(&'static str, String, Place)>,
 }
 
-/// The metrics of a query.
-pub fn metrics(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -> Vec<Declared> {
+/// The metrics of a query; `own`: of what pgvigil is, sees or remembers.
+pub fn metrics(fields: &mut Fields<'_, '_>, own: bool, names: &mut Names) -> Vec<Declared> {
     if fields.node("metrics").is_some_and(Node::is_empty_list) {
         fields.tell("metrics", "a query has at least one metric");
     }
-    fields.each("metrics", |node, problems| metric(node, source, names, problems))
+    fields.each("metrics", |node, problems| metric(node, own, names, problems))
 }
 
 /// The label columns of a query or of a metric: each a valid label name, none twice.
@@ -110,7 +110,7 @@ pub fn labels(fields: &mut Fields<'_, '_>) -> Vec<(String, Place)> {
     labels
 }
 
-fn metric(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Problems) -> Option<Declared> {
+fn metric(node: &Node, own: bool, names: &mut Names, problems: &mut Problems) -> Option<Declared> {
     let kind = KINDS.iter().find(|(word, _)| node.get("type").and_then(Node::text) == Some(word)).map(|(_, k)| *k);
     let shape = match kind {
         Some(Kind::Histogram) => &HISTOGRAM,
@@ -130,7 +130,7 @@ fn metric(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Pro
     let scale = scale(&mut fields);
     let columns = columns(&mut fields, kind?);
     let def = MetricDef { name: name?, kind: kind?, help: help.unwrap_or_default(), ecosystem };
-    check_name(&mut fields, &def, source, names);
+    check_name(&mut fields, &def, own, names);
     let metric = Metric {
         def,
         labels: own_labels.then(|| labels.iter().map(|(label, _)| label.clone()).collect()),
@@ -139,8 +139,8 @@ fn metric(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Pro
     Some(Declared { metric, labels, columns })
 }
 
-fn check_name(fields: &mut Fields<'_, '_>, def: &MetricDef, source: SourceKind, names: &mut Names) {
-    match rules::name_problem(&def.name, def.kind, def.ecosystem, source) {
+fn check_name(fields: &mut Fields<'_, '_>, def: &MetricDef, own: bool, names: &mut Names) {
+    match rules::name_problem(&def.name, def.kind, def.ecosystem, own) {
         Some(message) => fields.tell("name", format!("`{}`: {message}", def.name)),
         None => names.claim(def, &fields.place("name"), fields.problems),
     }

@@ -35,6 +35,9 @@ const SOURCES: [(&str, SourceKind); 8] = [
     ("probe", SourceKind::Probe),
 ];
 
+/// Those that tell what pgvigil itself is or sees.
+const OWN: [SourceKind; 4] = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk, SourceKind::Probe];
+
 const SCOPES: [(&str, Scope); 2] = [("instance", Scope::Instance), ("database", Scope::Database)];
 
 const ROLES: [(&str, Role); 3] = [("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)];
@@ -151,7 +154,7 @@ pub fn collector(file: &str, stem: &str, text: &str, names: &mut Names, problems
         fields.tell("remember", "`remember` is for collectors of the whole server with a `ttl`: leave it out");
     }
     let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
-    let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), names);
+    let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), remember, names);
     if scope == Some(Scope::Database) {
         check_in_databases(&mut fields, source, ttl, &queries);
     }
@@ -203,13 +206,13 @@ fn times(fields: &mut Fields<'_, '_>) -> (Duration, Duration) {
     (ttl, timeout.unwrap_or(Duration::from_secs(5)))
 }
 
-fn queries(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -> Vec<Query> {
+fn queries(fields: &mut Fields<'_, '_>, source: SourceKind, remember: bool, names: &mut Names) -> Vec<Query> {
     if fields.node("queries").is_some_and(Node::is_empty_list) {
         fields.tell("queries", "a collector has at least one query");
     }
     let mut seen: Vec<String> = Vec::new();
     fields.each("queries", |node, problems| {
-        let query = query(node, source, names, problems)?;
+        let query = query(node, source, remember, names, problems)?;
         if seen.contains(&query.name) {
             let message = format!("a second query `{}`: rename one of the two", query.name);
             problems.add(&node.get("name").unwrap_or(node).place, message);
@@ -219,13 +222,13 @@ fn queries(fields: &mut Fields<'_, '_>, source: SourceKind, names: &mut Names) -
     })
 }
 
-fn query(node: &Node, source: SourceKind, names: &mut Names, problems: &mut Problems) -> Option<Query> {
+fn query(node: &Node, source: SourceKind, remember: bool, names: &mut Names, problems: &mut Problems) -> Option<Query> {
     let mut fields = Fields::open(node, &QUERY, problems)?;
     let name = fields.checked("name", words::snake);
     let requires = sql::requires(&mut fields);
     let rows = rows(&mut fields, source, requires.is_some());
     let labels = metric::labels(&mut fields);
-    let metrics = metric::metrics(&mut fields, source, names);
+    let metrics = metric::metrics(&mut fields, remember || OWN.contains(&source), names);
     let example = example::example(&mut fields);
     let section = match &rows {
         Some(Rows::Section(name)) => sections::section(source, name),

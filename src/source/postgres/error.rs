@@ -18,7 +18,7 @@ pub fn of_query(error: &Error) -> FetchError {
         Some(db) if is_end_of_session(db) => FetchError::new(Reason::Lost, text(db)),
         // A statement that was prepared before the table it reads was changed.
         Some(db) if db.routine() == Some("RevalidateCachedQuery") => FetchError::new(Reason::Query, text(db)),
-        Some(db) => FetchError::new(query_reason(db.code()), text(db)),
+        Some(db) => FetchError::new(query_reason(db), text(db)),
         None => FetchError::new(Reason::Lost, format!("connection lost: {}", causes(error))),
     }
 }
@@ -82,8 +82,11 @@ fn is_end_of_session(db: &DbError) -> bool {
     matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) || db.code().code().starts_with("08")
 }
 
-fn query_reason(code: &SqlState) -> Reason {
-    match code.code() {
+fn query_reason(db: &DbError) -> Reason {
+    match db.code().code() {
+        // The server itself cannot say a text of another database in this one's encoding.
+        "22P05" | "22021" => Reason::Unsupported,
+        "42883" if db.message().starts_with("default conversion function") => Reason::Unsupported,
         "57014" => Reason::Timeout,
         "55P03" => Reason::LockTimeout,
         "42501" => Reason::Privilege,
