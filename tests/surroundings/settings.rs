@@ -198,7 +198,7 @@ impl Known {
             match page.get(series) {
                 None if is_momentary(series) => (),
                 None => differences.push(format!("- {series}")),
-                Some(now) if self.stays.contains(series) && now != value && !is_momentary(series) => {
+                Some(now) if self.stays.contains(series) && is_another(series, value, now) && !is_momentary(series) => {
                     differences.push(format!("~ {series}: {value} -> {now}"));
                 }
                 _ => (),
@@ -208,6 +208,13 @@ impl Known {
         differences.extend(page.keys().filter(is_new).map(|series| format!("+ {series}")));
         differences
     }
+}
+
+/// A value that differs, but for a counter that has gone on.
+fn is_another(series: &str, before: &str, now: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
+    let counts = series.split('{').next().is_some_and(|name| name.ends_with("_total"));
+    before != now && !(counts && number(now) > number(before))
 }
 
 /// Rounds of changes: one value of every setting at a time.
