@@ -27,8 +27,8 @@ ALTER ROLE pgvigil CONNECTION LIMIT 10;
 -- It only reads. Its sessions say so themselves; this holds for a session that forgets to, and for a person who borrows the role.
 ALTER ROLE pgvigil SET default_transaction_read_only = on;
 
--- A replica refuses every statement of a serializable transaction, and a deferrable one waits for others. Its sessions say so themselves too; this
--- holds for the first words of one behind a pooler.
+-- A replica refuses every statement of a serializable transaction, and a deferrable one waits for others. Sessions of pgvigil set this themselves too; this
+-- is for the first query of a session behind a pooler.
 ALTER ROLE pgvigil SET default_transaction_isolation = 'read committed';
 ALTER ROLE pgvigil SET default_transaction_deferrable = off;
 

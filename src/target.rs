@@ -126,7 +126,7 @@ impl Target {
         self.source.now(path, debug).await
     }
 
-    /// Databases that are not visited because they let us not in, each with the reason, a word.
+    /// Databases that are not visited because we cannot log in to them, each with the reason, a word.
     pub fn closed_databases(&self) -> Vec<(String, String)> {
         self.databases.closed()
     }

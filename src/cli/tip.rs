@@ -34,6 +34,6 @@ fn of(command: &Command, word: &str) -> Option<String> {
         (true, ..) => Some(format!("a settings file is given as '--config {word}'")),
         (_, true, _) => Some(format!("'--dir {word}' writes files into a folder")),
         (.., true) => None,
-        _ => Some(format!("it is printed: '> {word}' writes it into a file")),
+        _ => Some(format!("the output goes to stdout: write it to a file with '> {word}'")),
     }
 }

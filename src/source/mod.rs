@@ -90,7 +90,7 @@ impl std::error::Error for FetchError {}
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
     pub name: String,
-    /// Why it is known to let us not in (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`); `None` where it may.
+    /// Why we know that we cannot log in to it (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`); `None` where it may.
     pub closed: Option<String>,
 }
 

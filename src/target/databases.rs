@@ -31,7 +31,7 @@ pub struct Databases {
 #[derive(Default)]
 struct Known {
     open: BTreeMap<String, Arc<Database>>,
-    /// Chosen, and known to let us not in: by name, with the reason.
+    /// Chosen, but we cannot log in to them: by name, with the reason.
     closed: BTreeMap<String, String>,
 }
 
@@ -77,7 +77,7 @@ impl Databases {
         self.known.lock().open.values().cloned().collect()
     }
 
-    /// Those that are not visited because they let us not in, each with the reason, a word.
+    /// Those that are not visited because we cannot log in to them, each with the reason, a word.
     pub fn closed(&self) -> Vec<(String, String)> {
         let known = self.known.lock();
         let refusing = known.open.values().filter(|database| database.is_refusing());

@@ -63,7 +63,7 @@ fn p24_a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
     }
 }
 
-/// Its own failure is told although others let us not in.
+/// Its own failure is told although others refuse our login.
 #[test]
 fn what_really_fails_is_not_hidden() {
     let server = server(*majors().last().expect("a version"));

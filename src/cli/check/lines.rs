@@ -57,8 +57,8 @@ impl Lines {
             "not_allowed" => "it allows no connections (ALLOW_CONNECTIONS false)".to_owned(),
             "connection_limit" => "its CONNECTION LIMIT is 0".to_owned(),
             "invalid" => "a DROP DATABASE of it was interrupted; run it again".to_owned(),
-            "encoding" => "its name is not UTF-8, and a login could not name it".to_owned(),
-            _ => "it refused a login, as above; it is asked again every 5 minutes".to_owned(),
+            "encoding" => "its name is not UTF-8, so pgvigil cannot name it at login".to_owned(),
+            _ => "it refused a login (see above); it is tried again every 5 minutes".to_owned(),
         };
         _ = writeln!(self.text, "  off        database {database} is not visited: {why} ({reason})");
     }

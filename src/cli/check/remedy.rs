@@ -2,15 +2,15 @@
 
 use crate::config::collector::OWN_FUNCTIONS;
 
-const ENCODING: &str = "a text of another database does not fit this one's encoding: log in to a database whose encoding is UTF8; if it is, \
-     the text is of a SQL_ASCII database, whose statements pg_stat_statements_reset(0, its oid) forgets";
+const ENCODING: &str = "a statement text of another database cannot be converted to this database's encoding: log in to a database with \
+     encoding UTF8; if this one has it, the text is from a SQL_ASCII database: run pg_stat_statements_reset(0, OID) with that database's oid";
 
 /// Words of a server or pooler, and what would help.
 const SETTLED: [(&str, &str); 8] = [
     ("not allowed [", "add @user@ to `stats_users` in pgbouncer.ini, and RELOAD"),
     (
         "statement pooling mode",
-        "each query brings its settings in a transaction: in pgbouncer.ini set `pool_mode = transaction` for the user @user@ (section [users]), and RELOAD",
+        "pgvigil needs transactions: in pgbouncer.ini set `pool_mode = transaction` for the user @user@ (section [users]), and RELOAD",
     ),
     (
         "in a read-only transaction",

@@ -23,11 +23,11 @@ pub fn of_query(error: &Error) -> FetchError {
     }
 }
 
-/// What an error of a login to another database than the target's own means: that one lets us in, so what is said of this one alone is its settled
-/// will, and nothing has failed.
+/// What an error of a login to another database than the target's own means: that login works, so an error of this database alone
+/// is how it is set up, and not a failure.
 pub fn of_visit(error: &Error) -> FetchError {
     match error.as_db_error().filter(|db| is_settled(db)) {
-        Some(db) => FetchError::new(Reason::Closed, format!("the database lets us not in: {}", text(db))),
+        Some(db) => FetchError::new(Reason::Closed, format!("cannot log in to the database: {}", text(db))),
         None => of_login(error),
     }
 }
