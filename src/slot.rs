@@ -103,12 +103,14 @@ impl Slot {
         }
     }
 
-    /// Counts a scrape whose deadline came before the result that it waited for.
-    pub fn note_late(&self, now: Instant) {
-        let mut state = self.state.lock();
-        if state.awaited(&self.collector, now).is_some() {
-            *state.counts.failures.entry(Reason::Timeout).or_default() += 1;
-        }
+    /// The result that a scrape waits for is not there yet.
+    pub fn is_awaited(&self, now: Instant) -> bool {
+        self.state.lock().awaited(&self.collector, now).is_some()
+    }
+
+    /// Counts a scrape whose deadline came before the result.
+    pub fn note_late(&self) {
+        *self.state.lock().counts.failures.entry(Reason::Timeout).or_default() += 1;
     }
 
     /// Takes in what an attempt gave. Returns the errors that the attempt before did not have.

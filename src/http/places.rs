@@ -81,7 +81,8 @@ impl State {
 
     /// How much of its time it has used up.
     fn used(&self, now: Instant) -> Option<f64> {
-        let (limit, _) = self.limit()?;
+        // Who was asked to go already is not asked again.
+        let (limit, _) = self.limit().filter(|_| self.waits != Waits::Given)?;
         Some(now.saturating_duration_since(self.since).as_secs_f64() / limit.as_secs_f64())
     }
 }

@@ -25,10 +25,10 @@ use crate::{
 /// How long a connection may take, with its login.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The session's settings: what an application should have, that nothing is written by mistake, and that a replica answers: it refuses what is
-/// serializable.
+/// The session's settings: what an application should have, and that a replica answers: it refuses what is serializable. A login trigger may write;
+/// what we ask only reads, and the user's own queries are in a transaction that can do nothing else.
 const OPTIONS: &str = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s \
-                       -c default_transaction_read_only=on -c default_transaction_isolation=read\\ committed \
+                       -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
                        -c default_transaction_deferrable=off -c search_path=pg_catalog,pg_temp";
 
 /// A place to connect to.

@@ -1,4 +1,4 @@
-//! Text as UTF-8, in whatever encoding its bytes are: no two different names become one, and none is refused.
+//! Text as UTF-8, in whatever encoding its bytes are: no name is refused, and names that differ in broken bytes stay different.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -60,10 +60,12 @@ impl Charset {
         self.is_utf8
     }
 
-    /// The text that these bytes are: UTF-8 if they can be; else in the database's encoding; else escaped, as [`utf8`] does.
+    /// The text that these bytes are: UTF-8 or in the database's encoding, whichever they can be; else escaped, as [`utf8`] does. In an encoding of
+    /// single bytes all bytes are some text, so there UTF-8 is tried first; in others few texts can be both, and the database's own counts.
     pub fn text(self, bytes: &[u8]) -> Cow<'_, str> {
+        let may_be = |encoding: &&'static Encoding| !encoding.is_single_byte() || std::str::from_utf8(bytes).is_err();
         let decode = |encoding: &'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes);
-        match self.encoding.filter(|_| std::str::from_utf8(bytes).is_err()).and_then(decode) {
+        match self.encoding.filter(may_be).and_then(decode) {
             Some(text) => Cow::Owned(utf8(text.as_bytes()).into_owned()),
             None => utf8(bytes),
         }
@@ -126,6 +128,8 @@ mod tests {
             ("LATIN1", "größe".as_bytes(), "größe"),
             ("WIN1252", "日本".as_bytes(), "日本"),
             ("EUC_JP", b"\xc6\xfc\xcb\xdc", "日本"),
+            ("EUC_JP", b"\xc5\xb9", "店"),
+            ("EUC_JP", "日本".as_bytes(), "日本"),
             ("KOI8R", b"\xcd\xc9\xd2", "мир"),
             ("EUC_JP", b"a\xff", "a\\xff"),
             ("SQL_ASCII", b"gr\xf6", "gr\\xf6"),

@@ -19,6 +19,9 @@ const MOST_VISITED: usize = 1000;
 /// A database that refused a login is left alone for so long: each attempt is a line in the server's log.
 const RETRY_REFUSED: Duration = Duration::from_secs(300);
 
+/// Databases beyond this many are not named that we cannot log in to.
+const MOST_TOLD: usize = 100;
+
 /// The databases that were there when the server was last asked.
 pub struct Databases {
     /// The collectors that are asked in each.
@@ -77,12 +80,13 @@ impl Databases {
         self.known.lock().open.values().cloned().collect()
     }
 
-    /// Those that are not visited because we cannot log in to them, each with the reason, a word.
+    /// Those that are not visited because we cannot log in to them, each with the reason, a word; the first of them, where there are many.
     pub fn closed(&self) -> Vec<(String, String)> {
         let known = self.known.lock();
-        let refusing = known.open.values().filter(|database| database.is_refusing());
+        let refusing = known.open.values().filter(|database| database.refused.lock().is_some());
         let refusing = refusing.map(|database| (database.name.clone(), "refused".to_owned()));
-        known.closed.clone().into_iter().chain(refusing).collect()
+        let closed = known.closed.iter().map(|(name, reason)| (name.clone(), reason.clone()));
+        refusing.chain(closed).take(MOST_TOLD).collect()
     }
 }
 

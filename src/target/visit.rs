@@ -52,7 +52,17 @@ impl Target {
             }
         };
         if timeout_at(deadline, all).await.is_err() {
-            self.slow_slots(wanted).iter().for_each(|slot| slot.note_late(Instant::now()));
+            self.note_late(wanted);
+        }
+    }
+
+    /// A scrape goes without what it waited for: counted once for each collector, in however many databases that is.
+    fn note_late(&self, wanted: &(dyn Fn(&Collector) -> bool + Sync)) {
+        let (now, mut late) = (Instant::now(), HashSet::new());
+        for slot in self.slow_slots(wanted).into_iter().filter(|slot| slot.is_awaited(now)) {
+            if late.insert(slot.collector.name.clone()) {
+                slot.note_late();
+            }
         }
     }
 

@@ -38,7 +38,7 @@ fn a_pause_after_a_quiet_time_is_as_long_as_the_pause() {
         let primary = server(major, "");
         let replica = primary.replica();
         primary.sql("postgres", "CREATE TABLE t (i int)");
-        until(&replica, "SELECT clock_timestamp() - pg_last_xact_replay_timestamp() > '10s'");
+        until(&replica, "SELECT clock_timestamp() - pg_last_xact_replay_timestamp() > '45s'");
         let pgvigil = watch(&replica);
         let value = |name: &str| sample(&pgvigil.get("/metrics?collector=replication", &[]).text(), name, &[]);
         eventually(PATIENCE, "it has everything", || value("pg_replication_lag_seconds") == Some(0.0));
@@ -50,7 +50,7 @@ fn a_pause_after_a_quiet_time_is_as_long_as_the_pause() {
             let lag = value("pg_replication_lag_seconds").unwrap_or_else(|| panic!("{major}"));
             let quiet = value("pg_replication_last_replay_seconds").unwrap_or_default();
             assert!(
-                lag > 0.0 && lag < began.elapsed().as_secs_f64() + 2.0 && quiet > 10.0,
+                lag > 0.0 && lag < (began.elapsed().as_secs_f64() + 32.0).min(quiet) && quiet > 40.0,
                 "{major}: {lag} of {quiet}"
             );
         }

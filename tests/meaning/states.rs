@@ -185,6 +185,15 @@ const STATES: &[State] = &[
         ..STATE
     },
     State {
+        what: "what is remembered is of a time to come, as our clock was set back",
+        upstream: Some([150, 150]),
+        committed: Some(-30.0),
+        waits_for: "RecoveryPause",
+        remembered: Some((60.0, 90.0, 100)),
+        lag: Some(30.0),
+        ..STATE
+    },
+    State {
         what: "cut off a moment ago",
         upstream: None,
         remembered: Some((-5.0, -5.0, 100)),

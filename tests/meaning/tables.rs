@@ -183,9 +183,13 @@ fn sequences_are_full_where_their_columns_are() {
              CREATE SEQUENCE beyond; CREATE TABLE f (i smallint DEFAULT nextval('beyond')); SELECT setval('beyond', 40000);
              CREATE SEQUENCE never START 40000; CREATE TABLE g (i smallint DEFAULT nextval('never'));
              CREATE DOMAIN amount AS numeric(6, 2); CREATE SEQUENCE digits; SELECT setval('digits', 5000);
-             CREATE TABLE h (i numeric(10) DEFAULT nextval('digits'), j amount DEFAULT nextval('digits'), k numeric DEFAULT nextval('digits'))",
+             CREATE TABLE h (i numeric(10) DEFAULT nextval('digits'), j amount DEFAULT nextval('digits'), k numeric DEFAULT nextval('digits'));
+             CREATE SEQUENCE sharded; SELECT setval('sharded', 40000);
+             CREATE TABLE s (i smallint DEFAULT nextval('sharded') % 10, j smallint DEFAULT greatest(nextval('sharded') / 1000, 1),
+                             k smallint DEFAULT length(nextval('sharded')::text))",
         );
-        let lines = "pg_sequence_used_ratio{sequencename=by_default} = 0.97788870
+        let lines = "pg_sequence_remaining_values{sequencename=sharded} = 9223372036854735807
+             pg_sequence_used_ratio{sequencename=by_default} = 0.97788870
              pg_sequence_remaining_values{sequencename=by_default} = 47483647
              pg_sequence_remaining_values{sequencename=by_domain} = 1
              pg_sequence_remaining_values{sequencename=two} = 16383

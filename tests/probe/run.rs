@@ -60,7 +60,7 @@ fn the_role_of_the_grants_can_do_it_all() {
     primary.create_monitor_role();
     let pooler = PgBouncer::start(&primary, "transaction", "");
     let limits = "SELECT 1 / count(*) FROM pg_settings WHERE (name, setting) IN (('statement_timeout', '5000'), ('lock_timeout', '3000'), \
-                  ('idle_in_transaction_session_timeout', '10000'), ('default_transaction_read_only', 'on')) HAVING count(*) = 4";
+                  ('idle_in_transaction_session_timeout', '10000'), ('transaction_read_only', 'on')) HAVING count(*) = 4";
     let more = format!(
         "      write: true\n      paths: [{{direct: {{}}}}, {{pgbouncer: {{port: {}}}}}]\n      queries: [{{name: limits, sql: \"{limits}\", objective: 1s}}]\n",
         pooler.port()

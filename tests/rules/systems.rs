@@ -51,7 +51,10 @@ impl System {
         }
         primary.create_role("app", "CONNECTION LIMIT 50");
         primary.sql("postgres", "CREATE DATABASE shop OWNER app CONNECTION LIMIT 60");
-        primary.sql("shop", "CREATE TABLE places (id int PRIMARY KEY, town int); CREATE INDEX places_town ON places (town)");
+        primary.sql(
+            "shop",
+            "CREATE TABLE places (id int PRIMARY KEY, town int); CREATE INDEX places_town ON places (town)",
+        );
         let replica = primary.replica();
         // An index that only the replica's queries use.
         replica.sql("shop", "SET enable_seqscan = off; SELECT count(*) FROM places WHERE town = 1");

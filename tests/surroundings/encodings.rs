@@ -1,6 +1,6 @@
 //! Names in other encodings than that of the database we log in to: nothing fails, and each is shown as what it is, or escaped.
 
-use crate::support::{Postgres, majors, page, sample};
+use crate::support::{Folder, Pgvigil, Postgres, majors, page, sample};
 
 use super::watch;
 
@@ -120,5 +120,32 @@ fn texts_that_the_server_cannot_convert_are_skipped() {
                 "{major} {name}"
             );
         }
+    }
+}
+
+/// A user's own SQL may name a table by its letters, whatever the database's encoding.
+#[test]
+fn sql_of_ones_own_may_have_any_letters() {
+    let server = Postgres::builder(*majors().last().expect("a version")).start();
+    server.create_monitor_role();
+    for (encoding, table) in ENCODINGS.iter().filter(|(encoding, _)| *encoding != "SQL_ASCII") {
+        let own = Folder::new("own", "TERM");
+        let sql = format!("SELECT relname, 1 AS one FROM pg_class WHERE relname = '{table}' -- {table}");
+        own.write(
+            "named.yaml",
+            &format!(
+                "collector: named\nsource: postgres\nqueries:\n  - name: q\n    sql: [{{since: 13, text: \"{sql}\"}}]\n    labels: [relname]\n    metrics:\n      \
+                 - {{name: app_named, type: gauge, value: one, help: A.}}\n    example: [{{relname: a, one: 1}}]\n"
+            ),
+        );
+        let name = format!("own_{}", encoding.to_lowercase());
+        server.sql("postgres", &format!("CREATE DATABASE {name} ENCODING {encoding} LOCALE 'C' TEMPLATE template0"));
+        server.sql(&name, &format!("SET client_encoding = 'UTF8'; CREATE TABLE \"{table}\" ()"));
+        let folder = super::settings(&server.url("pgvigil", &name), "");
+        let file = folder.path().join("pgvigil.yaml").display().to_string();
+        let arguments = ["--config", &file, "--collectors", &own.path().display().to_string()];
+        let pgvigil = Pgvigil::start(super::BINARY, &arguments, &[]);
+        let text = pgvigil.get("/metrics?collector=named&collector=exporter", &[]).text();
+        assert_eq!(sample(&text, "app_named", &[("relname", table)]), Some(1.0), "{encoding}: {}", pgvigil.stderr());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Postgres, majors, page, sample};
+use crate::support::{Folder, Pgvigil, Postgres, majors, page, sample};
 
 use super::{check, watch};
 
@@ -73,4 +73,29 @@ fn what_really_fails_is_not_hidden() {
     let text = pgvigil.scrape();
     assert_eq!(sample(&text, "pgvigil_collector_success", &[("collector", "tables")]), Some(0.0));
     assert_eq!(page::samples(&text, "pgvigil_database_skipped", &[("datname", "open")]), [0.0; 0]);
+}
+
+/// A role that may log in nowhere any more is no will of a database's.
+#[test]
+fn a_role_that_may_no_longer_log_in_is_a_failure() {
+    let server = Postgres::builder(*majors().last().expect("a version")).start();
+    server.create_monitor_role();
+    server.sql("postgres", "CREATE DATABASE other");
+    let more = "targets: [{name: t, postgres: {url: \"@\", databases: {include: [other]}}}]\n";
+    let url = server.url("pgvigil", "postgres");
+    let folder = Folder::new("surroundings", "TERM");
+    let file = folder.write("pgvigil.yaml", &more.replace('@', &url));
+    let pgvigil = Pgvigil::start(super::BINARY, &["--config", &file.display().to_string()], &[]);
+    let quick = |name: &str| pgvigil.get(&format!("/metrics?collector={name}&collector=exporter"), &[]).text();
+    assert_eq!(sample(&quick("server"), "pg_up", &[]), Some(1.0));
+    server.sql("postgres", "ALTER ROLE pgvigil NOLOGIN");
+    let text = quick("tables");
+    assert_eq!(sample(&text, "pg_up", &[]), Some(1.0), "its session is kept\n{}", pgvigil.stderr());
+    assert_eq!(
+        sample(&text, "pgvigil_collector_success", &[("collector", "tables")]),
+        Some(0.0),
+        "{}",
+        pgvigil.stderr()
+    );
+    assert_eq!(page::samples(&text, "pgvigil_database_skipped", &[]), [0.0; 0]);
 }

@@ -1,6 +1,6 @@
 //! Login triggers (PostgreSQL 17 and later): they run before we can say anything, and may write.
 
-use crate::support::{PgBouncer, Postgres, majors, sample};
+use crate::support::{Folder, PgBouncer, Postgres, majors, sample};
 
 use super::{check, watch};
 
@@ -74,6 +74,30 @@ fn a_trigger_that_finds_no_table_says_which() {
         assert!(
             told.contains("relation \"user_login_log\" does not exist") && told.contains("public.user_login_log"),
             "{told}"
+        );
+    }
+}
+
+/// The probe comes in too, as an application does.
+#[test]
+fn a_login_trigger_that_writes_lets_the_probe_in() {
+    for major in versions() {
+        let server = server(major, "public.user_login_log");
+        let folder = Folder::new("surroundings", "TERM");
+        let url = server.url("pgvigil_probe", "postgres");
+        let file = folder.write(
+            "pgvigil.yaml",
+            &format!("targets: [{{name: way, probe: {{primary: {{url: \"{url}\"}}, paths: [{{direct: {{}}}}]}}}}]\n"),
+        );
+        let mut command = std::process::Command::new(super::BINARY);
+        command.args(["probe", "--rounds", "2", "--json", "--config"]).arg(file).env_clear();
+        let output = command.output().expect("running pgvigil");
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let results = told["results"].as_array().cloned().unwrap_or_default();
+        assert!(
+            !results.is_empty() && results.iter().all(|line| line["errors"] == 0),
+            "{major}: {told:#}{}",
+            String::from_utf8_lossy(&output.stderr)
         );
     }
 }

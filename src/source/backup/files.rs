@@ -89,7 +89,7 @@ fn walk(folder: &Path, parts: &[&str], matching: &mut Matching) -> io::Result<()
                 let changed = changed.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
                 matching.finished.push(Named { name, size: data.len() as f64, changed });
             }
-        } else if data.is_dir() {
+        } else if data.is_dir() && name != "lost+found" {
             matching.folders += 1;
         }
     }

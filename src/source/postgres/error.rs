@@ -33,13 +33,34 @@ pub fn of_visit(error: &Error) -> FetchError {
 }
 
 /// No line of pg_hba.conf for it, or one that rejects; CONNECT revoked; no connections allowed, or as many as it may have; dropped, or half so; what
-/// its login trigger raises; unknown to the pooler. A wrong password, or a server that is full or starting, is not the database's doing.
+/// its login trigger raises; unknown to the pooler. A wrong password, a role that may log in nowhere, or a server that is full or starting, is not the
+/// database's doing.
 fn is_settled(db: &DbError) -> bool {
-    let refuses = ["25", "28000", "3D", "42", "55000", "P0"].iter().any(|code| db.code().code().starts_with(code));
-    refuses
-        || *db.code() == SqlState::TOO_MANY_CONNECTIONS && db.routine() == Some("CheckMyDatabase")
-        || db.message().starts_with("no such database")
+    let code = db.code().code();
+    match db.routine() {
+        Some("InitializeSessionUserId") => false,
+        Some("CheckMyDatabase") => true,
+        // A pooler says what the server said, without its code.
+        _ if code == "08P01" => !OF_ALL.iter().any(|words| db.message().contains(words)),
+        _ => ["25", "28000", "3D", "42", "55000", "P0"].iter().any(|settled| code.starts_with(settled)),
+    }
 }
+
+/// What a pooler says that is not of one database: its own troubles, and its server's.
+const OF_ALL: [&str; 12] = [
+    "authentication failed",
+    "no more connections",
+    "too many clients",
+    "connection slots",
+    "role",
+    "timeout",
+    "timed out",
+    "crash",
+    "connect failed",
+    "login has been failing",
+    "starting up",
+    "shutting down",
+];
 
 /// What an error of a login means.
 pub fn of_login(error: &Error) -> FetchError {

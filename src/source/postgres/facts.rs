@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Row, types::Type};
 use super::{
     decode::Raw,
     error,
-    session_settings::{self, OURS},
+    session_settings::{self, Mark, Texts},
 };
 use crate::{
     config::collector::{Collector, EXTENSION_SCHEMA, Extension, OWN_FUNCTIONS, Query, Role, Rows, Variant},
@@ -133,9 +133,9 @@ impl Facts {
 ///
 /// # Errors
 /// The connection failed, or the server says nothing of itself.
-pub async fn settle(client: &Client, major: u32, database: &str) -> Result<Facts, FetchError> {
-    let sql = session_settings::settle(major);
-    let (settled, facts) = join(ask(client, major, &sql), read_facts(client, major, database)).await;
+pub async fn settle(client: &Client, major: u32, mark: &Mark, database: &str) -> Result<Facts, FetchError> {
+    let sql = session_settings::settle(major, mark);
+    let (settled, facts) = join(ask(client, major, &sql), read_facts(client, major, mark, database)).await;
     let pooled = match settled {
         Err(error) if error.reason.is_connection() => return Err(error),
         // Where they could not be set, each query brings them, as behind a pooler.
@@ -145,9 +145,9 @@ pub async fn settle(client: &Client, major: u32, database: &str) -> Result<Facts
 }
 
 /// Asks what the server is, in one round trip.
-pub async fn read_facts(client: &Client, major: u32, database: &str) -> Result<Facts, FetchError> {
+pub async fn read_facts(client: &Client, major: u32, mark: &Mark, database: &str) -> Result<Facts, FetchError> {
     let (server, extensions, is_large) =
-        join3(ask(client, major, SERVER), ask(client, major, EXTENSIONS), settle_size(client, major)).await;
+        join3(ask(client, major, SERVER), ask(client, major, EXTENSIONS), settle_size(client, major, mark)).await;
     let server = server?;
     let row = server.first().ok_or_else(|| FetchError::new(Reason::Refused, "the server says nothing of itself"))?;
     let word = |column| text(row, column, Charset::default());
@@ -177,10 +177,10 @@ pub async fn read_facts(client: &Client, major: u32, database: &str) -> Result<F
 /// Says whether the database is large. On sessions of ours it also chooses what the server does, from 15 on, with the statistics of a table or index that
 /// a query looks at: nothing here needs them to be of one moment, but a copy, 280 bytes that are kept until the transaction ends, is cheaper to read
 /// again. In a large database, where they would be 17 MB for 60,000, there are none.
-async fn settle_size(client: &Client, major: u32) -> bool {
-    let (name, value) = OURS;
+async fn settle_size(client: &Client, major: u32, mark: &Mark) -> bool {
+    let ours = mark.is_there();
     let sql = format!(
-        "SELECT size.large, CASE WHEN pg_catalog.current_setting('{name}', true) OPERATOR(pg_catalog.=) '{value}' \
+        "SELECT size.large, CASE WHEN {ours} \
             AND pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 150000 \
            THEN pg_catalog.set_config('stats_fetch_consistency', CASE WHEN size.large THEN 'none' ELSE 'cache' END, false) END \
            FROM (SELECT pg_catalog.pg_relation_size('pg_catalog.pg_class') OPERATOR(pg_catalog.>) {LARGE} AS large) size"
@@ -207,7 +207,7 @@ fn in_ascii(quoted: String) -> String {
 
 /// Unnamed, in a transaction whose settings are its own, and in one go, so it means the same on any server and goes through any pooler.
 async fn ask(client: &Client, major: u32, sql: &str) -> Result<Vec<Row>, FetchError> {
-    let begin = session_settings::begin(major, LIMIT, true);
+    let begin = session_settings::begin(major, LIMIT, Texts::Raw);
     let (begun, rows, ended) =
         join3(client.batch_execute(&begin), read(client, sql), client.batch_execute("COMMIT")).await;
     begun.map_err(|error| error::of_query(&error))?;

@@ -7,7 +7,12 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_postgres::{Client, Config, NoTls};
 use tracing::debug;
 
-use super::{error, facts::settle, session::Session, session_settings::startup_options};
+use super::{
+    error,
+    facts::settle,
+    session::Session,
+    session_settings::{Mark, startup_options},
+};
 use crate::{
     config::settings,
     source::{FetchError, dial, secret, sessions::Sessions},
@@ -20,6 +25,7 @@ pub struct Destination {
     /// The target's own database, not one that is visited.
     pub is_own: bool,
     pub sessions: Sessions,
+    pub mark: Mark,
     pub refusal: Arc<Refusal>,
 }
 
@@ -51,8 +57,8 @@ pub async fn log_in(to: Destination) -> Result<Session, FetchError> {
         connected => connected,
     };
     let Connected { client, task, major } = connected.map_err(meaning)?;
-    let facts = settle(&client, major, &to.settings.database).await.inspect_err(|_| task.abort())?;
-    Ok(Session::new(client, task, to.settings, facts))
+    let facts = settle(&client, major, &to.mark, &to.settings.database).await.inspect_err(|_| task.abort())?;
+    Ok(Session::new(client, task, to.settings, to.mark, facts))
 }
 
 struct Connected {
@@ -76,7 +82,7 @@ async fn start_up(
         config.password(password.expose());
     }
     if with_settings {
-        config.options(startup_options());
+        config.options(startup_options(&to.mark));
     }
     Ok(config.connect_raw(stream, NoTls).await.map(|(client, connection)| {
         let major = major_of(connection.parameter("server_version").unwrap_or_default());

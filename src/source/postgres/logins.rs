@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     login::{Destination, Refusal, log_in},
     session::Session,
+    session_settings::Mark,
 };
 use crate::{
     config::settings,
@@ -27,6 +28,7 @@ type Place = Arc<Pending<Session>>;
 pub struct Logins {
     settings: Arc<settings::Postgres>,
     pub sessions: Sessions,
+    mark: Mark,
     refusal: Arc<Refusal>,
     /// To the target's own database.
     own: Place,
@@ -38,6 +40,7 @@ impl Logins {
         Logins {
             settings: Arc::new(settings),
             sessions: Sessions::default(),
+            mark: Mark::default(),
             refusal: Arc::default(),
             own: Place::default(),
             others: Guarded::default(),
@@ -68,9 +71,10 @@ impl Logins {
     }
 
     fn start(&self, settings: &Arc<settings::Postgres>) -> Login<Session> {
-        let (settings, sessions, refusal) = (settings.clone(), self.sessions.clone(), self.refusal.clone());
+        let (settings, sessions, mark, refusal) =
+            (settings.clone(), self.sessions.clone(), self.mark.clone(), self.refusal.clone());
         let is_own = self.is_own(&settings.database);
-        Login::start(log_in(Destination { settings, is_own, sessions, refusal }))
+        Login::start(log_in(Destination { settings, is_own, sessions, mark, refusal }))
     }
 
     fn place(&self, database: &str) -> Result<Place, FetchError> {

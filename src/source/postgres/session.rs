@@ -23,7 +23,7 @@ use super::{
     error,
     facts::{EXTENSIONS, Facts, Installed, MOST_FACTS, read_facts},
     question::{Failure, Question, Reading},
-    session_settings,
+    session_settings::{self, Mark, Texts},
 };
 use crate::{
     config::{
@@ -52,6 +52,7 @@ pub struct Session {
     client: Client,
     connection: JoinHandle<()>,
     settings: Arc<settings::Postgres>,
+    mark: Mark,
     pub facts: Facts,
     /// By the names of collector and query, as is what is absent.
     statements: Mutex<HashMap<String, Prepared>>,
@@ -81,11 +82,18 @@ impl login::Session for Session {
 }
 
 impl Session {
-    pub fn new(client: Client, connection: JoinHandle<()>, settings: Arc<settings::Postgres>, facts: Facts) -> Self {
+    pub fn new(
+        client: Client,
+        connection: JoinHandle<()>,
+        settings: Arc<settings::Postgres>,
+        mark: Mark,
+        facts: Facts,
+    ) -> Self {
         Session {
             client,
             connection,
             settings,
+            mark,
             facts,
             statements: Mutex::default(),
             absent: Mutex::default(),
@@ -98,7 +106,7 @@ impl Session {
         if self.facts.read_at.elapsed() < RECHECK && self.facts.extensions.is_ok() {
             return Ok(());
         }
-        match read_facts(&self.client, self.facts.major, &self.settings.database).await {
+        match read_facts(&self.client, self.facts.major, &self.mark, &self.settings.database).await {
             Ok(facts) => {
                 // The protocol is chosen at login; the slow lane has changed settings since.
                 self.facts = Facts { pooled: self.facts.pooled, ..facts };
@@ -189,9 +197,14 @@ impl Session {
     }
 
     async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {
-        match self.facts.pooled {
+        // Letters beyond ASCII in our SQL must be converted to the database's encoding; a session takes and gives bytes as they are.
+        let texts = match self.facts.charset.is_utf8() || !question.sql.is_ascii() {
+            true => Texts::Converted,
+            false => Texts::Raw,
+        };
+        match self.facts.pooled || texts == Texts::Converted && !self.facts.charset.is_utf8() {
             false => self.send_prepared(question).await,
-            true => self.send_pooled(question).await,
+            true => self.send_in_transaction(question, texts).await,
         }
     }
 
@@ -226,8 +239,8 @@ impl Session {
     }
 
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
-    async fn send_pooled(&self, question: Question<'_>) -> Result<Answer, Failure> {
-        let begin = session_settings::begin(self.facts.major, question.limit, !self.facts.charset.is_utf8());
+    async fn send_in_transaction(&self, question: Question<'_>, texts: Texts) -> Result<Answer, Failure> {
+        let begin = session_settings::begin(self.facts.major, question.limit, texts);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
             question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
