@@ -47,7 +47,8 @@ fn expected_skips(major: u32, target: &str) -> BTreeSet<(&'static str, &'static 
     let mut skips = BTreeSet::new();
     if target == "replica" {
         skips.extend(
-            ["bloat", "bloat_measured", "index_verdicts", "vacuum_tables"].map(|collector| (collector, "role")),
+            ["bloat", "bloat_measured", "index_verdicts", "sequences", "vacuum_tables"]
+                .map(|collector| (collector, "role")),
         );
     } else {
         skips.insert(("replica_indexes", "role"));
