@@ -21,13 +21,8 @@ const MORE: &str = "
     statement_timeout=30  lock_timeout=30  idle_in_transaction_session_timeout=30  idle_session_timeout=30  transaction_timeout=30
     log_statement=all  log_min_duration_statement=0  temp_file_limit=64  work_mem=64  vacuum_cost_delay=10";
 
-/// Settings that cannot be overridden, or whose effect is what a page should show.
-const EXCEPTIONS: [(&str, &str); 4] = [
-    (
-        "max_stack_depth",
-        "a superuser's; with 100 kB no client's larger statement is planned, and `check --connect` names it",
-    ),
-    ("temp_file_limit", "a superuser's; with 0 nothing may spill to disk, and `check --connect` names it"),
+/// Settings whose effect is what a page should show.
+const EXCEPTIONS: [(&str, &str); 2] = [
     (
         "track_activities",
         "a superuser's; what our own sessions do is not tracked then, and they are counted as the server shows them",
