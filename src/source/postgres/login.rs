@@ -1,4 +1,4 @@
-//! One login to a PostgreSQL server: dial, start up, read back what took effect and what the server is.
+//! One login to a PostgreSQL server: dial, start up, set what our sessions set, and learn what the server is.
 
 use std::{sync::Arc, time::Duration};
 

@@ -78,7 +78,7 @@ impl Mark {
 const STARTUP: [(&str, &str); 2] = [("lock_timeout", "100ms"), ("default_transaction_read_only", "off")];
 
 /// How a transaction begins whatever the session's defaults are.
-pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY, NOT DEFERRABLE";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY, NOT DEFERRABLE";
 
 /// The startup packet's `options`.
 pub fn startup_options(mark: &Mark) -> String {
