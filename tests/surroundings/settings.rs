@@ -30,8 +30,9 @@ const EXCEPTIONS: [(&str, &str); 2] = [
     ("pg_stat_statements.track", "a superuser's; which statements are counted"),
 ];
 
-/// What makes an application's queries slow, or ends them, the probe shall feel: plans, and behind a pooler, where the role's hold, timeouts.
-const FELT: [&str; 9] = [
+/// What makes an application's queries slow, or ends them, the probe shall feel: plans, space to sort in, and behind a pooler, where the role's hold,
+/// timeouts.
+const FELT: [&str; 10] = [
     "enable_",
     "from_collapse",
     "join_collapse",
@@ -41,6 +42,7 @@ const FELT: [&str; 9] = [
     "statement_timeout",
     "transaction_timeout",
     "idle_",
+    "temp_file_limit",
 ];
 
 /// Whose values are about sessions, statements and moments: which series there are changes by itself.
