@@ -95,6 +95,20 @@ pub enum Endpoint {
     Probe(Probe),
 }
 
+impl Endpoint {
+    /// The key that makes it, such as `postgres`: what kind of target this is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Endpoint::Postgres(_) => "postgres",
+            Endpoint::PgBouncer(_) => "pgbouncer",
+            Endpoint::Redis(_) => "redis",
+            Endpoint::Backup(_) => "backup",
+            Endpoint::Disk(_) => "disk",
+            Endpoint::Probe(_) => "probe",
+        }
+    }
+}
+
 /// A PostgreSQL server (or a pooler in front of one).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Postgres {

@@ -58,7 +58,8 @@ const KINDS: [(&str, Read); 6] = [
     ("probe", |node, env, problems| probe::probe(node, env, problems).map(Endpoint::Probe)),
 ];
 
-const KIND_WORDS: [&str; KINDS.len()] = words::of(&KINDS);
+/// Their words, as [`Endpoint::kind`] gives them.
+pub const KIND_WORDS: [&str; KINDS.len()] = words::of(&KINDS);
 
 type Read = fn(&Node, &Env<'_>, &mut Problems) -> Option<Endpoint>;
 

@@ -3,8 +3,9 @@
 use super::{
     fields::Fields,
     problem::Problems,
-    settings::Threshold,
+    settings::{Endpoint, Threshold},
     shape::{Is, Shape, key},
+    targets::KIND_WORDS,
     words,
     yaml::{self, Node, Value},
 };
@@ -25,18 +26,27 @@ const THRESHOLD: Shape = Shape {
     needs: &[
         key("name", Is::Form(words::SNAKE), "What is compared."),
         key("severity", Is::Word(&SEVERITY_WORDS), "How bad it is to be beyond."),
-        key("value", Is::Number, "What it is compared with."),
+        key("kinds", Is::List(1, &Is::Word(&KIND_WORDS)), "The kinds of targets whose alerts compare with it."),
         key("unit", Is::Text, "The unit of the value."),
         key("source", Is::Text, "Where the value comes from."),
     ],
-    may: &[],
+    may: &[key(
+        "value",
+        Is::Number,
+        "What it is compared with. Without it, only targets that set one have this alert.",
+    )],
     quiet: false,
 };
 
-/// A shipped threshold, with what its value means and why it is that.
+/// A threshold that shipped rules compare with: what its value means, and why it is that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shipped {
-    pub threshold: Threshold,
+    pub name: String,
+    pub severity: String,
+    /// The kinds of targets that have it, as [`Endpoint::kind`] names them.
+    pub kinds: Vec<String>,
+    /// Without one, the alert is only for targets that set it.
+    pub value: Option<f64>,
     pub unit: String,
     /// Where the value comes from.
     pub source: String,
@@ -70,32 +80,39 @@ fn entry(node: &Node, all: &mut Vec<Shipped>, problems: &mut Problems) -> Option
     let mut fields = Fields::open(node, &THRESHOLD, problems)?;
     let name = fields.checked("name", words::snake);
     let severity = fields.word("severity", &SEVERITIES);
+    let kinds = fields.texts("kinds").into_iter().map(|(kind, _)| kind).collect();
     let value = fields.number("value");
     let unit = fields.text("unit");
     let source = fields.text("source");
-    let threshold = Threshold { name: name?, severity: severity?.to_owned(), value: value? };
-    if all.iter().any(|other| is_same(&other.threshold, &threshold)) {
+    let shipped = Shipped { name: name?, severity: severity?.to_owned(), kinds, value, unit: unit?, source: source? };
+    if all.iter().any(|other| (&other.name, &other.severity) == (&shipped.name, &shipped.severity)) {
         fields.tell("name", "this name and severity are there twice: keep one");
     }
-    all.push(Shipped { threshold, unit: unit?, source: source? });
+    all.push(shipped);
     Some(())
 }
 
-/// All thresholds of a target, by name and severity: the shipped ones, replaced and joined by its own.
-pub fn merged(shipped: &[Shipped], own: &[Threshold]) -> Vec<Threshold> {
-    let kept = shipped.iter().map(|s| &s.threshold).filter(|s| !own.iter().any(|o| is_same(o, s)));
-    let mut all: Vec<_> = kept.chain(own).cloned().collect();
-    all.sort_by(|a, b| (&a.name, &a.severity).cmp(&(&b.name, &b.severity)));
-    all
+impl Shipped {
+    /// What a target of this kind compares with. `None`: this is not for its kind, or only for targets that set it.
+    fn for_kind(&self, kind: &str) -> Option<Threshold> {
+        let value = self.value.filter(|_| self.kinds.iter().any(|own| own == kind))?;
+        Some(Threshold { name: self.name.clone(), severity: self.severity.clone(), value })
+    }
 }
 
-fn is_same(a: &Threshold, b: &Threshold) -> bool {
-    (&a.name, &a.severity) == (&b.name, &b.severity)
+/// All thresholds of a target, by name and severity: those shipped for its kind, replaced and joined by its own.
+pub fn merged(shipped: &[Shipped], endpoint: &Endpoint, own: &[Threshold]) -> Vec<Threshold> {
+    let is_own = |shipped: &Threshold| own.iter().any(|o| (&o.name, &o.severity) == (&shipped.name, &shipped.severity));
+    let kept = shipped.iter().filter_map(|shipped| shipped.for_kind(endpoint.kind()));
+    let mut all: Vec<_> = kept.filter(|shipped| !is_own(shipped)).chain(own.iter().cloned()).collect();
+    all.sort_by(|a, b| (&a.name, &a.severity).cmp(&(&b.name, &b.severity)));
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::repositories::Disk;
 
     fn threshold(name: &str, value: f64) -> Threshold {
         Threshold { name: name.into(), severity: "warning".into(), value }
@@ -108,8 +125,18 @@ mod tests {
 
     #[test]
     fn a_targets_own_replace_and_join() {
-        let ship = |name, value| Shipped { threshold: threshold(name, value), unit: "".into(), source: "".into() };
-        let merged = merged(&[ship("b", 1.0), ship("a", 1.0)], &[threshold("b", 2.0), threshold("c", 3.0)]);
+        let entry = |name: &str, kind: &str, value: &str| {
+            format!("- {{name: {name}, severity: warning, kinds: [{kind}], {value} unit: ratio, source: x}}\n")
+        };
+        let text = [
+            entry("b", "disk", "value: 1,"),
+            entry("a", "disk", "value: 1,"),
+            entry("other", "redis", "value: 1,"),
+            entry("unset", "disk", ""),
+        ];
+        let shipped = read("file", &text.concat()).unwrap_or_else(|problems| panic!("{problems}"));
+        let endpoint = Endpoint::Disk(Disk { paths: Vec::new() });
+        let merged = merged(&shipped, &endpoint, &[threshold("b", 2.0), threshold("c", 3.0)]);
         assert_eq!(merged, [threshold("a", 1.0), threshold("b", 2.0), threshold("c", 3.0)]);
     }
 }

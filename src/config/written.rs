@@ -84,7 +84,7 @@ impl Settings {
         match thresholds::shipped() {
             Ok(shipped) => {
                 for target in &mut self.targets {
-                    target.thresholds = thresholds::merged(&shipped, &target.thresholds);
+                    target.thresholds = thresholds::merged(&shipped, &target.endpoint, &target.thresholds);
                 }
             }
             Err(told) => problems.add_all(told),

@@ -61,7 +61,7 @@ fn boards_speak_of_what_there_is() {
 #[test]
 fn lines_and_verdicts_are_of_thresholds_that_there_are() {
     let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
-    let names: BTreeSet<_> = shipped.iter().map(|shipped| shipped.threshold.name.as_str()).collect();
+    let names: BTreeSet<_> = shipped.iter().map(|shipped| shipped.name.as_str()).collect();
     let begin = "pgvigil_threshold{";
     each(|dashboard, wrong| {
         for (at, expr) in dashboard.expressions() {

@@ -84,10 +84,9 @@ fn promtool_test(file: &str, case: &Case, rule: &Rule) -> Value {
 /// All shipped thresholds, but those that the case gives itself.
 fn shipped_thresholds(given: &[(String, String)]) -> Vec<(String, String)> {
     let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
-    let series = shipped.iter().map(|shipped| {
-        let threshold = &shipped.threshold;
-        let name = format!("pgvigil_threshold{{name=\"{}\",severity=\"{}\"}}", threshold.name, threshold.severity);
-        (name, threshold.value.to_string())
+    let series = shipped.iter().filter_map(|shipped| {
+        let name = format!("pgvigil_threshold{{name=\"{}\",severity=\"{}\"}}", shipped.name, shipped.severity);
+        Some((name, shipped.value?.to_string()))
     });
     series.filter(|(name, _)| !given.iter().any(|(other, _)| other == name)).collect()
 }

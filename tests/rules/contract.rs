@@ -6,18 +6,25 @@ use std::{
     process::Command,
 };
 
-use pgvigil::config::{catalogue::Catalogue, thresholds};
+use pgvigil::config::{
+    catalogue::Catalogue,
+    thresholds::{self, Shipped},
+};
 use promql_parser::parser::VectorSelector;
 
 use super::{
     files::{self, Rule},
-    known,
+    known, runbooks,
     used::Used,
 };
 use crate::support::place::system_program;
 
 /// The sections of a runbook.
-const SECTIONS: [&str; 4] = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"];
+const SECTIONS: [&str; 6] =
+    ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## False alarm", "## When it is over"];
+
+/// Rules of severity critical.
+const MOST_PAGES: usize = 35;
 
 const RUNBOOKS: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runbooks/";
 
@@ -52,7 +59,36 @@ fn every_alert_is_complete() {
         let runbook = fs::read_to_string(format!("docs/runbooks/{alert}.md")).unwrap_or_default();
         let missing = SECTIONS.iter().filter(|section| !runbook.contains(*section));
         wrong.extend(missing.map(|section| format!("its runbook lacks {section}")));
+        if !board.is_some_and(|board| runbook.contains("- **Board**: [") && runbook.contains(&format!("`/d/{board}`")))
+        {
+            wrong.push("its runbook does not link its board".to_owned());
+        }
     });
+}
+
+/// Who is woken, told tomorrow, or finds it on a board, and why: each runbook says it of just the severities that its alert has.
+#[test]
+fn every_runbook_says_why_somebody_is_woken_or_not() {
+    let mut severities: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for rule in files::rules() {
+        let Some(alert) = rule.alert else { continue };
+        severities.entry(alert).or_default().insert(rule.severity);
+    }
+    let mut wrong = Vec::new();
+    for (alert, own) in severities {
+        let told: BTreeSet<_> = runbooks::reasons(&alert).into_iter().map(|(severity, _)| severity).collect();
+        if told != own {
+            wrong.push(format!("{alert}: its rules are {own:?}, its runbook gives reasons for {told:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// An on-call who is woken for less mutes the pack.
+#[test]
+fn few_rules_page() {
+    let pages = files::rules().iter().filter(|rule| rule.severity == "critical").count();
+    assert!(pages <= MOST_PAGES, "{pages} rules of severity critical, of {MOST_PAGES} at most");
 }
 
 #[test]
@@ -130,7 +166,7 @@ fn behind<'s>(
 #[test]
 fn thresholds_and_alerts_fit() {
     let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
-    let shipped: BTreeSet<_> = shipped.into_iter().map(|s| (s.threshold.name, s.threshold.severity)).collect();
+    let shipped: BTreeSet<_> = shipped.into_iter().map(|s| (s.name, s.severity)).collect();
     let mut used = BTreeSet::new();
     for rule in files::rules() {
         for selector in Used::by(&rule.expr).selectors.iter().filter(|s| s.name.as_deref() == Some("pgvigil_threshold"))
@@ -156,11 +192,26 @@ fn each_alert(check: impl Fn(&Rule, &str, &mut Vec<String>)) {
     assert!(all.is_empty(), "\n{}", all.join("\n"));
 }
 
-/// Fewer than are shipped, and alerts are blind; the alert that says so has to know how many there are.
+/// Which series every target of a kind has.
+const OF_KIND: [(&str, &str); 6] = [
+    ("postgres", "pg_up"),
+    ("pgbouncer", "pgbouncer_up"),
+    ("redis", "redis_up"),
+    ("backup", "pgvigil_backup_up"),
+    ("disk", "(pgvigil_disk_size_bytes or pgvigil_disk_problem)"),
+    ("probe", "pgvigil_probe_up"),
+];
+
+/// Fewer than are shipped for a kind of target, and alerts are blind; the alert that says so has to know how many there are.
 #[test]
 fn the_number_of_thresholds_is_known() {
-    let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}")).len();
+    let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
     let rules = files::rules();
     let rule = rules.iter().find(|rule| rule.alert.as_deref() == Some("PgvigilThresholdMissing")).expect("the alert");
-    assert!(rule.expr.contains(&format!("< {shipped}\n")), "{shipped} thresholds are shipped: {}", rule.expr);
+    for (kind, series) in OF_KIND {
+        let has = |s: &&Shipped| s.value.is_some() && s.kinds.iter().any(|own| own == kind);
+        let count = shipped.iter().filter(has).count();
+        let clause = format!("(pgvigil_threshold and on (job, instance, target) {series}) < {count}\n");
+        assert!(rule.expr.contains(&clause), "{}\nlacks: {clause}", rule.expr);
+    }
 }

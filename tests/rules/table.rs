@@ -7,6 +7,7 @@ use pgvigil::config::thresholds::{self, Shipped};
 
 use super::{
     files::{self, Case, Rule},
+    runbooks,
     used::Used,
 };
 
@@ -17,7 +18,7 @@ const HEAD: &str = "# Alerts\n\nWhat is in `rules/`, with the shipped thresholds
 
 const RECORDED: &str = "\n## Recorded\n\nSeries that rules make, because several alerts read them or they are much to read.\n\n| series | reads |\n|---|---|\n";
 
-const COLUMNS: &str = "\n| alert | severity: when, for how long | reads | dashboard | tests: fires, silent | live |\n|---|---|---|---|---|---|\n";
+const COLUMNS: &str = "\n| alert | page, ticket or info: when, for how long | why | reads | dashboard | tests: fires, silent | live |\n|---|---|---|---|---|---|---|\n";
 
 /// `UPDATE_EXPECT=1 cargo test --test all -- rules` writes it.
 #[test]
@@ -74,29 +75,36 @@ fn line(rules: &[&Rule], cases: &[Case], live: &BTreeMap<String, String>, shippe
     let of_this: Vec<_> = cases.iter().filter(|case| case.alert == alert).collect();
     let silent: usize = of_this.iter().map(|case| case.silent.len()).sum();
     let severities: Vec<_> = rules.iter().map(|rule| severity(rule, shipped)).collect();
+    let why: Vec<_> = runbooks::reasons(alert).into_iter().map(|(_, reason)| reason).collect();
     let live = live.get(alert).map_or("not yet", String::as_str);
     format!(
-        "| [{alert}](runbooks/{alert}.md) | {} | {} | `{}` | {}, {silent} | {live} |\n",
+        "| [{alert}](runbooks/{alert}.md) | {} | {} | {} | `{}` | {}, {silent} | {live} |\n",
         severities.join("<br>"),
+        why.join("<br>"),
         metrics(rules),
         dashboard(rules[0]),
         of_this.len(),
     )
 }
 
-/// `warning: above 70 % (connections_used_ratio), for 5m`.
+/// `ticket: above 70 % (connections_used_ratio), for 5m`.
 fn severity(rule: &Rule, shipped: &[Shipped]) -> String {
     let mut parts: Vec<String> = compared(&rule.expr)
         .iter()
         .map(|(word, times, name)| {
-            let of_this = |s: &&Shipped| s.threshold.name == *name && s.threshold.severity == rule.severity;
+            let of_this = |s: &&Shipped| s.name == *name && s.severity == rule.severity;
             let threshold =
                 shipped.iter().find(of_this).unwrap_or_else(|| panic!("no threshold {name} {}", rule.severity));
-            format!("{word} {times}{} (`{name}`)", human(threshold.threshold.value, &threshold.unit))
+            match threshold.value {
+                Some(value) => format!("{word} {times}{} (`{name}`)", human(value, &threshold.unit)),
+                None => format!("{word} {times}`{name}`, where a target sets it"),
+            }
         })
         .collect();
     parts.extend(rule.json.get("for").and_then(|wait| wait.as_str()).map(|wait| format!("for {wait}")));
-    if parts.is_empty() { rule.severity.clone() } else { format!("{}: {}", rule.severity, parts.join(", ")) }
+    let word = runbooks::WORDS.iter().find(|(severity, _)| *severity == rule.severity);
+    let word = word.map_or(rule.severity.clone(), |(_, word)| word.to_lowercase());
+    if parts.is_empty() { word } else { format!("{word}: {}", parts.join(", ")) }
 }
 
 /// The thresholds an expression compares with, each once: above or below them, and what they are multiplied by (`14.4 * `).
