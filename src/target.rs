@@ -111,6 +111,12 @@ impl Target {
         &self.settings.name
     }
 
+    /// The label by which alerts and boards take targets together, if it has one.
+    pub fn cluster(&self) -> Option<&str> {
+        let label = self.settings.labels.iter().find(|(name, _)| name == "cluster");
+        label.map(|(_, cluster)| cluster.as_str()).filter(|cluster| !cluster.is_empty())
+    }
+
     /// What it is, for people.
     pub fn about(&self) -> String {
         self.source.about()

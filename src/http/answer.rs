@@ -27,7 +27,7 @@ use super::{
 use crate::{
     live::Live,
     page::{Key, Pages},
-    target::{Refusal, Report},
+    target::{Refusal, Report, Target},
 };
 
 /// An answer of /health is good for as long as this.
@@ -119,12 +119,18 @@ impl App {
         answer
     }
 
-    /// Each target as a scrape of its own, for Prometheus' `http_sd_configs`. The address is the one we were asked at.
+    /// Each target as a scrape of its own, for Prometheus' `http_sd_configs`. The address is the one we were asked at. Shards are to share
+    /// targets out by `__meta_pgvigil_cluster`, so that alerts about a cluster see all of its servers: its label `cluster`, else its name.
     fn discovery(&self, request: &Request<Incoming>) -> Value {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let engine = self.live.engine();
-        let group = |name: &str| json!({ "targets": [host], "labels": { "__param_target": name, "instance": name } });
-        engine.targets.iter().map(|target| group(target.name())).collect()
+        let group = |target: &Target| {
+            let (name, cluster) = (target.name(), target.cluster());
+            let labels =
+                json!({ "__param_target": name, "instance": name, "__meta_pgvigil_cluster": cluster.unwrap_or(name) });
+            json!({ "targets": [host], "labels": labels })
+        };
+        engine.targets.iter().map(|target| group(target)).collect()
     }
 
     /// One round now on a path of a probe. Not counted, and seldom: see [`Refusal::TooSoon`].

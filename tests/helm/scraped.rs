@@ -1,6 +1,10 @@
 //! A real Prometheus scrapes as the chart's objects say, written as the operator would: each target once, in one of the shards.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -14,10 +18,13 @@ use crate::support::{Folder, Pgvigil, Prometheus, eventually, is_long, yaml};
 const TARGETS: usize = 12;
 const SHARDS: usize = 3;
 
-/// A pgvigil with many targets, none of which needs a server, and the objects of a chart with the same settings.
+/// A pgvigil with many targets, none of which needs a server, most of them in clusters of two, and the objects of a chart with the same settings.
 fn fleet(values: &str, more: &[&str]) -> (Folder, Pgvigil, Vec<Value>) {
-    let targets: Vec<_> =
-        (1..=TARGETS).map(|n| json!({"name": format!("db-{n}"), "disk": {"paths": [{"path": "/"}]}})).collect();
+    let target = |n: usize| {
+        let labels = if n < 8 { json!({"cluster": format!("shop-{}", n / 2)}) } else { json!({}) };
+        json!({"name": format!("db-{n}"), "labels": labels, "disk": {"paths": [{"path": "/"}]}})
+    };
+    let targets: Vec<_> = (0..TARGETS).map(target).collect();
     let config = format!("config={}", json!({"targets": targets}));
     let objects = objects(&ci(values), &[&["--set-json", &config], more].concat());
     let secret = object(&objects, "Secret", "shop-metrics-pgvigil");
@@ -42,7 +49,9 @@ fn in_shard(mut job: Value, number: usize, shard: usize) -> Value {
 
 /// A rule as Prometheus itself writes it.
 fn rule(operators: &Value) -> Value {
-    json!({"source_labels": operators["sourceLabels"], "target_label": operators["targetLabel"]})
+    let keys = [("sourceLabels", "source_labels"), ("targetLabel", "target_label"), ("replacement", "replacement")];
+    let given = keys.iter().filter(|(theirs, _)| !operators[*theirs].is_null());
+    given.map(|(theirs, own)| ((*own).to_owned(), operators[*theirs].clone())).collect()
 }
 
 /// Waits until each target is scraped in one job alone, by its own name; the targets are not all in one shard.
@@ -51,15 +60,19 @@ fn expect_shared_out(jobs: &[Value]) {
     let prometheus = Prometheus::start(&lines.join("\n"));
     let mut seen = BTreeMap::new();
     eventually(Duration::from_secs(60), "all targets are scraped", || {
-        let samples = prometheus.query("count by (job, instance, target) (pgvigil_threshold)");
+        let samples = prometheus.query("count by (job, instance, target, cluster) (pgvigil_threshold)");
         seen = list(&samples).iter().map(|s| (text(&s["metric"]["target"]).to_owned(), s["metric"].clone())).collect();
         assert!(list(&samples).len() == seen.len(), "a target is scraped twice: {samples}");
         seen.len() == TARGETS
     });
     assert!(seen.values().all(|labels| labels["instance"] == labels["target"]), "{seen:?}");
-    let shards: std::collections::BTreeSet<_> =
-        seen.values().filter_map(|labels| text(&labels["job"]).split('-').next_back()).collect();
+    let shard = |target: &str| text(&seen[target]["job"]).split('-').next_back().unwrap_or_default().to_owned();
+    let shards: BTreeSet<_> = seen.keys().map(|target| shard(target)).collect();
     assert_eq!(shards.len(), SHARDS, "{seen:?}");
+    for n in [0, 2, 4, 6] {
+        let [one, other] = [n, n + 1].map(|n| shard(&format!("db-{n}")));
+        assert_eq!(one, other, "db-{n} and the next are of one cluster: {seen:?}");
+    }
 }
 
 #[test]

@@ -202,6 +202,21 @@ closed
 {{- toJson $names -}}
 {{- end -}}
 
+{{/* What a target shares with the others of its cluster, which one shard must see together: its label `cluster`, else its name. Takes a dict:
+`root` and `name`. */}}
+{{- define "pgvigil.cluster" -}}
+{{- $cluster := .name -}}
+{{- if .root.Values.config -}}
+{{- $name := .name -}}
+{{- range (include "pgvigil.settings" .root | fromYaml).targets -}}
+{{- if eq .name $name -}}
+{{- $cluster = (.labels | default dict).cluster | default $name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $cluster -}}
+{{- end -}}
+
 {{/* The labels of the pod of `helm test`, by which no Service finds it. */}}
 {{- define "pgvigil.testLabels" -}}
 app.kubernetes.io/name: {{ include "pgvigil.name" . | trunc 58 }}-test

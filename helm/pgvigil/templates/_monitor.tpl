@@ -41,10 +41,11 @@
 {{- $_ := set $own $field $value -}}
 {{- end -}}
 {{- $_ := set $own "params" (set (deepCopy ($own.params | default dict)) "target" (list $name)) -}}
-{{- /* All have one address, by which the operator would put them into one shard. */ -}}
+{{- /* All have one address, by which the operator would put them into one shard. Servers of one cluster belong together. */ -}}
+{{- $cluster := include "pgvigil.cluster" (dict "root" $.root "name" $name) -}}
 {{- $relabelings := list
     (dict "sourceLabels" (list "__param_target") "targetLabel" "instance")
-    (dict "sourceLabels" (list "__param_target") "targetLabel" "__tmp_hash") -}}
+    (dict "targetLabel" "__tmp_hash" "replacement" $cluster) -}}
 {{- $_ := set $own "relabelings" (concat $relabelings ($own.relabelings | default list)) -}}
 {{- $endpoints = append $endpoints $own -}}
 {{- end -}}
