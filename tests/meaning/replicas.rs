@@ -22,6 +22,7 @@ fn lag_is_zero_only_while_all_is_received_and_replayed() {
              pg_replication_lag_seconds absent
              pg_replication_replay_backlog_bytes absent
              pg_stat_wal_receiver_up absent
+             pg_replication_upstream_configured absent
              pg_replication_timeline = 1
              pg_replication_streaming_receivers = 1
              pg_synchronous_standbys_wanted = 2
@@ -48,6 +49,7 @@ fn lag_is_zero_only_while_all_is_received_and_replayed() {
              pg_replication_replay_backlog_bytes = 0
              pg_replication_replay_paused = 0
              pg_stat_wal_receiver_up = 1
+             pg_replication_upstream_configured = 1
              pg_stat_wal_receiver_received_tli = 1
              pg_stat_wal_receiver_last_msg_receipt_time recent
              pg_synchronous_standbys_wanted absent

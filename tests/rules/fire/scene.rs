@@ -81,8 +81,11 @@ fn noise(stack: &Stack, scrapes: u32, lasting: &[Labels]) -> Option<String> {
     }
     let alerts = stack.prometheus.query("ALERTS");
     let alerts = alerts.as_array().into_iter().flatten().map(|sample| labels(&sample["metric"]));
-    let is_noise =
-        |labels: &Labels| labels["alertname"] != ALWAYS && labels["severity"] != UNTOLD && !lasting.iter().any(|wanted| fits(wanted, labels));
+    let is_noise = |labels: &Labels| {
+        labels["alertname"] != ALWAYS
+            && labels["severity"] != UNTOLD
+            && !lasting.iter().any(|wanted| fits(wanted, labels))
+    };
     let noise: Vec<_> = alerts.filter(is_noise).collect();
     (!noise.is_empty()).then(|| told(&noise))
 }
