@@ -120,11 +120,13 @@ fn slots_retain_until_they_are_lost() {
             "wal_level = logical\nmax_slot_wal_keep_size = 20MB\nmin_wal_size = 32MB\nmax_wal_size = 32MB\nlogical_decoding_work_mem = 64kB",
         );
         server.sql("postgres", "SELECT pg_create_physical_replication_slot('idle', true)");
+        server.sql("postgres", "SELECT pg_create_physical_replication_slot('fresh')");
         server.sql("postgres", "SELECT pg_create_logical_replication_slot('decoded', 'test_decoding')");
         server.sql("postgres", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS i");
         let lines = "pg_replication_slots_active{slot_name=idle} = 0
              pg_replication_slots_pg_wal_lsn_diff{slot_name=idle} >= 60000
              pg_replication_slots_safe_wal_size_bytes{slot_name=idle} >= 1
+             pg_replication_slots_safe_wal_size_bytes{slot_name=fresh} absent
              pg_replication_slots_wal_status{slot_name=idle,wal_status=reserved} = 1
              pg_replication_slots_invalid{slot_name=idle} = 0
              pg_replication_slots_unconfirmed_bytes{slot_name=idle} absent
