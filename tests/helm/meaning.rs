@@ -83,7 +83,7 @@ fn names_and_labels_are_on_every_object() {
 fn one_scrape_by_default_and_one_for_each_target_when_asked() {
     let simple = objects(&ci("minimal"), &["--set", "serviceMonitor.enabled=true"]);
     let spec = &object(&simple, "ServiceMonitor", OWN)["spec"];
-    assert_eq!(spec["endpoints"], json!([{"port": "http", "path": "/metrics"}]));
+    assert_eq!(spec["endpoints"], json!([{"port": "http", "path": "/metrics", "honorLabels": true}]));
 
     let several = objects(&ci("targets"), &[]);
     let endpoints = list(&object(&several, "ServiceMonitor", OWN)["spec"]["endpoints"]);

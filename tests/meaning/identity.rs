@@ -44,7 +44,10 @@ fn servers_of_one_origin_are_known_also_when_they_are_down() {
              pgvigil_identity_timeline{{target=clone}} = 2
              pgvigil_identity_streamed_timestamp_seconds{{target=b,timeline=1,system_identifier={system}}} recent
              pgvigil_identity_streamed_timestamp_seconds{{target=a}} absent
-             pgvigil_identity_streamed_timestamp_seconds{{target=clone}} absent"
+             pgvigil_identity_streamed_timestamp_seconds{{target=clone}} absent
+             pgvigil_identity_followed_timestamp_seconds{{target=a,timeline=1,system_identifier={system}}} recent
+             pgvigil_identity_followed_timestamp_seconds{{target=b}} absent
+             pgvigil_identity_followed_timestamp_seconds{{target=clone}} absent"
         );
         soon(&pgvigil, major, &together);
         primary.stop(Stop::Fast);
@@ -56,14 +59,17 @@ fn servers_of_one_origin_are_known_also_when_they_are_down() {
         );
         soon(&pgvigil, major, &down);
         replica.promote();
-        // A replica that was promoted has streamed on the timeline of the other primary, which comes back; a clone has not.
+        // A replica that was promoted has streamed on the timeline of the other primary, which comes back, and which it followed; a clone has not.
         primary.start();
         let split = "pgvigil_identity_replica{target=a} = 0
              pgvigil_identity_replica{target=b} = 0
              pgvigil_identity_timeline{target=a} = 1
              pgvigil_identity_timeline{target=b} = 2
              pgvigil_identity_streamed_timestamp_seconds{target=b,timeline=1} recent
-             pgvigil_identity_streamed_timestamp_seconds{target=clone} absent";
+             pgvigil_identity_streamed_timestamp_seconds{target=clone} absent
+             pgvigil_identity_followed_timestamp_seconds{target=a,timeline=1} recent
+             pgvigil_identity_followed_timestamp_seconds{target=b} absent
+             pgvigil_identity_followed_timestamp_seconds{target=clone} absent";
         soon(&pgvigil, major, split);
     }
 }

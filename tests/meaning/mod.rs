@@ -6,6 +6,7 @@
 mod bloat;
 mod cluster;
 mod conflicts;
+mod crash;
 mod databases;
 mod identity;
 mod lag;

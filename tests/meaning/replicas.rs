@@ -22,6 +22,7 @@ fn lag_is_zero_only_while_all_is_received_and_replayed() {
              pg_replication_lag_seconds absent
              pg_replication_replay_backlog_bytes absent
              pg_stat_wal_receiver_up absent
+             pg_replication_upstream_configured absent
              pg_replication_timeline = 1
              pg_replication_streaming_receivers = 1
              pg_synchronous_standbys_wanted = 2
@@ -48,6 +49,7 @@ fn lag_is_zero_only_while_all_is_received_and_replayed() {
              pg_replication_replay_backlog_bytes = 0
              pg_replication_replay_paused = 0
              pg_stat_wal_receiver_up = 1
+             pg_replication_upstream_configured = 1
              pg_stat_wal_receiver_received_tli = 1
              pg_stat_wal_receiver_last_msg_receipt_time recent
              pg_synchronous_standbys_wanted absent
@@ -118,11 +120,13 @@ fn slots_retain_until_they_are_lost() {
             "wal_level = logical\nmax_slot_wal_keep_size = 20MB\nmin_wal_size = 32MB\nmax_wal_size = 32MB\nlogical_decoding_work_mem = 64kB",
         );
         server.sql("postgres", "SELECT pg_create_physical_replication_slot('idle', true)");
+        server.sql("postgres", "SELECT pg_create_physical_replication_slot('fresh')");
         server.sql("postgres", "SELECT pg_create_logical_replication_slot('decoded', 'test_decoding')");
         server.sql("postgres", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS i");
         let lines = "pg_replication_slots_active{slot_name=idle} = 0
              pg_replication_slots_pg_wal_lsn_diff{slot_name=idle} >= 60000
              pg_replication_slots_safe_wal_size_bytes{slot_name=idle} >= 1
+             pg_replication_slots_safe_wal_size_bytes{slot_name=fresh} absent
              pg_replication_slots_wal_status{slot_name=idle,wal_status=reserved} = 1
              pg_replication_slots_invalid{slot_name=idle} = 0
              pg_replication_slots_unconfirmed_bytes{slot_name=idle} absent

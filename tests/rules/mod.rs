@@ -13,6 +13,7 @@ mod past;
 mod pint;
 mod quiet;
 mod recording;
+mod roles;
 mod runbooks;
 mod systems;
 mod table;

@@ -64,8 +64,8 @@ impl Odd {
         let settings = Folder::new("odd", "TERM");
         settings.write("verified", "");
         let pool = pooler.url("pgvigil", "pgbouncer");
-        let mut targets =
-            postgres("server", &server, "") + &format!("  - {{name: pooler, pgbouncer: {{url: \"{pool}\"}}}}\n");
+        let mut targets = postgres("server", &server, "")
+            + &format!("  - {{name: pooler, labels: {{cluster: odd}}, pgbouncer: {{url: \"{pool}\"}}}}\n");
         for (name, redis) in [("cache", cache.url()), ("follower", follower.url()), ("cluster", cluster.url())] {
             targets += &format!("  - {{name: {name}, redis: {{url: \"{redis}\"}}}}\n");
         }

@@ -19,7 +19,8 @@
 {{/* The endpoints, as a YAML list. Takes a dict: `root` and `monitor`, its values. */}}
 {{- define "pgvigil.endpoints" -}}
 {{- $monitor := .monitor -}}
-{{- $endpoint := dict "port" "http" -}}
+{{- /* The labels of pgvigil's settings stay, such as `cluster`, where a relabeling sets one of that name. */ -}}
+{{- $endpoint := dict "port" "http" "honorLabels" true -}}
 {{- if .root.Values.webConfig.tls_server_config -}}
 {{- $_ := set $endpoint "scheme" "https" -}}
 {{- end -}}

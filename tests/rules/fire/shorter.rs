@@ -8,22 +8,24 @@ use serde_json::{Value, json};
 /// scraped every 2 minutes.
 pub const FACTOR: u32 = 60;
 
-/// The longest anybody waits: for a `for`, and for an `offset` to have something to compare with.
+/// The longest anybody waits: for a `for` and what comes after, and for an `offset` to have something to compare with.
 const LONGEST_FOR: Duration = Duration::from_secs(20);
 const LONGEST_OFFSET: Duration = Duration::from_secs(60);
 
 /// In a shorter range there may be one scrape only, or none.
 const SHORTEST_RANGE: Duration = Duration::from_secs(5);
 
-/// A rule file: intervals of groups, `for`, ranges and offsets. What is in an expression as a number stays.
+/// A rule file: intervals of groups, `for`, `keep_firing_for`, ranges and offsets. What is in an expression as a number stays.
 pub fn rules(mut file: Value, factor: u32) -> Value {
     for group in file["groups"].as_array_mut().into_iter().flatten() {
         if let Some(interval) = group.get("interval").and_then(Value::as_str) {
             group["interval"] = shorter(interval, factor, Duration::MAX).into();
         }
         for rule in group["rules"].as_array_mut().into_iter().flatten() {
-            if let Some(wait) = rule.get("for").and_then(Value::as_str) {
-                rule["for"] = shorter(wait, factor, LONGEST_FOR).into();
+            for key in ["for", "keep_firing_for"] {
+                if let Some(wait) = rule.get(key).and_then(Value::as_str) {
+                    rule[key] = shorter(wait, factor, LONGEST_FOR).into();
+                }
             }
             rule["expr"] = expression(rule["expr"].as_str().expect("an expression"), factor).into();
         }

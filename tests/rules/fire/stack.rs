@@ -212,7 +212,7 @@ fn settings(round: &Round, watched: &Watched) -> Value {
     let mut targets = Vec::new();
     let mut add = |name: &str, key: &str, what: Value| {
         let mut target = json!({"name": name, key: what});
-        if ["primary", "replica", "backups"].contains(&name) {
+        if !["subscriber", "disk"].contains(&name) {
             target["labels"] = json!({"cluster": "shop"});
         }
         if round.thresholds.is_object() {
