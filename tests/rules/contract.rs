@@ -148,10 +148,16 @@ fn rules_speak_of_what_there_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What each recording rule reads.
+/// What each recording rule reads, by itself or by those before it.
 fn recorded() -> BTreeMap<String, Vec<VectorSelector>> {
-    let rules = files::rules().into_iter();
-    rules.filter_map(|rule| Some((rule.record?, Used::by(&rule.expr).selectors))).collect()
+    let mut all = BTreeMap::new();
+    for rule in files::rules() {
+        let Some(name) = rule.record else { continue };
+        let selectors = Used::by(&rule.expr).selectors;
+        let selectors = selectors.iter().flat_map(|selector| behind(&all, selector)).cloned().collect();
+        all.insert(name, selectors);
+    }
+    all
 }
 
 /// What is read of collectors: this, or what it was recorded from.

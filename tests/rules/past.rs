@@ -101,9 +101,10 @@ impl Past {
     }
 }
 
-/// The expression of a rule, with what is recorded as what it was recorded from: of that there is no past.
+/// The expression of a rule, with what is recorded as what it was recorded from: of that there is no past. A recording rule reads what earlier
+/// ones record, so they are put in from the last to the first.
 fn asked(rule: &Rule, rules: &[Rule]) -> String {
-    let recorded = rules.iter().filter_map(|rule| Some((rule.record.as_ref()?, &rule.expr)));
+    let recorded = rules.iter().rev().filter_map(|rule| Some((rule.record.as_ref()?, &rule.expr)));
     recorded.fold(rule.expr.clone(), |asked, (name, expr)| asked.replace(name, &format!("({expr})")))
 }
 
