@@ -116,7 +116,9 @@ fn expected(case: &Case, rule: &Rule) -> Value {
     let links = ["runbook_url", "dashboard_url"].map(|key| (key.to_owned(), linked(rule, key, &labels)));
     let words = [("summary", &case.summary), ("description", &case.description)];
     let words = words.map(|(key, text)| (key.to_owned(), Value::from(text.as_str())));
-    let annotations: serde_json::Map<String, Value> = links.into_iter().chain(words).collect();
+    let role =
+        rule.annotations.iter().filter(|(key, _)| key == "role").map(|(key, role)| (key.clone(), role.as_str().into()));
+    let annotations: serde_json::Map<String, Value> = links.into_iter().chain(words).chain(role).collect();
     json!({"exp_labels": labels, "exp_annotations": annotations})
 }
 

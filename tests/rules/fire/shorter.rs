@@ -22,8 +22,10 @@ pub fn rules(mut file: Value, factor: u32) -> Value {
             group["interval"] = shorter(interval, factor, Duration::MAX).into();
         }
         for rule in group["rules"].as_array_mut().into_iter().flatten() {
-            if let Some(wait) = rule.get("for").and_then(Value::as_str) {
-                rule["for"] = shorter(wait, factor, LONGEST_FOR).into();
+            for key in ["for", "keep_firing_for"] {
+                if let Some(wait) = rule.get(key).and_then(Value::as_str) {
+                    rule[key] = shorter(wait, factor, LONGEST_FOR).into();
+                }
             }
             rule["expr"] = expression(rule["expr"].as_str().expect("an expression"), factor).into();
         }
