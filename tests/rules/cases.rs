@@ -113,12 +113,11 @@ fn expected(case: &Case, rule: &Rule) -> Value {
         };
     }
     labels.insert("severity".into(), case.severity.clone().into());
-    let links = ["runbook_url", "dashboard_url"].map(|key| (key.to_owned(), linked(rule, key, &labels)));
+    let links = ["runbook_url", "dashboard_url", "role"].map(|key| (key.to_owned(), linked(rule, key, &labels)));
+    let links = links.into_iter().filter(|(_, text)| text != "");
     let words = [("summary", &case.summary), ("description", &case.description)];
     let words = words.map(|(key, text)| (key.to_owned(), Value::from(text.as_str())));
-    let role =
-        rule.annotations.iter().filter(|(key, _)| key == "role").map(|(key, role)| (key.clone(), role.as_str().into()));
-    let annotations: serde_json::Map<String, Value> = links.into_iter().chain(words).chain(role).collect();
+    let annotations: serde_json::Map<String, Value> = links.chain(words).collect();
     json!({"exp_labels": labels, "exp_annotations": annotations})
 }
 
