@@ -41,6 +41,7 @@ fn verdicts_name_what_can_go_and_what_is_missing() {
         CREATE TABLE rest PARTITION OF events DEFAULT;
         CREATE INDEX events_at ON events (at);
         INSERT INTO events VALUES ('2026-10-02'), ('2030-01-01'), ('2031-01-01');
+        CREATE TABLE hyper (at int); CREATE TABLE chunk () INHERITS (hyper);
         CREATE TABLE narrow (id int); CREATE SEQUENCE wide OWNED BY narrow.id; SELECT setval('wide', 1073741824);
         CREATE TABLE scanned AS SELECT g AS id FROM generate_series(1, 2000) g;
         DO 'BEGIN FOR i IN 1..120 LOOP PERFORM count(*) FROM scanned; END LOOP; END'";
@@ -67,6 +68,8 @@ fn verdicts_name_what_can_go_and_what_is_missing() {
         assert_eq!(value(&page, "pg_foreign_keys_without_index", "target", "db"), Some(1.0), "{major}");
         assert!(named("pg_table_without_primary_key_rows", "relname", "events"), "{major}");
         assert!(!named("pg_table_without_primary_key_rows", "relname", "october"), "{major}");
+        assert!(named("pg_table_without_primary_key_rows", "relname", "hyper"), "{major}");
+        assert!(!named("pg_table_without_primary_key_rows", "relname", "chunk"), "{major}");
         let read = value(&page, "pg_table_mostly_scanned_rows", "relname", "scanned");
         assert_eq!(read, Some(240_000.0), "{major}");
         assert_eq!(value(&page, "pg_tables_mostly_scanned", "target", "db"), Some(1.0), "{major}");

@@ -20,6 +20,9 @@ fn tables_are_due_by_their_own_settings() {
              INSERT INTO strict SELECT generate_series(1, 100); INSERT INTO lax SELECT generate_series(1, 100);
              INSERT INTO filled SELECT generate_series(1, 100); INSERT INTO ignored SELECT generate_series(1, 100)",
         );
+        for table in ["strict", "lax"] {
+            server.sql("postgres", &format!("VACUUM ANALYZE {table}"));
+        }
         server.sql("postgres", "DELETE FROM strict; DELETE FROM lax; DELETE FROM ignored");
         // Each exception handler takes a transaction ID.
         server.sql("postgres", "CREATE TEMP TABLE x (i int);
@@ -32,6 +35,10 @@ fn tables_are_due_by_their_own_settings() {
             "pg_vacuum_table_dead_rows_threshold{relname=strict} = 50
              pg_vacuum_table_due_for_vacuum{relname=strict} = 1
              pg_vacuum_table_due_for_analyze{relname=strict} = 0
+             pg_vacuum_table_rows{relname=strict} = 100
+             pg_vacuum_table_due_last_vacuum_timestamp_seconds{relname=strict} recent
+             pg_vacuum_table_due_last_vacuum_timestamp_seconds{relname=lax} absent
+             pg_vacuum_table_due_last_analyze_timestamp_seconds{relname=lax} recent
              pg_vacuum_table_inserted_rows_threshold{relname=strict} absent
              pg_vacuum_table_due_for_vacuum{relname=lax} = 0
              pg_vacuum_table_due_for_analyze{relname=lax} = 1

@@ -135,6 +135,8 @@ fn sequences_are_full_by_type_and_direction() {
              CREATE SEQUENCE by_ten_fresh INCREMENT 10 MAXVALUE 1000; CREATE SEQUENCE again MAXVALUE 10 CYCLE;
              CREATE SEQUENCE negative MINVALUE -1000 MAXVALUE 1000 START 1; SELECT setval('negative', 500);
              CREATE SEQUENCE set_back MINVALUE -1000 MAXVALUE 1000 START 1; SELECT setval('set_back', -1);
+             CREATE TABLE won (i serial); ALTER SEQUENCE won_i_seq MINVALUE -2147483648 RESTART WITH -2147483648; ALTER SEQUENCE won_i_seq AS bigint;
+             SELECT setval('won_i_seq', -2147483648);
              CREATE SEQUENCE below MINVALUE -1000 MAXVALUE -1 START -1000; SELECT setval('below', -501);
              CREATE SEQUENCE huge; SELECT setval('huge', 9223372036854775807)",
         );
@@ -153,6 +155,8 @@ fn sequences_are_full_by_type_and_direction() {
              pg_sequence_remaining_values{sequencename=negative} = 500
              pg_sequence_used_ratio{sequencename=set_back} = 0.49975012
              pg_sequence_remaining_values{sequencename=set_back} = 1001
+             pg_sequence_used_ratio{sequencename=won_i_seq} < 0.000001
+             pg_sequence_remaining_values{sequencename=won_i_seq} = 4294967295
              pg_sequence_used_ratio{sequencename=below} = 0.5
              pg_sequence_remaining_values{sequencename=below} = 500
              pg_sequence_used_ratio{sequencename=huge} = 1
@@ -218,9 +222,21 @@ fn partitions_without_an_end_have_none() {
              CREATE TABLE endless2 PARTITION OF endless FOR VALUES FROM ('2026-02-01') TO (MAXVALUE);
              CREATE TABLE listed (kind text) PARTITION BY LIST (kind);
              CREATE TABLE listed1 PARTITION OF listed FOR VALUES IN ('a');
-             CREATE TABLE empty (at timestamptz) PARTITION BY RANGE (at)",
+             CREATE TABLE empty (at timestamptz) PARTITION BY RANGE (at);
+             CREATE TABLE daily (at date) PARTITION BY RANGE (at);
+             CREATE TABLE daily1 PARTITION OF daily FOR VALUES FROM (MINVALUE) TO ('2026-01-01');
+             CREATE TABLE daily2 PARTITION OF daily FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+             CREATE TABLE daily3 PARTITION OF daily FOR VALUES FROM ('2026-02-01') TO ('2026-02-02');
+             CREATE TABLE single (at date) PARTITION BY RANGE (at);
+             CREATE TABLE single1 PARTITION OF single FOR VALUES FROM (MINVALUE) TO ('2026-01-01')",
         );
-        let lines = "pg_partitioned_table_partitions{relname=endless} = 2
+        let lines = "pg_partitioned_table_newest_width_seconds{relname=daily} = 86400
+             pg_partitioned_table_newest_end_timestamp_seconds{relname=daily} = 1769990400
+             pg_partitioned_table_oldest_start_timestamp_seconds{relname=daily} = 1767225600
+             pg_partitioned_table_newest_width_seconds{relname=single} absent
+             pg_partitioned_table_oldest_start_timestamp_seconds{relname=single} = 1767225600
+             pg_partitioned_table_newest_width_seconds{relname=endless} absent
+             pg_partitioned_table_partitions{relname=endless} = 2
              pg_partitioned_table_newest_end_timestamp_seconds{relname=endless} absent
              pg_partitioned_table_oldest_start_timestamp_seconds{relname=endless} = 1767225600
              pg_partitioned_table_default_rows{relname=endless} absent

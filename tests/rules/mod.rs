@@ -3,6 +3,7 @@
 mod cases;
 mod contract;
 mod day;
+mod examples;
 mod export;
 pub mod files;
 mod fire;

@@ -18,7 +18,6 @@ const SHORTEST_RANGE: Duration = Duration::from_secs(5);
 /// Rules are not evaluated more often.
 const SHORTEST_STEP: Duration = Duration::from_secs(1);
 
-/// A rule file: intervals of groups, `for`, ranges and offsets. What is in an expression as a number stays.
 /// A rule file: intervals of groups, `for`, `keep_firing_for`, ranges and offsets. What is in an expression as a number stays.
 pub fn rules(mut file: Value, factor: u32) -> Value {
     for group in file["groups"].as_array_mut().into_iter().flatten() {
