@@ -113,10 +113,12 @@ fn expected(case: &Case, rule: &Rule) -> Value {
         };
     }
     labels.insert("severity".into(), case.severity.clone().into());
-    let links = ["runbook_url", "dashboard_url"].map(|key| (key.to_owned(), linked(rule, key, &labels)));
+    let has = |key: &&str| rule.annotations.iter().any(|(name, _)| name == key);
+    let links = ["runbook_url", "dashboard_url", "role"].into_iter().filter(has);
+    let links = links.map(|key| (key.to_owned(), linked(rule, key, &labels)));
     let words = [("summary", &case.summary), ("description", &case.description)];
     let words = words.map(|(key, text)| (key.to_owned(), Value::from(text.as_str())));
-    let annotations: serde_json::Map<String, Value> = links.into_iter().chain(words).collect();
+    let annotations: serde_json::Map<String, Value> = links.chain(words).collect();
     json!({"exp_labels": labels, "exp_annotations": annotations})
 }
 
