@@ -60,6 +60,7 @@ impl Odd {
         let pooler = PgBouncer::start(&server, "transaction", "max_db_connections = 50");
         psql::run(&mut pooler.psql("app", "postgres"), "SELECT 1").expect("a query through the pooler");
         let cache = Redis::start("--maxmemory 1gb");
+        cache.run("NONSENSE");
         let (follower, cluster) = (cache.replica(""), Redis::start("--cluster-enabled yes"));
         let settings = Folder::new("odd", "TERM");
         settings.write("verified", "");

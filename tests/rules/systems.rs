@@ -91,7 +91,7 @@ fn backups() -> Folder {
 
 pub fn postgres(name: &str, server: &Postgres, labels: &str) -> String {
     format!(
-        "  - {{name: {name}, labels: {{{labels}}}, postgres: {{url: \"{}\"}}}}\n",
+        "  - {{name: {name}, labels: {{{labels}}}, thresholds: {{backups_elsewhere: {{warning: 1}}}}, postgres: {{url: \"{}\"}}}}\n",
         server.url("pgvigil", "postgres")
     )
 }

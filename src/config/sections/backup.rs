@@ -12,6 +12,8 @@ pub const SECTIONS: &[Section] = &[
         "stanzas",
         &["repository", "stanza", "repo_key", "restore_points", "oldest", "restorable", "archived", "gaps", "failed"],
     ),
+    // Which server each of them is of; only where that is known.
+    section("servers", &["repository", "stanza", "repo_key", "system_identifier"]),
     section(
         "backups",
         &["repository", "stanza", "repo_key", "backup_type", "kept", "end", "duration", "size", "stored", "error"],

@@ -16,6 +16,8 @@ pub const SECTIONS: &[Section] = &[
     fields("cluster"),
     // Fields of several of them that say together what the server is.
     rows("instance", &["redis_version", "valkey_version", "redis_mode", "role", "maxmemory_policy", "os", "tcp_port"]),
+    // And where it stands among others.
+    rows("place", &["role", "master_host", "master_port", "master_replid", "master_replid2"]),
     // Lists within INFO: a row for each. Replicas have the names that other exporters' labels have.
     rows("keyspace", &["db", "keys", "expires", "avg_ttl"]),
     rows("commandstats", &["cmd", "calls", "usec", "rejected_calls", "failed_calls"]),

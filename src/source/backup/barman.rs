@@ -115,6 +115,7 @@ fn read_backup(json: &mut Json, backup: &Value, zone: Option<f64>) -> Option<Don
         stored: json.number(backup, "deduplicated_size"),
         error: None,
         wal: json.text(backup, "begin_wal"),
+        system_identifier: json.digits(backup, "systemid"),
     })
 }
 

@@ -56,6 +56,8 @@ pub struct Stanza {
     pub gaps: Option<u64>,
     /// When the newest WAL without a gap before it was archived.
     pub archived: Option<f64>,
+    /// The system identifier of the server it is of, where the tool tells it of the stanza.
+    pub system_identifier: Option<String>,
     /// Where this stanza's WAL is, below the folder of the archive.
     pub archive: Option<String>,
 }
@@ -75,6 +77,8 @@ pub struct Done {
     pub error: Option<bool>,
     /// The segment of WAL it begins with: 24 hexadecimal digits.
     pub wal: Option<String>,
+    /// The system identifier of the server, where the tool tells it of each backup.
+    pub system_identifier: Option<String>,
 }
 
 impl Stanza {
@@ -86,6 +90,14 @@ impl Stanza {
     pub fn restorable(&self) -> Option<f64> {
         let end = self.newest()?.end;
         Some(self.archived.map_or(end, |archived| archived.max(end)))
+    }
+
+    /// A row of the section `servers`, if it is known which server this is of.
+    pub fn push_server(&self, table: &mut Table, repository: &str) {
+        let of_newest = || self.newest().and_then(|done| done.system_identifier.as_deref());
+        let Some(system_identifier) = self.system_identifier.as_deref().or_else(of_newest) else { return };
+        let labels = [repository, &self.name, &self.repo_key, system_identifier];
+        table.push_row(labels.map(Cell::Text));
     }
 
     /// A row of the section `stanzas`.

@@ -65,6 +65,12 @@ impl Json {
         self.or_odd(text)
     }
 
+    /// A text of digits, such as a system identifier; a number is taken as its digits.
+    pub fn digits(&mut self, of: &Value, key: &str) -> Option<String> {
+        let text = self.text(of, key)?;
+        self.or_odd(Some(text).filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())))
+    }
+
     pub fn flag(&mut self, of: &Value, key: &str) -> Option<bool> {
         let value = present(of, key)?;
         self.or_odd(value.as_bool())

@@ -140,6 +140,7 @@ impl Backup {
             let Some(known) = &state.known else { continue };
             for stanza in &known.found.stanzas {
                 with("stanzas", &|table| stanza.push(table, name));
+                with("servers", &|table| stanza.push_server(table, name));
                 with("backups", &|table| stanza.push_backups(table, name));
             }
             known.found.more.iter().for_each(|(section, rows)| with(section, &|table| append(table, rows)));

@@ -85,6 +85,7 @@ fn read(json: &mut Json, item: &Value, name: &str, repository: &str, found: &mut
         // A database that was upgraded has an archive for each version; the last is in use.
         let own = archives.iter().rfind(|archive| repo_key(json, archive) == key);
         stanza.archive = own.and_then(|archive| json.text(archive, "id")).map(|id| format!("{name}/{id}"));
+        stanza.system_identifier = system_identifier(json, item, &key);
         found.stanzas.push(stanza);
     }
     push_stanza(json, item, name, repository, found);
@@ -117,6 +118,14 @@ fn repos(json: &mut Json, item: &Value, name: &str, repository: &str, found: &mu
     keys
 }
 
+/// Which server the stanza is of. An upgraded one has had several identifiers; the last is in use.
+fn system_identifier(json: &mut Json, item: &Value, key: &str) -> Option<String> {
+    let databases = json.list(item, "db");
+    let is_of = |json: &mut Json, db: &Value| json.text(db, "repo-key").is_none_or(|own| own == key);
+    let last = databases.iter().rfind(|db| is_of(json, db))?;
+    json.digits(last, "system-id")
+}
+
 fn repo_key(json: &mut Json, of: &Value) -> String {
     of.get("database").and_then(|database| json.text(database, "repo-key")).unwrap_or_else(|| "1".to_owned())
 }
@@ -137,6 +146,7 @@ fn read_backup<'v>(json: &mut Json, backup: &'v Value) -> Option<Backup<'v>> {
         stored: json.number(stored, "delta"),
         error: json.flag(backup, "error"),
         wal: backup.get("archive").and_then(|archive| json.text(archive, "start")),
+        system_identifier: None,
     };
     Some(Backup { done, repo_key: repo_key(json, backup), info })
 }

@@ -47,6 +47,7 @@ fn read(json: &mut Json, item: &Value) -> Option<Done> {
         size: json.number(item, "uncompressed_size"),
         stored: json.number(item, "compressed_size"),
         error: None,
+        system_identifier: json.digits(item, "system_identifier"),
         wal: json.text(item, "wal_file_name").or_else(|| name.get("base_".len()..)?.get(..24).map(str::to_owned)),
     })
 }

@@ -96,7 +96,7 @@ impl<'a> Info<'a> {
             ("replicas", Some(list)) => replicas::worst(&self.list(list, section.columns)),
             (_, Some(list)) => self.list(list, section.columns),
             ("latencystats", _) => self.percentiles(section.columns),
-            ("instance", _) => self.instance(section.columns),
+            ("instance" | "place", _) => self.instance(section.columns),
             (name, _) => self.fields(name),
         }
     }
@@ -232,6 +232,13 @@ mod tests {
         assert_eq!(rows(text, "replication"), ["1 - - ok"]);
         assert_eq!(rows(text, "persistence"), [""; 0]);
         assert_eq!(table(text, "replication").columns().next(), Some("master_link_status"));
+    }
+
+    #[test]
+    fn a_place_is_known_of_a_primary_too() {
+        let text = "# Server\nredis_version:7\n# Replication\nrole:master\nmaster_replid:8a1f\nmaster_replid2:0000\n";
+        assert_eq!(rows(text, "place"), ["master - - 8a1f 0000"]);
+        assert_eq!(rows("# Replication\nrole:master\n", "place"), [""; 0]);
     }
 
     #[test]

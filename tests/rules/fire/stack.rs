@@ -215,8 +215,13 @@ fn settings(round: &Round, watched: &Watched) -> Value {
         if !["subscriber", "disk"].contains(&name) {
             target["labels"] = json!({"cluster": "shop"});
         }
-        if round.thresholds.is_object() {
-            target["thresholds"] = round.thresholds.clone();
+        let mut thresholds = round.thresholds.clone();
+        if key == "postgres" {
+            // Where the backups of the servers are is not what rounds are about.
+            thresholds["backups_elsewhere"] = json!({"warning": 1});
+        }
+        if thresholds.is_object() {
+            target["thresholds"] = thresholds;
         }
         targets.push(target);
     };

@@ -3,7 +3,12 @@
 use proptest::{prelude::*, string::bytes_regex};
 use serde_json::{Value, json};
 
-use super::{barman, found::Found, pgbackrest, walg};
+use super::{
+    barman,
+    found::{Found, Stanza},
+    pgbackrest, walg,
+};
+use crate::table::Cell;
 
 /// All parsers on the same bytes.
 fn parse(bytes: &[u8]) -> [Option<Found>; 3] {
@@ -29,6 +34,8 @@ fn pgbackrest_document() -> Value {
             "timestamp": {"start": 1795265618, "stop": 1795265621},
             "type": "full",
         }],
+        "db": [{"id": 1, "repo-key": 1, "system-id": 7501234567890123455_u64, "version": "13"},
+               {"id": 2, "repo-key": 1, "system-id": 7501234567890123456_u64, "version": "15"}],
         "name": "main",
         "repo": [{"cipher": "none", "key": 1, "status": {"code": 0, "message": "ok"}}],
         "status": {"code": 0, "lock": {"backup": {"held": false}}, "message": "ok"},
@@ -39,7 +46,7 @@ fn barman_document() -> Value {
     json!({"servers": {"main": {
         "backups": {
             "20261121T125420": {"status": "DONE", "begin_time": "2026-11-21 12:54:20.5+00:00", "end_time": "2026-11-21 12:54:22+00:00",
-                                "size": 8, "deduplicated_size": 8, "begin_wal": "000000010000000000000002"},
+                                "size": 8, "deduplicated_size": 8, "begin_wal": "000000010000000000000002", "systemid": "7501234567890123456"},
             "20261121T135420": {"status": "FAILED", "begin_time": "2026-11-21 13:54:20+00:00", "end_time": null},
         },
         "wals": {"last_archived_wal_per_timeline": {"00000001": {"name": "000000010000000000000004", "time": 1795265700.5}}},
@@ -48,7 +55,8 @@ fn barman_document() -> Value {
 
 fn walg_document() -> Value {
     json!([{"backup_name": "base_000000010000000000000002", "time": "2026-11-21T12:54:23Z", "wal_file_name": "000000010000000000000002",
-            "start_time": "2026-11-21T12:54:20Z", "finish_time": "2026-11-21T12:54:22Z", "uncompressed_size": 8, "compressed_size": 5}])
+            "start_time": "2026-11-21T12:54:20Z", "finish_time": "2026-11-21T12:54:22Z", "uncompressed_size": 8, "compressed_size": 5,
+            "system_identifier": 7501234567890123456_u64}])
 }
 
 /// A value somewhere in a document is another.
@@ -121,7 +129,30 @@ fn what_is_right_is_read() {
         let stanza = &found.stanzas[0];
         assert_eq!(stanza.newest().map(|newest| newest.end), Some(end));
         assert_eq!((stanza.restorable(), stanza.failed), (Some(restorable), failed));
+        assert_eq!(servers(stanza), ["r", &stanza.name, &stanza.repo_key, "7501234567890123456"]);
     }
+}
+
+/// The row that says which server a stanza is of.
+fn servers(stanza: &Stanza) -> Vec<String> {
+    let mut table = super::found::table(crate::config::collector::SourceKind::Backup, "servers");
+    stanza.push_server(&mut table, "r");
+    let cells = |row| (0..4).map(move |column| (row, column));
+    let text = |cell: Cell<'_>| if let Cell::Text(text) = cell { text.to_owned() } else { String::new() };
+    (0..table.rows()).flat_map(cells).map(|(row, column)| text(table.cell(row, column))).collect()
+}
+
+#[test]
+fn which_server_it_is_of_is_absent_rather_than_wrong() {
+    let mut document = pgbackrest_document();
+    document[0]["db"] = json!([{"id": 1, "repo-key": 2, "system-id": 7501234567890123455_u64}]);
+    let [found, ..] = parse(document.to_string().as_bytes());
+    assert_eq!(servers(&found.expect("it is read").stanzas[0]), [""; 0]);
+    let mut document = walg_document();
+    document[0]["system_identifier"] = json!("none");
+    let [.., found] = parse(document.to_string().as_bytes());
+    let found = found.expect("it is read");
+    assert_eq!((servers(&found.stanzas[0]), found.odd), (vec![], 1));
 }
 
 /// A real backup of a server in India by a Barman in New York, at 15:27:19 UTC.
