@@ -98,9 +98,9 @@ fn input(series: &str, values: &str, at: u64) -> Value {
     let has = |label: &str| labels.starts_with(&format!("{label}=")) || labels.contains(&format!(",{label}="));
     let own = OWN.iter().filter(|(label, _)| !(has(label) || name == "up" && *label == "target"));
     let own: Vec<_> = own.map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-    let rest = if labels == "}" { labels.to_owned() } else { format!(",{labels}") };
+    let comma = if labels == "}" || own.is_empty() { "" } else { "," };
     let values = if values.parse::<f64>().is_ok() { format!("{values}x{at}") } else { values.to_owned() };
-    json!({"series": format!("{name}{{{}{rest}", own.join(",")), "values": values})
+    json!({"series": format!("{name}{{{}{comma}{labels}", own.join(",")), "values": values})
 }
 
 /// The alert as it must come.

@@ -15,6 +15,9 @@ const LONGEST_OFFSET: Duration = Duration::from_secs(60);
 /// In a shorter range there may be one scrape only, or none.
 const SHORTEST_RANGE: Duration = Duration::from_secs(5);
 
+/// Rules are not evaluated more often.
+const SHORTEST_STEP: Duration = Duration::from_secs(1);
+
 /// A rule file: intervals of groups, `for`, ranges and offsets. What is in an expression as a number stays.
 pub fn rules(mut file: Value, factor: u32) -> Value {
     for group in file["groups"].as_array_mut().into_iter().flatten() {
@@ -22,8 +25,10 @@ pub fn rules(mut file: Value, factor: u32) -> Value {
             group["interval"] = shorter(interval, factor, Duration::MAX).into();
         }
         for rule in group["rules"].as_array_mut().into_iter().flatten() {
-            if let Some(wait) = rule.get("for").and_then(Value::as_str) {
-                rule["for"] = shorter(wait, factor, LONGEST_FOR).into();
+            for key in ["for", "keep_firing_for"] {
+                if let Some(wait) = rule.get(key).and_then(Value::as_str) {
+                    rule[key] = shorter(wait, factor, LONGEST_FOR).into();
+                }
             }
             rule["expr"] = expression(rule["expr"].as_str().expect("an expression"), factor).into();
         }
@@ -50,13 +55,18 @@ fn route(route: &mut Value) {
     route.get_mut("routes").and_then(Value::as_array_mut).into_iter().flatten().for_each(self::route);
 }
 
-/// Ranges, which are in brackets, and offsets.
+/// Ranges, which are in brackets, some with a step, and offsets.
 fn expression(text: &str, factor: u32) -> String {
     let mut pieces = text.split('[');
     let mut shorter_text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let (range, rest) = piece.split_once(']').expect("a range ends");
-        shorter_text += &format!("[{}]{rest}", limited(range, factor, SHORTEST_RANGE, Duration::MAX));
+        let (range, step) = range.split_once(':').unwrap_or((range, ""));
+        shorter_text += &format!("[{}", limited(range, factor, SHORTEST_RANGE, Duration::MAX));
+        if !step.is_empty() {
+            shorter_text += &format!(":{}", limited(step, factor, SHORTEST_STEP, Duration::MAX));
+        }
+        shorter_text += &format!("]{rest}");
     }
     let mut pieces = shorter_text.split("offset ");
     let mut all = pieces.next().unwrap_or_default().to_owned();
@@ -83,6 +93,9 @@ fn durations_are_shorter_and_nothing_else() {
     let short = "increase(a[60000ms]) / rate(a[5000ms] offset 60000ms)\n > on (job) group_left () b + 86400";
     assert_eq!(rules(rule(long, "2m", "5m"), 60), rule(short, "2000ms", "5000ms"));
     assert_eq!(rules(rule("a", "1h", "1d"), 60), rule("a", "60000ms", "20000ms"));
+    assert_eq!(rules(rule("a[2h:5m] offset 23h", "1m", "5m"), 60), rule("a[120000ms:5000ms] offset 60000ms", "1000ms", "5000ms"));
+    let kept = |wait| json!({"groups": [{"rules": [{"alert": "A", "expr": "a", "keep_firing_for": wait}]}]});
+    assert_eq!(rules(kept("5m"), 60), kept("5000ms"));
     assert_eq!(rules(rule("a[15m]", "1h", "5m"), 20), rule("a[45000ms]", "180000ms", "15000ms"));
     let config = json!({
         "route": {"group_wait": "30s", "routes": [{"matchers": ["a = b"], "repeat_interval": "4h"}]},
