@@ -93,7 +93,10 @@ fn durations_are_shorter_and_nothing_else() {
     let short = "increase(a[60000ms]) / rate(a[5000ms] offset 60000ms)\n > on (job) group_left () b + 86400";
     assert_eq!(rules(rule(long, "2m", "5m"), 60), rule(short, "2000ms", "5000ms"));
     assert_eq!(rules(rule("a", "1h", "1d"), 60), rule("a", "60000ms", "20000ms"));
-    assert_eq!(rules(rule("a[2h:5m] offset 23h", "1m", "5m"), 60), rule("a[120000ms:5000ms] offset 60000ms", "1000ms", "5000ms"));
+    assert_eq!(
+        rules(rule("a[2h:5m] offset 23h", "1m", "5m"), 60),
+        rule("a[120000ms:5000ms] offset 60000ms", "1000ms", "5000ms")
+    );
     let kept = |wait| json!({"groups": [{"rules": [{"alert": "A", "expr": "a", "keep_firing_for": wait}]}]});
     assert_eq!(rules(kept("5m"), 60), kept("5000ms"));
     assert_eq!(rules(rule("a[15m]", "1h", "5m"), 20), rule("a[45000ms]", "180000ms", "15000ms"));
