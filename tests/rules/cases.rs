@@ -1,5 +1,5 @@
-//! Runs the cases: each becomes a test of promtool, with the one rule it is about, all shipped thresholds, and a target
-//! named `orders`.
+//! Runs the cases: each becomes a test of promtool, with the one rule it is about, the shipped thresholds (all, or those of a kind of
+//! target), and a target named `orders`.
 
 use std::process::Command;
 
@@ -73,7 +73,7 @@ fn promtool_test(file: &str, case: &Case, rule: &Rule) -> Value {
     let with = |own: &[(String, String)]| {
         let mut series = own.to_vec();
         series.extend(case.given.iter().filter(|(name, _)| !own.iter().any(|(other, _)| other == name)).cloned());
-        series.extend(shipped_thresholds(&series));
+        series.extend(shipped_thresholds(case.kind.as_deref(), &series));
         series
     };
     let mut tests = vec![test(with(&case.fires), json!([expected(case, rule)]))];
@@ -81,9 +81,10 @@ fn promtool_test(file: &str, case: &Case, rule: &Rule) -> Value {
     json!({"rule_files": [file], "evaluation_interval": "1m", "tests": tests})
 }
 
-/// All shipped thresholds, but those that the case gives itself.
-fn shipped_thresholds(given: &[(String, String)]) -> Vec<(String, String)> {
-    let shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
+/// The shipped thresholds of this kind of target, or of all, but those that the case gives itself.
+fn shipped_thresholds(kind: Option<&str>, given: &[(String, String)]) -> Vec<(String, String)> {
+    let mut shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
+    shipped.retain(|shipped| kind.is_none_or(|kind| shipped.kinds.iter().any(|own| own == kind)));
     let series = shipped.iter().filter_map(|shipped| {
         let name = format!("pgvigil_threshold{{name=\"{}\",severity=\"{}\"}}", shipped.name, shipped.severity);
         Some((name, shipped.value?.to_string()))
@@ -97,9 +98,9 @@ fn input(series: &str, values: &str, at: u64) -> Value {
     let has = |label: &str| labels.starts_with(&format!("{label}=")) || labels.contains(&format!(",{label}="));
     let own = OWN.iter().filter(|(label, _)| !(has(label) || name == "up" && *label == "target"));
     let own: Vec<_> = own.map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-    let rest = if labels == "}" { labels.to_owned() } else { format!(",{labels}") };
+    let comma = if labels == "}" || own.is_empty() { "" } else { "," };
     let values = if values.parse::<f64>().is_ok() { format!("{values}x{at}") } else { values.to_owned() };
-    json!({"series": format!("{name}{{{}{rest}", own.join(",")), "values": values})
+    json!({"series": format!("{name}{{{}{comma}{labels}", own.join(",")), "values": values})
 }
 
 /// The alert as it must come.

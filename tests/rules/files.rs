@@ -13,7 +13,8 @@ use crate::support::yaml;
 pub const OTHERS: [&str; 2] = ["thresholds.yaml", "alertmanager.yaml"];
 
 /// The keys of a case.
-const CASE: [&str; 9] = ["alert", "severity", "given", "fires", "silent", "at", "labels", "summary", "description"];
+const CASE: [&str; 10] =
+    ["alert", "severity", "kind", "given", "fires", "silent", "at", "labels", "summary", "description"];
 
 /// One rule, alerting or recording.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Case {
     pub file: String,
     pub alert: String,
     pub severity: String,
+    /// Of which kind of target the shipped thresholds are given; all, if none is said.
+    pub kind: Option<String>,
     pub given: Vec<(String, String)>,
     pub fires: Vec<(String, String)>,
     pub silent: Vec<Vec<(String, String)>>,
@@ -98,6 +101,7 @@ fn case(file: &str, value: &Value) -> Case {
         file: file.to_owned(),
         alert: needed("alert"),
         severity: needed("severity"),
+        kind: value.get("kind").map(text),
         given: pairs(&value["given"]),
         fires: pairs(&value["fires"]),
         silent: items(&value["silent"]).iter().map(pairs).collect(),

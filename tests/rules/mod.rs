@@ -1,5 +1,6 @@
 //! The shipped rules: each alert is seen to fire, with its labels and words, and to stay silent when only just nothing is wrong.
 
+mod applications;
 mod cases;
 mod contract;
 mod day;
@@ -16,6 +17,7 @@ mod quiet;
 mod recording;
 mod roles;
 mod runbooks;
+mod scraped;
 mod systems;
 mod table;
 pub mod used;

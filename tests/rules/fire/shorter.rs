@@ -30,9 +30,6 @@ pub fn rules(mut file: Value, factor: u32) -> Value {
                     rule[key] = shorter(wait, factor, LONGEST_FOR).into();
                 }
             }
-            if let Some(wait) = rule.get("keep_firing_for").and_then(Value::as_str) {
-                rule["keep_firing_for"] = shorter(wait, factor, LONGEST_FOR).into();
-            }
             rule["expr"] = expression(rule["expr"].as_str().expect("an expression"), factor).into();
         }
     }
