@@ -17,3 +17,4 @@ mod runbooks;
 mod systems;
 mod table;
 pub mod used;
+mod zoo;
