@@ -1,6 +1,6 @@
 //! What a system's pages say over a while, as series that go on for longer: parts of it again and again.
 
-use std::{collections::BTreeMap, iter::repeat_n};
+use std::{collections::BTreeMap, iter::once};
 
 use crate::support::page;
 
@@ -24,12 +24,27 @@ pub struct Recording {
     pub pages: Vec<String>,
 }
 
-/// How a recording goes on: as if what happened from one page to the next had taken a whole step.
+/// How a recording goes on: as if the time from one page to the next had been a whole step.
 pub struct Stretch {
     /// Seconds.
     pub step: u64,
-    /// From the page before to the last one of each part, and how many steps it fills, if need be again and again.
-    pub parts: Vec<(usize, usize, usize)>,
+    pub parts: Vec<Part>,
+}
+
+/// The pages behind `from` up to `to`.
+#[derive(Clone, Copy)]
+pub struct Part {
+    pub from: usize,
+    pub to: usize,
+    pub how: How,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum How {
+    /// Something happens: what is counted grows by what was counted.
+    Once,
+    /// So many steps, if need be with the same pages again and again: what is counted grows as fast as it did.
+    Again(usize),
 }
 
 /// At each step.
@@ -44,15 +59,24 @@ impl Stretch {
         let (middle, last) = ((recording.pages.len() / 2), recording.pages.len() - 1);
         Stretch {
             step: recording.pace,
-            parts: vec![(0, middle, middle), (middle, last, steps.saturating_sub(middle + 1))],
+            parts: vec![
+                Part { from: 0, to: middle, how: How::Once },
+                Part { from: middle, to: last, how: How::Again(steps.saturating_sub(middle + 1)) },
+            ],
         }
     }
 
-    /// The page of each step.
-    fn pages(&self) -> Vec<usize> {
-        let again =
-            |(from, to, steps): &(usize, usize, usize)| (from + 1..=*to).cycle().take(*steps).collect::<Vec<_>>();
-        repeat_n(0, 1).chain(self.parts.iter().flat_map(again)).collect()
+    /// The page of each step, and how many times as long as recorded it is behind the one before.
+    fn pages(&self, pace: u64) -> Vec<(usize, f64)> {
+        let of_part = |part: &Part| {
+            let pages = part.from + 1..=part.to;
+            let (steps, times) = match part.how {
+                How::Once => (pages.clone().count(), 1.0),
+                How::Again(steps) => (steps, self.step as f64 / pace as f64),
+            };
+            pages.cycle().take(steps).map(|page| (page, times)).collect::<Vec<_>>()
+        };
+        once((0, 1.0)).chain(self.parts.iter().flat_map(of_part)).collect()
     }
 }
 
@@ -79,15 +103,15 @@ impl Recording {
                 }
             }
         }
-        let pages = stretch.pages();
+        let pages = stretch.pages(self.pace);
         let read = all.into_iter().filter_map(|(series, of_it)| Some((series, of_it?)));
         let stretched = |(kind, values): (Kind, Values)| self.stretched(kind, &values, &pages, stretch.step);
         read.map(|(series, of_it)| (labelled(series, labels), stretched(of_it))).collect()
     }
 
-    fn stretched(&self, kind: Kind, values: &[Option<f64>], pages: &[usize], step: u64) -> Values {
+    fn stretched(&self, kind: Kind, values: &[Option<f64>], pages: &[(usize, f64)], step: u64) -> Values {
         let mut count: Option<f64> = None;
-        let of_page = |(nth, page): (usize, &usize)| {
+        let of_page = |(nth, (page, times)): (usize, &(usize, f64))| {
             let value = values[*page]?;
             let passed = (nth as u64 * step) as f64 - (*page as u64 * self.pace) as f64;
             Some(match kind {
@@ -96,7 +120,7 @@ impl Recording {
                 Kind::Counter => {
                     let before = values[..*page].iter().rev().find_map(|value| *value);
                     let grown = count.zip(before).filter(|(_, before)| *before <= value);
-                    let grown = grown.map(|(count, before)| count + (value - before) * step as f64 / self.pace as f64);
+                    let grown = grown.map(|(count, before)| count + (value - before) * times);
                     *count.insert(grown.unwrap_or(value))
                 }
             })
@@ -152,10 +176,11 @@ fn a_recording_goes_on() {
         ("x_timestamp_seconds{job=\"p\"}", [1000, 1010, 1020, 1030, 1040, 1050, 1060, 1070, 1080]),
     ];
     assert_eq!(series, expected.map(|(series, values)| (series.to_owned(), some(values))));
-    // What happened before the third page takes a minute each, three times; then the times of one series stand still.
-    let stretch = Stretch { step: 60, parts: vec![(0, 2, 3), (2, 4, 1)] };
+    // Minutes instead of tens of seconds, at last something that happens once; one series has times that stand still.
+    let parts = [(0, 2, How::Again(3)), (2, 4, How::Again(1)), (3, 4, How::Once)];
+    let stretch = Stretch { step: 60, parts: parts.map(|(from, to, how)| Part { from, to, how }).to_vec() };
     let series = recording.series(|name, _| name != "g" && name != "y", |name, _| name.starts_with("x"), "", &stretch);
     let values: Vec<_> = series.into_iter().map(|(_, values)| values).collect();
-    let some = |values: [i32; 5]| values.map(|value| Some(f64::from(value))).to_vec();
-    assert_eq!(values, [some([0, 6, 24, 30, 60]), some([1; 5]), some([1000, 1010, 1020, 1010, 1030])]);
+    let some = |values: [i32; 6]| values.map(|value| Some(f64::from(value))).to_vec();
+    assert_eq!(values, [some([0, 6, 24, 30, 60, 67]), some([1; 6]), some([1000, 1010, 1020, 1010, 1030, 1040])]);
 }

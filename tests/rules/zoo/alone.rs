@@ -3,12 +3,13 @@
 use std::{fmt::Write, process::Stdio};
 
 use super::part::{Part, client, known_to_clients, load, server};
-use crate::support::{Folder, PgBouncer, Postgres, Process, Stop, psql::Session};
+use crate::support::{Folder, PASSWORD, PgBouncer, Postgres, Process, Stop, place::client_program, psql::Session};
 
 /// A crash before anybody watched: from PostgreSQL 15 on the statistics of tables are gone.
 pub fn crashed(major: u32) -> Part {
     let server = server(major, "");
     server.sql("postgres", LARGE);
+    server.sql("postgres", "VACUUM ANALYZE large");
     server.stop(Stop::Immediate);
     server.start();
     server.sql("postgres", "UPDATE large SET n = 0 WHERE id <= 12000");
@@ -17,7 +18,7 @@ pub fn crashed(major: u32) -> Part {
 
 /// A table that autovacuum leaves alone until a fifth of it has changed.
 pub const LARGE: &str = "CREATE TABLE large (id int PRIMARY KEY, n int); \
-     INSERT INTO large SELECT i, i FROM generate_series(1, 100000) i; VACUUM ANALYZE large; CHECKPOINT";
+     INSERT INTO large SELECT i, i FROM generate_series(1, 150000) i; CHECKPOINT";
 
 /// Somebody looks at rows with a tool that opens a transaction for it, and goes to lunch.
 pub fn developer(major: u32) -> Part {
@@ -52,7 +53,7 @@ pub fn integration(major: u32) -> Part {
     let server = Postgres::builder(major).of_its_own().start();
     server.create_monitor_role();
     let mut part = Part::default();
-    part.watch("ci", &server, "");
+    part.watch_as("ci", &server, "pgvigil", "");
     part.act(move |page| {
         if page % 3 == 0 {
             server.sql("postgres", &format!("DROP DATABASE IF EXISTS job_{}", page.saturating_sub(3)));
@@ -65,9 +66,9 @@ pub fn integration(major: u32) -> Part {
 
 /// Nobody has used it yet. One that pgvigil may see little of: its role is in no other. Passwords that never end, and one that ended long ago.
 pub fn fresh(major: u32) -> Part {
-    let server = Postgres::builder(major).of_its_own().config(super::part::SAFE).start();
+    let server = Postgres::builder(major).of_its_own().start();
     server.create_monitor_role();
-    let roles = Postgres::builder(major).of_its_own().config(super::part::SAFE).start();
+    let roles = Postgres::builder(major).of_its_own().start();
     roles.create_monitor_role();
     roles.create_role("bare", "");
     roles.create_role("for_ever", "VALID UNTIL 'infinity'");
@@ -93,11 +94,14 @@ pub fn customers(major: u32) -> Part {
 
 /// Autovacuum has to freeze all the time.
 pub fn freezing(major: u32) -> Part {
-    let server = server(major, "autovacuum_freeze_max_age = 100000\nautovacuum_vacuum_cost_delay = 20ms");
-    server.sql("postgres", "CREATE TABLE old AS SELECT generate_series(1, 300000) AS id; ALTER TABLE old ADD PRIMARY KEY (id); VACUUM ANALYZE old");
+    let server = server(
+        major,
+        "autovacuum_freeze_max_age = 100000\nautovacuum_vacuum_cost_delay = 100ms\nautovacuum_vacuum_cost_limit = 10",
+    );
+    server.sql("postgres", "CREATE TABLE old AS SELECT generate_series(1, 300000) AS id; ALTER TABLE old ADD PRIMARY KEY (id); CREATE TABLE counter AS SELECT 1 AS n; ALTER TABLE counter ADD PRIMARY KEY (n); VACUUM ANALYZE");
     let used = "DO $$ BEGIN FOR i IN 1..105000 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$";
     server.sql("postgres", &format!("SET synchronous_commit = off; {used}"));
-    let commits = load(&server, "postgres", "SELECT txid_current();", "20");
+    let commits = load(&server, "postgres", "UPDATE counter SET n = n + 1;", "5");
     alone("freezing", server, commits)
 }
 
@@ -112,16 +116,24 @@ pub fn pooled(major: u32) -> Part {
         let mut idle = Session::open(&mut session.psql("app", "postgres"));
         idle.run("SELECT 1;");
         clients.push(idle);
-        let mut busy = Session::open(&mut transaction.psql("app", "postgres"));
-        busy.send("SELECT pg_sleep(0.9) FROM generate_series(1, 1) \\watch 0.01");
-        clients.push(busy);
     }
+    let busy = pool_load(&transaction);
     let mut part = Part::default();
     part.watch("pooled", &server, "");
     part.watch_other("session_pool", "pgbouncer", &session.url("pgvigil", "pgbouncer"));
     part.watch_other("busy_pool", "pgbouncer", &transaction.url("pgvigil", "pgbouncer"));
-    part.keep((clients, session, transaction, server));
+    part.keep((clients, busy, session, transaction, server));
     part
+}
+
+/// Five clients whose transactions take their time.
+fn pool_load(pooler: &PgBouncer) -> (Process, Folder) {
+    let folder = Folder::new("load", "TERM");
+    let file = folder.write("script.sql", "BEGIN;\n\\sleep 400 ms\nSELECT 1;\nCOMMIT;");
+    let mut command = folder.logged_command(client_program("pgbench"));
+    command.env("PGPASSWORD", PASSWORD).args(["-n", "-h", "127.0.0.1", "-U", "app", "-c", "5", "-T", "7200"]);
+    command.args(["-p", &pooler.port().to_string(), "-f"]).arg(file).arg("postgres");
+    (Process::start(&mut command), folder)
 }
 
 fn alone(name: &str, server: Postgres, work: impl std::any::Any + Send) -> Part {

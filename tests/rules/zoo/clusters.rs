@@ -82,7 +82,7 @@ pub fn backed_up(major: u32) -> Part {
     part.act(move |page| {
         if page == BEGIN {
             let mut command = client(&folder, "pg_basebackup", &server);
-            running = Some(Process::start(command.args(["-D", "copy", "-X", "stream", "-c", "fast", "-r", "6M"])));
+            running = Some(Process::start(command.args(["-D", "copy", "-X", "stream", "-c", "fast", "-r", "3M"])));
         }
         if page == END {
             let status = running.as_mut().and_then(|running| running.wait(Duration::from_secs(60)));
@@ -103,10 +103,14 @@ pub fn demoted(major: u32) -> Part {
     for each in [&old, &new] {
         // Of a replica only the file's setting can be changed.
         each.sql("postgres", "ALTER SYSTEM SET archive_command = 'true'");
+        each.sql("postgres", "SELECT pg_reload_conf()");
     }
     change_roles(&old, &new);
     let commits = load(&new, "postgres", COMMITS, "2");
-    new.sql("postgres", "SELECT pg_switch_wal()");
+    new.sql("postgres", "INSERT INTO notes VALUES (1); SELECT pg_switch_wal()");
+    let archived =
+        "SELECT count(*) FROM pg_stat_archiver WHERE last_archived_time > coalesce(last_failed_time, '-infinity')";
+    eventually(Duration::from_secs(90), "WAL archived", || new.sql("postgres", archived) == "1");
     let mut part = Part::default();
     part.watch("demoted", &old, "labels: {cluster: demoted}, ");
     part.watch("promoted", &new, "labels: {cluster: demoted}, ");
@@ -163,8 +167,9 @@ pub fn indexing(major: u32) -> Part {
     primary.sql(
         "postgres",
         "CREATE FUNCTION slow(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN n; END'; \
-         CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 30000); VACUUM ANALYZE orders",
+         CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 30000)",
     );
+    primary.sql("postgres", "VACUUM ANALYZE orders");
     let replica = primary.replica();
     let mut session = primary.session("postgres");
     session.send("CREATE INDEX CONCURRENTLY orders_slow ON orders (slow(id));");

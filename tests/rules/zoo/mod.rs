@@ -79,8 +79,12 @@ fn judge(recorded: &Recorded, length: &Length, major: u64) -> String {
 /// Alerts that fire in one place on healthy systems.
 fn silent(past: &Past, place: &str, systems: &[System], rules: &[Rule], length: &Length) -> Vec<String> {
     let told = |fired: Fired| {
-        let names = systems.iter().filter(|system| system.may_be(place, &fired.labels)).map(|system| &*system.name);
-        format!("  {}: {}\n", names.collect::<Vec<_>>().join(" or "), fired.told)
+        let mut of: Vec<_> = systems.iter().filter(|system| system.may_be(place, &fired.labels)).collect();
+        if of.iter().any(|system| system.datname.is_some()) {
+            of.retain(|system| system.datname.is_some());
+        }
+        let names: Vec<_> = of.iter().map(|system| &*system.name).collect();
+        format!("  {}: {}\n", names.join(" or "), fired.told)
     };
     let fired = past.fired(rules, length.longest);
     assert!(fired.iter().any(|fired| fired.alert == "Watchdog"), "the heartbeat");
@@ -104,9 +108,11 @@ fn caught(
     let of_here = |mutation: &&Mutation| mutation.since <= major && length.step == HOURS.step;
     let missed = mutations.iter().filter(of_here).filter_map(|mutation| {
         let system = systems.iter().find(|system| system.name == mutation.system).expect("a system");
-        let is_here = system.seen.iter().any(|seen| seen.prometheus == place);
+        if system.seen.iter().all(|seen| seen.prometheus != place) {
+            return None;
+        }
         let mut fired = past.fired(std::slice::from_ref(&mutation.rule), length.longest).into_iter();
-        let is_missed = is_here && !fired.any(|fired| system.may_be(place, &fired.labels));
+        let is_missed = !fired.any(|fired| system.may_be(place, &fired.labels));
         let alert = mutation.rule.alert.as_deref().unwrap_or_default();
         is_missed.then(|| format!("  {}: the wrong rule {alert} does not fire: {}\n", system.name, mutation.rule.expr))
     });

@@ -5,11 +5,11 @@ use std::{any::Any, process::Command};
 use crate::support::{Folder, PASSWORD, Postgres, majors, place::client_program, process::Process};
 
 /// When something happens in the middle of the recording, and when it is over: before the pages of these numbers.
-pub const BEGIN: usize = 4;
+pub const BEGIN: usize = 3;
 pub const END: usize = 10;
 
-/// How real servers are set, other than those of tests.
-pub const SAFE: &str = "fsync = on\nfull_page_writes = on\nautovacuum_naptime = 10s";
+/// How real servers are set, other than those of tests; from the moment they are watched.
+const SAFE: &str = "ALTER SYSTEM SET fsync = on; ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()";
 
 type Act = Box<dyn FnMut(usize) + Send>;
 
@@ -26,6 +26,7 @@ pub struct Part {
 impl Part {
     /// A PostgreSQL server is watched; `more`: keys of the target.
     pub fn watch(&mut self, name: &str, server: &Postgres, more: &str) {
+        server.sql("postgres", SAFE);
         self.watch_as(name, server, "pgvigil", more);
     }
 
@@ -49,7 +50,7 @@ impl Part {
 
 /// A server of its own, ready to be watched.
 pub fn server(major: u32, config: &str) -> Postgres {
-    let server = Postgres::builder(major).of_its_own().config(SAFE).config(config).start();
+    let server = Postgres::builder(major).of_its_own().config("autovacuum_naptime = 10s").config(config).start();
     server.create_monitor_role();
     server.sql("postgres", "CREATE EXTENSION pg_stat_statements");
     server

@@ -20,7 +20,7 @@ use crate::{
         day::selects,
         files::Rule,
         past::Span,
-        recording::{Recording, Series, Stretch},
+        recording::{How, Part, Recording, Series, Stretch},
         used::Used,
     },
     support::page,
@@ -29,7 +29,7 @@ use crate::{
 /// Seconds from page to page.
 const PACE: u64 = 2;
 
-const PAGES: usize = END + 7;
+const PAGES: usize = END + 6;
 
 /// How long what comes and goes stays.
 const MINUTES: u64 = 50;
@@ -55,7 +55,13 @@ impl Recorded {
             first.push(stage.first.scrape());
             second.push(stage.second.scrape());
         }
+        if let Ok(folder) = std::env::var("ZOO_PAGES") {
+            for (nth, page) in first.iter().enumerate() {
+                std::fs::write(format!("{folder}/first-{nth}.txt"), page).expect("a page");
+            }
+        }
         println!("{PAGES} pages of {} in {:?}", first[0].len(), began.elapsed());
+        // Everything is there, and nobody has stopped working.
         for up in ["pg_up", "pgbouncer_up", "redis_up"] {
             let samples = page::samples(&first[PAGES - 1], up, &[]);
             let is_up = !samples.is_empty() && samples.iter().all(|up| *up == 1.0);
@@ -125,14 +131,14 @@ fn stays(systems: &[System], seen: &Seen, name: &str, labels: &[(&str, String)])
 
 /// Before anything happens, while it does, and for the rest as it is since.
 fn stretch(span: Span) -> Stretch {
-    let while_it_lasts = (MINUTES * 60 / span.step) as usize;
+    let steps = |minutes: u64| How::Again((minutes * 60 / span.step) as usize);
     let mut parts = vec![
-        (0, BEGIN - 1, (600 / span.step) as usize),
-        (BEGIN - 1, BEGIN, 1),
-        (BEGIN, BEGIN + 2, while_it_lasts),
-        (BEGIN + 2, END, END - BEGIN - 2),
+        Part { from: 0, to: BEGIN - 1, how: steps(10) },
+        Part { from: BEGIN - 1, to: BEGIN + 2, how: How::Once },
+        Part { from: BEGIN + 2, to: BEGIN + 4, how: steps(MINUTES) },
+        Part { from: BEGIN + 4, to: END, how: How::Once },
     ];
-    let rest = span.steps - 1 - parts.iter().map(|(.., steps)| steps).sum::<usize>();
-    parts.push((END, PAGES - 1, rest));
+    let begun = (10 + MINUTES) * 60 / span.step + (END - BEGIN) as u64;
+    parts.push(Part { from: END, to: PAGES - 1, how: How::Again(span.steps - 1 - begun as usize) });
     Stretch { step: span.step, parts }
 }

@@ -44,16 +44,18 @@ pub fn shop(major: u32) -> Part {
     }
     server.sql("partitions", AHEAD);
     server.sql("history", YEARS);
-    server.sql("lost", &format!("{LARGE}; SELECT pg_stat_reset(); UPDATE large SET n = 0 WHERE id <= 12000"));
+    server.sql("lost", LARGE);
+    server.sql("lost", "VACUUM ANALYZE large; SELECT pg_stat_reset(); UPDATE large SET n = 0 WHERE id <= 12000");
+    server.sql("tests", "CREATE TABLE orders (id int PRIMARY KEY)");
     server.sql("hot", "CREATE TABLE tills (id int PRIMARY KEY, total int); CREATE INDEX ON tills (total); INSERT INTO tills SELECT n, 0 FROM generate_series(1, 10) n");
     server.sql("chunks", CHUNKS);
-    server.sql("etl", &format!("CREATE TABLE facts (id int PRIMARY KEY, n int); {LOAD}"));
+    server.sql("etl", &format!("CREATE TABLE facts (id int PRIMARY KEY, n int); {LOAD}; {LOAD}"));
     server.sql("warehouse", "CREATE TABLE facts AS SELECT n AS id, repeat('x', 400) AS text FROM generate_series(1, 100000) n; ALTER TABLE facts ADD PRIMARY KEY (id); VACUUM ANALYZE");
     let work = [
         load(&server, "hot", "UPDATE tills SET total = total + 1;", "40"),
-        load(&server, "tests", "BEGIN;\nSELECT 1;\nROLLBACK;", "6"),
+        load(&server, "tests", "BEGIN;\nINSERT INTO orders VALUES (:client_id);\nROLLBACK;", "6"),
         load(&server, "reports", "SELECT pg_sleep(1.3);", "0.6"),
-        load(&server, "warehouse", "SELECT count(*) FROM facts;", "1"),
+        load(&server, "warehouse", "SELECT sum(length(text)) FROM facts;", "1"),
     ];
     let vacuumed = "SELECT count(*) FROM pg_stat_user_tables WHERE autovacuum_count > 1";
     eventually(Duration::from_secs(60), "autovacuum has been there", || server.sql("hot", vacuumed) == "1");
