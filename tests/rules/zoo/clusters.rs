@@ -4,6 +4,9 @@ use super::part::{BEGIN, END, Part, client, known_to_clients, load, server};
 use crate::support::{Folder, Postgres, Process, Stop, eventually, psql::Session};
 use std::time::Duration;
 
+/// A table that has no need of autovacuum for a while.
+const NOTES: &str = "CREATE TABLE notes (n int) WITH (autovacuum_analyze_threshold = 100000)";
+
 /// What makes commits all the time.
 const COMMITS: &str = "INSERT INTO notes VALUES (1);";
 
@@ -15,7 +18,7 @@ pub fn production(major: u32) -> Part {
         major,
         &format!("archive_mode = on\narchive_timeout = 10s\narchive_command = 'cp %p {path}/%f'\nmax_wal_senders = 20"),
     );
-    main.sql("postgres", "CREATE TABLE notes (n int)");
+    main.sql("postgres", NOTES);
     let copies: [Postgres; 6] = main.copies(6).try_into().ok().expect("six");
     let [replica, readers, delayed, cascaded, archived, clone] = copies;
     let commits = load(&main, "postgres", COMMITS, "5");
@@ -95,7 +98,7 @@ pub fn backed_up(major: u32) -> Part {
 /// A former primary that is a replica now and has not forgotten that it once could not archive.
 pub fn demoted(major: u32) -> Part {
     let old = server(major, "archive_mode = on\narchive_command = 'false'");
-    old.sql("postgres", "CREATE TABLE notes (n int)");
+    old.sql("postgres", NOTES);
     let new = old.replica();
     old.sql("postgres", "INSERT INTO notes VALUES (1); SELECT pg_switch_wal()");
     let failed = "SELECT count(*) FROM pg_stat_archiver WHERE failed_count > 0";
@@ -121,7 +124,7 @@ pub fn demoted(major: u32) -> Part {
 /// Two servers that change their roles between two pages.
 pub fn switchover(major: u32) -> Part {
     let first = server(major, "");
-    first.sql("postgres", "CREATE TABLE notes (n int)");
+    first.sql("postgres", NOTES);
     let second = first.replica();
     let mut part = Part::default();
     part.watch("first", &first, "labels: {cluster: switchover}, ");
@@ -146,7 +149,7 @@ pub fn logical(major: u32) -> Part {
     let publisher = server(major, "wal_level = logical");
     let subscriber = server(major, "");
     for each in [&publisher, &subscriber] {
-        each.sql("postgres", "CREATE TABLE notes (n int)");
+        each.sql("postgres", NOTES);
     }
     let copy = subscriber.replica();
     publisher.sql("postgres", "CREATE PUBLICATION notes FOR TABLE notes");

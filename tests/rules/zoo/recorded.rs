@@ -43,7 +43,8 @@ pub struct Recorded {
 impl Recorded {
     pub fn of(mut stage: Stage) -> Recorded {
         for _ in 0..3 {
-            (stage.first.scrape(), stage.second.scrape());
+            stage.first.scrape();
+            stage.second.scrape();
             sleep(Duration::from_secs(2));
         }
         let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -54,11 +55,6 @@ impl Recorded {
             stage.act(nth);
             first.push(stage.first.scrape());
             second.push(stage.second.scrape());
-        }
-        if let Ok(folder) = std::env::var("ZOO_PAGES") {
-            for (nth, page) in first.iter().enumerate() {
-                std::fs::write(format!("{folder}/first-{nth}.txt"), page).expect("a page");
-            }
         }
         println!("{PAGES} pages of {} in {:?}", first[0].len(), began.elapsed());
         // Everything is there, and nobody has stopped working.

@@ -57,7 +57,7 @@ pub fn shop(major: u32) -> Part {
         load(&server, "reports", "SELECT pg_sleep(1.3);", "0.6"),
         load(&server, "warehouse", "SELECT sum(length(text)) FROM facts;", "1"),
     ];
-    let vacuumed = "SELECT count(*) FROM pg_stat_user_tables WHERE autovacuum_count > 1";
+    let vacuumed = "SELECT count(*) FROM pg_stat_user_tables WHERE autovacuum_count > 1 AND autoanalyze_count > 1";
     eventually(Duration::from_secs(60), "autovacuum has been there", || server.sql("hot", vacuumed) == "1");
     let mut part = Part::default();
     part.watch("shop", &server, "");

@@ -60,10 +60,7 @@ impl Stage {
             loop {
                 let next = makers.lock().expect("no panic while held").next();
                 let Some(make) = next else { return made };
-                let begun = began.elapsed();
                 made.push(make(major));
-                let names = made[made.len() - 1].targets.lines().next().map(|l| l[..30].to_owned());
-                println!("{:?} {:?} {names:?}", begun, began.elapsed());
             }
         };
         let parts: Vec<Part> = thread::scope(|scope| {
@@ -73,7 +70,7 @@ impl Stage {
         let settings = Folder::new("settings", "TERM");
         let first = watch(&settings, "first", &targets(&parts));
         let second = watch(&settings, "second", &(seconds(&parts) + &retired(&parts)));
-        println!("pgvigils {:?}", began.elapsed());
+        println!("the zoo stands after {:.0?}", began.elapsed());
         Stage { first, second, settings, parts }
     }
 
