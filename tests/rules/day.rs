@@ -16,7 +16,7 @@ use promql_parser::parser::VectorSelector;
 use super::{
     files,
     past::{Past, Span},
-    recording::{Recording, Series},
+    recording::{Recording, Series, Stretch},
     systems::System,
     used::Used,
 };
@@ -109,14 +109,15 @@ fn series(span: Span, names: &[String], recorded: Vec<Vec<String>>) -> Vec<Serie
     for (name, pages) in names.iter().zip(recorded) {
         let labels = format!("job=\"pgvigil\",instance=\"{name}\"");
         all.push((format!("up{{{labels}}}"), vec![Some(1.0); span.steps]));
-        all.extend(Recording { pace: span.step, pages }.series(is_read, &labels, span.steps));
+        let recording = Recording { pace: span.step, pages };
+        all.extend(recording.series(is_read, |_, _| false, &labels, &Stretch::of(&recording, span.steps)));
     }
     println!("{} series, {} steps of {} s", all.len(), span.steps, span.step);
     all
 }
 
 /// Whether an expression's selector takes a series, whatever scrapes it.
-fn selects(selector: &VectorSelector, name: &str, labels: &[(&str, String)]) -> bool {
+pub fn selects(selector: &VectorSelector, name: &str, labels: &[(&str, String)]) -> bool {
     let value = |label: &str| labels.iter().find(|(name, _)| *name == label).map_or("", |(_, value)| value);
     let mut own = selector.matchers.matchers.iter().filter(|matcher| !["job", "instance"].contains(&&*matcher.name));
     selector.name.as_deref() == Some(name) && own.all(|matcher| matcher.is_match(value(&matcher.name)))

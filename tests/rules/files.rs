@@ -73,7 +73,7 @@ pub fn rules() -> Vec<Rule> {
     rules
 }
 
-fn rule(file: &str, value: &Value) -> Rule {
+pub fn rule(file: &str, value: &Value) -> Rule {
     let text = |key: &str| value.get(key).map(text);
     Rule {
         file: file.to_owned(),

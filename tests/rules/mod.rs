@@ -21,3 +21,4 @@ mod scraped;
 mod systems;
 mod table;
 pub mod used;
+mod zoo;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::support::{Folder, Prometheus, promtool};
 
-/// Seconds from evaluation to evaluation.
+/// Seconds from evaluation to evaluation, at least.
 const EVALUATION: u64 = 60;
 
 /// Seconds of a block of Prometheus' storage.
@@ -48,6 +48,7 @@ pub struct Past {
 #[derive(Debug)]
 pub struct Fired {
     pub alert: String,
+    pub severity: String,
     /// Those of the series.
     pub labels: Vec<(String, String)>,
     /// With severity, labels and time.
@@ -80,7 +81,7 @@ impl Past {
                 let minutes = [from, to].map(|at| (at - self.span.start) / 60);
                 let told =
                     format!("{alert} {} from minute {} to {}: {labels:?}", rule.severity, minutes[0], minutes[1]);
-                Fired { alert: alert.clone(), labels, told }
+                Fired { alert: alert.clone(), severity: rule.severity.clone(), labels, told }
             })
         });
         fired.collect()
@@ -90,10 +91,11 @@ impl Past {
     fn held(&self, expr: &str) -> Vec<Held> {
         let Span { start, step, steps } = self.span;
         let range = (start + step / 2, start + step * (steps as u64 - 1));
-        let answer = self.prometheus.query_range(expr, range, EVALUATION);
+        let pause = step.max(EVALUATION);
+        let answer = self.prometheus.query_range(expr, range, pause);
         let held = files::items(&answer).iter().filter_map(|series| {
             let moments: Vec<_> = files::items(&series["values"]).iter().map(|value| seconds(&value[0])).collect();
-            let runs = moments.chunk_by(|before, after| after - before == EVALUATION);
+            let runs = moments.chunk_by(|before, after| after - before == pause);
             let run = runs.max_by_key(|run| run.len())?;
             Some(Held { labels: files::pairs(&series["metric"]), from: run[0], to: run[run.len() - 1] })
         });

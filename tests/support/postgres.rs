@@ -16,7 +16,7 @@ use super::{
     place::{free_port, postgres_program},
     process::{self, Process},
     psql,
-    template::{copy, template},
+    template::{copy, made, template},
 };
 
 /// Everybody's password, as odd as passwords are: it must be quoted in SQL, in YAML and in a URL.
@@ -50,6 +50,7 @@ pub struct Postgres {
 pub struct Builder {
     major: u32,
     config: String,
+    of_its_own: bool,
 }
 
 impl Builder {
@@ -59,8 +60,14 @@ impl Builder {
         self
     }
 
+    /// With a system identifier that no other server has: the others here are copies of one.
+    pub fn of_its_own(self) -> Builder {
+        Builder { of_its_own: true, ..self }
+    }
+
     pub fn start(self) -> Postgres {
-        let server = Postgres::from_data(self.major, &template(self.major).path().join("data"));
+        let data = if self.of_its_own { made(self.major) } else { template(self.major) };
+        let server = Postgres::from_data(self.major, &data.path().join("data"));
         server.append("postgresql.conf", &self.config);
         server.start();
         server
@@ -69,7 +76,7 @@ impl Builder {
 
 impl Postgres {
     pub fn builder(major: u32) -> Builder {
-        Builder { major, config: String::new() }
+        Builder { major, config: String::new(), of_its_own: false }
     }
 
     /// A server with a copy of another's data, not started.
@@ -81,22 +88,37 @@ impl Postgres {
 
     /// A streaming standby of this server, over its socket and a slot of its own. It is a cold copy: this server restarts.
     pub fn replica(&self) -> Postgres {
-        self.stop(Stop::Fast);
-        let replica = Postgres::from_data(self.major, &self.data_dir());
-        self.start();
-        let slot = format!("replica_{}", replica.port);
-        self.sql("postgres", &format!("SELECT pg_create_physical_replication_slot('{slot}')"));
-        let (host, port) = (self.socket_dir().display().to_string(), self.port);
-        let primary = format!("host={host} port={port} user=postgres application_name={slot}");
+        let replica = self.copies(1).remove(0);
+        replica.follow(self);
         replica
-            .append("postgresql.auto.conf", &format!("primary_conninfo = '{primary}'\nprimary_slot_name = '{slot}'\n"));
-        replica.folder.write("data/standby.signal", "");
-        replica.start();
+    }
+
+    /// Cold copies of this server, which restarts; they are not started.
+    pub fn copies(&self, count: usize) -> Vec<Postgres> {
+        self.stop(Stop::Fast);
+        let copies = (0..count).map(|_| Postgres::from_data(self.major, &self.data_dir())).collect();
+        self.start();
+        copies
+    }
+
+    /// Starts a stopped server as a streaming standby of another one, over its socket and a slot of its own.
+    pub fn follow(&self, upstream: &Postgres) {
+        let slot = format!("replica_{}", self.port);
+        upstream.sql("postgres", &format!("SELECT pg_create_physical_replication_slot('{slot}')"));
+        let (host, port) = (upstream.socket_dir().display().to_string(), upstream.port);
+        let conninfo = format!("host={host} port={port} user=postgres application_name={slot}");
+        self.start_standby(&format!("primary_conninfo = '{conninfo}'\nprimary_slot_name = '{slot}'"));
         let streaming = format!(
             "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{slot}' AND state = 'streaming'"
         );
-        eventually(PATIENCE, "the replica streams", || self.sql("postgres", &streaming) == "1");
-        replica
+        eventually(PATIENCE, "the replica streams", || upstream.sql("postgres", &streaming) == "1");
+    }
+
+    /// Starts a stopped server as a standby with these settings, which say where its WAL comes from.
+    pub fn start_standby(&self, settings: &str) {
+        self.append("postgresql.auto.conf", &format!("{settings}\n"));
+        self.folder.write("data/standby.signal", "");
+        self.start();
     }
 
     pub fn major(&self) -> u32 {

@@ -43,6 +43,11 @@ pub fn template(major: u32) -> Arc<Folder> {
     Arc::clone(cell.get_or_init(|| Arc::new(make(major))))
 }
 
+/// The same, made for one server alone.
+pub fn made(major: u32) -> Arc<Folder> {
+    Arc::new(make(major))
+}
+
 /// Removes the templates now, for a process that starts no more servers.
 pub fn clear() {
     drop(TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -12,7 +12,7 @@ mod covered;
 mod round;
 mod scene;
 mod shorter;
-mod stack;
+pub mod stack;
 mod webhook;
 
 use std::{

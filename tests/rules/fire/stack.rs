@@ -243,13 +243,14 @@ fn settings(round: &Round, watched: &Watched) -> Value {
     if round.probe.is_object() {
         add("way", "probe", round.probe.clone());
     }
-    json!({"targets": targets, "collectors": paces()})
+    json!({"targets": targets, "collectors": paces("1s")})
 }
 
-fn paces() -> Map<String, Value> {
+/// All slow collectors, asked as often as may be.
+pub fn paces(often: &str) -> Map<String, Value> {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     let slow = catalogue.collectors.iter().filter(|collector| !collector.ttl.is_zero());
-    let pace = |scope| if scope == Scope::Database { "60s" } else { "1s" };
+    let pace = |scope| if scope == Scope::Database { "60s" } else { often };
     slow.map(|collector| (collector.name.clone(), json!({"ttl": pace(collector.scope)}))).collect()
 }
 
