@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{CHART, ci, helm, object, objects, objects::there_are_dashboards, of_kind};
 use crate::{
     rules::files::trees,
-    support::{Folder, prometheus::promtool},
+    support::{Folder, Generation, promtool},
 };
 
 const OWN: &str = "shop-metrics-pgvigil";
@@ -34,8 +34,11 @@ fn promtool_takes_the_rules_as_they_are_and_as_they_are_changed() {
         }
         assert!(files.len() > 5, "{values}");
         let arguments: Vec<_> = ["check", "rules"].into_iter().chain(files.iter().map(String::as_str)).collect();
-        let output = promtool(&arguments, "");
-        assert!(output.status.success(), "{values}: {}", String::from_utf8_lossy(&output.stderr));
+        for generation in Generation::BOTH {
+            let output = promtool(generation, &arguments, "");
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{values}, {generation:?}: {complaint}");
+        }
     }
 }
 
