@@ -152,13 +152,13 @@ fn rules_speak_of_what_there_is() {
 }
 
 /// What each recording rule reads.
-fn recorded() -> BTreeMap<String, Vec<VectorSelector>> {
+pub fn recorded() -> BTreeMap<String, Vec<VectorSelector>> {
     let rules = files::rules().into_iter();
     rules.filter_map(|rule| Some((rule.record?, Used::by(&rule.expr).selectors))).collect()
 }
 
 /// What is read of collectors: this, or what it was recorded from.
-fn behind<'s>(
+pub fn behind<'s>(
     recorded: &'s BTreeMap<String, Vec<VectorSelector>>,
     selector: &'s VectorSelector,
 ) -> &'s [VectorSelector] {
