@@ -3,7 +3,11 @@
 
 use std::{collections::BTreeSet, fs};
 
-use super::{place::Role, servers::Servers, text};
+use super::{
+    place::Role,
+    servers::{Servers, subscribe},
+    text,
+};
 use crate::support::Session;
 
 /// Known in SQL: each of them is an object, or a value that fits them.
@@ -73,7 +77,21 @@ pub struct Fixtures<'s> {
 impl Fixtures<'_> {
     pub fn new<'s>(servers: &'s Servers, role: Role, block: &'s str) -> Fixtures<'s> {
         let settings = fs::read_to_string(servers.settings_of(role)).expect("postgresql.auto.conf");
-        Fixtures { servers, role, block, used: BTreeSet::new(), sessions: Vec::new(), pid: String::new(), settings }
+        let mut fixtures = Fixtures {
+            servers,
+            role,
+            block,
+            used: BTreeSet::new(),
+            sessions: Vec::new(),
+            pid: String::new(),
+            settings,
+        };
+        // None stays: making a logical slot waits for its end.
+        if block.contains("pg_prepared_xacts") {
+            fixtures.used.insert("GID");
+            fixtures.make_prepared();
+        }
+        fixtures
     }
 
     /// The statement with what its placeholders stand for, which is there then, but for what the statement makes.
@@ -170,25 +188,11 @@ impl Fixtures<'_> {
         }
     }
 
-    /// Of what the same server's other database publishes, which is nothing.
     fn make_subscription(&self) {
         let primary = &self.servers.primary;
         if primary.sql(DATABASE, "SELECT count(*) FROM pg_subscription WHERE subname = 'thing_subscription'") == "0" {
             drop_subscriptions_slot(self.servers);
-            let is_published = primary.sql(OWN_DATABASE, "SELECT count(*) FROM pg_publication") == "1";
-            if !is_published {
-                primary.sql(OWN_DATABASE, "CREATE PUBLICATION thing_publication");
-            }
-            primary.sql(OWN_DATABASE, "SELECT pg_create_logical_replication_slot('thing_subscription', 'pgoutput')");
-            let publisher = format!(
-                "host={} port={} user=postgres dbname={OWN_DATABASE}",
-                primary.socket_dir().display(),
-                primary.port()
-            );
-            self.make(&format!(
-                "CREATE SUBSCRIPTION thing_subscription CONNECTION '{publisher}' PUBLICATION thing_publication \
-                 WITH (create_slot = false)"
-            ));
+            subscribe(primary, "thing_subscription");
         }
     }
 

@@ -11,8 +11,9 @@ use super::{
 const LANGUAGES: [&str; 9] = ["sql", "promql", "sh", "console", "yaml", "ini", "json", "text", "diff"];
 
 /// Placeholders of shells and of settings, beside those of SQL.
-const IN_TEXT: [&str; 20] = [
+const IN_TEXT: [&str; 21] = [
     "CLUSTER",
+    "NAME",
     "COLLECTOR",
     "CONTAINER",
     "DIR",
@@ -146,11 +147,14 @@ fn of_values(line: &str) -> Vec<String> {
 
 /// Names out of examples, and tables with a schema.
 fn examples(code: &str) -> Vec<String> {
-    let is_example = |word: &&str| EXAMPLES.contains(word) || word.starts_with("orders_");
+    let is_example = |word: &&str| {
+        let is_told = code.contains(&format!("public.{word}"));
+        (EXAMPLES.contains(word) || word.starts_with("orders_")) && !is_told
+    };
     let mut all: Vec<_> = words(code).filter(is_example).map(str::to_owned).collect();
     let tables = code.split("public.").skip(1).filter(|rest| !rest.starts_with('<'));
     all.extend(tables.filter_map(|rest| Some(format!("public.{}", words(rest).next()?))));
-    let quoted = ["'app'", "'web'", "'reports'", "'NAME'", "'SLOT'", "'TABLE'"];
+    let quoted = ["'app'", "'web'", "'reports'", "'SLOT'", "'TABLE'"];
     all.extend(quoted.iter().filter(|name| code.contains(**name)).map(|name| (*name).to_owned()));
     all.into_iter().map(|name| format!("{name} looks real: write a placeholder")).collect()
 }
@@ -163,7 +167,7 @@ fn bare(code: &str) -> Vec<String> {
         BARE.contains(word) && !is_marked
     };
     let found = words_at(code).filter(is_bare);
-    found.map(|(_, word)| format!("{word} is a placeholder: write <{word}>")).collect()
+    found.map(|(_, word)| format!("{word} is a placeholder: write it in brackets")).collect()
 }
 
 fn is_date(text: &str) -> bool {
