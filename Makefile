@@ -53,7 +53,7 @@ fuzz:
 live-fire: export PGVIGIL_TEST_PG ?= 15
 live-fire: export PGVIGIL_TEST_LONG = 1
 live-fire:
-	scripts/install-servers 15
+	scripts/install-servers 15 prometheus
 	$(CARGO) test --locked --test all -- --nocapture rules::fire
 
 # What pgvigil costs on a server of a chosen size, beside other exporters where they are installed: docs/costs.md.

@@ -152,6 +152,11 @@ impl Fixtures<'_> {
 
     fn undo(&self, name: &str) {
         UNDO.iter().filter(|(of, _)| *of == name).for_each(|(_, sql)| self.make(sql));
+        if name == "SLOT" {
+            let drop =
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'thing_slot'";
+            self.servers.on(self.role).sql(DATABASE, drop);
+        }
     }
 
     /// Attached, unless the statement does that.
@@ -221,8 +226,7 @@ impl Fixtures<'_> {
             self.make("ROLLBACK PREPARED 'thing_gid'");
         }
         if self.used.contains("SLOT") {
-            self.make_slot();
-            server.sql(DATABASE, "SELECT pg_drop_replication_slot('thing_slot')");
+            self.undo("SLOT");
         }
         if self.used.contains("SUBSCRIPTION") {
             self.undo("SUBSCRIPTION");
@@ -255,6 +259,10 @@ fn drop_subscriptions_slot(servers: &Servers) {
 /// The placeholder that a statement makes: `CREATE UNIQUE INDEX CONCURRENTLY <INDEX> ON <TABLE> (<COLUMN>);`.
 fn made_by(statement: &str) -> Option<&str> {
     let plain = statement.trim_start();
+    if ["physical", "logical"].iter().any(|kind| plain.contains(&format!("pg_create_{kind}_replication_slot('<SLOT>'")))
+    {
+        return Some("SLOT");
+    }
     let (before, rest) = plain.split_once('<')?;
     let is_head = before.split_whitespace().all(|word| word.chars().all(|c| c.is_ascii_uppercase()));
     // CREATE INDEX ON <TABLE> makes an index without a name.
@@ -268,6 +276,7 @@ fn what_a_statement_makes_is_known() {
         ("CREATE UNIQUE INDEX CONCURRENTLY <INDEX> ON <TABLE> (<COLUMN>);", Some("INDEX")),
         ("CREATE TABLE IF NOT EXISTS <PARTITION> PARTITION OF <TABLE>;", Some("PARTITION")),
         ("CREATE INDEX CONCURRENTLY ON <TABLE> (<COLUMN>);", None),
+        ("SELECT pg_create_physical_replication_slot('<SLOT>', true);", Some("SLOT")),
         ("DROP ROLE <ROLE>;", None),
     ] {
         assert_eq!(made_by(statement), made, "{statement}");

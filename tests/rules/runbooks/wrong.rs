@@ -11,9 +11,8 @@ use super::{
 const LANGUAGES: [&str; 9] = ["sql", "promql", "sh", "console", "yaml", "ini", "json", "text", "diff"];
 
 /// Placeholders of shells and of settings, beside those of SQL.
-const IN_TEXT: [&str; 21] = [
+const IN_TEXT: [&str; 22] = [
     "CLUSTER",
-    "NAME",
     "COLLECTOR",
     "CONTAINER",
     "DIR",
@@ -22,7 +21,9 @@ const IN_TEXT: [&str; 21] = [
     "HOST",
     "INSTANCE",
     "KEY",
+    "NAME",
     "NAMESPACE",
+    "NUMBER",
     "PATH",
     "POD",
     "PORT",
@@ -41,7 +42,7 @@ const VERBS: [&str; 12] = [
     "VACUUM",
 ];
 
-/// Statements that are short, and are whole with their semicolon.
+/// Statements that are whole with an object and their semicolon: `SHOW POOLS;`.
 const SHORT: [&str; 12] = [
     "CHECKPOINT",
     "DISABLE",
@@ -164,7 +165,10 @@ fn bare(code: &str) -> Vec<String> {
     let is_bare = |(at, word): &(usize, &str)| {
         let before = code[..*at].chars().next_back();
         let is_marked = matches!(before, Some('<' | '$' | '{' | '-' | '=')) && code.get(at - 1..*at) != Some("=");
-        BARE.contains(word) && !is_marked
+        // As logs have it: `server process (PID <PID>)`.
+        let rest = code[at + word.len()..].trim_start();
+        let is_told = rest.starts_with('<') || rest.starts_with("...");
+        BARE.contains(word) && !is_marked && !is_told
     };
     let found = words_at(code).filter(is_bare);
     found.map(|(_, word)| format!("{word} is a placeholder: write it in brackets")).collect()
@@ -194,7 +198,8 @@ fn is_statement(code: &str) -> bool {
     if !code.starts_with(verb) || is_fragment {
         return false;
     }
-    VERBS.contains(&verb) && (is_whole || has_object && !is_list_of_options(code)) || SHORT.contains(&verb) && is_whole
+    VERBS.contains(&verb) && (is_whole || has_object && !is_list_of_options(code))
+        || SHORT.contains(&verb) && is_whole && code.contains(' ')
 }
 
 /// `VACUUM (FREEZE)`.
