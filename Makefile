@@ -11,7 +11,7 @@ demo:
 
 # What a change must pass. Advisories are left out: they come by themselves, no change of ours brings them.
 test:
-	scripts/install-servers 15 18 helm
+	scripts/install-servers 15 18 helm promtool
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
@@ -27,7 +27,7 @@ advisories:
 test-all: export PGVIGIL_TEST_PG = 13,14,15,16,17,18
 test-all: export PGVIGIL_TEST_LONG = 1
 test-all:
-	scripts/install-servers 13 14 15 16 17 18 moto helm pint
+	scripts/install-servers 13 14 15 16 17 18 moto helm pint promtool prometheus
 	$(MAKE) test
 	$(MAKE) test-release
 
@@ -53,7 +53,7 @@ fuzz:
 live-fire: export PGVIGIL_TEST_PG ?= 15
 live-fire: export PGVIGIL_TEST_LONG = 1
 live-fire:
-	scripts/install-servers 15
+	scripts/install-servers 15 prometheus
 	$(CARGO) test --locked --test all -- --nocapture rules::fire
 
 # What pgvigil costs on a server of a chosen size, beside other exporters where they are installed: docs/costs.md.

@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use include_dir::{Dir, include_dir};
 
-use super::{Cli, Failure, print};
+use super::{Cli, Failure, links::Links, print};
 use crate::{
     board,
     config::{board::Board, boards, catalogue, files, schema, words},
@@ -41,6 +41,8 @@ pub enum What {
         /// As Prometheus reads them, or each as a PrometheusRule for its operator
         #[arg(long, value_enum, default_value_t)]
         format: RuleFormat,
+        #[command(flatten)]
+        links: Links,
     },
     /// An example of a configuration for Alertmanager: who is told what, and what mutes what
     Alertmanager,
@@ -110,7 +112,7 @@ pub fn run(what: What) -> Result<(), Failure> {
             let json = |made: &Board| (format!("{}.json", made.name), board::json(made));
             files.export("dashboard", boards::shipped()?.iter().map(json))
         }
-        What::Rules { files, format } => files.export("rule", rules(format)),
+        What::Rules { files, format, links } => files.export("rule", rules(format, &links)),
     }
 }
 
@@ -166,13 +168,16 @@ fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The rule files.
-fn rules(format: RuleFormat) -> impl Iterator<Item = File> {
+/// The rule files, with these links.
+fn rules(format: RuleFormat, links: &Links) -> impl Iterator<Item = File> {
     let text = |file: &'static include_dir::File<'_>| Some((file.path().to_str()?, file.contents_utf8()?));
     let files = RULES.files().filter_map(text).filter(|(name, _)| !NO_RULES.contains(name));
-    files.map(move |(name, text)| match format {
-        RuleFormat::Prometheus => (name.to_owned(), text.to_owned()),
-        RuleFormat::Operator => (name.to_owned(), prometheus_rule(name.trim_end_matches(".yaml"), text)),
+    files.map(move |(name, text)| {
+        let text = links.put_into(text);
+        match format {
+            RuleFormat::Prometheus => (name.to_owned(), text),
+            RuleFormat::Operator => (name.to_owned(), prometheus_rule(name.trim_end_matches(".yaml"), &text)),
+        }
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod export;
+mod links;
 mod probe;
 mod scrape;
 mod serve;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{CHART, ci, helm, object, objects, objects::there_are_dashboards, of_kind};
 use crate::{
     rules::files::trees,
-    support::{Folder, prometheus::promtool},
+    support::{Folder, Generation, promtool},
 };
 
 const OWN: &str = "shop-metrics-pgvigil";
@@ -34,8 +34,11 @@ fn promtool_takes_the_rules_as_they_are_and_as_they_are_changed() {
         }
         assert!(files.len() > 5, "{values}");
         let arguments: Vec<_> = ["check", "rules"].into_iter().chain(files.iter().map(String::as_str)).collect();
-        let output = promtool(&arguments, "");
-        assert!(output.status.success(), "{values}: {}", String::from_utf8_lossy(&output.stderr));
+        for generation in Generation::BOTH {
+            let output = promtool(generation, &arguments, "");
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{values}, {generation:?}: {complaint}");
+        }
     }
 }
 
@@ -57,10 +60,10 @@ fn each_alert_can_be_changed() {
     let was = |name: &str, severity: &str| get(&shipped, name, severity).expect(name);
     for (name, severity, there) in [
         ("PostgresRestarted", "warning", false),
-        ("PostgresBlockedSessions", "warning", false),
-        ("PostgresBlockedSessions", "critical", true),
-        ("BackupOld", "warning", false),
-        ("BackupOld", "critical", true),
+        ("PostgresWraparound", "warning", false),
+        ("PostgresWraparound", "critical", true),
+        ("PostgresSequenceFilling", "warning", false),
+        ("PostgresSequenceFilling", "critical", true),
         ("RedisDown", "critical", false),
     ] {
         was(name, severity);
@@ -75,7 +78,7 @@ fn each_alert_can_be_changed() {
     let (link, old) = (&down["annotations"]["dashboard_url"], was("PostgresDown", "critical"));
     let old = old["annotations"]["dashboard_url"].as_str().expect("a link").to_owned();
     assert_eq!(*link, format!("https://grafana.example.com{old}"));
-    let high = get(&changed, "PostgresBlockedSessions", "critical").expect("the critical one");
+    let high = get(&changed, "PostgresWraparound", "critical").expect("the critical one");
     assert_eq!((&high["for"], &high["keep_firing_for"]), (&json!("1m"), &json!("10m")));
     assert!(get(&changed, "OutboxWaiting", "warning").is_some());
     for ((name, _), rule) in changed {

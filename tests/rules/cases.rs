@@ -1,5 +1,5 @@
-//! Runs the cases: each becomes a test of promtool, with the one rule it is about, the shipped thresholds (all, or those of a kind of
-//! target), and a target named `orders`.
+//! Runs the cases: each becomes a test of promtool, of either generation, with the one rule it is about, the shipped thresholds (all, or
+//! those of a kind of target), and a target named `orders`.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use super::{
     files::{self, Case, Rule},
     used::Used,
 };
-use crate::support::{Folder, place::system_program};
+use crate::support::{Folder, Generation};
 
 /// The labels of every series of the target; `up`, which Prometheus makes, has no `target`.
 const OWN: [(&str, &str); 3] = [("job", "pgvigil"), ("instance", "vigil:9878"), ("target", "orders")];
@@ -29,18 +29,26 @@ fn every_alert_fires_and_stays_silent() {
         folder.write(&name, &promtool_test(&file, case, rule).to_string());
         tests.push((name, format!("{} {} ({})", case.alert, case.severity, case.file)));
     }
+    let wrong = Generation::BOTH.map(|generation| wrong(&folder, &tests, generation)).concat();
+    assert!(wrong.is_empty(), "{} of {}, each twice:\n{}", wrong.len(), tests.len(), wrong.join("\n"));
+}
+
+/// What goes wrong with a generation's promtool, by test: files, and which cases they are. Those that fail are looked for by halves.
+fn wrong(folder: &Folder, tests: &[(String, String)], generation: Generation) -> Vec<String> {
     let names: Vec<_> = tests.iter().map(|(name, _)| name.as_str()).collect();
-    if promtool(&folder, &names).is_ok() {
-        return;
+    match (promtool(folder, generation, &names), tests) {
+        (Ok(()), _) => Vec::new(),
+        (Err(said), [(_, what)]) => vec![format!("{what}, {generation:?} Prometheus\n{said}")],
+        (Err(_), _) => {
+            let (one, other) = tests.split_at(tests.len() / 2);
+            [wrong(folder, one, generation), wrong(folder, other, generation)].concat()
+        }
     }
-    let told = |(name, what): &(String, String)| Some(format!("{what}\n{}", promtool(&folder, &[name]).err()?));
-    let wrong: Vec<_> = tests.iter().filter_map(told).collect();
-    panic!("{} of {}:\n{}", wrong.len(), tests.len(), wrong.join("\n"));
 }
 
 /// Runs files of tests.
-fn promtool(folder: &Folder, tests: &[&str]) -> Result<(), String> {
-    let mut command = Command::new(system_program("promtool"));
+fn promtool(folder: &Folder, generation: Generation, tests: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(generation.program("promtool"));
     let output =
         command.current_dir(folder.path()).args(["test", "rules"]).args(tests).output().expect("running promtool");
     match output.status.success() {

@@ -17,7 +17,7 @@ use super::{
     known, runbooks,
     used::Used,
 };
-use crate::support::place::system_program;
+use crate::support::Generation;
 
 /// The sections of a runbook.
 const SECTIONS: [&str; 6] =
@@ -31,10 +31,13 @@ const RUNBOOKS: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runboo
 #[test]
 fn promtool_takes_the_rule_files() {
     let names: BTreeSet<_> = files::rules().iter().map(|rule| format!("rules/{}", rule.file)).collect();
-    let mut promtool = Command::new(system_program("promtool"));
-    let output = promtool.args(["check", "rules", "--lint=all", "--lint-fatal"]).args(&names).output();
-    let output = output.expect("running promtool");
-    assert!(output.status.success() && !names.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    for generation in Generation::BOTH {
+        let mut promtool = Command::new(generation.program("promtool"));
+        let output = promtool.args(["check", "rules", "--lint=all", "--lint-fatal"]).args(&names).output();
+        let output = output.expect("running promtool");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !names.is_empty(), "{generation:?}: {said}");
+    }
 }
 
 #[test]
@@ -149,7 +152,7 @@ fn rules_speak_of_what_there_is() {
 }
 
 /// What each recording rule reads, by itself or by those before it.
-fn recorded() -> BTreeMap<String, Vec<VectorSelector>> {
+pub fn recorded() -> BTreeMap<String, Vec<VectorSelector>> {
     let mut all = BTreeMap::new();
     for rule in files::rules() {
         let Some(name) = rule.record else { continue };
@@ -161,7 +164,7 @@ fn recorded() -> BTreeMap<String, Vec<VectorSelector>> {
 }
 
 /// What is read of collectors: this, or what it was recorded from.
-fn behind<'s>(
+pub fn behind<'s>(
     recorded: &'s BTreeMap<String, Vec<VectorSelector>>,
     selector: &'s VectorSelector,
 ) -> &'s [VectorSelector] {

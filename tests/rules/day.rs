@@ -20,7 +20,7 @@ use super::{
     systems::System,
     used::Used,
 };
-use crate::support::{is_long, majors, page};
+use crate::support::{Generation, is_long, majors, page};
 
 /// How systems are recorded, and for how long they go on.
 struct Pace {
@@ -74,7 +74,11 @@ fn recorded_systems_are_silent_for_a_day() {
     }
     let span = Span { start, step: pace.step, steps: (pace.hours * 3600 / pace.step) as usize + 1 };
     let names: Vec<_> = systems.into_iter().map(|(name, _)| name).collect();
-    judge(&Past::new(span, &series(span, &names, recorded)));
+    let series = series(span, &names, recorded);
+    for generation in Generation::that_serve() {
+        println!("{generation:?} Prometheus");
+        judge(&Past::new(*generation, span, &series));
+    }
 }
 
 /// Scrapes until everything has an answer.

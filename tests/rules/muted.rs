@@ -1,11 +1,11 @@
-//! `rules/alertmanager.yaml`: amtool takes it, and critical mutes the warning about the same thing and no other.
+//! `rules/alertmanager.yaml`: amtool of either generation takes it, pages go to the pager alone, and critical mutes the warning about the same thing and no other.
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
 use serde_json::Value;
 
 use super::files;
-use crate::support::place::system_program;
+use crate::support::Generation;
 
 const FILE: &str = "rules/alertmanager.yaml";
 
@@ -22,8 +22,34 @@ fn texts(value: &Value) -> BTreeSet<&str> {
 
 #[test]
 fn amtool_takes_the_example() {
-    let output = Command::new(system_program("amtool")).args(["check-config", FILE]).output().expect("running amtool");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for generation in Generation::BOTH {
+        amtool(generation, &["check-config", FILE]);
+    }
+}
+
+/// Who is told, by an alert's labels: whether that is somebody's pager, and whether anybody at all.
+#[test]
+fn only_critical_alerts_wake_somebody() {
+    for generation in Generation::BOTH {
+        let told = |labels: &[&str]| {
+            let said = amtool(generation, &[&["config", "routes", "test", "--config.file", FILE], labels].concat());
+            said.trim().split(',').map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let by_severity = |severity: &str| told(&["alertname=PostgresDown", &format!("severity={severity}")]);
+        assert!(by_severity("critical").contains("pager"), "{generation:?}: {:?}", by_severity("critical"));
+        let (warning, info) = (by_severity("warning"), by_severity("info"));
+        assert!(!warning.contains("pager") && warning.contains("chat"), "{generation:?}: {warning:?}");
+        assert!(!info.contains("pager") && !info.contains("chat"), "{generation:?}: {info:?}");
+        assert_eq!(told(&["alertname=Watchdog", "severity=none"]), BTreeSet::from(["heartbeat".to_owned()]));
+    }
+}
+
+/// What amtool says when it is content.
+fn amtool(generation: Generation, arguments: &[&str]) -> String {
+    let output = Command::new(generation.program("amtool")).args(arguments).output().expect("running amtool");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{generation:?}: amtool {arguments:?}: {complaint}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Else a critical alert about one pool, table or path would mute the warning about another one.

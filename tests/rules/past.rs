@@ -12,7 +12,7 @@ use super::{
     files::{self, Rule},
     recording::Series,
 };
-use crate::support::{Folder, Prometheus, promtool};
+use crate::support::{Folder, Generation, Prometheus, promtool};
 
 /// Seconds from evaluation to evaluation, at least.
 const EVALUATION: u64 = 60;
@@ -56,19 +56,20 @@ pub struct Fired {
 }
 
 impl Past {
-    /// What has gone is not believed in any longer than scrapes are apart, as if it had been told so.
-    pub fn new(span: Span, series: &[Series]) -> Past {
+    /// Of a generation. What has gone is not believed in any longer than scrapes are apart, as if it had been told so.
+    pub fn new(generation: Generation, span: Span, series: &[Series]) -> Past {
         let folder = Folder::new("past", "TERM");
         let [page, data] = ["page", "data"].map(|name| folder.path().join(name).display().to_string());
         let end = span.start + span.step * span.steps as u64;
         // One block after the other: a day as text is large.
         for block in (span.start / BLOCK..=end / BLOCK).map(|number| number * BLOCK..(number + 1) * BLOCK) {
             write(&page, span, series, block).expect("writing the past");
-            let output = promtool(&["tsdb", "create-blocks-from", "--quiet", "openmetrics", &page, &data], "");
+            let output =
+                promtool(generation, &["tsdb", "create-blocks-from", "--quiet", "openmetrics", &page, &data], "");
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
         let lookback = format!("--query.lookback-delta={}s", span.step);
-        Past { prometheus: Prometheus::start_in(folder, &[&lookback], "  []"), span }
+        Past { prometheus: Prometheus::start_in(generation, folder, &[&lookback], "  []"), span }
     }
 
     /// The alerts that fire. Of those that wait longer than `longest` minutes, the ones that wait so long: they will.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use super::{files, systems::System};
-use crate::support::{Prometheus, eventually, majors};
+use crate::support::{Generation, Pgvigil, Prometheus, eventually, majors};
 
 /// What is right to come, and why.
 const EXPECTED: [(&str, &str); 2] = [
@@ -27,14 +27,20 @@ fn idle_systems_are_silent() {
     let pgvigil = &system.pgvigil;
     let job = "job_name: pgvigil, scrape_interval: 2s, scrape_timeout: 2s";
     let jobs = format!("  - {{{job}, static_configs: [{{targets: [\"{}\"]}}]}}\n", pgvigil.address());
-    let prometheus = Prometheus::start(&format!("{jobs}rule_files: [{}]", rule_files()));
+    for generation in Generation::that_serve() {
+        let prometheus = Prometheus::start_with(*generation, &[], &format!("{jobs}rule_files: [{}]", rule_files()));
+        expect_silence(&prometheus, pgvigil);
+    }
+}
 
+/// All is seen, and of it nothing is said.
+fn expect_silence(prometheus: &Prometheus, pgvigil: &Pgvigil) {
     let scrapes = || prometheus.value("count_over_time(pg_up[1m])").unwrap_or_default();
     eventually(Duration::from_secs(60), "ten scrapes", || scrapes() >= 10.0);
     for known in KNOWN {
         assert_eq!(prometheus.value(known), Some(1.0), "{known}\n{}", pgvigil.stderr());
     }
-    let mut alerts = alerts(&prometheus);
+    let mut alerts = alerts(prometheus);
     for (alert, why) in EXPECTED {
         assert!(alerts.remove(alert).is_some(), "{alert} should be there: {why}");
     }

@@ -123,7 +123,8 @@ fn probe(primary: &Postgres, replica: &Postgres, pooler: &PgBouncer, redis: &Red
     )
 }
 
-fn install_probe(primary: &Postgres, targets: &str) {
+/// Its role and tables, as `targets` have it.
+pub fn install_probe(primary: &Postgres, targets: &str) {
     primary.sql("postgres", "GRANT CREATE ON DATABASE postgres TO pgvigil_probe");
     let folder = Folder::new("probe", "TERM");
     let file = folder.write("pgvigil.yaml", &format!("targets:\n{targets}"));

@@ -63,6 +63,31 @@ pub fn helm_program(name: &str) -> PathBuf {
     present(servers().join("helm").join(name), "helm")
 }
 
+/// The Prometheus of the package, which is the oldest that we support, and today's; promtool and Alertmanager's amtool go with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    Oldest,
+    Newest,
+}
+
+impl Generation {
+    pub const BOTH: [Generation; 2] = [Generation::Oldest, Generation::Newest];
+
+    /// Those that serve in this run: building today's server takes minutes, so the quick form does without.
+    pub fn that_serve() -> &'static [Generation] {
+        if is_long() { &Generation::BOTH } else { &Generation::BOTH[..1] }
+    }
+
+    /// `prometheus`, `promtool`, `amtool`.
+    pub fn program(self, name: &str) -> PathBuf {
+        let extra = if name == "prometheus" { name } else { "promtool" };
+        match self {
+            Generation::Oldest => system_program(name),
+            Generation::Newest => present(servers().join("prometheus-3").join(name), extra),
+        }
+    }
+}
+
 /// pint, which judges rules.
 pub fn pint_program() -> PathBuf {
     present(servers().join("pint/pint"), "pint")

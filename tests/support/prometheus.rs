@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Folder, eventually, http,
-    place::{free_port, system_program},
+    place::{Generation, free_port},
     postgres::encode,
     process::Process,
 };
@@ -26,20 +26,20 @@ impl Prometheus {
     /// `scrape_configs`: the list's items as YAML (`- job_name: ...`), scraped every second unless they say otherwise;
     /// other top-level keys may follow. Returns when it answers queries; the first scrape comes about 5 s later.
     pub fn start(scrape_configs: &str) -> Prometheus {
-        Prometheus::start_with(&[], scrape_configs)
+        Prometheus::start_with(Generation::Oldest, &[], scrape_configs)
     }
 
-    /// The same with more flags: `--query.lookback-delta=5s`.
-    pub fn start_with(flags: &[&str], scrape_configs: &str) -> Prometheus {
-        Prometheus::start_in(Folder::new("prometheus", "TERM"), flags, scrape_configs)
+    /// The same of either generation, with more flags: `--query.lookback-delta=5s`.
+    pub fn start_with(generation: Generation, flags: &[&str], scrape_configs: &str) -> Prometheus {
+        Prometheus::start_in(generation, Folder::new("prometheus", "TERM"), flags, scrape_configs)
     }
 
     /// The same in a folder that may have its past, as blocks in `data`.
-    pub fn start_in(folder: Folder, flags: &[&str], scrape_configs: &str) -> Prometheus {
+    pub fn start_in(generation: Generation, folder: Folder, flags: &[&str], scrape_configs: &str) -> Prometheus {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let global = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}";
         folder.write("prometheus.yml", &format!("{global}\nscrape_configs:\n{scrape_configs}\n"));
-        let mut command = folder.logged_command(system_program("prometheus"));
+        let mut command = folder.logged_command(generation.program("prometheus"));
         command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]).args(flags);
         let process = Process::start(command.arg(format!("--web.listen-address={address}")));
         let mut prometheus = Prometheus { address, folder, process };
@@ -104,12 +104,12 @@ impl Prometheus {
 
 /// promtool's opinion of a page in the text format: success, and complaints on its error output.
 pub fn promtool_check_metrics(page: &str) -> Output {
-    promtool(&["check", "metrics"], page)
+    promtool(Generation::Oldest, &["check", "metrics"], page)
 }
 
 /// Runs promtool with `input` on its standard input.
-pub fn promtool(args: &[&str], input: &str) -> Output {
-    let mut command = std::process::Command::new(system_program("promtool"));
+pub fn promtool(generation: Generation, args: &[&str], input: &str) -> Output {
+    let mut command = std::process::Command::new(generation.program("promtool"));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = command.spawn().expect("starting promtool");
     let mut stdin = promtool.stdin.take().expect("a pipe");

@@ -60,17 +60,22 @@ impl Session {
 
     /// Runs statements (each with its `;`) and gives their rows. Panics with psql's error when one fails.
     pub fn run(&mut self, sql: &str) -> String {
+        self.try_run(sql).unwrap_or_else(|error| panic!("the session ended: {error}"))
+    }
+
+    /// The same, with psql's error, after which the session has ended.
+    pub fn try_run(&mut self, sql: &str) -> Result<String, String> {
         const END: &str = "=== end of answer ===";
         self.send(&format!("{sql}\n\\echo {END}"));
         let mut rows = String::new();
         loop {
             let start = rows.len();
             if self.stdout.read_line(&mut rows).expect("reading from psql") == 0 {
-                panic!("the session ended: {}", self.error());
+                return Err(self.error());
             }
             if rows[start..].trim_end() == END {
                 rows.truncate(start);
-                return rows.trim_end().to_owned();
+                return Ok(rows.trim_end().to_owned());
             }
         }
     }

@@ -24,7 +24,7 @@ use std::{
     time::Instant,
 };
 
-use crate::support::{PgBackRest, is_long, majors};
+use crate::support::{Generation, PgBackRest, is_long, majors};
 use round::{Round, rounds};
 use stack::Stack;
 
@@ -40,13 +40,16 @@ fn alerts_arrive_and_resolve() {
         Some(names) => names.split(',').any(|name| name == round.name),
         None => round.is_quick || is_long(),
     };
-    let waiting: Mutex<VecDeque<Round>> = Mutex::new(rounds().into_iter().filter(is_wanted).collect());
+    let of_each = Generation::that_serve()
+        .iter()
+        .flat_map(|generation| rounds().into_iter().filter(is_wanted).map(|round| (round, *generation)));
+    let waiting: Mutex<VecDeque<(Round, Generation)>> = Mutex::new(of_each.collect());
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(round) = { waiting.lock().expect("no panic while held").pop_front() } {
-                    if let Err(wrong) = run(&round, major) {
+                while let Some((round, generation)) = { waiting.lock().expect("no panic while held").pop_front() } {
+                    if let Err(wrong) = run(&round, major, generation) {
                         failed.lock().expect("no panic while held").push(wrong);
                     }
                 }
@@ -57,13 +60,13 @@ fn alerts_arrive_and_resolve() {
     assert!(failed.is_empty(), "{} rounds failed:\n{}", failed.len(), failed.join("\n\n"));
 }
 
-/// All scenes of a round, to the first that goes wrong.
-fn run(round: &Round, major: u32) -> Result<(), String> {
+/// All scenes of a round before a Prometheus of this generation, to the first that goes wrong.
+fn run(round: &Round, major: u32, generation: Generation) -> Result<(), String> {
     let has_backups = round.parts.iter().any(|part| part == "backups");
     let major = if has_backups { major.min(PgBackRest::NEWEST) } else { major };
     let start = Instant::now();
     let run = || {
-        let stack = Stack::start(round, major);
+        let stack = Stack::start(round, major, generation);
         let result = scene::all(&stack, round);
         let logs =
             || [stack.pgvigil.stderr(), stack.prometheus.log(), stack.alertmanager.log()].map(last_lines).join("\n");
@@ -73,8 +76,8 @@ fn run(round: &Round, major: u32) -> Result<(), String> {
         let text = panic.downcast_ref::<String>().cloned();
         Err(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
     });
-    println!("live fire: {} on PostgreSQL {major}: {:.0?}", round.name, start.elapsed());
-    result.map_err(|wrong| format!("{}: {wrong}", round.name))
+    println!("live fire: {} on PostgreSQL {major}, {generation:?} Prometheus: {:.0?}", round.name, start.elapsed());
+    result.map_err(|wrong| format!("{}, {generation:?} Prometheus: {wrong}", round.name))
 }
 
 fn last_lines(text: String) -> String {

@@ -13,7 +13,7 @@ use super::{
     webhook::Webhook,
 };
 use crate::support::{
-    Folder, PgBackRest, PgBouncer, Pgvigil, Postgres, Prometheus, Redis, alertmanager::Alertmanager, psql,
+    Folder, Generation, PgBackRest, PgBouncer, Pgvigil, Postgres, Prometheus, Redis, alertmanager::Alertmanager, psql,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
@@ -42,7 +42,7 @@ pub struct Watched {
 }
 
 impl Stack {
-    pub fn start(round: &Round, major: u32) -> Stack {
+    pub fn start(round: &Round, major: u32, generation: Generation) -> Stack {
         let folder = Folder::new("fire", "TERM");
         let watched = Watched::start(round, major);
         let webhook = Webhook::start();
@@ -56,7 +56,7 @@ impl Stack {
         let program = program(&folder, round);
         let args = ["--config", &file.display().to_string(), "--collectors", &own];
         let pgvigil = Pgvigil::start(program, &args, &[("PATH", &path)]);
-        let prometheus = prometheus(&folder, round, &pgvigil, &alertmanager);
+        let prometheus = prometheus(generation, &folder, round, &pgvigil, &alertmanager);
         Stack { prometheus, pgvigil, alertmanager, webhook, watched, folder }
     }
 
@@ -254,7 +254,13 @@ pub fn paces(often: &str) -> Map<String, Value> {
     slow.map(|collector| (collector.name.clone(), json!({"ttl": pace(collector.scope)}))).collect()
 }
 
-fn prometheus(folder: &Folder, round: &Round, pgvigil: &Pgvigil, alertmanager: &Alertmanager) -> Prometheus {
+fn prometheus(
+    generation: Generation,
+    folder: &Folder,
+    round: &Round,
+    pgvigil: &Pgvigil,
+    alertmanager: &Alertmanager,
+) -> Prometheus {
     let write = |(file, root): (String, Value)| folder.write(&file, &shorter::rules(root, round.factor).to_string());
     let files: Vec<_> = trees("rules").into_iter().map(write).map(|path| path.display().to_string()).collect();
     // How long a series without an end is believed: 5 minutes, on our clock and a little more for busy machines.
@@ -265,5 +271,5 @@ fn prometheus(folder: &Folder, round: &Round, pgvigil: &Pgvigil, alertmanager: &
         files.join(", "),
         alertmanager.address()
     );
-    Prometheus::start_with(&["--query.lookback-delta=10s"], &config)
+    Prometheus::start_with(generation, &["--query.lookback-delta=10s"], &config)
 }

@@ -1,4 +1,12 @@
-//! What runbooks say: why somebody is woken.
+//! What runbooks say: why somebody is woken; and that all they tell people to run does run.
+
+mod expressions;
+mod fixtures;
+mod place;
+mod run;
+mod servers;
+mod text;
+mod wrong;
 
 use std::fs;
 

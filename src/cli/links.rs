@@ -1,0 +1,46 @@
+//! The links of exported alerts: `pgvigil export rules --dashboard-url URL --runbook-url URL`.
+
+use clap::Args;
+
+use crate::source::web::Place;
+
+/// Where runbooks are unless it is said.
+const RUNBOOKS: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runbooks/";
+
+#[derive(Args)]
+pub struct Links {
+    /// The address of your Grafana, such as `https://grafana.example.com`: put in front of the links to dashboards
+    #[arg(long, value_name = "URL", value_parser = address)]
+    dashboard_url: Option<String>,
+    /// Where runbooks are, instead of pgvigil's own: put in front of `ALERT.md`
+    #[arg(long, value_name = "URL", value_parser = address)]
+    runbook_url: Option<String>,
+}
+
+impl Links {
+    /// A rule file with its links completed.
+    pub fn put_into(&self, rules: &str) -> String {
+        let mut text = rules.to_owned();
+        if let Some(address) = &self.dashboard_url {
+            // With a quote in front of the link, and without.
+            for before in ["dashboard_url: ", "dashboard_url: \""] {
+                text = text.replace(&format!("{before}/"), &format!("{before}{address}/"));
+            }
+        }
+        if let Some(address) = &self.runbook_url {
+            text = text.replace(RUNBOOKS, &format!("{address}/"));
+        }
+        text
+    }
+}
+
+/// An address to which a path can be added, without slashes at its end. It will stand in YAML and in Prometheus' templates.
+fn address(url: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"'`\\{}<>|^?#".contains(c);
+    let is_web = url.starts_with("http://") || url.starts_with("https://");
+    if is_web && url.chars().all(is_plain) && Place::parse(url).is_some() {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    Err("it must be like https://grafana.example.com or https://example.com/grafana: no user, no `?`, no `#`"
+        .to_owned())
+}
