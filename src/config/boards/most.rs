@@ -44,7 +44,13 @@ impl Kept {
 
 /// Keeps some lines of each query whose legend has labels of many values, the same ones all along; how many of each, where there is
 /// such a query.
-pub fn lines(queries: &mut [BoardQuery], top: Option<usize>, is_timeline: bool, kept: Kept, shared: &Shared) -> Option<usize> {
+pub fn lines(
+    queries: &mut [BoardQuery],
+    top: Option<usize>,
+    is_timeline: bool,
+    kept: Kept,
+    shared: &Shared,
+) -> Option<usize> {
     let mut many: Vec<_> = queries.iter_mut().filter(|query| shared.may_be_many(&query.legend)).collect();
     let usual = if is_timeline { BANDS } else { LINES };
     let top = top.unwrap_or_else(|| (usual / many.len().max(1)).max(LINES_AT_LEAST));

@@ -137,8 +137,7 @@ fn query(node: &Node, known: &Known, problems: &mut Problems) -> Option<Asked> {
     let threshold = threshold(&mut fields);
     let unit = fields.text("unit");
     let states = states(&mut fields, &known.shared);
-    let (is_dashed, is_hidden) =
-        (fields.flag("dashed").unwrap_or(false), fields.flag("hidden").unwrap_or(false));
+    let (is_dashed, is_hidden) = (fields.flag("dashed").unwrap_or(false), fields.flag("hidden").unwrap_or(false));
     let (written, expr) = (written?, expr?);
     let step = known.pace.step(&expr);
     let expr = match threshold {

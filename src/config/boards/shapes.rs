@@ -69,7 +69,11 @@ pub const PANEL: Shape = Shape {
         key("max", Is::Number, "The most the value can be."),
         key("bad", Is::Number, "From this value on it is bad, below it good."),
         key("opens", NAMES, "Uids of boards that say more."),
-        key("top", Is::Whole(1, 100), "How many rows of a table, or lines of each query, are kept where there are more."),
+        key(
+            "top",
+            Is::Whole(1, 100),
+            "How many rows of a table, or lines of each query, are kept where there are more.",
+        ),
         key("restless", Is::Flag, "Of lines those are kept that changed most, not those that were highest."),
         key("rows", NAMES, "Of a table: the labels that tell its rows apart. Then rows are kept by `rank`."),
         key("rank", Is::Text, "Of a table: PromQL by which rows are kept, the highest; if absent, the query `worst`."),
@@ -91,7 +95,11 @@ pub const QUERY: Shape = Shape {
         key("states", Is::Text, "In a table, what its values mean."),
         key("hidden", Is::Flag, "In a table: its labels are wanted, and not its value."),
         key("dashed", Is::Flag, "Drawn dashed: it is of another time than now."),
-        key("leads", NAMES, "Of alerts: the labels that are kept, with `about`, `board` and `variable` among those there are."),
+        key(
+            "leads",
+            NAMES,
+            "Of alerts: the labels that are kept, with `about`, `board` and `variable` among those there are.",
+        ),
     ],
     quiet: false,
 };
