@@ -46,7 +46,7 @@ const RULES: &str = r#"{"groups": [{"name": "provoked", "rules": [
 /// Everything, until it is dropped; what uses a server before the server.
 pub struct Stack {
     pub prometheus: Prometheus,
-    pgvigil: Pgvigil,
+    _pgvigil: Pgvigil,
     _sessions: Vec<Session>,
     _traffic: Traffic,
     _pooler: PgBouncer,
@@ -105,7 +105,7 @@ impl Stack {
         let prometheus = scraped(&pgvigil, &folder);
         Stack {
             prometheus,
-            pgvigil,
+            _pgvigil: pgvigil,
             _sessions: sessions,
             _traffic: traffic,
             _pooler: pooler,
@@ -156,38 +156,37 @@ fn sessions(primary: &Postgres) -> Vec<Session> {
 }
 
 impl Stack {
-    /// Another Prometheus, for which there are so many of this stack.
+    /// Another Prometheus, for which there are so many of this stack: it takes what the first has, under other names.
     pub fn many(&self, copies: usize) -> Prometheus {
-        let address = self.pgvigil.address();
-        let copy =
-            |nth| format!("{{targets: [\"{address}\"], labels: {{instance: \"pgvigil-{nth}\", copy: \"{nth}\"}}}}");
+        let address = self.prometheus.address();
+        let copy = |nth| format!("{{targets: [\"{address}\"], labels: {{copy: \"{nth}\"}}}}");
         let copies: Vec<_> = (0..copies).map(copy).collect();
-        let renamed = "[{source_labels: [target, copy], separator: \";\", regex: \"(.+);(.+)\", target_label: target, \
-            replacement: \"$1-$2\"}]";
+        let renamed = |label| {
+            format!(
+                "{{source_labels: [{label}, copy], separator: \";\", regex: \"(.+);(.+)\", target_label: {label}, replacement: \"$1-$2\"}}"
+            )
+        };
         Prometheus::start(&format!(
-            "  - {{job_name: pgvigil, scrape_interval: 10s, scrape_timeout: 10s, static_configs: [{}], metric_relabel_configs: {renamed}}}\n\
-             rule_files: [{}]",
+            "  - {{job_name: pgvigil, scrape_interval: 15s, scrape_timeout: 15s, metrics_path: /federate, honor_labels: true, \
+             params: {{\"match[]\": ['{{job=\"pgvigil\"}}']}}, static_configs: [{}], \
+             metric_relabel_configs: [{}, {}, {{regex: copy, action: labeldrop}}]}}",
             copies.join(", "),
-            rule_files(&self._folder)
+            renamed("target"),
+            renamed("instance"),
         ))
     }
 }
 
-/// The shipped rules, and those of the stack.
-fn rule_files(folder: &Folder) -> String {
+fn scraped(pgvigil: &Pgvigil, folder: &Folder) -> Prometheus {
     let shipped = fs::canonicalize("rules").expect("rules");
     let named = rules::files::trees("rules").into_iter().map(|(file, _)| shipped.join(file));
     let files = named.chain([folder.write("provoked.json", RULES)]);
     let files: Vec<_> = files.map(|path: std::path::PathBuf| Path::display(&path).to_string()).collect();
-    files.join(", ")
-}
-
-fn scraped(pgvigil: &Pgvigil, folder: &Folder) -> Prometheus {
     let jobs = format!(
         "  - {{job_name: pgvigil, scrape_interval: 2s, scrape_timeout: 2s, static_configs: [{{targets: [\"{}\"]}}]}}\n",
         pgvigil.address()
     );
-    let prometheus = Prometheus::start(&format!("{jobs}rule_files: [{}]", rule_files(folder)));
+    let prometheus = Prometheus::start(&format!("{jobs}rule_files: [{}]", files.join(", ")));
     let scrapes = || prometheus.value("count_over_time(pg_up{target=\"replica\"}[5m])").unwrap_or_default();
     eventually(Duration::from_secs(120), "ten scrapes", || scrapes() >= 10.0);
     prometheus
