@@ -113,16 +113,21 @@ fn queries(dashboard: &Dashboard) -> Vec<Query> {
     panels.chain(annotations).chain(variables).collect()
 }
 
-/// What a panel asks. The stack has not run for a week: what was a week before is asked of now.
+/// What a panel asks. The stack has not run for a week: what was before is asked of now.
 fn of_panel(dashboard: &Dashboard, panel: &Value) -> Vec<Query> {
     let board = dashboard.file.trim_end_matches(".json");
     let query = |target: &Value| Query {
         name: format!("{board} / {} / {}", text(&panel["title"]), text(&target["legendFormat"])),
-        expr: files::chosen(dashboard, text(&target["expr"])).replace(" offset 7d", ""),
+        expr: now(&files::chosen(dashboard, text(&target["expr"]))),
         asked: if target["range"] == true { Asked::Range } else { Asked::Now },
         is_line: panel["type"] == "timeseries" && ["warning", "critical"].contains(&text(&target["legendFormat"])),
     };
     items(&panel["targets"]).iter().map(query).collect()
+}
+
+/// The same of now.
+fn now(expr: &str) -> String {
+    ["7d", "1d", "6h", "1h"].iter().fold(expr.to_owned(), |expr, ago| expr.replace(&format!(" offset {ago}"), ""))
 }
 
 /// A line where there is nothing would hide that there is nothing.

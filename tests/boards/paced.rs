@@ -20,6 +20,7 @@ fn rates_of_slow_collectors_do_not_fall_to_nothing() {
         return;
     }
     let server = Postgres::builder(15).start();
+    server.create_monitor_role();
     server.sql(
         "postgres",
         "CREATE TABLE busy (id int PRIMARY KEY, n int); INSERT INTO busy SELECT i, 0 FROM generate_series(1, 30) i",
