@@ -76,7 +76,7 @@ fn by_hand() -> Value {
 
 fn annotation(annotation: &Annotation) -> Value {
     json!({
-        "datasource": datasource(), "enable": true, "expr": annotation.expr, "hide": false, "iconColor": annotation.color,
+        "datasource": datasource(), "enable": !annotation.is_off, "expr": annotation.expr, "hide": false, "iconColor": annotation.color,
         "name": annotation.title, "step": "", "tagKeys": "", "textFormat": annotation.text,
         "titleFormat": annotation.title, "useValueForTime": annotation.value_is_time,
     })

@@ -57,10 +57,15 @@ fn target(kind: Kind, query: &BoardQuery, id: char) -> Value {
         Kind::Heatmap => "heatmap",
         _ => "time_series",
     };
-    json!({
+    let mut json = json!({
         "datasource": datasource(), "editorMode": "code", "expr": query.expr, "format": format, "instant": !is_range,
         "legendFormat": query.legend, "range": is_range, "refId": id.to_string(),
-    })
+    });
+    // Grafana's "Min step", of which `$__rate_interval` is at least four.
+    if let Some(step) = query.step {
+        json["interval"] = json!(format!("{}s", step.as_secs()));
+    }
+    json
 }
 
 fn defaults(panel: &Panel) -> Value {
@@ -125,11 +130,26 @@ fn custom(kind: Kind) -> Value {
 fn overrides(panel: &Panel) -> Vec<Value> {
     match panel.kind {
         Kind::Table => table::overrides(panel),
-        _ => panel.lines.iter().map(line).collect(),
+        _ => {
+            let dashed = panel.queries.iter().zip('A'..='Z').filter(|(query, _)| query.is_dashed);
+            dashed.map(|(_, id)| dash(id)).chain(panel.lines.iter().map(line)).collect()
+        }
     }
 }
 
-/// How the line of a threshold looks.
+/// How a query of another time looks.
+fn dash(id: char) -> Value {
+    json!({
+        "matcher": {"id": "byFrameRefID", "options": id.to_string()},
+        "properties": [
+            {"id": "custom.lineStyle", "value": {"dash": [4, 6], "fill": "dash"}},
+            {"id": "custom.fillOpacity", "value": 0},
+            {"id": "custom.stacking", "value": {"group": "C", "mode": "none"}},
+        ],
+    })
+}
+
+/// How the line of a threshold looks. It comes and goes with the data near it, so what is between is spanned.
 fn line(query: &BoardQuery) -> Value {
     let color = LINE_COLORS.iter().find(|(severity, _)| *severity == query.legend).map_or("red", |(_, color)| color);
     json!({
@@ -138,7 +158,7 @@ fn line(query: &BoardQuery) -> Value {
             {"id": "color", "value": {"fixedColor": color, "mode": "fixed"}},
             {"id": "custom.lineStyle", "value": {"dash": [8, 8], "fill": "dash"}},
             {"id": "custom.fillOpacity", "value": 0},
-            {"id": "custom.showPoints", "value": "never"},
+            {"id": "custom.spanNulls", "value": true},
             {"id": "custom.stacking", "value": {"group": "B", "mode": "none"}},
         ],
     })

@@ -33,24 +33,29 @@ fn renamed(panel: &Panel) -> Map<String, Value> {
 }
 
 pub fn overrides(panel: &Panel) -> Vec<Value> {
-    let links = panel.columns.iter().filter_map(|column| Some(linked(column, column.opens.as_ref()?)));
-    let labels = panel.columns.iter().filter(|column| column.opens.is_none()).map(plain);
-    links.chain(labels).chain(panel.queries.iter().filter_map(own)).collect()
+    panel.columns.iter().map(label).chain(panel.queries.iter().filter_map(own)).collect()
 }
 
 /// A label is text, whatever the unit of the panel.
-fn plain(column: &Column) -> Value {
-    json!({"matcher": {"id": "byName", "options": column.title}, "properties": [{"id": "unit", "value": "string"}]})
+fn label(column: &Column) -> Value {
+    let mut properties: Vec<_> = link(column).iter().map(|link| json!({"id": "links", "value": [link]})).collect();
+    properties.push(json!({"id": "unit", "value": "string"}));
+    if column.is_hidden {
+        properties.push(json!({"id": "custom.hidden", "value": true}));
+    }
+    json!({"matcher": {"id": "byName", "options": column.title}, "properties": properties})
 }
 
-fn linked(column: &Column, opens: &Opens) -> Value {
-    let Opens { uid, variable } = opens;
-    let url = format!("/d/{uid}?{KEEP}&var-{variable}=${{__value.raw}}");
-    let link = json!({"title": format!("Open {uid}"), "url": url});
-    json!({
-        "matcher": {"id": "byName", "options": column.title},
-        "properties": [{"id": "links", "value": [link]}, {"id": "unit", "value": "string"}],
-    })
+/// To another board, or wherever the column says.
+fn link(column: &Column) -> Option<Value> {
+    match (&column.opens, &column.url) {
+        (Some(Opens { uid, variable }), _) => {
+            let url = format!("/d/{uid}?{KEEP}&var-{variable}=${{__value.raw}}");
+            Some(json!({"title": format!("Open {uid}"), "url": url}))
+        }
+        (None, Some(url)) => Some(json!({"title": format!("{}: ${{__value.raw}}", column.title), "url": url})),
+        (None, None) => None,
+    }
 }
 
 /// Where a query's column differs from the panel.
@@ -59,6 +64,9 @@ fn own(query: &BoardQuery) -> Option<Value> {
     if !query.states.is_empty() {
         properties.push(json!({"id": "mappings", "value": mappings(&query.states)}));
         properties.push(json!({"id": "custom.cellOptions", "value": {"mode": "basic", "type": "color-background"}}));
+    }
+    if query.is_hidden {
+        properties.push(json!({"id": "custom.hidden", "value": true}));
     }
     let matcher = json!({"id": "byName", "options": query.legend});
     (!properties.is_empty()).then(|| json!({"matcher": matcher, "properties": properties}))

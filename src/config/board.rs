@@ -2,6 +2,8 @@
 //!
 //! Everything is resolved: expressions have their selectors, variables and states their meaning.
 
+use std::time::Duration;
+
 /// One board file, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Board {
@@ -38,6 +40,8 @@ pub struct Annotation {
     pub color: String,
     /// The value is when it happened, in milliseconds. Otherwise it happens while there is a value.
     pub value_is_time: bool,
+    /// Not drawn until the reader switches it on.
+    pub is_off: bool,
 }
 
 /// Panels under one heading.
@@ -96,10 +100,16 @@ pub enum Kind {
 }
 
 /// A query and what its series, or in a table its column, are called.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoardQuery {
     pub expr: String,
     pub legend: String,
+    /// Grafana asks for no more points than one in this time: its rates would fall to 0 between readings.
+    pub step: Option<Duration>,
+    /// Drawn dashed: it is of another time than now.
+    pub is_dashed: bool,
+    /// In a table: its labels are wanted, and not its value.
+    pub is_hidden: bool,
     /// In a table, where it differs from the panel's.
     pub unit: Option<String>,
     /// In a table, what its values mean.
@@ -120,6 +130,10 @@ pub struct Column {
     pub label: String,
     pub title: String,
     pub opens: Option<Opens>,
+    /// Where a click leads, as Grafana writes it.
+    pub url: Option<String>,
+    /// There for the links of others.
+    pub is_hidden: bool,
 }
 
 /// Where a label leads: the board, and which of its variables takes the label's value.

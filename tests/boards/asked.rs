@@ -1,10 +1,10 @@
 //! What every expression of a dashboard must be: understood, and about what there is. Where the rules of Grafana's
 //! dashboard-linter are stricter than ours, the reason stands beside ours.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use pgvigil::{
-    config::{catalogue::Catalogue, thresholds},
+    config::{catalogue::Catalogue, collector::Collector, thresholds},
     metric::Kind,
 };
 use serde_json::json;
@@ -21,8 +21,8 @@ const EVER: [&str; 2] = ["pg_stat_database_checksum_failures_total", "pg_index_r
 /// Prometheus's own series.
 const OF_PROMETHEUS: [&str; 4] = ["up", "scrape_samples_scraped", "ALERTS", "ALERTS_FOR_STATE"];
 
-/// Labels of these, and of thresholds.
-const THEIR_LABELS: [&str; 3] = ["alertname", "alertstate", "severity"];
+/// Labels of these, of thresholds, and those that say where an alert leads.
+const THEIR_LABELS: [&str; 6] = ["alertname", "alertstate", "severity", "about", "board", "variable"];
 
 /// The linter wants `instance` where we have `target`: one pgvigil, which is one instance, watches many targets. It also
 /// wants `job` in each; we do, but for alerts, which may have none.
@@ -105,6 +105,45 @@ fn counters_are_read_as_rates_or_increases() {
             wrong.extend(wrongly.map(|name| format!("{at}: {name} is a counter")));
         }
     });
+}
+
+/// Grafana's `$__rate_interval` is at least four steps. Between two readings of a slow collector a counter stands still.
+#[test]
+fn what_has_rates_of_slow_collectors_has_their_step() {
+    let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    let mut stepped = 0;
+    each(|dashboard, wrong| {
+        for target in dashboard.panels().flat_map(|panel| files::items(&panel["targets"])) {
+            let expr = text(&target["expr"]);
+            let used = Used::by(&files::chosen(dashboard, expr));
+            let is_rated = |name: &String| !used.now.iter().any(|selector| selector.name.as_ref() == Some(name));
+            let rated = used.selectors.iter().filter_map(|selector| selector.name.clone()).filter(is_rated);
+            let rated = rated.filter(|name| expr.contains(&format!("{name}{{")) && expr.contains("$__rate_interval"));
+            let Some(slowest) = rated.filter_map(|name| ttl(&catalogue, &name)).max() else { continue };
+            let wanted = format!("{}s", slowest.as_secs());
+            match slowest.is_zero() {
+                true if target.get("interval").is_some() => wrong.push(format!("{expr}: has a step for nothing")),
+                false if text(&target["interval"]) != wanted => {
+                    wrong.push(format!("{expr}: has not the step {wanted}"))
+                }
+                _ => (),
+            }
+        }
+    });
+    for dashboard in files::dashboards() {
+        let targets = dashboard.panels().flat_map(|panel| files::items(&panel["targets"]));
+        stepped += targets.filter(|target| target.get("interval").is_some()).count();
+    }
+    assert!(stepped > 30, "{stepped} queries have a step");
+}
+
+/// How often the collector of a sample is asked.
+fn ttl(catalogue: &Catalogue, sample: &str) -> Option<Duration> {
+    let has = |collector: &&Arc<Collector>| {
+        let metrics = collector.queries.iter().flat_map(|query| &query.metrics);
+        metrics.into_iter().any(|metric| known::is_of(&metric.def.name, metric.def.kind, sample))
+    };
+    catalogue.collectors.iter().find(has).map(|collector| collector.ttl)
 }
 
 #[test]

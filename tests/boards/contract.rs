@@ -22,6 +22,11 @@ const UIDS: [&str; 10] = [
     "pgvigil-tables",
 ];
 
+/// Where an alert in a table leads: to its runbook, and to its board with its target chosen.
+const RUNBOOK: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runbooks/${__value.raw}.md";
+const ALERTS_BOARD: &str = "/d/${__value.raw}?${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${cluster:queryparam}\
+    &${__data.fields.Chooses}=${__data.fields.Target}";
+
 /// Variables that every board has; the tables' links take them along.
 const EVERYWHERE: [&str; 2] = ["job", "cluster"];
 
@@ -116,6 +121,9 @@ fn links_lead_somewhere_and_take_the_choices_along() {
         find(&dashboard.json, "url", &mut urls);
         for url in urls.into_iter().map(text).filter(|url| !url.is_empty()) {
             let (path, query) = url.split_once('?').unwrap_or((url, ""));
+            if url == RUNBOOK || url == ALERTS_BOARD {
+                continue;
+            }
             let Some(known) = path.strip_prefix("/d/").and_then(|uid| variables.get(uid)) else {
                 wrong.push(format!("links to {path}, which is no board"));
                 continue;
@@ -157,6 +165,28 @@ fn alerts_link_to_boards_and_variables_that_there_are() {
     }
     wrong.dedup();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What the table of alerts says of each is what its rule says.
+#[test]
+fn the_table_of_alerts_leads_where_the_rules_do() {
+    let overview = files::dashboards().into_iter().find(|d| d.uid() == "pgvigil-overview").expect("the overview");
+    let panel = overview.panels().find(|panel| panel["title"] == "Alerts firing").expect("the table of alerts");
+    let expr = text(&panel["targets"][0]["expr"]);
+    let is_in = |label: &str, value: &str, alert: &str| {
+        let begin = format!("\"{label}\", \"{value}\", \"alertname\", \"");
+        let alerts = expr.split(&begin).nth(1).and_then(|rest| rest.split('"').next());
+        alerts.is_some_and(|alerts| alerts.split('|').any(|known| known == alert))
+    };
+    for rule in rules::files::rules() {
+        let Some(alert) = &rule.alert else { continue };
+        let note = |name: &str| rule.annotations.iter().find(|(key, _)| key == name).map_or("", |(_, note)| note);
+        assert_eq!(note("runbook_url"), RUNBOOK.replace("${__value.raw}", alert));
+        let (path, query) = note("dashboard_url").split_once('?').unwrap_or((note("dashboard_url"), ""));
+        assert!(is_in("board", path.trim_start_matches("/d/"), alert), "{alert} does not lead to {path}");
+        let chosen = query.split('&').find_map(|part| part.strip_suffix("={{ $labels.target }}"));
+        assert!(chosen.is_none_or(|name| is_in("variable", name, alert)), "{alert} does not choose by {chosen:?}");
+    }
 }
 
 #[test]

@@ -30,6 +30,8 @@ struct Query {
     name: String,
     expr: String,
     asked: Asked,
+    /// Of a threshold: it is drawn near the data only.
+    is_line: bool,
 }
 
 /// Why a query gives nothing.
@@ -69,7 +71,8 @@ fn check(prometheus: &Prometheus, major: u64) {
     let mut known = BTreeSet::new();
     for dashboard in files::dashboards() {
         let (mut full, mut all) = (0, 0);
-        for query in queries(&dashboard) {
+        wrong.extend(lines_without_data(prometheus, &dashboard, moment));
+        for query in queries(&dashboard).into_iter().filter(|query| !query.is_line) {
             let excuse = excuses.iter().find(|excuse| excuse.queries.contains(&query.name));
             let found = has_data(prometheus, &query, moment);
             (full, all) = (full + usize::from(found == Ok(true)), all + 1);
@@ -94,24 +97,52 @@ fn check(prometheus: &Prometheus, major: u64) {
 /// All that a board asks, with everything chosen.
 fn queries(dashboard: &Dashboard) -> Vec<Query> {
     let board = dashboard.file.trim_end_matches(".json");
-    let query = |panel: &Value, target: &Value| Query {
-        name: format!("{board} / {} / {}", text(&panel["title"]), text(&target["legendFormat"])),
-        expr: files::chosen(dashboard, text(&target["expr"])),
-        asked: if target["range"] == true { Asked::Range } else { Asked::Now },
-    };
-    let panels = dashboard.panels().flat_map(|panel| items(&panel["targets"]).iter().map(move |t| query(panel, t)));
+    let panels = dashboard.panels().flat_map(|panel| of_panel(dashboard, panel));
     let annotations = dashboard.annotations().map(|annotation| Query {
         name: format!("{board} / annotation / {}", text(&annotation["name"])),
         expr: files::chosen(dashboard, text(&annotation["expr"])),
         asked: Asked::Range,
+        is_line: false,
     });
     let variables = dashboard.variables().map(|variable| {
         let query = files::chosen(dashboard, text(&variable["definition"]));
         let (series, label) = files::label_values(&query).expect("label_values(SERIES, LABEL)");
         let name = format!("{board} / variable / {}", text(&variable["name"]));
-        Query { name, expr: format!("group by ({label}) ({series})"), asked: Asked::Now }
+        Query { name, expr: format!("group by ({label}) ({series})"), asked: Asked::Now, is_line: false }
     });
     panels.chain(annotations).chain(variables).collect()
+}
+
+/// What a panel asks. The stack has not run for a week: what was before is asked of now.
+fn of_panel(dashboard: &Dashboard, panel: &Value) -> Vec<Query> {
+    let board = dashboard.file.trim_end_matches(".json");
+    let query = |target: &Value| Query {
+        name: format!("{board} / {} / {}", text(&panel["title"]), text(&target["legendFormat"])),
+        expr: now(&files::chosen(dashboard, text(&target["expr"]))),
+        asked: if target["range"] == true { Asked::Range } else { Asked::Now },
+        is_line: panel["type"] == "timeseries" && ["warning", "critical"].contains(&text(&target["legendFormat"])),
+    };
+    items(&panel["targets"]).iter().map(query).collect()
+}
+
+/// The same of now.
+fn now(expr: &str) -> String {
+    ["7d", "1d", "6h", "1h"].iter().fold(expr.to_owned(), |expr, ago| expr.replace(&format!(" offset {ago}"), ""))
+}
+
+/// A line where there is nothing would hide that there is nothing.
+fn lines_without_data(prometheus: &Prometheus, dashboard: &Dashboard, moment: u64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for panel in dashboard.panels() {
+        let (lines, others): (Vec<_>, Vec<_>) = of_panel(dashboard, panel).into_iter().partition(|query| query.is_line);
+        let has = |query: &Query| has_data(prometheus, query, moment);
+        wrong.extend(lines.iter().filter_map(|line| has(line).err().map(|error| format!("{}: {error}", line.name))));
+        let is_drawn = |query: &Query| has(query) == Ok(true);
+        if lines.iter().any(is_drawn) && !others.iter().any(is_drawn) {
+            wrong.push(format!("{}: a line and no data", text(&panel["title"])));
+        }
+    }
+    wrong
 }
 
 /// The same with one value of each variable chosen, as after a click: Prometheus must understand it.
@@ -127,7 +158,7 @@ fn one_target(prometheus: &Prometheus, dashboard: &Dashboard, moment: u64) -> Ve
     };
     let mut wrong = Vec::new();
     for (at, expr) in dashboard.expressions() {
-        let query = Query { name: at, expr: files::chosen(dashboard, &put(expr)), asked: Asked::Now };
+        let query = Query { name: at, expr: files::chosen(dashboard, &put(expr)), asked: Asked::Now, is_line: false };
         wrong.extend(has_data(prometheus, &query, moment).err().map(|error| format!("{}: {error}", query.name)));
     }
     wrong

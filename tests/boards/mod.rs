@@ -5,5 +5,7 @@ mod contract;
 mod covered;
 mod current;
 mod files;
+mod fleet;
 mod live;
+mod paced;
 mod stack;

@@ -155,6 +155,28 @@ fn sessions(primary: &Postgres) -> Vec<Session> {
     sessions
 }
 
+impl Stack {
+    /// Another Prometheus, for which there are so many of this stack: it takes what the first has, under other names.
+    pub fn many(&self, copies: usize) -> Prometheus {
+        let address = self.prometheus.address();
+        let copy = |nth| format!("{{targets: [\"{address}\"], labels: {{copy: \"{nth}\"}}}}");
+        let copies: Vec<_> = (0..copies).map(copy).collect();
+        let renamed = |label| {
+            format!(
+                "{{source_labels: [{label}, copy], separator: \";\", regex: \"(.+);(.+)\", target_label: {label}, replacement: \"$1-$2\"}}"
+            )
+        };
+        Prometheus::start(&format!(
+            "  - {{job_name: pgvigil, scrape_interval: 15s, scrape_timeout: 15s, metrics_path: /federate, honor_labels: true, \
+             params: {{\"match[]\": ['{{job=\"pgvigil\"}}']}}, static_configs: [{}], \
+             metric_relabel_configs: [{}, {}, {{regex: copy, action: labeldrop}}]}}",
+            copies.join(", "),
+            renamed("target"),
+            renamed("instance"),
+        ))
+    }
+}
+
 fn scraped(pgvigil: &Pgvigil, folder: &Folder) -> Prometheus {
     let shipped = fs::canonicalize("rules").expect("rules");
     let named = rules::files::trees("rules").into_iter().map(|(file, _)| shipped.join(file));

@@ -95,8 +95,10 @@ fn settings_are_those_of_the_server() {
                  pg_settings_track_io_timing = 1
                  pg_settings_archive_mode = 0
                  pg_settings_word{name=wal_level,setting=replica} = 1
-                 pg_settings_changed{name=work_mem} = 1
-                 pg_settings_changed{name=statement_timeout} = 1
+                 pg_settings_changed{name=work_mem,setting=3072kB} = 1
+                 pg_settings_changed{name=statement_timeout,setting=7s} = 1
+                 pg_settings_changed{name=log_min_duration_statement,setting=0.25s} = 1
+                 pg_settings_changed{name=jit,setting=off} = 1
                  pg_settings_changed{name=maintenance_work_mem} absent
                  pg_settings_pending_restarts = 0
                  pgvigil_session_pooled = 0";

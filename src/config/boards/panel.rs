@@ -1,8 +1,11 @@
 //! YAML -> a Panel: its queries with their selectors, verdicts and lines of thresholds put in.
 
 use super::{
+    Known,
+    most::{self, Kept},
     shapes::{COLUMN, COLUMNS, KINDS, PANEL, QUERY},
     shared::Shared,
+    thresholds::{Side, lines, verdict},
 };
 use crate::config::{
     board::{BoardQuery, Column, Kind, Opens, Panel, State},
@@ -11,23 +14,13 @@ use crate::config::{
     yaml::Node,
 };
 
-/// The severities of thresholds, the least first.
-const SEVERITIES: [&str; 2] = ["warning", "critical"];
-
 /// A query, and its expression as written.
 struct Asked {
     query: BoardQuery,
     written: String,
 }
 
-/// Which side of a threshold is bad.
-#[derive(Clone, Copy)]
-enum Side {
-    Above,
-    Below,
-}
-
-pub fn panel(node: &Node, shared: &Shared, problems: &mut Problems) -> Option<Panel> {
+pub fn panel(node: &Node, known: &Known, problems: &mut Problems) -> Option<Panel> {
     let mut fields = Fields::open(node, &PANEL, problems)?;
     let title = fields.text("title");
     let about = fields.text("about");
@@ -35,9 +28,11 @@ pub fn panel(node: &Node, shared: &Shared, problems: &mut Problems) -> Option<Pa
     let unit = fields.text("unit");
     let width = fields.whole("width", 1..=COLUMNS);
     let height = fields.whole("height", 1..=40);
-    let queries = fields.each("queries", |node, problems| query(node, shared, problems));
-    let states = states(&mut fields, shared);
-    let lines = threshold(&mut fields).map(|(side, name)| lines(&queries, side, &name, shared)).unwrap_or_default();
+    let asked = fields.each("queries", |node, problems| query(node, known, problems));
+    let states = states(&mut fields, &known.shared);
+    let threshold = threshold(&mut fields);
+    let lines = drawn(&asked, threshold.as_ref(), &known.shared);
+    let mut queries: Vec<_> = asked.into_iter().map(|asked| asked.query).collect();
     if kind == Some(Kind::Table) && !states.is_empty() {
         fields.tell("states", "the columns of a table differ: give `states` to its queries");
     }
@@ -49,22 +44,23 @@ pub fn panel(node: &Node, shared: &Shared, problems: &mut Problems) -> Option<Pa
     }
     let columns = fields.each("columns", column);
     let worst = fields.text("worst");
-    if worst.as_ref().is_some_and(|worst| !queries.iter().any(|asked| asked.query.legend == *worst)) {
+    if worst.as_ref().is_some_and(|worst| !queries.iter().any(|query| query.legend == *worst)) {
         fields.tell("worst", "it must be the legend of one of the queries");
     }
+    let kept = kept(&mut fields, kind?, &mut queries, threshold.map(|(side, _)| side), worst.as_deref(), &known.shared);
     let empty = fields.text("empty");
     let (max, bad) = (fields.number("max"), fields.number("bad"));
-    let opens = fields.texts("opens").into_iter().map(|(uid, _)| uid).collect();
+    let opens = names(&mut fields, "opens");
     let kind = kind?;
     let (usual_width, usual_height) = size(kind);
     Some(Panel {
         title: title?,
-        about: about?,
+        about: about? + &kept.unwrap_or_default(),
         kind,
         unit: unit?,
         width: width.unwrap_or(usual_width),
         height: height.unwrap_or(usual_height),
-        queries: queries.into_iter().map(|asked| asked.query).collect(),
+        queries,
         states,
         lines,
         columns,
@@ -74,6 +70,39 @@ pub fn panel(node: &Node, shared: &Shared, problems: &mut Problems) -> Option<Pa
         bad,
         opens,
     })
+}
+
+/// The lines of a panel's threshold, which is of what its first query asks.
+fn drawn(asked: &[Asked], threshold: Option<&(Side, String)>, shared: &Shared) -> Vec<BoardQuery> {
+    let Some((first, (side, name))) = asked.first().zip(threshold) else { return Vec::new() };
+    let line = |line: BoardQuery| BoardQuery { step: first.query.step, ..line };
+    lines(&first.written, &first.query.expr, *side, name, shared).into_iter().map(line).collect()
+}
+
+/// Leaves of a panel's lines or rows those that can be read; what is said of that.
+fn kept(
+    fields: &mut Fields<'_, '_>,
+    kind: Kind,
+    queries: &mut [BoardQuery],
+    side: Option<Side>,
+    worst: Option<&str>,
+    shared: &Shared,
+) -> Option<String> {
+    let top = fields.whole("top", 1..=100);
+    let kept = Kept::of(side, fields.flag("restless").unwrap_or(false));
+    let (rows, rank) = (names(fields, "rows"), put(fields, "rank", shared));
+    match kind {
+        Kind::Graph | Kind::Stack | Kind::Timeline => {
+            most::lines(queries, top, kind == Kind::Timeline, kept, shared).map(|top| kept.says(top))
+        }
+        Kind::Table if !rows.is_empty() => {
+            let first = queries.iter().find(|query| worst.is_none_or(|worst| query.legend == worst))?;
+            let rank = rank.unwrap_or(first.expr.clone());
+            most::rows(queries, &rank, &rows, top.unwrap_or(most::ROWS));
+            None
+        }
+        _ => None,
+    }
 }
 
 /// How large a panel is that does not say so.
@@ -99,56 +128,36 @@ fn threshold(fields: &mut Fields<'_, '_>) -> Option<(Side, String)> {
     above.map(|name| (Side::Above, name)).or(below.map(|name| (Side::Below, name)))
 }
 
-/// Where the alerts of a threshold begin. Where the targets that are shown differ, that of the strictest.
-fn lines(queries: &[Asked], side: Side, name: &str, shared: &Shared) -> Vec<BoardQuery> {
-    let written = queries.first().map_or("", |asked| asked.written.as_str());
-    let strictest = match side {
-        Side::Above => "min",
-        Side::Below => "max",
-    };
-    let line = |severity: &str| BoardQuery {
-        expr: format!("{strictest}({})", shared.threshold(written, name, severity)),
-        legend: severity.to_owned(),
-        unit: None,
-        states: Vec::new(),
-    };
-    SEVERITIES.map(line).into()
-}
-
-fn query(node: &Node, shared: &Shared, problems: &mut Problems) -> Option<Asked> {
+fn query(node: &Node, known: &Known, problems: &mut Problems) -> Option<Asked> {
     let mut fields = Fields::open(node, &QUERY, problems)?;
     let written = fields.text("expr");
-    let place = fields.place("expr");
-    let expr = written.as_ref().and_then(|written| shared.put(written.trim(), &place, fields.problems));
+    let expr = put(&mut fields, "expr", &known.shared);
     let legend = fields.text("legend");
-    let by: Vec<_> = fields.texts("by").into_iter().map(|(label, _)| label).collect();
+    let (by, leads) = (names(&mut fields, "by"), names(&mut fields, "leads"));
     let threshold = threshold(&mut fields);
     let unit = fields.text("unit");
-    let states = states(&mut fields, shared);
+    let states = states(&mut fields, &known.shared);
+    let (is_dashed, is_hidden) = (fields.flag("dashed").unwrap_or(false), fields.flag("hidden").unwrap_or(false));
     let (written, expr) = (written?, expr?);
+    let step = known.pace.step(&expr);
     let expr = match threshold {
         Some((side, name)) => {
-            verdict(&expr, &by.join(", "), side, |severity| shared.threshold(&written, &name, severity))
+            verdict(&expr, &by.join(", "), side, |severity| known.shared.threshold(&written, &name, severity))
         }
-        None => expr,
+        None if leads.is_empty() => expr,
+        None => known.leads.put(&expr, &known.shared.objects, &leads),
     };
-    Some(Asked { query: BoardQuery { expr, legend: legend?, unit, states }, written })
+    Some(Asked { query: BoardQuery { expr, legend: legend?, step, is_dashed, is_hidden, unit, states }, written })
 }
 
-/// 0 within the thresholds, 1 beyond the warning, 2 beyond the critical one (which need not be there); absent where the
-/// expression is.
-fn verdict(expr: &str, by: &str, side: Side, threshold: impl Fn(&str) -> String) -> String {
-    let operator = match side {
-        Side::Above => ">",
-        Side::Below => "<",
-    };
-    let worst = |expr: &str| format!("max by ({by}) ({expr})");
-    let beyond = |severity| {
-        let threshold = threshold(severity);
-        worst(&format!("({expr}) {operator} bool on (job, instance, target) group_left () {threshold}"))
-    };
-    let [warning, critical] = SEVERITIES.map(beyond);
-    format!("{warning} + ({critical} or {} * 0)", worst(expr))
+/// The expression under a key, with its selectors.
+fn put(fields: &mut Fields<'_, '_>, key: &str, shared: &Shared) -> Option<String> {
+    let (written, place) = (fields.text(key), fields.place(key));
+    written.and_then(|written| shared.put(written.trim(), &place, fields.problems))
+}
+
+fn names(fields: &mut Fields<'_, '_>, key: &str) -> Vec<String> {
+    fields.texts(key).into_iter().map(|(name, _)| name).collect()
 }
 
 fn column(node: &Node, problems: &mut Problems) -> Option<Column> {
@@ -159,5 +168,6 @@ fn column(node: &Node, problems: &mut Problems) -> Option<Column> {
         fields.problems.add(&fields.here(), "`opens` and `variable` belong together");
     }
     let opens = uid.zip(variable).map(|(uid, variable)| Opens { uid, variable });
-    Some(Column { label: label?, title: title?, opens })
+    let (url, is_hidden) = (fields.text("url"), fields.flag("hidden").unwrap_or(false));
+    Some(Column { label: label?, title: title?, opens, url, is_hidden })
 }

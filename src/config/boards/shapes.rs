@@ -69,6 +69,14 @@ pub const PANEL: Shape = Shape {
         key("max", Is::Number, "The most the value can be."),
         key("bad", Is::Number, "From this value on it is bad, below it good."),
         key("opens", NAMES, "Uids of boards that say more."),
+        key(
+            "top",
+            Is::Whole(1, 100),
+            "How many rows of a table, or lines of each query, are kept where there are more.",
+        ),
+        key("restless", Is::Flag, "Of lines those are kept that changed most, not those that were highest."),
+        key("rows", NAMES, "Of a table: the labels that tell its rows apart. Then rows are kept by `rank`."),
+        key("rank", Is::Text, "Of a table: PromQL by which rows are kept, the highest; if absent, the query `worst`."),
     ],
     quiet: false,
 };
@@ -85,6 +93,13 @@ pub const QUERY: Shape = Shape {
         key("by", NAMES, "With `above` or `below`: the labels that are kept; of the others the worst counts."),
         key("unit", Is::Text, "In a table, where it differs from the panel's."),
         key("states", Is::Text, "In a table, what its values mean."),
+        key("hidden", Is::Flag, "In a table: its labels are wanted, and not its value."),
+        key("dashed", Is::Flag, "Drawn dashed: it is of another time than now."),
+        key(
+            "leads",
+            NAMES,
+            "Of alerts: the labels that are kept, with `about`, `board` and `variable` among those there are.",
+        ),
     ],
     quiet: false,
 };
@@ -95,6 +110,8 @@ pub const COLUMN: Shape = Shape {
     may: &[
         key("opens", Is::Text, "The uid of the board that a click leads to."),
         key("variable", Is::Text, "Which of its variables takes the label's value."),
+        key("url", Is::Text, "Where a click leads, as Grafana writes it."),
+        key("hidden", Is::Flag, "Not shown: there for the links of others."),
     ],
     quiet: false,
 };
@@ -107,6 +124,8 @@ pub const SHARED: Shape = Shape {
         key("annotations", Is::Entries(1, words::SNAKE, &Is::Map(&ANNOTATION)), "Events."),
         key("states", Is::Entries(1, words::SNAKE, &Is::List(1, &Is::Map(&STATE))), "Sets of what values mean."),
         key("threshold", Is::Text, "A threshold's series; `@selector@`, `@name@`, `@severity@` are put in."),
+        key("few", NAMES, "Labels of few values: what is by these alone is never too many lines."),
+        key("objects", NAMES, "Labels that say what of a target an alert is about."),
     ],
     may: &[],
     quiet: false,
@@ -132,7 +151,10 @@ pub const ANNOTATION: Shape = Shape {
         key("text", Is::Text, "What is said of an event."),
         key("color", Is::Text, "Its color."),
     ],
-    may: &[key("value_is_time", Is::Flag, "The value is when it happened, in milliseconds.")],
+    may: &[
+        key("value_is_time", Is::Flag, "The value is when it happened, in milliseconds."),
+        key("off", Is::Flag, "Not drawn until the reader switches it on."),
+    ],
     quiet: false,
 };
 

@@ -19,6 +19,8 @@ pub struct Shared {
     annotations: Vec<(String, Annotation)>,
     states: Vec<(String, Vec<State>)>,
     threshold: String,
+    few: Vec<String>,
+    pub objects: Vec<String>,
 }
 
 impl Shared {
@@ -34,7 +36,9 @@ impl Shared {
             fields.entries("variables", |name, _, node, problems| Some((name.to_owned(), variable(node, problems)?)));
         let annotations = fields
             .entries("annotations", |name, _, node, problems| Some((name.to_owned(), annotation(node, problems)?)));
-        let mut shared = Shared { selectors, variables, annotations, states, threshold: threshold? };
+        let mut names = |key| fields.texts(key).into_iter().map(|(name, _)| name).collect();
+        let (few, objects) = (names("few"), names("objects"));
+        let mut shared = Shared { selectors, variables, annotations, states, threshold: threshold?, few, objects };
         shared.select(&root, problems);
         Some(shared)
     }
@@ -68,6 +72,12 @@ impl Shared {
 
     pub fn states(&self, name: &str, place: &Place, problems: &mut Problems) -> Option<Vec<State>> {
         found("set of states", name, &self.states, place, problems).cloned()
+    }
+
+    /// Whether a legend names labels that have many values where there are many targets.
+    pub fn may_be_many(&self, legend: &str) -> bool {
+        let labels = legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+        labels.into_iter().any(|label| !self.few.iter().any(|few| few == label))
     }
 
     /// The series of a threshold, of the targets that the expression (as written) is about.
@@ -112,7 +122,8 @@ fn annotation(node: &Node, problems: &mut Problems) -> Option<Annotation> {
     let (title, expr) = (fields.text("title"), fields.text("expr"));
     let (text, color) = (fields.text("text"), fields.text("color"));
     let value_is_time = fields.flag("value_is_time").unwrap_or(false);
-    Some(Annotation { title: title?, expr: expr?, text: text?, color: color?, value_is_time })
+    let is_off = fields.flag("off").unwrap_or(false);
+    Some(Annotation { title: title?, expr: expr?, text: text?, color: color?, value_is_time, is_off })
 }
 
 fn states(node: &Node, problems: &mut Problems) -> Vec<State> {
