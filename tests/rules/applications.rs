@@ -4,7 +4,10 @@
 use std::{fs, process::Command};
 
 use expect_test::expect_file;
-use pgvigil::{board, config::boards};
+use pgvigil::{
+    board,
+    config::{boards, catalogue::Catalogue},
+};
 
 use crate::support::place::system_program;
 
@@ -43,6 +46,8 @@ fn the_board_of_applications_pools_is_current() {
     let [shared, board] =
         ["dashboards/boards/shared.yaml", BOARD].map(|file| fs::read_to_string(file).expect("a file"));
     let files = [("application_pools.yaml", board.as_str())];
-    let boards = boards::from_files(&shared, files).unwrap_or_else(|problems| panic!("{BOARD}: {problems}"));
+    let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+    let boards =
+        boards::from_files(&shared, files, &catalogue).unwrap_or_else(|problems| panic!("{BOARD}: {problems}"));
     expect_file!["../../docs/examples/application-pools.json"].assert_eq(&board::json(&boards[0]));
 }

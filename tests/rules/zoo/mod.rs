@@ -18,7 +18,7 @@ use super::{
     files::{self, Rule},
     past::{Fired, Past},
 };
-use crate::support::{is_long, majors};
+use crate::support::{Generation, is_long, majors};
 
 /// Sessions never become older on stretched pages.
 const NOT_TOLD: [&str; 1] = ["PostgresSessionChurn"];
@@ -63,7 +63,8 @@ fn judge(recorded: &Recorded, length: &Length, major: u64) -> String {
     // The one that sees most first, and another one beside it.
     for pair in places.chunks(2) {
         let judged = |place: &&str| {
-            let past = Past::new(span, &recorded.series(&systems, place, span, &selectors));
+            let generation = *Generation::that_serve().last().expect("a Prometheus");
+            let past = Past::new(generation, span, &recorded.series(&systems, place, span, &selectors));
             let mut told = silent(&past, place, &systems, &rules, length);
             told.extend(caught(&past, place, &systems, &mutations, major, length));
             told
