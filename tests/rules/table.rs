@@ -92,9 +92,11 @@ fn severity(rule: &Rule, shipped: &[Shipped]) -> String {
     let mut parts: Vec<String> = compared(&rule.expr)
         .iter()
         .map(|(word, times, name)| {
-            // Thresholds know tickets and pages; what is only told compares with a ticket's.
-            let compares = if rule.severity == "info" { "warning" } else { &rule.severity };
-            let of_this = |s: &&Shipped| s.name == *name && s.severity == compares;
+            // An info has none of its own: it says which of the others it compares with.
+            let of_this = |s: &&Shipped| {
+                let compared = format!("{{name=\"{name}\", severity=\"{}\"}}", s.severity);
+                s.name == *name && rule.expr.contains(&compared)
+            };
             let threshold =
                 shipped.iter().find(of_this).unwrap_or_else(|| panic!("no threshold {name} {}", rule.severity));
             match threshold.value {
