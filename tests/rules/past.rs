@@ -103,32 +103,36 @@ impl Past {
     }
 }
 
-/// The expression of a rule, with what is recorded as what it was recorded from: of that there is no past.
+/// The expression of a rule, with what is recorded as what it was recorded from: of that there is no past. A recording rule reads what earlier
+/// ones record, so they are put in from the last to the first.
 fn asked(rule: &Rule, rules: &[Rule]) -> String {
-    let recorded = rules.iter().filter_map(|rule| Some((rule.record.as_ref()?, &rule.expr)));
+    let recorded = rules.iter().rev().filter_map(|rule| Some((rule.record.as_ref()?, &rule.expr)));
     recorded.fold(rule.expr.clone(), |asked, (name, expr)| with_recorded(&asked, name, expr))
 }
 
-/// Only a selector may have an offset, so what has one is asked over a minute that ended then.
+/// Only a selector may have an offset or a range, so what has one is asked from minute to minute.
 fn with_recorded(asked: &str, name: &str, expr: &str) -> String {
     let mut pieces = asked.split(name);
     let mut whole = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        match piece.strip_prefix(" offset ") {
-            Some(rest) => {
+        let range = piece.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        whole += &match (range, piece.strip_prefix(" offset ")) {
+            (Some((range, rest)), _) if range.contains(':') => format!("({expr})[{range}]{rest}"),
+            (Some((range, rest)), _) => format!("({expr})[{range}:1m]{rest}"),
+            (None, Some(rest)) => {
                 let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-                whole += &format!("last_over_time(({expr})[1m:1m] offset {}){}", &rest[..end], &rest[end..]);
+                format!("last_over_time(({expr})[1m:1m] offset {}){}", &rest[..end], &rest[end..])
             }
-            None => whole += &format!("({expr}){piece}"),
-        }
+            (None, None) => format!("({expr}){piece}"),
+        };
     }
     whole
 }
 
 #[test]
 fn what_is_recorded_is_asked_for() {
-    let asked = with_recorded("a:b:c < 0.8 * (a:b:c offset 1d) and d", "a:b:c", "rate(x[5m])");
-    assert_eq!(asked, "(rate(x[5m])) < 0.8 * (last_over_time((rate(x[5m]))[1m:1m] offset 1d)) and d");
+    let asked = with_recorded("a:b < 0.8 * (a:b offset 1d) and max_over_time(a:b[1h]) > 1 and d", "a:b", "x");
+    assert_eq!(asked, "(x) < 0.8 * (last_over_time((x)[1m:1m] offset 1d)) and max_over_time((x)[1h:1m]) > 1 and d");
 }
 
 fn seconds(time: &Value) -> u64 {
