@@ -108,7 +108,32 @@ impl Past {
 /// ones record, so they are put in from the last to the first.
 fn asked(rule: &Rule, rules: &[Rule]) -> String {
     let recorded = rules.iter().rev().filter_map(|rule| Some((rule.record.as_ref()?, &rule.expr)));
-    recorded.fold(rule.expr.clone(), |asked, (name, expr)| asked.replace(name, &format!("({expr})")))
+    recorded.fold(rule.expr.clone(), |asked, (name, expr)| with_recorded(&asked, name, expr))
+}
+
+/// Only a selector may have an offset or a range, so what has one is asked from minute to minute.
+fn with_recorded(asked: &str, name: &str, expr: &str) -> String {
+    let mut pieces = asked.split(name);
+    let mut whole = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let range = piece.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        whole += &match (range, piece.strip_prefix(" offset ")) {
+            (Some((range, rest)), _) if range.contains(':') => format!("({expr})[{range}]{rest}"),
+            (Some((range, rest)), _) => format!("({expr})[{range}:1m]{rest}"),
+            (None, Some(rest)) => {
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+                format!("last_over_time(({expr})[1m:1m] offset {}){}", &rest[..end], &rest[end..])
+            }
+            (None, None) => format!("({expr}){piece}"),
+        };
+    }
+    whole
+}
+
+#[test]
+fn what_is_recorded_is_asked_for() {
+    let asked = with_recorded("a:b < 0.8 * (a:b offset 1d) and max_over_time(a:b[1h]) > 1 and d", "a:b", "x");
+    assert_eq!(asked, "(x) < 0.8 * (last_over_time((x)[1m:1m] offset 1d)) and max_over_time((x)[1h:1m]) > 1 and d");
 }
 
 fn seconds(time: &Value) -> u64 {
