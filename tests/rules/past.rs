@@ -111,29 +111,44 @@ fn asked(rule: &Rule, rules: &[Rule]) -> String {
     recorded.fold(rule.expr.clone(), |asked, (name, expr)| with_recorded(&asked, name, expr))
 }
 
-/// Only a selector may have an offset or a range, so what has one is asked from minute to minute.
+/// Only a selector may have matchers, a range or an offset: what has matchers is joined with what has these labels, and what has one of the others
+/// is asked from minute to minute.
 fn with_recorded(asked: &str, name: &str, expr: &str) -> String {
     let mut pieces = asked.split(name);
     let mut whole = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
+        let (matchers, piece) = piece.strip_prefix('{').and_then(|rest| rest.split_once('}')).unwrap_or(("", piece));
+        let expr = matchers.split(',').filter(|matcher| !matcher.is_empty()).fold(format!("({expr})"), matching);
         let range = piece.strip_prefix('[').and_then(|rest| rest.split_once(']'));
         whole += &match (range, piece.strip_prefix(" offset ")) {
-            (Some((range, rest)), _) if range.contains(':') => format!("({expr})[{range}]{rest}"),
-            (Some((range, rest)), _) => format!("({expr})[{range}:1m]{rest}"),
+            (Some((range, rest)), _) if range.contains(':') => format!("{expr}[{range}]{rest}"),
+            (Some((range, rest)), _) => format!("{expr}[{range}:1m]{rest}"),
             (None, Some(rest)) => {
                 let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-                format!("last_over_time(({expr})[1m:1m] offset {}){}", &rest[..end], &rest[end..])
+                format!("last_over_time({expr}[1m:1m] offset {}){}", &rest[..end], &rest[end..])
             }
-            (None, None) => format!("({expr}){piece}"),
+            (None, None) => expr + piece,
         };
     }
     whole
 }
 
+/// What there is of an expression with a label that is, or is not, so.
+fn matching(expr: String, matcher: &str) -> String {
+    let (label, value) = matcher.split_once('=').unwrap_or_else(|| panic!("{matcher}"));
+    assert!(!value.starts_with('~') && !label.ends_with('~'), "{matcher}: only whole values can be joined");
+    let (label, join) = label.trim().strip_suffix('!').map_or((label.trim(), "and"), |label| (label, "unless"));
+    format!("({expr} {join} on ({label}) label_replace(vector(1), \"{label}\", {value}, \"\", \"\"))")
+}
+
 #[test]
 fn what_is_recorded_is_asked_for() {
-    let asked = with_recorded("a:b < 0.8 * (a:b offset 1d) and max_over_time(a:b[1h]) > 1 and d", "a:b", "x");
-    assert_eq!(asked, "(x) < 0.8 * (last_over_time((x)[1m:1m] offset 1d)) and max_over_time((x)[1h:1m]) > 1 and d");
+    let asked = |text| with_recorded(text, "a:b", "x");
+    assert_eq!(asked("a:b < 0.8 * (a:b offset 1d) and d"), "(x) < 0.8 * (last_over_time((x)[1m:1m] offset 1d)) and d");
+    assert_eq!(asked("max_over_time(a:b[1h]) > 1"), "max_over_time((x)[1h:1m]) > 1");
+    let joined = r#"((x) and on (c) label_replace(vector(1), "c", "d", "", "")) > 1"#;
+    assert_eq!(asked(r#"a:b{c="d"} > 1"#), joined);
+    assert_eq!(asked(r#"a:b{c!="d"} > 1"#), joined.replace("and", "unless"));
 }
 
 fn seconds(time: &Value) -> u64 {
