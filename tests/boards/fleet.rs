@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::{
     files::{self, Dashboard, items, text},
     stack::Stack,
 };
-use crate::support::{Prometheus, eventually, is_long, postgres::encode};
+use crate::support::{Prometheus, eventually, is_long, postgres::encode, process::cpu_ticks};
 
 /// The stack has three servers.
 const COPIES: usize = 35;
@@ -22,11 +22,11 @@ const MOST: usize = 60;
 /// The table of thresholds has a row for each that there is, however many targets.
 const AS_MANY_AS_THERE_ARE: [&str; 1] = ["Thresholds"];
 
-/// What is told of a panel that takes longer.
-const SLOW: Duration = Duration::from_secs(2);
+/// What is told of a panel that costs more.
+const MANY_SECONDS: f64 = 1.0;
 
-/// All queries of a board, one after another, on a machine that does something else too.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// What all queries of a board may cost Prometheus, in seconds of a processor, with what it scrapes meanwhile.
+const MOST_SECONDS: f64 = 20.0;
 
 #[test]
 fn a_hundred_servers_can_be_read() {
@@ -36,30 +36,37 @@ fn a_hundred_servers_can_be_read() {
     let stack = Stack::start(15);
     let prometheus = stack.many(COPIES);
     let scrapes = || prometheus.value("min(count_over_time(pg_up{target=~\"replica.*\"}[10m]))").unwrap_or_default();
-    eventually(Duration::from_secs(300), "eight scrapes of each", || scrapes() >= 8.0);
+    eventually(Duration::from_secs(600), "eight scrapes of each", || scrapes() >= 8.0);
     let servers = prometheus.value("count(pg_up)").unwrap_or_default();
     println!("{servers} servers, {} series", prometheus.value("count({__name__=~\".+\"})").unwrap_or_default());
     let moment = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let mut wrong = Vec::new();
     for dashboard in files::dashboards() {
-        let (begun, mut most) = (Instant::now(), (0, ""));
+        let (begun, mut most) = (spent(&prometheus), (0, ""));
         for panel in dashboard.panels() {
-            let asked = Instant::now();
+            let before = spent(&prometheus);
             let count = shown(&prometheus, &dashboard, panel, moment);
-            if asked.elapsed() > SLOW {
-                println!("    {}: {:.1} s", text(&panel["title"]), asked.elapsed().as_secs_f64());
+            let cost = spent(&prometheus) - before;
+            if cost > MANY_SECONDS {
+                println!("    {}: {cost:.1} s", text(&panel["title"]));
             }
             most = most.max((count, text(&panel["title"])));
             if count > MOST && !AS_MANY_AS_THERE_ARE.contains(&text(&panel["title"])) {
                 wrong.push(format!("{}: {} shows {count}", dashboard.file, panel["title"]));
             }
         }
-        println!("{}: {:.1} s, most in {}: {}", dashboard.file, begun.elapsed().as_secs_f64(), most.1, most.0);
-        if begun.elapsed() > PATIENCE {
-            wrong.push(format!("{} takes {:.1} s", dashboard.file, begun.elapsed().as_secs_f64()));
+        let cost = spent(&prometheus) - begun;
+        println!("{}: {cost:.1} s, most in {}: {}", dashboard.file, most.1, most.0);
+        if cost > MOST_SECONDS {
+            wrong.push(format!("{} costs {cost:.1} s", dashboard.file));
         }
     }
     assert!(wrong.is_empty(), "with {servers} servers\n{}", wrong.join("\n"));
+}
+
+/// Seconds of a processor that Prometheus has used: a clock would measure what else the machine does.
+fn spent(prometheus: &Prometheus) -> f64 {
+    cpu_ticks(prometheus.pid()) as f64 / 100.0
 }
 
 /// The lines of a graph, the values of a stat, the rows of a table.

@@ -1,5 +1,8 @@
 //! Rates over what a slow collector brings, with the collectors as they are shipped: they do not fall to 0 between two readings.
 
+// Rows are changed once a second.
+#![allow(clippy::disallowed_methods)]
+
 use std::{
     thread::sleep,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
