@@ -60,10 +60,10 @@ fn each_alert_can_be_changed() {
     let was = |name: &str, severity: &str| get(&shipped, name, severity).expect(name);
     for (name, severity, there) in [
         ("PostgresRestarted", "warning", false),
-        ("PostgresConnectionsHigh", "warning", false),
-        ("PostgresConnectionsHigh", "critical", true),
-        ("PostgresLongTransaction", "warning", false),
-        ("PostgresLongTransaction", "critical", true),
+        ("PostgresWraparound", "warning", false),
+        ("PostgresWraparound", "critical", true),
+        ("PostgresSequenceFilling", "warning", false),
+        ("PostgresSequenceFilling", "critical", true),
         ("RedisDown", "critical", false),
     ] {
         was(name, severity);
@@ -78,7 +78,7 @@ fn each_alert_can_be_changed() {
     let (link, old) = (&down["annotations"]["dashboard_url"], was("PostgresDown", "critical"));
     let old = old["annotations"]["dashboard_url"].as_str().expect("a link").to_owned();
     assert_eq!(*link, format!("https://grafana.example.com{old}"));
-    let high = get(&changed, "PostgresConnectionsHigh", "critical").expect("the critical one");
+    let high = get(&changed, "PostgresWraparound", "critical").expect("the critical one");
     assert_eq!((&high["for"], &high["keep_firing_for"]), (&json!("1m"), &json!("10m")));
     assert!(get(&changed, "OutboxWaiting", "warning").is_some());
     for ((name, _), rule) in changed {
