@@ -137,7 +137,8 @@ fn of_values(line: &str) -> Vec<String> {
     let plain = text::without_comments(line);
     let mut all = [examples(&plain), bare(&plain)].concat();
     let numbers = words(&plain).filter(|word| word.len() > 3 && word.bytes().all(|c| c.is_ascii_digit()));
-    let is_round = |number: u64| number.is_multiple_of(100) || number.is_multiple_of(1024) || KNOWN_NUMBERS.contains(&number);
+    let is_round =
+        |number: u64| number.is_multiple_of(100) || number.is_multiple_of(1024) || KNOWN_NUMBERS.contains(&number);
     let odd = numbers.filter(|number| !number.parse().is_ok_and(is_round));
     all.extend(odd.map(|number| format!("{number} looks real: write a placeholder")));
     let strings = plain.split('\'').skip(1).step_by(2);
