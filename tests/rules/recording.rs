@@ -140,6 +140,8 @@ fn samples(page: &str) -> impl Iterator<Item = (&str, Kind, f64)> {
         let (name, value) = (series.split('{').next()?, value.parse::<f64>().ok()?);
         let kind = match name {
             _ if is_counter => Kind::Counter,
+            // Since when it is there.
+            _ if name.ends_with("_start_timestamp_seconds") => Kind::Plain,
             _ if name.ends_with("_timestamp_seconds") || name.starts_with("pg_stat_user_tables_last_") => Kind::Moving,
             "redis_uptime_in_seconds" => Kind::Age,
             _ => Kind::Plain,
