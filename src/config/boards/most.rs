@@ -61,14 +61,15 @@ pub fn lines(
 }
 
 /// The time shown is looked at once, from its end, so that no line comes and goes; of what looks at all of it already, the last value.
+/// In steps as short as the graph's: what has just begun would be missing otherwise.
 fn line(expr: &str, top: usize, kept: Kept) -> String {
     let (choose, over) = match kept {
         Kept::Highest => ("topk", "max_over_time"),
         Kept::Lowest => ("bottomk", "min_over_time"),
         Kept::Restless => ("topk", "changes"),
     };
-    let time = if expr.contains("[$__range]") { "$__rate_interval" } else { "$__range" };
-    format!("({expr}) and {choose}({top}, {over}(({expr})[{time}:$__rate_interval] @ end()))")
+    let time = if expr.contains("[$__range]") { "$__interval" } else { "$__range" };
+    format!("({expr}) and {choose}({top}, {over}(({expr})[{time}:$__interval] @ end()))")
 }
 
 /// Keeps the rows of a table that are first by `rank`, an expression of which each row, which `labels` tell from others, has one value.
