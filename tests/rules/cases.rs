@@ -1,7 +1,7 @@
 //! Runs the cases: each becomes a test of promtool, of either generation, with the one rule it is about, the shipped thresholds (all, or
 //! those of a kind of target), and a target named `orders`.
 
-use std::process::Command;
+use std::{process::Command, thread};
 
 use pgvigil::config::thresholds;
 use serde_json::{Value, json};
@@ -24,12 +24,20 @@ fn every_alert_fires_and_stays_silent() {
         let rule = rule_of(&rules, case);
         let group: Vec<_> = recorded_for(&rules, rule).chain([rule]).map(|rule| rule.json.clone()).collect();
         let file = format!("rule{number}.json");
-        folder.write(&file, &json!({"groups": [{"name": "x", "interval": "1m", "rules": group}]}).to_string());
+        folder.write(
+            &file,
+            &json!({"groups": [{"name": "x", "interval": step(case, rule), "rules": group}]}).to_string(),
+        );
         let name = format!("test{number}.json");
-        folder.write(&name, &promtool_test(&file, case, rule).to_string());
+        let exprs: Vec<_> = recorded_for(&rules, rule).chain([rule]).map(|rule| rule.expr.as_str()).collect();
+        folder.write(&name, &promtool_test(&file, case, rule, &exprs).to_string());
         tests.push((name, format!("{} {} ({})", case.alert, case.severity, case.file)));
     }
-    let wrong = Generation::BOTH.map(|generation| wrong(&folder, &tests, generation)).concat();
+    let (folder, of_all) = (&folder, &tests);
+    let wrong = thread::scope(|scope| {
+        let both = Generation::BOTH.map(|generation| scope.spawn(move || wrong(folder, of_all, generation)));
+        both.map(|one| one.join().expect("the cases of a generation")).concat()
+    });
     assert!(wrong.is_empty(), "{} of {}, each twice:\n{}", wrong.len(), tests.len(), wrong.join("\n"));
 }
 
@@ -69,8 +77,8 @@ fn recorded_for<'r>(rules: &'r [Rule], rule: &Rule) -> impl Iterator<Item = &'r 
 }
 
 /// One firing test and a silent one for each near miss.
-fn promtool_test(file: &str, case: &Case, rule: &Rule) -> Value {
-    let at = case.at.unwrap_or(rule.wait + 5);
+fn promtool_test(file: &str, case: &Case, rule: &Rule, exprs: &[&str]) -> Value {
+    let at = at(case, rule);
     let test = |series: Vec<(String, String)>, expected: Value| {
         json!({
             "interval": "1m",
@@ -81,18 +89,34 @@ fn promtool_test(file: &str, case: &Case, rule: &Rule) -> Value {
     let with = |own: &[(String, String)]| {
         let mut series = own.to_vec();
         series.extend(case.given.iter().filter(|(name, _)| !own.iter().any(|(other, _)| other == name)).cloned());
-        series.extend(shipped_thresholds(case.kind.as_deref(), &series));
+        series.extend(shipped_thresholds(case.kind.as_deref(), exprs, &series));
         series
     };
     let mut tests = vec![test(with(&case.fires), json!([expected(case, rule)]))];
     tests.extend(case.silent.iter().map(|silent| test(with(silent), json!([]))));
-    json!({"rule_files": [file], "evaluation_interval": "1m", "tests": tests})
+    json!({"rule_files": [file], "evaluation_interval": step(case, rule), "tests": tests})
 }
 
-/// The shipped thresholds of this kind of target, or of all, but those that the case gives itself.
-fn shipped_thresholds(kind: Option<&str>, given: &[(String, String)]) -> Vec<(String, String)> {
+/// When the alert is looked at, in minutes.
+fn at(case: &Case, rule: &Rule) -> u64 {
+    case.at.unwrap_or(rule.wait + 5)
+}
+
+/// How often rules are evaluated: days of minutes take minutes.
+fn step(case: &Case, rule: &Rule) -> &'static str {
+    let at = at(case, rule);
+    if at > 24 * 60 && at % 10 == 0 { "10m" } else { "1m" }
+}
+
+/// The shipped thresholds of this kind of target, or of all, that the expressions read, but those that the case gives itself.
+fn shipped_thresholds(kind: Option<&str>, exprs: &[&str], given: &[(String, String)]) -> Vec<(String, String)> {
     let mut shipped = thresholds::shipped().unwrap_or_else(|problems| panic!("{problems}"));
     shipped.retain(|shipped| kind.is_none_or(|kind| shipped.kinds.iter().any(|own| own == kind)));
+    let reads_all = exprs.iter().any(|expr| expr.contains("(pgvigil_threshold"));
+    shipped.retain(|shipped| {
+        let name = format!("pgvigil_threshold{{name=\"{}\"", shipped.name);
+        reads_all || exprs.iter().any(|expr| expr.contains(&name))
+    });
     let series = shipped.iter().filter_map(|shipped| {
         let name = format!("pgvigil_threshold{{name=\"{}\",severity=\"{}\"}}", shipped.name, shipped.severity);
         Some((name, shipped.value?.to_string()))
