@@ -60,6 +60,7 @@ fn formats_compression_and_filters() {
         "pg_monitor_granted",
         "pg_settings",
         "pg_postmaster",
+        "pg_checkpointer_start",
         "pg_config",
         "pg_replication_is_replica",
         "pg_locks",

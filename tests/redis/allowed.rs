@@ -5,7 +5,7 @@ use crate::support::{Folder, redis_programs};
 
 /// What docs/settings.md says, and what each gives.
 const RULES: [(&str, &str); 7] = [
-    ("+info", "redis redis_cluster redis_commands redis_memory redis_persistence redis_replication"),
+    ("+info", "redis redis_cluster redis_commands redis_identity redis_memory redis_persistence redis_replication"),
     ("+config|get", "redis_config"),
     ("+slowlog|len", "redis_commands"),
     ("+latency|latest", "redis_commands"),

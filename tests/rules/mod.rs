@@ -1,6 +1,5 @@
 //! The shipped rules: each alert is seen to fire, with its labels and words, and to stay silent when only just nothing is wrong.
 
-mod applications;
 mod cases;
 mod contract;
 mod day;

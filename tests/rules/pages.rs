@@ -31,6 +31,10 @@ CREATE SUBSCRIPTION s CONNECTION 'dbname=none' PUBLICATION p WITH (connect = fal
 SELECT pg_switch_wal(), pg_stat_reset();
 BEGIN; SELECT txid_current(); PREPARE TRANSACTION 'left'";
 
+/// A table that is due, and that autovacuum is at work on for minutes.
+const BEING_VACUUMED: [&str; 3] =
+    ["CREATE TABLE v AS SELECT n AS a FROM generate_series(1, 50000) n", "VACUUM ANALYZE v", "UPDATE v SET a = a + 1"];
+
 /// A server, a pooler, caches, a disk and a backup with something the matter.
 struct Odd {
     pgvigil: Pgvigil,
@@ -44,11 +48,12 @@ impl Odd {
     fn start(major: u32) -> Odd {
         let server = Postgres::builder(major)
             .config("archive_mode = on\narchive_command = 'false'\nwal_level = logical\nmax_prepared_transactions = 2")
-            .config("max_slot_wal_keep_size = 1GB")
+            .config("max_slot_wal_keep_size = 1GB\nautovacuum_naptime = 1\nautovacuum_vacuum_cost_delay = 100\nautovacuum_vacuum_cost_limit = 1")
             .start();
         server.create_monitor_role();
         server.create_role("app", "VALID UNTIL '2031-01-01 00:00+00'");
         server.sql("postgres", SQL);
+        BEING_VACUUMED.iter().for_each(|sql| _ = server.sql("postgres", sql));
         let (mut reader, mut builder) = (server.session("postgres"), server.session("postgres"));
         reader.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM t;");
         server.sql("postgres", "SELECT txid_current()");
@@ -74,7 +79,7 @@ impl Odd {
         targets += &format!(
             "  - {{name: gone, postgres: {{url: \"postgresql://me@127.0.0.1:1/db\"}}}}\n  \
              - {{name: disk, disk: {{paths: [{{name: none, path: {folder}/none}}]}}}}\n  \
-             - {{name: backups, backup: {{repositories: [{{name: dumps, tool: files, pattern: \"{folder}/none/*\", verified: {folder}/verified}}]}}}}\n"
+             - {{name: backups, labels: {{cluster: odd}}, backup: {{repositories: [{{name: dumps, tool: files, pattern: \"{folder}/none/*\", verified: {folder}/verified}}]}}}}\n"
         );
         let pgvigil = watch(&settings, &targets);
         let others = (pooler, cache, follower, cluster);
