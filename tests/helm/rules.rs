@@ -59,7 +59,7 @@ fn each_alert_can_be_changed() {
     };
     let was = |name: &str, severity: &str| get(&shipped, name, severity).expect(name);
     for (name, severity, there) in [
-        ("PostgresRestarted", "warning", false),
+        ("PostgresRestarted", "info", false),
         ("PostgresWraparound", "warning", false),
         ("PostgresWraparound", "critical", true),
         ("PostgresSequenceFilling", "warning", false),
