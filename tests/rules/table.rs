@@ -117,7 +117,8 @@ pub fn compared(expr: &str) -> Vec<(&str, &str, &str)> {
     for (at, begin) in expr.match_indices("pgvigil_threshold{name=\"") {
         let name = expr[at + begin.len()..].split('"').next().unwrap_or_default();
         let above = expr[..at].rfind(['>', '<']).is_some_and(|at| expr[at..].starts_with('>'));
-        let times = expr[..at].rsplit('(').next().filter(|times| times.ends_with("* ")).unwrap_or_default();
+        let times = expr[..at].rsplit(['(', '\n']).next().map(str::trim_start);
+        let times = times.filter(|times| times.ends_with("* ")).unwrap_or_default();
         let one = (if above { "above" } else { "below" }, times, name);
         if !all.contains(&one) {
             all.push(one);
