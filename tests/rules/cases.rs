@@ -105,7 +105,7 @@ fn at(case: &Case, rule: &Rule) -> u64 {
 /// How often rules are evaluated: days of minutes take minutes.
 fn step(case: &Case, rule: &Rule) -> &'static str {
     let at = at(case, rule);
-    if at > 24 * 60 && at % 10 == 0 { "10m" } else { "1m" }
+    if at > 24 * 60 && at.is_multiple_of(10) { "10m" } else { "1m" }
 }
 
 /// The shipped thresholds of this kind of target, or of all, that the expressions read, but those that the case gives itself.
