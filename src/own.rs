@@ -15,7 +15,7 @@ use rustix::{
 use tokio::time::Instant;
 
 use crate::{
-    config::{sections::Section, settings::Endpoint},
+    config::sections::Section,
     source::Reason,
     table::{Cell, Table},
     target::Target,
@@ -141,15 +141,15 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
 
 fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
     let report = target.report(scrape);
-    let up = |is_one: fn(&Endpoint) -> bool| match is_one(&target.settings.endpoint) {
+    let up = |kind| match target.settings.endpoint.kind() == kind {
         true => flag(report.up),
         false => Cell::Absent,
     };
     table.push_row([
-        up(|endpoint| matches!(endpoint, Endpoint::Postgres(_))),
-        up(|endpoint| matches!(endpoint, Endpoint::PgBouncer(_))),
-        up(|endpoint| matches!(endpoint, Endpoint::Redis(_))),
-        up(|endpoint| matches!(endpoint, Endpoint::Probe(_))),
+        up("postgres"),
+        up("pgbouncer"),
+        up("redis"),
+        up("probe"),
         timestamp(report.last_answer),
         Cell::Int(report.circuit),
         count(report.trips),

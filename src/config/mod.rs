@@ -2,6 +2,7 @@
 //!
 //! All problems of all files are told at once, each with its place; nothing here panics, whatever is read.
 
+pub mod alert_rules;
 mod backup;
 pub mod board;
 pub mod boards;

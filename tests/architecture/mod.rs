@@ -90,7 +90,7 @@ const ONLY_IN: [(&str, &str); 18] = [
     ("flate2", "page.rs"),
     ("form_urlencoded", "http/"),
     ("listenfd", "http/listen.rs"),
-    ("include_dir", "config/boards/ config/catalogue.rs cli/export.rs"),
+    ("include_dir", "config/boards/ config/catalogue.rs config/alert_rules.rs cli/export.rs"),
     ("rustls_native_certs", "source/tls.rs"),
     ("rustls", "source/tls.rs web/tls.rs"),
     ("saphyr_parser", "config/yaml.rs"),

@@ -1,7 +1,7 @@
 //! The examples in docs/examples, which are not shipped: promtool of either generation takes the rules, and passes their tests in
 //! tests/rules/examples; each alert has its cases; the board is made of its file.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use expect_test::expect_file;
 use pgvigil::{
@@ -9,7 +9,7 @@ use pgvigil::{
     config::{boards, catalogue::Catalogue},
 };
 
-use crate::support::Generation;
+use crate::support::{Generation, promtool};
 
 const RULES: &str = ".rules.yaml";
 const BOARD: &str = "docs/examples/application-pools.board.yaml";
@@ -19,8 +19,8 @@ fn examples_of_rules_do_what_they_say() {
     for name in names() {
         let (rules, cases) = (format!("docs/examples/{name}{RULES}"), format!("tests/rules/examples/{name}.yaml"));
         for generation in Generation::BOTH {
-            promtool(generation, &["check", "rules", "--lint=all", "--lint-fatal", &rules]);
-            promtool(generation, &["test", "rules", &cases]);
+            judged(generation, &["check", "rules", "--lint=all", "--lint-fatal", &rules]);
+            judged(generation, &["test", "rules", &cases]);
         }
     }
 }
@@ -50,8 +50,8 @@ fn names() -> Vec<String> {
     names
 }
 
-fn promtool(generation: Generation, arguments: &[&str]) {
-    let output = Command::new(generation.program("promtool")).args(arguments).output().expect("running promtool");
+fn judged(generation: Generation, arguments: &[&str]) {
+    let output = promtool(generation, arguments, "");
     let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(output.status.success(), "{generation:?} {arguments:?}\n{told}");
 }

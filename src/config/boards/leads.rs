@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use include_dir::{Dir, include_dir};
-
 use crate::config::{
+    alert_rules,
     problem::Problems,
     yaml::{self, Node, Value},
 };
-
-static RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules");
 
 /// What in a rule's link stands for the alert's target.
 const TARGET: &str = "={{ $labels.target }}";
@@ -25,11 +22,8 @@ impl Leads {
     /// Of the shipped rules.
     pub fn shipped(problems: &mut Problems) -> Leads {
         let mut leads = Leads::default();
-        let mut files: Vec<_> = RULES.files().collect();
-        files.sort_by_key(|file| file.path());
-        for file in files {
-            let name = file.path().to_string_lossy();
-            let root = file.contents_utf8().and_then(|text| yaml::parse(&name, text, problems));
+        for (name, text) in alert_rules::files() {
+            let root = yaml::parse(name, text, problems);
             let groups = items(root.as_ref().and_then(|root| root.get("groups")));
             groups.iter().flat_map(|group| items(group.get("rules"))).for_each(|rule| leads.add(rule));
         }

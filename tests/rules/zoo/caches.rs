@@ -1,4 +1,4 @@
-//! Redis servers: caches that are full by design, and what is no cache.
+//! Redis servers: caches that are full by design, and servers that are not caches.
 
 use std::fmt::Write;
 
