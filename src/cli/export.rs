@@ -8,12 +8,11 @@ use std::{
 use anyhow::Context;
 use clap::{Args, CommandFactory, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use include_dir::{Dir, include_dir};
 
 use super::{Cli, Failure, links::Links, print};
 use crate::{
     board,
-    config::{board::Board, boards, catalogue, files, schema, words},
+    config::{alert_rules, board::Board, boards, catalogue, files, schema, words},
 };
 
 /// As it is called in a shell.
@@ -22,13 +21,8 @@ const NAME: &str = "pgvigil";
 /// The SQL of the monitoring role.
 const GRANTS: &str = include_str!("../grants.sql");
 
-static RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules");
-
 /// An example for Alertmanager; Prometheus would not take it for a rule file.
 const ALERTMANAGER: &str = include_str!("../../rules/alertmanager.yaml");
-
-/// Beside the rules: what is no rule file.
-const NO_RULES: [&str; 2] = ["thresholds.yaml", "alertmanager.yaml"];
 
 #[derive(Subcommand)]
 pub enum What {
@@ -112,7 +106,7 @@ pub fn run(what: What) -> Result<(), Failure> {
             let json = |made: &Board| (format!("{}.json", made.name), board::json(made));
             files.export("dashboard", boards::shipped()?.iter().map(json))
         }
-        What::Rules { files, format, links } => files.export("rule", rules(format, &links)),
+        What::Rules { files, format, links } => files.export("rule", rule_files(format, &links)),
     }
 }
 
@@ -169,10 +163,8 @@ fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), Failure> {
 }
 
 /// The rule files, with these links.
-fn rules(format: RuleFormat, links: &Links) -> impl Iterator<Item = File> {
-    let text = |file: &'static include_dir::File<'_>| Some((file.path().to_str()?, file.contents_utf8()?));
-    let files = RULES.files().filter_map(text).filter(|(name, _)| !NO_RULES.contains(name));
-    files.map(move |(name, text)| {
+fn rule_files(format: RuleFormat, links: &Links) -> impl Iterator<Item = File> {
+    alert_rules::files().into_iter().map(move |(name, text)| {
         let text = links.put_into(text);
         match format {
             RuleFormat::Prometheus => (name.to_owned(), text),
