@@ -4,8 +4,12 @@
 #   docker build --tag pgvigil .
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag pgvigil .
 
+# scripts/release-image adds their digests, so that a release says exactly what it is made of.
+ARG BUILDER=rust:1.95-slim-bookworm
+ARG BASE=gcr.io/distroless/static-debian12:nonroot
+
 # Built on the machine's own platform for the asked one: nothing is emulated.
-FROM --platform=$BUILDPLATFORM rust:1.95-slim-bookworm AS build
+FROM --platform=$BUILDPLATFORM $BUILDER AS build
 ARG BUILDARCH
 ARG TARGETARCH
 # The compiler's version is the image's; pinning the package's would break with each of Debian's updates.
@@ -23,7 +27,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     scripts/build-release /out "$TARGETARCH" static
 
 # Authorities for TLS, time zones, a user, and no more: 2 MB.
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM $BASE
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="pgvigil" \
@@ -33,7 +38,8 @@ LABEL org.opencontainers.image.title="pgvigil" \
       org.opencontainers.image.documentation="https://github.com/pgvigil/pgvigil#readme" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="$BASE"
 COPY LICENSE-MIT LICENSE-APACHE /licenses/
 COPY --from=build /out/pgvigil /pgvigil
 # By number, so that Kubernetes can tell that it is not root.

@@ -144,6 +144,7 @@ http_server_config:
             Content-Security-Policy: "default-src 'self'"}
 basic_auth_users: {a: $2y$10$abcdefghijklmnopqrstuuJ6l0PqQ7F8Pp1yvqUV1EQkBuTFvnmvq}
 rate_limit: {interval: 1s, burst: 5}
+allowed_hosts: [pgvigil.monitoring.svc]
 "#;
 
 fn validator(schema: &str) -> Validator {

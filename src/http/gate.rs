@@ -2,7 +2,7 @@
 
 use hyper::{
     HeaderMap, StatusCode,
-    header::{AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use super::answer::{Answer, text};
@@ -10,6 +10,13 @@ use crate::web::{Verdict, Web};
 
 /// The answer to who is not let in; `None` to who is.
 pub async fn refusal(web: &Web, headers: &HeaderMap) -> Option<Answer> {
+    // Browsers always say whom they ask.
+    if let Some(host) = headers.get(HOST).filter(|host| !host.to_str().is_ok_and(|host| web.answers_to(host))) {
+        let host = String::from_utf8_lossy(host.as_bytes());
+        let message =
+            format!("{host:?} is not a name of this server: `allowed_hosts` of the web configuration lists them\n");
+        return Some(text(StatusCode::MISDIRECTED_REQUEST, message));
+    }
     if !web.has_room() {
         return Some(later("too many requests: `rate_limit` of the web configuration\n"));
     }

@@ -4,7 +4,7 @@ mod rate;
 mod tls;
 mod users;
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
 use tokio_rustls::TlsAcceptor;
 
@@ -22,6 +22,8 @@ pub struct Web {
     pub headers: Vec<(&'static str, String)>,
     users: Users,
     rate: Option<Bucket>,
+    /// In lower case; any, if there are none.
+    hosts: Vec<String>,
 }
 
 impl Web {
@@ -42,7 +44,20 @@ impl Web {
         let tls = written.tls.as_ref().and_then(|written| tls::config(written, &mut problems));
         let users = Users::new(&written.users, before.map(|before| &before.users), &mut problems);
         let rate = written.rate.map(Bucket::new);
-        problems.unless_any(Web { tls, headers: written.headers.clone(), users, rate })
+        let (headers, hosts) = (written.headers.clone(), written.hosts.clone());
+        problems.unless_any(Web { tls, headers, users, rate, hosts })
+    }
+
+    /// Whether a request may call this server so (its header `Host`): by a name of the list, by an address or as localhost.
+    ///
+    /// A page in somebody's browser can make the browser ask us, under a name that the page's owner lets point here. It cannot choose an
+    /// address or localhost for that name.
+    pub fn answers_to(&self, host: &str) -> bool {
+        let has_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        let name = host.rsplit_once(':').filter(|(_, port)| has_port(port)).map_or(host, |(name, _)| name);
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+        self.hosts.is_empty() || bare.parse::<IpAddr>().is_ok() || name == "localhost" || self.hosts.contains(&name)
     }
 
     /// Whether one more request is within the limit.

@@ -194,6 +194,21 @@ fn everything_is_tried() {
 }
 
 #[test]
+fn a_policy_is_made_where_it_is_said_who_scrapes() {
+    let from = "networkPolicy.ingress.from[0].podSelector.matchLabels.app=prometheus";
+    for (set, made) in [
+        (&[][..], false),
+        (&[from][..], true),
+        (&[from, "networkPolicy.enabled=false"][..], false),
+        (&["networkPolicy.enabled=true"][..], true),
+    ] {
+        let set: Vec<_> = set.iter().flat_map(|value| ["--set", *value]).collect();
+        let objects = objects(&ci("minimal"), &set);
+        assert_eq!(objects.iter().any(|object| object["kind"] == "NetworkPolicy"), made, "{set:?}");
+    }
+}
+
+#[test]
 fn the_image_is_as_the_chart_expects_it() {
     let image = fs::read_to_string("Dockerfile").expect("Dockerfile");
     let (defaults, objects) = (defaults(), objects(&ci("minimal"), &[]));

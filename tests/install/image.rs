@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -26,6 +27,32 @@ fn the_dockerfile_builds_with_the_script_and_runs_as_nobody() {
     assert!(has("HEALTHCHECK ", r#"CMD ["/pgvigil", "check", "--health"]"#));
     assert!(has("ENTRYPOINT ", r#"["/pgvigil"]"#));
     assert!(has("ARG ", concat!("VERSION=", env!("CARGO_PKG_VERSION"))));
+}
+
+/// What the script asks of Docker, by one that only writes it down.
+#[test]
+fn a_release_names_the_digests_of_the_images_it_is_made_from() {
+    let folder = Folder::new("digests", "TERM");
+    let (asked, digest) = (folder.path().join("asked"), format!("sha256:{}", "0".repeat(64)));
+    let docker = folder.write(
+        "docker",
+        &format!(
+            "#!/bin/sh\nprintf '%s\\n' \"$@\" >>{asked}\nif [ \"$2\" = imagetools ]; then echo {digest}; exit; fi\n\
+             while [ \"$1\" != --metadata-file ]; do shift; done\necho '{{\"containerimage.digest\": \"{digest}\"}}' >\"$2\"\n",
+            asked = asked.display()
+        ),
+    );
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).expect("a program");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("PATH"));
+    let mut release = Command::new("scripts/release-image");
+    let said = succeeded(release.args(["registry.example/pgvigil", "--push"]).env("PATH", path)).stdout;
+    assert_eq!(String::from_utf8_lossy(&said), format!("registry.example/pgvigil@{digest}\n"));
+    let asked = fs::read_to_string(asked).expect("what was asked");
+    for (argument, image) in [("BUILDER", "rust:"), ("BASE", "gcr.io/distroless/static-debian12:nonroot")] {
+        let begins = format!("{argument}={image}");
+        let pinned = asked.lines().find(|line| line.starts_with(&begins)).expect(argument);
+        assert!(pinned.ends_with(&format!("@{digest}")), "{pinned}");
+    }
 }
 
 /// Minutes of optimising, and so in the long tests only.

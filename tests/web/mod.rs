@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod dawdlers;
+mod hosts;
 mod reread;
 mod tls;
 mod users;

@@ -28,6 +28,8 @@ pub struct Web {
     pub headers: Vec<(&'static str, String)>,
     pub users: Vec<User>,
     pub rate: Option<Rate>,
+    /// The names that a request may call this server, in lower case; any, if there are none.
+    pub hosts: Vec<String>,
 }
 
 /// TLS towards those who ask.
@@ -156,7 +158,9 @@ fn read(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Web> {
     let tls = fields.node("tls_server_config").and_then(|node| tls(node, folder, fields.problems));
     let headers = fields.node("http_server_config").map(|node| headers(node, fields.problems)).unwrap_or_default();
     let rate = fields.node("rate_limit").and_then(|node| rate(node, fields.problems));
-    Some(Web { tls, headers, users, rate })
+    let hosts =
+        fields.texts("allowed_hosts").into_iter().map(|(name, place)| host(&name, &place, fields.problems)).collect();
+    Some(Web { tls, headers, users, rate, hosts })
 }
 
 fn user(name: &str, at: &Place, node: &Node, problems: &mut Problems) -> Option<User> {
@@ -282,6 +286,17 @@ fn headers(node: &Node, problems: &mut Problems) -> Vec<(&'static str, String)> 
         given.push((name, value));
     }
     given
+}
+
+/// A name to be called by, without a port.
+fn host(name: &str, place: &Place, problems: &mut Problems) -> String {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || !name.chars().all(is_good) {
+        let message =
+            format!("`{name}` is not a host name: write it without scheme and port, such as pgvigil.monitoring.svc");
+        problems.add(place, message);
+    }
+    name.to_ascii_lowercase()
 }
 
 fn rate(node: &Node, problems: &mut Problems) -> Option<Rate> {
