@@ -72,7 +72,7 @@ const LEFT_TO_CHECK: [&str; 50] = [
 ];
 
 /// The same, where the message also says what a schema can: of these keys only the meaning of a text is left.
-const LEFT_OF_TEXTS: [&str; 12] = [
+const LEFT_OF_TEXTS: [&str; 13] = [
     "a duration of at most 30d",
     "`host` must be",
     "`port` must be",
@@ -85,6 +85,7 @@ const LEFT_OF_TEXTS: [&str; 12] = [
     "an extension's name",
     "numbers, such as 1.8",
     "this is no bcrypt hash",
+    "is not a host name",
 ];
 
 const COLLECTOR: &str = r#"
