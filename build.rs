@@ -5,7 +5,7 @@ use std::{
     env,
     error::Error,
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -21,8 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The JSON files of a folder in the order of their names, in one file: of each its name and its text, both ended by a zero byte. The same
 /// files give the same bytes.
 fn pack(folder: &str, into: &Path) -> Result<(), Box<dyn Error>> {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_, std::io::Error>>()?;
+    let entries = fs::read_dir(folder).map_err(|error| format!("{folder}: {error}"))?;
+    let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.sort();
     let mut packed = GzEncoder::new(File::create(into)?, Compression::best());
@@ -30,7 +30,7 @@ fn pack(folder: &str, into: &Path) -> Result<(), Box<dyn Error>> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         packed.write_all(name.as_bytes())?;
         packed.write_all(b"\0")?;
-        packed.write_all(&fs::read(file)?)?;
+        packed.write_all(&fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?)?;
         packed.write_all(b"\0")?;
     }
     packed.finish()?;
