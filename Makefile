@@ -2,19 +2,23 @@
 
 CARGO ?= cargo
 
-.PHONY: advisories bench demo fuzz live-fire soak test test-all test-release
+.PHONY: advisories bench boards demo fuzz live-fire soak test test-all test-release
 
 # A primary, a replica, a PgBouncer, a Redis, a workload, backups, pgvigil on them and Prometheus reading it, until Ctrl-C.
 demo:
 	scripts/install-servers demo
 	$(CARGO) run --locked --release --example demo
 
+# Grafana's dashboards, dashboards/*.json, from what is written in dashboards/boards/; the next build puts them into the program.
+boards:
+	$(CARGO) run --locked --quiet -p pgvigil-tools -- boards
+
 # What a change must pass. Advisories are left out: they come by themselves, no change of ours brings them.
 test:
 	scripts/install-servers 15 18 helm promtool
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --workspace
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "note: cargo-deny is not installed, so licences and sources were not checked"; fi
 

@@ -2,7 +2,6 @@
 //!
 //! Start at ARCHITECTURE.md: the four words (Table, Source, Collector, Slot) and the map of the modules.
 
-pub mod board;
 pub mod breaker;
 mod certificate;
 pub mod cli;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use pgvigil::{board, config::boards};
+use pgvigil::config::dashboards as shipped;
 
 use crate::support::{Folder, eventually, http, place::find_program, process::Process};
 
@@ -115,7 +115,7 @@ fn provision(folder: &Folder, prometheus: SocketAddr) {
     let provider = PROVIDERS.replace("/var/lib/grafana-dashboards", &dashboards.display().to_string());
     fs::write(made("datasources").join("pgvigil.yaml"), source).expect("a file");
     fs::write(made("dashboards").join("pgvigil.yaml"), provider).expect("a file");
-    for board in boards::shipped().unwrap_or_else(|problems| panic!("{problems}")) {
-        fs::write(dashboards.join(format!("{}.json", board.name)), board::json(&board)).expect("a file");
+    for (name, text) in shipped::files().expect("the dashboards") {
+        fs::write(dashboards.join(name), text).expect("a file");
     }
 }

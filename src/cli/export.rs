@@ -10,10 +10,7 @@ use clap::{Args, CommandFactory, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{Cli, Failure, links::Links, print};
-use crate::{
-    board,
-    config::{alert_rules, board::Board, boards, catalogue, files, schema, words},
-};
+use crate::config::{alert_rules, catalogue, dashboards, files, schema, words};
 
 /// As it is called in a shell.
 const NAME: &str = "pgvigil";
@@ -102,10 +99,7 @@ pub fn run(what: What) -> Result<(), Failure> {
         What::Collectors(files) => {
             files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
         }
-        What::Dashboards(files) => {
-            let json = |made: &Board| (format!("{}.json", made.name), board::json(made));
-            files.export("dashboard", boards::shipped()?.iter().map(json))
-        }
+        What::Dashboards(files) => files.export("dashboard", dashboards::files()?.into_iter()),
         What::Rules { files, format, links } => files.export("rule", rule_files(format, &links)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pgvigil::{board::TAG, config::boards::COLUMNS};
+use pgvigil_tools::{boards::COLUMNS, grafana::TAG};
 use serde_json::{Value, json};
 
 use super::files::{self, Dashboard, each, items, text};

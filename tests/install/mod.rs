@@ -29,7 +29,7 @@ fn clean_copy(folder: &Folder, ignored: &str) -> PathBuf {
     let copy = folder.path().join("clean");
     let files = succeeded(Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]));
     let ignored = fs::read_to_string(ignored).expect("a list");
-    // `tests/main.rs` is kept though `tests/*` goes: the one exception there is.
+    // `tests/main.rs` is kept though `tests/*` goes, since Cargo.toml names it; of tools/ likewise.
     let kept: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
     let goes = |file: &str| {
         let rules = ignored.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));

@@ -4,10 +4,8 @@
 use std::fs;
 
 use expect_test::expect_file;
-use pgvigil::{
-    board,
-    config::{boards, catalogue::Catalogue},
-};
+use pgvigil::config::catalogue::Catalogue;
+use pgvigil_tools::{boards, grafana};
 
 use crate::support::{Generation, promtool};
 
@@ -65,5 +63,5 @@ fn the_board_of_application_pools_is_current() {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     let boards =
         boards::from_files(&shared, files, &catalogue).unwrap_or_else(|problems| panic!("{BOARD}: {problems}"));
-    expect_file!["../../docs/examples/application-pools.json"].assert_eq(&board::json(&boards[0]));
+    expect_file!["../../docs/examples/application-pools.json"].assert_eq(&grafana::json(&boards[0]));
 }

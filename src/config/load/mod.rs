@@ -189,7 +189,7 @@ fn check_in_databases(fields: &mut Fields<'_, '_>, source: Option<SourceKind>, t
 }
 
 /// The comment lines at the head of a file, without what tells editors of a schema.
-pub(super) fn about(text: &str) -> String {
+pub fn about(text: &str) -> String {
     let lines = text.trim_start_matches('\u{feff}').lines().map_while(|line| line.strip_prefix('#'));
     let lines = lines.map(str::trim).filter(|line| !line.starts_with("yaml-language-server:"));
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()

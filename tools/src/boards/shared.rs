@@ -1,13 +1,14 @@
 //! What all boards share, `dashboards/boards/shared.yaml`: selectors, variables, annotations, states, thresholds.
 
-use super::shapes::{ANNOTATION, SHARED, STATE, VARIABLE};
-use crate::config::{
-    board::{Annotation, State, Variable},
+use pgvigil::config::{
     fields::Fields,
     problem::{Place, Problems},
     words,
     yaml::{self, Node},
 };
+
+use super::shapes::{ANNOTATION, SHARED, STATE, VARIABLE};
+use crate::board::{Annotation, State, Variable};
 
 /// The labels by which targets are chosen.
 const TARGET_LABELS: [&str; 3] = ["job", "cluster", "target"];

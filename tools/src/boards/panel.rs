@@ -1,5 +1,7 @@
 //! YAML -> a Panel: its queries with their selectors, verdicts and lines of thresholds put in.
 
+use pgvigil::config::{fields::Fields, problem::Problems, yaml::Node};
+
 use super::{
     Known,
     most::{self, Kept},
@@ -7,12 +9,7 @@ use super::{
     shared::Shared,
     thresholds::{Side, lines, verdict},
 };
-use crate::config::{
-    board::{BoardQuery, Column, Kind, Opens, Panel, State},
-    fields::Fields,
-    problem::Problems,
-    yaml::Node,
-};
+use crate::board::{BoardQuery, Column, Kind, Opens, Panel, State};
 
 /// A query, and its expression as written.
 struct Asked {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::panel::mappings;
-use crate::config::board::{BoardQuery, Column, Opens, Panel};
+use crate::board::{BoardQuery, Column, Opens, Panel};
 
 /// What of the reader's choices goes along when a label is clicked: the label's own variable takes what was clicked.
 const KEEP: &str = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${cluster:queryparam}";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{
+use pgvigil::config::{
     alert_rules,
     problem::Problems,
     yaml::{self, Node, Value},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{config::catalogue::Catalogue, metric::Kind};
+use pgvigil::{config::catalogue::Catalogue, metric::Kind};
 
 /// Begins and ends the window that Grafana makes at least four steps long.
 const WINDOW: &str = "}[$__rate_interval]";

@@ -1,7 +1,7 @@
 //! Thresholds on boards: verdicts of queries, and the lines of graphs.
 
 use super::shared::Shared;
-use crate::config::board::BoardQuery;
+use crate::board::BoardQuery;
 
 /// The severities of thresholds, the least first.
 const SEVERITIES: [&str; 2] = ["warning", "critical"];

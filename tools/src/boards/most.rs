@@ -1,7 +1,7 @@
 //! What is kept of a panel that would have too many lines or rows, as a hundred servers give it.
 
 use super::{shared::Shared, thresholds::Side};
-use crate::config::board::BoardQuery;
+use crate::board::BoardQuery;
 
 /// Rows of a table.
 pub const ROWS: usize = 50;

@@ -1,10 +1,11 @@
 //! The keys of a board file, and of the file of what all boards share.
 
-use crate::config::{
-    board::Kind,
+use pgvigil::config::{
     shape::{Is, Shape, key},
     words,
 };
+
+use crate::board::Kind;
 
 /// The width of a board.
 pub const COLUMNS: u32 = 24;

@@ -8,7 +8,7 @@ mod table;
 
 use serde_json::{Value, json};
 
-use crate::config::board::{Annotation, Board, Variable};
+use crate::board::{Annotation, Board, Variable};
 
 /// On every board, so that their links find each other.
 pub const TAG: &str = "pgvigil";

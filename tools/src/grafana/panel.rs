@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{datasource, table};
-use crate::config::board::{BoardQuery, Kind, Panel, State};
+use crate::board::{BoardQuery, Kind, Panel, State};
 
 /// Where an alert begins, by the severity that is the line's legend.
 const LINE_COLORS: [(&str, &str); 2] = [("warning", "orange"), ("critical", "red")];

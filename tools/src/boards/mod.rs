@@ -8,7 +8,16 @@ mod shapes;
 mod shared;
 mod thresholds;
 
-use include_dir::{Dir, include_dir};
+use std::path::Path;
+
+use pgvigil::config::{
+    catalogue::Catalogue,
+    fields::Fields,
+    files, load,
+    problem::{Place, Problems},
+    words,
+    yaml::{self, Node},
+};
 
 pub use self::shapes::COLUMNS;
 use self::{
@@ -18,21 +27,13 @@ use self::{
     shapes::{BOARD, ROW},
     shared::Shared,
 };
-use super::{
-    board::{Board, Row},
-    catalogue::Catalogue,
-    fields::Fields,
-    files, load,
-    problem::{Place, Problems},
-    words,
-    yaml::{self, Node},
-};
+use crate::board::{Board, Row};
 
-/// The boards that are shipped, and what they share. What is made of them lies beside the folder, and not in the binary.
-static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/dashboards/boards");
+/// Where boards are written, from the repository's folder on.
+pub const FOLDER: &str = "dashboards/boards";
 
-/// Beside the boards: what they share.
-const SHARED_FILE: &str = "shared.yaml";
+/// Beside the boards, without the ending of its name: what they share.
+const SHARED: &str = "shared";
 
 /// The longest uid that Grafana takes.
 const MAX_UID: usize = 40;
@@ -44,15 +45,17 @@ struct Known {
     leads: Leads,
 }
 
-/// The shipped boards, by name.
+/// The boards that are written in this repository, which is the current folder, by name; of the shipped collectors' metrics.
 ///
 /// # Errors
 /// What is wrong with their files.
-pub fn shipped() -> Result<Vec<Board>, Problems> {
-    let text = |file: &'static include_dir::File<'_>| Some((file.path().to_str()?, file.contents_utf8()?));
-    let files = EMBEDDED.files().filter(|file| files::is_yaml(file.path())).filter_map(text);
-    let (shared, boards): (Vec<_>, Vec<_>) = files.partition(|(name, _)| *name == SHARED_FILE);
-    from_files(shared.first().map_or("", |(_, text)| text), boards, &Catalogue::load(None)?)
+pub fn written() -> Result<Vec<Board>, Problems> {
+    let mut problems = Problems::default();
+    let mut files = files::read_folder(Path::new(FOLDER), &mut problems);
+    problems.unless_any(())?;
+    let (_, shared) = files.remove(SHARED).unwrap_or_default();
+    let boards = files.values().map(|(file, text)| (file.as_str(), text.as_str()));
+    from_files(&shared, boards, &Catalogue::load(None)?)
 }
 
 /// Boards from what they share, and pairs of a file's name and its text; of metrics of a catalogue.
@@ -65,7 +68,7 @@ pub fn from_files<'a>(
     catalogue: &Catalogue,
 ) -> Result<Vec<Board>, Problems> {
     let mut problems = Problems::default();
-    let Some(shared) = Shared::read(&in_folder(SHARED_FILE), shared, &mut problems) else {
+    let Some(shared) = Shared::read(&format!("{FOLDER}/{SHARED}.yaml"), shared, &mut problems) else {
         return Err(problems.and(Problems::default()));
     };
     let known = Known { shared, pace: Pace::of(catalogue), leads: Leads::shipped(&mut problems) };
@@ -75,13 +78,9 @@ pub fn from_files<'a>(
     problems.unless_any(boards)
 }
 
-fn in_folder(name: &str) -> String {
-    format!("dashboards/boards/{name}")
-}
-
 fn board(file: &str, text: &str, known: &Known, problems: &mut Problems) -> Option<Board> {
     let shared = &known.shared;
-    let root = yaml::parse(&in_folder(file), text, problems)?;
+    let root = yaml::parse(file, text, problems)?;
     let mut fields = Fields::open(&root, &BOARD, problems)?;
     let name = fields.checked("board", words::snake);
     if name.as_ref().is_some_and(|name| *name != files::stem(file.as_ref())) {

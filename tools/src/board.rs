@@ -19,6 +19,13 @@ pub struct Board {
     pub rows: Vec<Row>,
 }
 
+impl Board {
+    /// The name of what is made of it.
+    pub fn file(&self) -> String {
+        format!("{}.json", self.name)
+    }
+}
+
 /// What a reader of the board chooses; several at once, or all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variable {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::panel;
-use crate::config::{
+use crate::{
     board::{Board, Panel},
     boards::COLUMNS,
 };
