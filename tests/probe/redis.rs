@@ -72,15 +72,15 @@ fn a_redis_in_trouble_is_done_without_and_come_back_to() {
     assert_eq!(wrong(&before), 0.0, "{before}");
     let plant = |command: &str| {
         for key in redis.run("KEYS pgvigil_probe:*point:*").lines() {
-            redis.run(&command.replace("KEY", key));
+            redis.run(&command.replace("@key@", key));
         }
     };
     until(&pgvigil, "garbage is noticed", |page| {
-        plant("SET KEY garbage PX 5000");
+        plant("SET @key@ garbage PX 5000");
         get(page, "errors_total", "redis") > get(&before, "errors_total", "redis")
     });
     until(&pgvigil, "a planted answer is noticed", |page| {
-        plant("EVAL \"return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('SETRANGE', KEYS[1], 20, '#')\" 1 KEY");
+        plant("EVAL \"return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('SETRANGE', KEYS[1], 20, '#')\" 1 @key@");
         wrong(page) > 0.0
     });
     let page = pgvigil.scrape();

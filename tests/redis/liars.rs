@@ -16,7 +16,7 @@ const GROWTH_KIB: u64 = 15 << 10;
 
 /// Lies to the login, with the reasons that fit; and lies to INFO, without: who lets us in is up until it keeps us waiting,
 /// and shows nothing else.
-const LIES: [(&str, &[&str], Lie); 44] = [
+const LIES: [(&str, &[&str], Lie); 45] = [
     ("silent", &["login_pending"], silent),
     ("closes at once", &["lost"], |_| Ok(())),
     ("drips bytes", &["login_pending"], |stream| drip(stream, b"+")),

@@ -29,8 +29,8 @@ fn only(version: &str) -> BTreeSet<String> {
 /// What a page has of the server, without values.
 fn series(page: &str) -> BTreeSet<String> {
     let lines = page.lines().filter(|line| line.starts_with("redis_"));
-    // A command is counted once somebody has given it.
-    let lines = lines.filter(|line| !line.contains("cmd=") && !line.contains("err="));
+    // A command is counted once somebody has given it, and each server has its port.
+    let lines = lines.filter(|line| !["cmd=", "err=", "tcp_port="].iter().any(|label| line.contains(label)));
     lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
 }
 
