@@ -80,7 +80,9 @@ fn a_redis_in_trouble_is_done_without_and_come_back_to() {
         get(page, "errors_total", "redis") > get(&before, "errors_total", "redis")
     });
     until(&pgvigil, "a planted answer is noticed", |page| {
-        plant("EVAL \"return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('SETRANGE', KEYS[1], 20, '#')\" 1 @key@");
+        plant(
+            "EVAL \"return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('SETRANGE', KEYS[1], 20, '#')\" 1 @key@",
+        );
         wrong(page) > 0.0
     });
     let page = pgvigil.scrape();

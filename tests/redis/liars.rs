@@ -7,7 +7,10 @@ use std::{
 
 use super::*;
 use crate::{
-    faults::liar::{Liar, Lie},
+    faults::{
+        liar::{Liar, Lie},
+        millis,
+    },
     support::is_long,
 };
 
@@ -124,7 +127,7 @@ fn late(stream: &mut TcpStream, what: &[u8]) -> io::Result<()> {
     loop {
         hear(stream)?;
         stream.write_all(&b"_\r\n".repeat(8))?;
-        std::thread::sleep(Duration::from_millis(100));
+        millis(100);
         stream.write_all(what)?;
     }
 }

@@ -21,8 +21,6 @@ pub struct Talk {
     stream: BufReader<Stream>,
     pub(super) about: About,
     pub(super) questions: Questions,
-    /// Nothing has been asked yet.
-    is_new: bool,
     /// The connection is of no use any more.
     is_over: bool,
 }
@@ -44,7 +42,7 @@ impl Session for Talk {
 impl Talk {
     pub fn new(stream: Stream, about: About) -> Self {
         let stream = BufReader::new(stream);
-        Talk { stream, about, questions: Questions::default(), is_new: true, is_over: false }
+        Talk { stream, about, questions: Questions::default(), is_over: false }
     }
 
     /// Sends these commands at once, each as its words; their answers in order.
@@ -74,13 +72,10 @@ impl Talk {
         }
     }
 
-    /// What came since the last answer would be taken for the next one. Only who refuses us says so before we ask.
+    /// What came before the question would be taken for its answer. Only who refuses us says so unasked.
     fn expect_silence(&mut self) -> Result<(), FetchError> {
-        if std::mem::take(&mut self.is_new) {
-            return Ok(());
-        }
         match self.stream.fill_buf().now_or_never() {
-            None => Ok(()),
+            None | Some(Ok([b'-', ..])) => Ok(()),
             Some(Ok([])) => Err(error::of_connection(&std::io::ErrorKind::UnexpectedEof.into())),
             Some(Ok(_)) => Err(FetchError::new(Reason::Lost, "the server said something that nobody asked for")),
             Some(Err(error)) => Err(error::of_connection(&error)),
