@@ -21,9 +21,10 @@ const LIMIT: Duration = Duration::from_millis(500);
 /// How long one that failed is left alone: until then a query costs what it costs without it.
 const REST: Duration = Duration::from_secs(2);
 
-/// What stands before an answer: something else under our key is not ours. The second word says how it is written; what another
-/// version of ours wrote is as good as nothing.
+/// This stands before an answer of any version of ours: another value under our key is not ours.
 const OURS: &[u8] = b"pgvigil_probe ";
+
+/// This before one that is written as it is here. An answer of another version counts as a miss.
 const MARK: &[u8] = b"pgvigil_probe 2 ";
 
 /// The most that is kept there of one answer, in bytes.
@@ -111,7 +112,7 @@ fn answer(mut kept: Vec<u8>) -> Result<Option<Vec<u8>>, FetchError> {
     match kept.starts_with(MARK) {
         true => Ok(Some(kept.split_off(MARK.len()))),
         false if kept.starts_with(OURS) => Ok(None),
-        false => Err(FetchError::new(Reason::Query, "what is there is no answer of ours")),
+        false => Err(FetchError::new(Reason::Query, "the value under our key is not an answer of ours")),
     }
 }
 

@@ -1,5 +1,4 @@
-//! What a command is answered, in RESP2 and RESP3 alike, and how it is read; the crate does the latter, and what it makes of an answer
-//! becomes the few kinds that we know.
+//! What a command is answered, in RESP2 and RESP3 alike. The crate reads it; its many kinds of values become the few that we know.
 
 use redis::{Value, parse_redis_value_async};
 use tokio::io::{AsyncRead, BufReader};

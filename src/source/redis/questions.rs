@@ -196,7 +196,7 @@ fn table(name: &str, info: &Result<Info<'_>, FetchError>, answers: &Answers) -> 
 fn text(question: Question, values: &[Answer]) -> Result<String, FetchError> {
     match values {
         [Answer::Text(bytes)] => Ok(utf8(bytes).into_owned()),
-        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is no text", question.said().name))),
+        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", question.said().name))),
     }
 }
 

@@ -50,7 +50,7 @@ impl Talk {
     /// # Errors
     /// The connection failed, or the server refuses everything.
     pub async fn ask<W: AsRef<[u8]>>(&mut self, commands: &[&[W]]) -> Result<Vec<Answer>, FetchError> {
-        // Until all is answered: what an exchange that was cut short left behind is nobody's answer.
+        // Until all is answered: an exchange that was cut short leaves answers behind that belong to nobody.
         self.is_over = true;
         self.expect_silence()?;
         let mut bytes = Vec::new();
@@ -72,7 +72,7 @@ impl Talk {
         }
     }
 
-    /// What came before the question would be taken for its answer. Only who refuses us says so unasked.
+    /// Something that came before the question would be taken for its answer. Only a refusal may come unasked.
     fn expect_silence(&mut self) -> Result<(), FetchError> {
         match self.stream.fill_buf().now_or_never() {
             None | Some(Ok([b'-', ..])) => Ok(()),

@@ -10,10 +10,10 @@ pub const ANSWER_LIMIT: usize = 1 << 20;
 /// 60 bytes, which are 3 in the protocol.
 pub const VALUES_LIMIT: usize = 10_000;
 
-/// The longest line. What is long is sent as a text, whose length is said first.
+/// The longest line. Servers send longer values as texts, whose length is said first.
 const LINE_LIMIT: usize = 16 << 10;
 
-/// What a line may begin with: what it holds itself, what announces a text, what announces values.
+/// The first bytes of lines that hold a value, announce a text, announce values.
 const LINES: &[u8] = b"+-:_,#(";
 const TEXTS: &[u8] = b"$=!";
 const VALUES: &[u8] = b"*~>%|";
@@ -36,12 +36,12 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// A request begins: what comes from now on is its answer.
+    /// A request begins, and its answer is counted from nothing.
     pub fn asked(&mut self) {
         (self.bytes, self.values) = (0, 0);
     }
 
-    /// The values announced since the last request, each within another counted too.
+    /// The values since the last request: those within others are counted when they are announced, and when they come.
     pub fn values(&self) -> usize {
         self.values
     }
