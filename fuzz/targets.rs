@@ -20,7 +20,8 @@ use pgvigil::{
     source::{
         backup::{barman, found, pgbackrest, walg},
         pgbouncer::shown,
-        redis::{info::Info, resp},
+        redis::{Answer, answer, info::Info},
+        stream::answers::Answers,
     },
     table::{Cell, Table},
 };
@@ -119,18 +120,29 @@ pub fn redis_info(bytes: &[u8]) {
     }
 }
 
-/// What a Redis answers; it makes no difference how it is cut into packets.
+/// What a Redis answers: as far as the stream lets it through, it makes no difference how it is cut into packets, and there is no more of
+/// it than was counted.
 pub fn redis_answer(bytes: &[u8]) {
+    let mut measure = Answers::default();
+    let let_through: usize =
+        bytes.chunks(16).map_while(|piece| measure.measure(piece).ok().map(|()| piece.len())).sum();
     let read = |capacity| {
-        let mut from = tokio::io::BufReader::with_capacity(capacity, bytes);
-        let mut values = Vec::new();
+        let mut from = tokio::io::BufReader::with_capacity(capacity, &bytes[..let_through]);
         // Bytes in memory keep nobody waiting.
-        while let Some(Ok(value)) = resp::read(&mut from).now_or_never() {
-            values.push(value);
-        }
-        values
+        let read = answer::read(&mut from, 3).now_or_never().expect("an end");
+        read.map(|(answers, _)| answers)
     };
-    assert_eq!(read(1), read(4096));
+    let answers = read(4096);
+    assert_eq!(read(1), answers);
+    let count: usize = answers.iter().flatten().map(count).sum();
+    assert!(count <= measure.values(), "{count}");
+}
+
+fn count(answer: &Answer) -> usize {
+    match answer {
+        Answer::List(answers) => 1 + answers.iter().map(count).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 /// What a PgBouncer shows.

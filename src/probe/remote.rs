@@ -1,6 +1,6 @@
 //! A Redis (or Valkey) in which a cached path keeps its answers.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
@@ -10,7 +10,7 @@ use crate::{
     source::{
         FetchError, Reason,
         login::Session,
-        redis::{self, Talk, resp::Value},
+        redis::{Access, Answer, Talk},
         sessions::Sessions,
     },
 };
@@ -21,15 +21,18 @@ const LIMIT: Duration = Duration::from_millis(500);
 /// How long one that failed is left alone: until then a query costs what it costs without it.
 const REST: Duration = Duration::from_secs(2);
 
-/// What stands before an answer: something else under our key is not ours.
-const MARK: &str = "pgvigil_probe 1 ";
+/// This stands before an answer of any version of ours: another value under our key is not ours.
+const OURS: &[u8] = b"pgvigil_probe ";
+
+/// This before one that is written as it is here. An answer of another version counts as a miss.
+const MARK: &[u8] = b"pgvigil_probe 2 ";
 
 /// The most that is kept there of one answer, in bytes.
 const MOST: usize = 256 << 10;
 
 /// The server, and the one connection that is kept to it.
 pub struct Remote {
-    settings: Arc<settings::Redis>,
+    access: Access,
     pub sessions: Sessions,
     talk: tokio::sync::Mutex<Option<Talk>>,
     rests_until: Mutex<Option<Instant>>,
@@ -38,7 +41,7 @@ pub struct Remote {
 impl Remote {
     pub fn new(settings: settings::Redis) -> Self {
         Remote {
-            settings: Arc::new(settings),
+            access: Access::new(settings),
             sessions: Sessions::default(),
             talk: tokio::sync::Mutex::default(),
             rests_until: Mutex::default(),
@@ -55,12 +58,9 @@ impl Remote {
     /// # Errors
     /// The server cannot be asked, refuses, or has something there that is no answer.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, FetchError> {
-        match self.ask(&["GET", key]).await? {
-            Value::Nothing => Ok(None),
-            Value::Text(kept) => {
-                let strange = || FetchError::new(Reason::Query, "what is there is no answer of ours");
-                decoded(&kept).map(Some).ok_or_else(strange)
-            }
+        match self.ask(&[b"GET", key.as_bytes()]).await? {
+            Answer::Nothing => Ok(None),
+            Answer::Text(kept) => answer(kept),
             other => Err(refused(&other)),
         }
     }
@@ -74,20 +74,21 @@ impl Remote {
             return Ok(());
         }
         let millis = life.as_millis().max(1).to_string();
-        match self.ask(&["SET", key, &encoded(answer), "PX", &millis]).await? {
-            Value::Text(_) => Ok(()),
+        let marked = [MARK, answer].concat();
+        match self.ask(&[b"SET", key.as_bytes(), &marked, b"PX", millis.as_bytes()]).await? {
+            Answer::Text(_) => Ok(()),
             other => Err(refused(&other)),
         }
     }
 
-    async fn ask(&self, command: &[&str]) -> Result<Value, FetchError> {
+    async fn ask(&self, command: &[&[u8]]) -> Result<Answer, FetchError> {
         let mut kept = self.talk.lock().await;
         let asked = async {
             let mut talk = match kept.take().filter(|talk| !talk.is_closed()) {
                 Some(talk) => talk,
-                None => redis::connect(self.settings.clone(), self.sessions.clone()).await?,
+                None => self.access.connect(&self.sessions).await?,
             };
-            let answer = talk.ask(&[command]).await?.pop().unwrap_or(Value::Nothing);
+            let answer = talk.ask(&[command]).await?.pop().unwrap_or(Answer::Nothing);
             *kept = Some(talk);
             Ok(answer)
         };
@@ -98,26 +99,21 @@ impl Remote {
     }
 }
 
-fn refused(value: &Value) -> FetchError {
-    let message = match value {
-        Value::Error(said) => said.clone(),
+fn refused(answer: &Answer) -> FetchError {
+    let message = match answer {
+        Answer::Error(said) => said.clone(),
         _ => "an answer of another kind than asked for".to_owned(),
     };
     FetchError::new(Reason::Query, message)
 }
 
-/// Commands are text, so bytes go as hexadecimal digits.
-fn encoded(answer: &[u8]) -> String {
-    let digits = answer.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
-    MARK.chars().chain(digits).collect()
-}
-
-fn decoded(kept: &[u8]) -> Option<Vec<u8>> {
-    let digits = kept.strip_prefix(MARK.as_bytes())?;
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let byte = |pair: &[u8]| Some(digit(pair.first()?)? << 4 | digit(pair.get(1)?)?);
-    digits.chunks(2).map(byte).collect()
+/// What is kept there, without its mark; nothing if another version of ours keeps it.
+fn answer(mut kept: Vec<u8>) -> Result<Option<Vec<u8>>, FetchError> {
+    match kept.starts_with(MARK) {
+        true => Ok(Some(kept.split_off(MARK.len()))),
+        false if kept.starts_with(OURS) => Ok(None),
+        false => Err(FetchError::new(Reason::Query, "the value under our key is not an answer of ours")),
+    }
 }
 
 #[cfg(test)]
@@ -125,12 +121,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_comes_back_as_it_was() {
-        for answer in [&b""[..], b"\0\xff\n", b"plain"] {
-            assert_eq!(decoded(encoded(answer).as_bytes()).as_deref(), Some(answer));
-        }
-        for strange in [&b""[..], b"plain", b"pgvigil_probe 1 0", b"pgvigil_probe 1 xy"] {
-            assert_eq!(decoded(strange), None);
+    fn only_what_this_version_wrote_is_an_answer() {
+        for (kept, found) in [
+            (&b"pgvigil_probe 2 "[..], Some(Some(&b""[..]))),
+            (b"pgvigil_probe 2 \0\xff\r\n", Some(Some(b"\0\xff\r\n"))),
+            (b"pgvigil_probe 2 pgvigil_probe 2 ", Some(Some(MARK))),
+            // As digits, by a version that wrote them so.
+            (b"pgvigil_probe 1 00ff", Some(None)),
+            (b"pgvigil_probe 20", Some(None)),
+            (b"pgvigil_probe", None),
+            (b"plain", None),
+            (b"", None),
+        ] {
+            let read = answer(kept.to_vec()).ok();
+            assert_eq!(read.as_ref().map(Option::as_deref), found, "{}", kept.escape_ascii());
         }
     }
 }

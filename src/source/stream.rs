@@ -9,6 +9,9 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub mod answers;
+
+use self::answers::Answers;
 use super::{sessions::Open, socket::Socket};
 
 /// The longest message a server may send: a row of a monitoring query is a thousand times shorter.
@@ -22,9 +25,6 @@ const UNASKED_EACH: usize = 64;
 /// How much of that each answered question takes off again.
 const FORGIVEN: usize = 512;
 
-/// How much may come between two requests where the protocol has no frames: Redis' `INFO` is a hundred times shorter.
-pub const ANSWER_LIMIT: usize = 1 << 20;
-
 /// A socket on which what comes in is measured as it passes. Dropped, it is counted until the server closes it.
 pub struct Stream {
     /// There until it is dropped.
@@ -37,8 +37,8 @@ pub struct Stream {
 enum Measure {
     /// PostgreSQL's protocol, message by message.
     Messages(Frames),
-    /// Bytes since the last request.
-    Answers(usize),
+    /// Redis' protocol, answer by answer.
+    Answers(Answers),
 }
 
 impl Stream {
@@ -47,9 +47,9 @@ impl Stream {
         Stream { socket: Some(socket), measure: Measure::Messages(Frames::default()), open }
     }
 
-    /// Speaks another: whatever it says to a request is at most [`ANSWER_LIMIT`].
+    /// Speaks Redis' protocol: whatever it says to a request is at most [`answers::ANSWER_LIMIT`].
     pub fn of_answers(socket: Socket, open: Option<Open>) -> Self {
-        Stream { socket: Some(socket), measure: Measure::Answers(0), open }
+        Stream { socket: Some(socket), measure: Measure::Answers(Answers::default()), open }
     }
 
     fn socket(&mut self) -> io::Result<Pin<&mut Socket>> {
@@ -75,8 +75,8 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if let Measure::Answers(bytes) = &mut self.measure {
-            *bytes = 0;
+        if let Measure::Answers(answers) = &mut self.measure {
+            answers.asked();
         }
         self.socket()?.poll_write(cx, bytes)
     }
@@ -94,16 +94,7 @@ impl Measure {
     fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Measure::Messages(frames) => frames.measure(bytes),
-            Measure::Answers(before) => {
-                *before += bytes.len();
-                match *before {
-                    ..=ANSWER_LIMIT => Ok(()),
-                    _ => Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!("an answer of more than {ANSWER_LIMIT} bytes"),
-                    )),
-                }
-            }
+            Measure::Answers(answers) => answers.measure(bytes),
         }
     }
 }

@@ -173,7 +173,7 @@ fn figure(promise: u32, what: &str, value: impl std::fmt::Display) {
     println!("promise {promise}: {what}: {value}");
 }
 
-fn millis(millis: u64) {
+pub fn millis(millis: u64) {
     sleep(Duration::from_millis(millis));
 }
 

@@ -70,18 +70,19 @@ fn a_redis_in_trouble_is_done_without_and_come_back_to() {
     // What somebody else put there: no answer of ours is an error, another answer is wrong.
     let before = pgvigil.scrape();
     assert_eq!(wrong(&before), 0.0, "{before}");
-    let plant = |change: &dyn Fn(&str) -> String| {
+    let plant = |command: &str| {
         for key in redis.run("KEYS pgvigil_probe:*point:*").lines() {
-            let value = change(&redis.run(&format!("GET {key}")));
-            redis.run(&format!("SET {key} \"{value}\" PX 5000"));
+            redis.run(&command.replace("@key@", key));
         }
     };
     until(&pgvigil, "garbage is noticed", |page| {
-        plant(&|_| "garbage".to_owned());
+        plant("SET @key@ garbage PX 5000");
         get(page, "errors_total", "redis") > get(&before, "errors_total", "redis")
     });
     until(&pgvigil, "a planted answer is noticed", |page| {
-        plant(&|value| value.replacen("0a", "0b", 9));
+        plant(
+            "EVAL \"return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('SETRANGE', KEYS[1], 20, '#')\" 1 @key@",
+        );
         wrong(page) > 0.0
     });
     let page = pgvigil.scrape();

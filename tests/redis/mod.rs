@@ -5,6 +5,7 @@ mod access;
 mod allowed;
 mod liars;
 mod numbers;
+mod protocol;
 mod recorded;
 mod trouble;
 

@@ -94,6 +94,15 @@ impl Pgvigil {
         process::rss_kib(self.pid()).expect("pgvigil runs")
     }
 
+    /// The most resident memory since [`Self::forget_peak`], in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        process::peak_kib(self.pid()).expect("pgvigil runs")
+    }
+
+    pub fn forget_peak(&self) {
+        process::forget_peak(self.pid());
+    }
+
     /// Sends a signal by its name: `HUP`.
     pub fn signal(&self, name: &str) {
         process::signal(name, &[self.pid()]);

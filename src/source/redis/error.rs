@@ -1,6 +1,12 @@
 //! What a Redis server refuses, as reasons: by the word in capitals that its errors begin with.
 
-use std::io;
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    sync::Arc,
+};
+
+use redis::RedisError;
 
 use crate::source::{FetchError, Reason};
 
@@ -36,11 +42,21 @@ pub fn of_command(said: &str, command: &str, rule: &str) -> FetchError {
     }
 }
 
+/// What it means that an answer cannot be read: the connection failed, or what came is not the protocol.
+pub fn of_reading(error: &RedisError) -> FetchError {
+    // The connection's own error is inside, as the crate shares it among the copies of its own.
+    let shared = error.source().and_then(|error| error.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    match shared.and_then(|error| error.downcast_ref::<io::Error>()) {
+        Some(error) => of_connection(error),
+        None => of_connection(&io::Error::new(ErrorKind::InvalidData, "the peer does not speak Redis' protocol")),
+    }
+}
+
 /// What a failed connection means.
 pub fn of_connection(error: &io::Error) -> FetchError {
     match error.kind() {
-        io::ErrorKind::InvalidData => FetchError::new(Reason::Refused, format!("not a Redis server? {error}")),
-        io::ErrorKind::UnexpectedEof => FetchError::new(Reason::Lost, "the server closed the connection"),
+        ErrorKind::InvalidData => FetchError::new(Reason::Refused, format!("not a Redis server? {error}")),
+        ErrorKind::UnexpectedEof => FetchError::new(Reason::Lost, "the server closed the connection"),
         _ => FetchError::new(Reason::Lost, format!("connection lost: {error}")),
     }
 }

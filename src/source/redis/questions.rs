@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Talk, error, info::Info, resp::Value};
+use super::{Answer, Talk, error, info::Info};
 use crate::{
     config::{
         collector::SourceKind,
@@ -48,7 +48,7 @@ struct Said {
     commands: &'static [&'static [&'static str]],
 }
 
-type Answers = BTreeMap<Question, Result<Vec<Value>, FetchError>>;
+type Answers = BTreeMap<Question, Result<Vec<Answer>, FetchError>>;
 
 /// What is asked on a session, and what it was denied.
 #[derive(Default)]
@@ -79,9 +79,9 @@ impl Question {
     }
 
     /// Its answers; the first that is refused stands for all.
-    fn answered(self, values: Vec<Value>) -> Result<Vec<Value>, FetchError> {
+    fn answered(self, values: Vec<Answer>) -> Result<Vec<Answer>, FetchError> {
         let refused = values.iter().find_map(|value| match value {
-            Value::Error(said) => Some(error::of_command(said, self.said().name, self.said().rule)),
+            Answer::Error(said) => Some(error::of_command(said, self.said().name, self.said().rule)),
             _ => None,
         });
         refused.map_or(Ok(values), Err)
@@ -193,15 +193,15 @@ fn table(name: &str, info: &Result<Info<'_>, FetchError>, answers: &Answers) -> 
 }
 
 /// The text that a command is answered.
-fn text(question: Question, values: &[Value]) -> Result<String, FetchError> {
+fn text(question: Question, values: &[Answer]) -> Result<String, FetchError> {
     match values {
-        [Value::Text(bytes)] => Ok(utf8(bytes).into_owned()),
-        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is no text", question.said().name))),
+        [Answer::Text(bytes)] => Ok(utf8(bytes).into_owned()),
+        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", question.said().name))),
     }
 }
 
 /// One row: each answer is a name and a value, or nothing where the server does not know the name.
-fn config(section: &Section, answers: &[Value]) -> Table {
+fn config(section: &Section, answers: &[Answer]) -> Table {
     let pairs: Vec<_> = answers.iter().filter_map(pair).collect();
     let value = |column: &str| pairs.iter().find(|(name, _)| name == column);
     let mut table = Table::new(section.columns.iter().copied());
@@ -214,28 +214,28 @@ fn config(section: &Section, answers: &[Value]) -> Table {
 }
 
 /// The name as a column is called.
-fn pair(answer: &Value) -> Option<(String, String)> {
-    let Value::List(values) = answer else { return None };
-    let [Value::Text(name), Value::Text(value)] = values.as_slice() else { return None };
+fn pair(answer: &Answer) -> Option<(String, String)> {
+    let Answer::List(values) = answer else { return None };
+    let [Answer::Text(name), Answer::Text(value)] = values.as_slice() else { return None };
     Some((utf8(name).replace('-', "_"), utf8(value).into_owned()))
 }
 
 /// An integer is a row, and so is each list of a list; what they have beyond the columns is left out.
-fn numbers(section: &Section, answers: &[Value]) -> Table {
+fn numbers(section: &Section, answers: &[Answer]) -> Table {
     let mut table = Table::new(section.columns.iter().copied());
     let rows = answers.iter().flat_map(|answer| match answer {
-        Value::List(rows) => rows.as_slice(),
+        Answer::List(rows) => rows.as_slice(),
         row => std::slice::from_ref(row),
     });
     for row in rows.take(MOST_ROWS) {
         let values = match row {
-            Value::List(values) => values.as_slice(),
+            Answer::List(values) => values.as_slice(),
             value => std::slice::from_ref(value),
         };
         for column in 0..section.columns.len() {
             match values.get(column) {
-                Some(Value::Int(value)) => table.push(Cell::Int(*value)),
-                Some(Value::Text(bytes)) => table.push(Cell::Text(&utf8(bytes))),
+                Some(Answer::Int(value)) => table.push(Cell::Int(*value)),
+                Some(Answer::Text(bytes)) => table.push(Cell::Text(&utf8(bytes))),
                 _ => table.push(Cell::Absent),
             }
         }
