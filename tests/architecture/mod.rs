@@ -81,7 +81,7 @@ const PURE: [&str; 27] = [
 ];
 
 /// Crates that only these rooms know; another implementation is a change of that room.
-const ONLY_IN: [(&str, &str); 19] = [
+const ONLY_IN: [(&str, &str); 20] = [
     ("bcrypt", "web/users.rs config/web/"),
     ("clap", "cli/"),
     ("clap_complete", "cli/export.rs"),
@@ -89,6 +89,7 @@ const ONLY_IN: [(&str, &str); 19] = [
     ("encoding_rs", "source/charset.rs"),
     ("flate2", "page.rs"),
     ("form_urlencoded", "http/"),
+    ("libm", "source/statements/spread.rs"),
     ("listenfd", "http/listen.rs"),
     ("include_dir", "config/boards/ config/catalogue.rs config/alert_rules.rs cli/export.rs"),
     ("rustls_native_certs", "source/tls.rs"),
