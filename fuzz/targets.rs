@@ -43,7 +43,11 @@ pub const TARGETS: [(&str, Target, Examples); 10] = [
     ("redis_info", redis_info, &[("tests/redis/info", ".txt")]),
     ("redis_answer", redis_answer, &[("fuzz/seeds/redis_answer", "")]),
     ("pgbouncer", pgbouncer, &[("fuzz/seeds/table", "")]),
-    ("backup", backup, &[("fuzz/seeds/backup", "")]),
+    (
+        "backup",
+        backup,
+        &[("fuzz/seeds/backup", ""), ("tests/backup/barman", ".json"), ("tests/backup/walg", ".json")],
+    ),
     ("page", page, &[("fuzz/seeds/table", "")]),
 ];
 
@@ -163,8 +167,11 @@ pub fn pgbouncer(bytes: &[u8]) {
     }
 }
 
-/// What a backup tool says.
+/// What a backup tool says: whatever is made of it can be true.
 pub fn backup(bytes: &[u8]) {
+    // From 2000 to 3000, give or take somebody's zone.
+    let is_time = |time: f64| (946_000_000.0..32_504_000_000.0).contains(&time);
+    let is_size = |size: Option<f64>| size.is_none_or(|size| size.is_finite() && size >= 0.0);
     let found = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None, 0.0), walg::parse(bytes)];
     for mut found in found.into_iter().flatten() {
         _ = walg::add_wal(&mut found, bytes);
@@ -172,7 +179,10 @@ pub fn backup(bytes: &[u8]) {
         found.stanzas.iter().for_each(|stanza| {
             stanza.push(&mut table, "r");
             stanza.push_backups(&mut table, "r");
-            _ = (stanza.newest(), stanza.restorable());
+            assert!(stanza.restorable().into_iter().chain(stanza.failed).all(is_time), "{stanza:?}");
+            for done in &stanza.backups {
+                assert!([done.size, done.stored, done.duration()].into_iter().all(is_size), "{done:?}");
+            }
         });
     }
 }

@@ -66,7 +66,7 @@ const PURE: [&str; 27] = [
     "source/backup/barman.rs",
     "source/backup/found.rs",
     "source/backup/json.rs",
-    "source/backup/pgbackrest.rs",
+    "source/backup/pgbackrest",
     "source/backup/problem.rs",
     "source/backup/s3/list.rs",
     "source/backup/s3/sign.rs",
