@@ -43,11 +43,7 @@ pub const TARGETS: [(&str, Target, Examples); 10] = [
     ("redis_info", redis_info, &[("tests/redis/info", ".txt")]),
     ("redis_answer", redis_answer, &[("fuzz/seeds/redis_answer", "")]),
     ("pgbouncer", pgbouncer, &[("fuzz/seeds/table", "")]),
-    (
-        "backup",
-        backup,
-        &[("fuzz/seeds/backup", ""), ("tests/backup/barman", ".json"), ("tests/backup/walg", ".json")],
-    ),
+    ("backup", backup, &[("fuzz/seeds/backup", ""), ("tests/backup/barman", ".json"), ("tests/backup/walg", ".json")]),
     ("page", page, &[("fuzz/seeds/table", "")]),
 ];
 

@@ -81,7 +81,7 @@ const PURE: [&str; 27] = [
 ];
 
 /// Crates that only these rooms know; another implementation is a change of that room.
-const ONLY_IN: [(&str, &str); 20] = [
+const ONLY_IN: [(&str, &str); 21] = [
     ("bcrypt", "web/users.rs config/web/"),
     ("clap", "cli/"),
     ("clap_complete", "cli/export.rs"),
@@ -92,6 +92,7 @@ const ONLY_IN: [(&str, &str); 20] = [
     ("libm", "source/statements/spread.rs"),
     ("listenfd", "http/listen.rs"),
     ("include_dir", "config/boards/ config/catalogue.rs config/alert_rules.rs cli/export.rs"),
+    ("percent_encoding", "config/url.rs"),
     ("rustls_native_certs", "source/tls.rs"),
     ("rustls", "source/tls.rs web/tls.rs"),
     ("saphyr_parser", "config/yaml.rs"),
