@@ -45,9 +45,14 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Value::deserialize(deserializer)? {
             Value::Null => Lenient::Absent,
-            value => T::deserialize(value).map_or(Lenient::Odd, Lenient::Known),
+            value => read(value).map_or(Lenient::Odd, Lenient::Known),
         })
     }
+}
+
+/// Structs would be read from lists too, in the order of their fields.
+fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
+    if value.is_array() { None } else { T::deserialize(value).ok() }
 }
 
 impl<T> Lenient<T> {
@@ -87,14 +92,14 @@ impl<T> Default for List<T> {
 impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut list = List::default();
-        match Lenient::<Vec<Value>>::deserialize(deserializer)? {
-            Lenient::Absent => {}
-            Lenient::Odd => list.odd = 1,
-            Lenient::Known(values) => {
+        match Value::deserialize(deserializer)? {
+            Value::Null => {}
+            Value::Array(values) => {
                 (list.is_there, list.odd) = (true, values.len());
-                list.items.extend(values.into_iter().filter_map(|value| T::deserialize(value).ok()));
+                list.items.extend(values.into_iter().filter_map(read));
                 list.odd -= list.items.len();
             }
+            _ => list.odd = 1,
         }
         Ok(list)
     }
