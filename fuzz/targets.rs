@@ -18,7 +18,7 @@ use pgvigil::{
     http::negotiate,
     map,
     source::{
-        backup::{barman, found, pgbackrest, walg},
+        backup::{barman, found, pgbackrest, s3::list, walg},
         pgbouncer::shown,
         redis::{info::Info, resp},
     },
@@ -34,7 +34,7 @@ pub type Target = fn(&[u8]);
 pub type Examples = &'static [(&'static str, &'static str)];
 
 /// Each by its name.
-pub const TARGETS: [(&str, Target, Examples); 10] = [
+pub const TARGETS: [(&str, Target, Examples); 11] = [
     ("collector", collector, &[("collectors", ".yaml"), ("tests/bad/collectors", ".yaml"), ("tests/golden", ".yaml")]),
     ("settings", settings, &[("examples/pgvigil.yaml", ""), ("tests/bad/settings", ".yaml")]),
     ("web", web, &[("tests/bad/web", ".yaml")]),
@@ -44,6 +44,7 @@ pub const TARGETS: [(&str, Target, Examples); 10] = [
     ("redis_answer", redis_answer, &[("fuzz/seeds/redis_answer", "")]),
     ("pgbouncer", pgbouncer, &[("fuzz/seeds/table", "")]),
     ("backup", backup, &[("fuzz/seeds/backup", ""), ("tests/backup/barman", ".json"), ("tests/backup/walg", ".json")]),
+    ("bucket", bucket, &[("fuzz/seeds/bucket", "")]),
     ("page", page, &[("fuzz/seeds/table", "")]),
 ];
 
@@ -181,6 +182,14 @@ pub fn backup(bytes: &[u8]) {
             }
         });
     }
+}
+
+/// What answers instead of a bucket.
+pub fn bucket(bytes: &[u8]) {
+    if let Ok(page) = list::parse(bytes) {
+        assert!(page.objects.iter().all(|object| object.size >= 0.0 && object.changed > 0.0));
+    }
+    assert!(list::code(bytes).len() < 100);
 }
 
 /// One metric of each kind, over the same rows.

@@ -1,7 +1,7 @@
 //! One request to a web server, over the dialler: the objects of a bucket, the health of a pgvigil.
 
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, Uri, body::Bytes, client::conn::http1, http::uri::PathAndQuery};
+use hyper::{Request, Response, Uri, body::Bytes, client::conn::http1, http::uri::PathAndQuery};
 use hyper_util::rt::TokioIo;
 
 use super::dial;
@@ -64,15 +64,15 @@ pub async fn ask(
     tls: &Tls,
     request: Request<Empty<Bytes>>,
     limit: usize,
-) -> Result<(StatusCode, Bytes), String> {
+) -> Result<Response<Bytes>, String> {
     let socket =
         dial::direct(&place.address, place.is_encrypted.then_some(tls)).await.map_err(|error| error.message)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), limit).collect().await.map_err(|error| error.to_string())?;
-        Ok((status, body.to_bytes()))
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, limit).collect().await.map_err(|error| error.to_string())?;
+        Ok(Response::from_parts(head, body.to_bytes()))
     };
     tokio::pin!(answer);
     // Whoever ends first: the connection alone ends only by failing.
