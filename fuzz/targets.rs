@@ -18,7 +18,7 @@ use pgvigil::{
     http::negotiate,
     map,
     source::{
-        backup::{barman, found, pgbackrest, walg},
+        backup::{barman, found, pgbackrest, s3::list, walg},
         pgbouncer::shown,
         redis::{Answer, answer, info::Info},
         stream::answers::Answers,
@@ -35,7 +35,7 @@ pub type Target = fn(&[u8]);
 pub type Examples = &'static [(&'static str, &'static str)];
 
 /// Each by its name.
-pub const TARGETS: [(&str, Target, Examples); 10] = [
+pub const TARGETS: [(&str, Target, Examples); 11] = [
     ("collector", collector, &[("collectors", ".yaml"), ("tests/bad/collectors", ".yaml"), ("tests/golden", ".yaml")]),
     ("settings", settings, &[("examples/pgvigil.yaml", ""), ("tests/bad/settings", ".yaml")]),
     ("web", web, &[("tests/bad/web", ".yaml")]),
@@ -44,7 +44,8 @@ pub const TARGETS: [(&str, Target, Examples); 10] = [
     ("redis_info", redis_info, &[("tests/redis/info", ".txt")]),
     ("redis_answer", redis_answer, &[("fuzz/seeds/redis_answer", "")]),
     ("pgbouncer", pgbouncer, &[("fuzz/seeds/table", "")]),
-    ("backup", backup, &[("fuzz/seeds/backup", "")]),
+    ("backup", backup, &[("fuzz/seeds/backup", ""), ("tests/backup/barman", ".json"), ("tests/backup/walg", ".json")]),
+    ("bucket", bucket, &[("fuzz/seeds/bucket", "")]),
     ("page", page, &[("fuzz/seeds/table", "")]),
 ];
 
@@ -175,8 +176,11 @@ pub fn pgbouncer(bytes: &[u8]) {
     }
 }
 
-/// What a backup tool says.
+/// What a backup tool says: whatever is made of it can be true.
 pub fn backup(bytes: &[u8]) {
+    // From 2000 to 3000, give or take somebody's zone.
+    let is_time = |time: f64| (946_000_000.0..32_504_000_000.0).contains(&time);
+    let is_size = |size: Option<f64>| size.is_none_or(|size| size.is_finite() && size >= 0.0);
     let found = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None, 0.0), walg::parse(bytes)];
     for mut found in found.into_iter().flatten() {
         _ = walg::add_wal(&mut found, bytes);
@@ -184,9 +188,20 @@ pub fn backup(bytes: &[u8]) {
         found.stanzas.iter().for_each(|stanza| {
             stanza.push(&mut table, "r");
             stanza.push_backups(&mut table, "r");
-            _ = (stanza.newest(), stanza.restorable());
+            assert!(stanza.restorable().into_iter().chain(stanza.failed).all(is_time), "{stanza:?}");
+            for done in &stanza.backups {
+                assert!([done.size, done.stored, done.duration()].into_iter().all(is_size), "{done:?}");
+            }
         });
     }
+}
+
+/// What answers instead of a bucket.
+pub fn bucket(bytes: &[u8]) {
+    if let Ok(page) = list::parse(bytes) {
+        assert!(page.objects.iter().all(|object| object.size >= 0.0 && object.changed > 0.0));
+    }
+    assert!(list::code(bytes).len() < 100);
 }
 
 /// One metric of each kind, over the same rows.

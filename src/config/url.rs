@@ -1,5 +1,7 @@
 //! URLs of servers, taken apart strictly: `[user[:password]@][host[:port]][/path][?parameter=value&...]`.
 
+use percent_encoding::percent_decode_str;
+
 use super::dsn::{Dsn, Wrong};
 
 /// What follows a URL's scheme; still percent-encoded.
@@ -71,20 +73,47 @@ fn host_and_port(text: &str) -> Result<(&str, &str), Wrong> {
 
 /// Text without its percent-encoding.
 pub fn decoded(text: &str) -> Result<String, Wrong> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut pieces = text.split('%');
-    bytes.extend(pieces.next().unwrap_or_default().bytes());
-    for piece in pieces {
-        let (digits, rest) = piece.split_at_checked(2).ok_or(Wrong::Percent)?;
-        // from_str_radix alone would take a sign for a digit.
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex).ok_or(Wrong::Percent)?;
-        bytes.push(byte);
-        bytes.extend(rest.bytes());
+    // Left to the crate, what is not hexadecimal would stay as it is.
+    let is_escape = |piece: &str| piece.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_escape) {
+        return Err(Wrong::Percent);
     }
-    match String::from_utf8(bytes) {
+    match percent_decode_str(text).decode_utf8() {
         Ok(text) if text.contains('\0') => Err(Wrong::Nul),
-        Ok(text) => Ok(text),
+        Ok(text) => Ok(text.into_owned()),
         Err(_) => Err(Wrong::Utf8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_read_or_refused() {
+        for (text, expected) in [
+            ("", Ok("")),
+            ("plain", Ok("plain")),
+            ("a+b", Ok("a+b")),
+            ("a%20b%2Fc%2f", Ok("a b/c/")),
+            ("%C3%A4%25", Ok("ä%")),
+            ("ä%41", Ok("äA")),
+            ("%2541", Ok("%41")),
+            ("%", Err(Wrong::Percent)),
+            ("a%", Err(Wrong::Percent)),
+            ("a%4", Err(Wrong::Percent)),
+            ("a%%41", Err(Wrong::Percent)),
+            ("%+1", Err(Wrong::Percent)),
+            ("% 1", Err(Wrong::Percent)),
+            ("%g1", Err(Wrong::Percent)),
+            ("%4ä", Err(Wrong::Percent)),
+            ("%ä", Err(Wrong::Percent)),
+            ("%41%4", Err(Wrong::Percent)),
+            ("%00", Err(Wrong::Nul)),
+            ("%ff", Err(Wrong::Utf8)),
+            ("%C3", Err(Wrong::Utf8)),
+        ] {
+            assert_eq!(decoded(text).as_deref(), expected.as_ref().map(|text| *text), "{text}");
+        }
     }
 }

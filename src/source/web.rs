@@ -1,7 +1,7 @@
 //! One request to a web server, over the dialler: the objects of a bucket, the health of a pgvigil.
 
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
+use hyper::{Request, Response, Uri, body::Bytes, client::conn::http1, http::uri::PathAndQuery};
 use hyper_util::rt::TokioIo;
 
 use super::dial;
@@ -26,24 +26,30 @@ impl Place {
             let address = Address::Unix(socket.into());
             return Some(Place { address, is_encrypted: false, host: "localhost".to_owned(), path: String::new() });
         }
-        let (scheme, rest) = url.split_once("://")?;
-        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let uri: Uri = url.parse().ok()?;
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
         let standard = match scheme {
             "https" => 443,
             "http" => 80,
             _ => return None,
         };
-        let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()?),
-            _ => (host, standard),
+        let (name, whole) = (authority.host(), authority.as_str());
+        // A user would stand before the name. After it, a port that is not one is refused, not taken for none.
+        let port = match whole.strip_prefix(name)? {
+            "" => standard,
+            after => after.strip_prefix(':')?.parse().ok()?,
         };
-        if name.is_empty() || name.contains('@') {
+        let path = match uri.path_and_query().map_or("/", PathAndQuery::as_str) {
+            "/" if !url.ends_with('/') => "",
+            path => path,
+        };
+        if name.is_empty() || !path.is_empty() && !path.starts_with('/') {
             return None;
         }
         Some(Place {
             address: Address::Tcp { host: name.trim_matches(['[', ']']).to_owned(), port },
             is_encrypted: scheme == "https",
-            host: host.to_owned(),
+            host: whole.to_owned(),
             path: path.to_owned(),
         })
     }
@@ -58,20 +64,68 @@ pub async fn ask(
     tls: &Tls,
     request: Request<Empty<Bytes>>,
     limit: usize,
-) -> Result<(StatusCode, Bytes), String> {
+) -> Result<Response<Bytes>, String> {
     let socket =
         dial::direct(&place.address, place.is_encrypted.then_some(tls)).await.map_err(|error| error.message)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), limit).collect().await.map_err(|error| error.to_string())?;
-        Ok((status, body.to_bytes()))
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, limit).collect().await.map_err(|error| error.to_string())?;
+        Ok(Response::from_parts(head, body.to_bytes()))
     };
     tokio::pin!(answer);
     // Whoever ends first: the connection alone ends only by failing.
     tokio::select! {
         answer = &mut answer => answer,
         _ = connection => answer.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_strictly() {
+        for (url, expected) in [
+            ("http://example.com", Some(("example.com", 80, "example.com", ""))),
+            ("https://example.com", Some(("example.com", 443, "example.com", ""))),
+            ("https://example.com/", Some(("example.com", 443, "example.com", "/"))),
+            ("http://example.com:9000/a/b", Some(("example.com", 9000, "example.com:9000", "/a/b"))),
+            ("http://127.0.0.1:9878/healthz?x=1", Some(("127.0.0.1", 9878, "127.0.0.1:9878", "/healthz?x=1"))),
+            ("https://[::1]", Some(("::1", 443, "[::1]", ""))),
+            ("https://[fe80::1]:9000/", Some(("fe80::1", 9000, "[fe80::1]:9000", "/"))),
+            ("http://user@example.com", None),
+            ("http://user:secret@example.com:9000/", None),
+            ("http://user:secret@[::1]:9000/", None),
+            ("http://example.com:", None),
+            ("http://example.com:x", None),
+            ("http://example.com:65536", None),
+            ("http://example.com:-1", None),
+            ("http://[::1", None),
+            ("http://[::1]9000", None),
+            ("http://:9000", None),
+            ("http:///path", None),
+            ("http://", None),
+            ("http://exa mple.com", None),
+            ("http://example.com/a b", None),
+            ("http://example.com?x", None),
+            ("ftp://example.com", None),
+            ("example.com", None),
+            ("example.com:80", None),
+            ("/path", None),
+            ("*", None),
+            ("", None),
+        ] {
+            let place = Place::parse(url);
+            let address = |host: &str, port| Address::Tcp { host: host.to_owned(), port };
+            let read = place.as_ref().map(|place| (&place.address, place.host.as_str(), place.path.as_str()));
+            let expected = expected.map(|(name, port, host, path)| (address(name, port), host, path));
+            assert_eq!(read, expected.as_ref().map(|(address, host, path)| (address, *host, *path)), "{url}");
+            assert!(place.is_none_or(|place| place.is_encrypted == url.starts_with("https")), "{url}");
+        }
+        let socket = Place::parse("unix:/run/pgvigil.sock").expect("a socket");
+        assert_eq!((socket.address, socket.path.as_str()), (Address::Unix("/run/pgvigil.sock".into()), ""));
     }
 }

@@ -58,10 +58,11 @@ impl Moto {
     /// Without TLS, or with the certificate `server.crt` of this folder.
     fn start(tls: Option<&Folder>) -> Moto {
         let (folder, port) = (Folder::new("moto", "TERM"), free_port());
-        let mut server = folder.logged_command(moto_program("moto_server"));
-        server.args(["-H", "127.0.0.1", "-p", &port.to_string()]).env("INITIAL_NO_AUTH_ACTION_COUNT", "4");
+        let mut server = folder.logged_command(moto_program("python"));
+        server.arg(fs::canonicalize("tests/backup/s3_server.py").expect("the script")).arg(port.to_string());
+        server.env("INITIAL_NO_AUTH_ACTION_COUNT", "4").env("MOTO_PORT", port.to_string());
         if let Some(files) = tls {
-            server.arg("-c").arg(files.path().join("server.crt")).arg("-k").arg(files.path().join("server.key"));
+            server.args(["server.crt", "server.key"].map(|name| files.path().join(name)));
         }
         let _server = Process::start(&mut server);
         eventually(Duration::from_secs(60), "moto listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
@@ -131,7 +132,12 @@ fn objects_are_listed_with_a_signature_that_is_checked() {
         assert_eq!(reason(&page, name, "information"), Some(expected), "{name}\n{}", pgvigil.stderr());
         assert_eq!(of(name, "pgvigil_backup_restore_points"), None, "{name}");
     }
-    assert!(!pgvigil.stderr().contains(secret));
+    // The service sends the signed query back with each refusal.
+    for leaked in [secret, "X-Amz", "Signature="] {
+        assert!(!pgvigil.stderr().contains(leaked), "{leaked}: {}", pgvigil.stderr());
+    }
+    let said = "403 Forbidden SignatureDoesNotMatch";
+    assert!(pgvigil.stderr().contains(said), "{}", pgvigil.stderr());
 }
 
 /// The orders as a repository, with the setting that gives its secret.

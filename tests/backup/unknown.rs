@@ -280,28 +280,40 @@ fn an_archive_shows_its_gaps_or_nothing() {
     }
 }
 
-/// A bucket's list with an object whose size cannot be read.
-fn odd_list(stream: &mut TcpStream) -> io::Result<()> {
+const OBJECT: &str = "<Contents><Key>7</Key><Size>7</Size><LastModified>2026-11-21T12:54:20Z</LastModified></Contents>";
+
+/// A bucket's list with a folder, as consoles make them, a backup, and this.
+fn list(stream: &mut TcpStream, more: &str) -> io::Result<()> {
     hear(stream)?;
-    let object = |size| {
-        format!(
-            "<Contents><Key>{size}</Key><Size>{size}</Size><LastModified>2026-11-21T12:54:20Z</LastModified></Contents>"
-        )
-    };
-    let folder = object("0").replace("<Key>0", "<Key>dumps/");
-    let body = format!("<ListBucketResult>{folder}{}{}</ListBucketResult>", object("7"), object("much"));
+    let folder = OBJECT.replace("<Key>7", "<Key>dumps/").replace("<Size>7", "<Size>0");
+    let body = format!("<ListBucketResult>{folder}{OBJECT}{more}</ListBucketResult>");
     write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 #[test]
 fn an_object_that_cannot_be_read_is_not_left_out_in_silence() {
-    let liar = Liar::start(odd_list);
-    let bucket = format!("{{name: bucket, tool: s3, endpoint: \"http://127.0.0.1:{}\", bucket: b}}", liar.port());
-    let pgvigil = watch(&settings(&[bucket]));
+    let liars = [
+        ("bucket", Liar::start(|stream| list(stream, &OBJECT.replace("<Size>7</Size>", "")))),
+        ("timeless", Liar::start(|stream| list(stream, &OBJECT.replace("2026-11-21", "2026-13-21")))),
+        // Not even a list: of this nothing is believed.
+        ("much", Liar::start(|stream| list(stream, &OBJECT.replace("<Size>7", "<Size>much")))),
+        ("nameless", Liar::start(|stream| list(stream, &OBJECT.replace("<Key>7</Key>", "")))),
+    ];
+    let bucket = |(name, liar): &(&str, Liar)| {
+        format!("{{name: {name}, tool: s3, endpoint: \"http://127.0.0.1:{}\", bucket: b}}", liar.port())
+    };
+    let pgvigil = watch(&settings(&liars.iter().map(bucket).collect::<Vec<_>>()));
     let page = pgvigil.scrape();
-    let of = |metric: &str| sample(&page, metric, &[("repository", "bucket")]);
-    assert_eq!(reason(&page, "bucket", "information"), Some("failed"), "{}", pgvigil.stderr());
-    assert_eq!(of("pgvigil_backup_restore_points"), None);
-    assert_eq!(of("pgvigil_backup_last_timestamp_seconds"), Some(1_795_265_660.0));
-    assert_eq!(of("pgvigil_backup_failed_timestamp_seconds"), None, "a folder is no backup that failed");
+    for (name, why, last) in [
+        ("bucket", "failed", Some(1_795_265_660.0)),
+        ("timeless", "failed", Some(1_795_265_660.0)),
+        ("much", "garbage", None),
+        ("nameless", "garbage", None),
+    ] {
+        let of = |metric: &str| sample(&page, metric, &[("repository", name)]);
+        assert_eq!(reason(&page, name, "information"), Some(why), "{name}: {}", pgvigil.stderr());
+        assert_eq!(of("pgvigil_backup_restore_points"), None, "{name}");
+        assert_eq!(of("pgvigil_backup_last_timestamp_seconds"), last, "{name}");
+        assert_eq!(of("pgvigil_backup_failed_timestamp_seconds"), None, "a folder is no backup that failed");
+    }
 }

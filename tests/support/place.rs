@@ -48,7 +48,7 @@ pub fn find_program(names: &[&str]) -> Option<PathBuf> {
     candidates.find(|program| program.exists())
 }
 
-/// A program beside moto, a local S3: `moto_server`, `python`.
+/// A program beside moto, a local S3: `python`, which finds it.
 pub fn moto_program(name: &str) -> PathBuf {
     present(servers().join("moto/bin").join(name), "moto")
 }

@@ -55,7 +55,7 @@ async fn ask(place: &Place) -> anyhow::Result<StatusCode> {
     // Asked is whether somebody answers, and nothing is entrusted to him: whose certificate it is does not matter.
     let tls = Tls { mode: TlsMode::Require, roots: Roots::System, client: None };
     let request = Request::get(&place.path).header(HOST, &place.host).body(Empty::new())?;
-    let (status, _) = web::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?;
+    let status = web::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?.status();
     match status.is_success() || status == StatusCode::UNAUTHORIZED && place.path == LIVES {
         true => Ok(status),
         false => Err(anyhow!("{status}")),

@@ -3,11 +3,13 @@
 //! Before 2.19 it writes times without their zone. How far its own clock was from UTC is seen by the time that it wrote into the
 //! document; that of the server, by the backup's id, which has the time on Barman's clock when it began.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 
 use super::{
     found::{Done, Found, Stanza},
-    json::Json,
+    json::{self, Digits, Lenient, Number, Odd, Text, Time},
     problem::{Problem, Why},
     time,
 };
@@ -18,21 +20,96 @@ const QUARTER: f64 = 900.0;
 /// No two zones are farther apart.
 const APART: f64 = 26.0 * 3600.0;
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    #[serde(deserialize_with = "json::map")]
+    global: Global,
+    servers: Lenient<BTreeMap<String, Lenient<Server>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Global {
+    #[serde(deserialize_with = "json::map")]
+    system_info: SystemInfo,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SystemInfo {
+    /// When it said so.
+    timestamp: Lenient<Time>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Server {
+    #[serde(deserialize_with = "json::map")]
+    config: Config,
+    backups: Lenient<BTreeMap<String, Lenient<Backup>>>,
+    #[serde(deserialize_with = "json::map")]
+    wals: Wals,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    active: Lenient<Active>,
+}
+
+/// With `--show-config-source`, each setting has its value and its source.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Active {
+    Plain(bool),
+    Sourced { value: bool },
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Backup {
+    status: Lenient<Text>,
+    begin_time: Lenient<Time>,
+    end_time: Lenient<Time>,
+    backup_type: Lenient<Text>,
+    parent_backup_id: Lenient<Text>,
+    size: Lenient<Number>,
+    deduplicated_size: Lenient<Number>,
+    begin_wal: Lenient<Text>,
+    systemid: Lenient<Digits>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wals {
+    #[serde(deserialize_with = "json::map")]
+    last_archived_wal_per_timeline: BTreeMap<String, Lenient<Wal>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wal {
+    time: Lenient<Time>,
+}
+
 /// What it says of all servers that are active, or of one. `at`: when it said so, in Unix seconds.
 ///
 /// # Errors
 /// This is not what Barman says, or it tells of no such server.
 pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<Found, Problem> {
-    let mut json = Json::default();
-    let document = json.parse(bytes)?;
-    let Some(servers) = document.get("servers").and_then(Value::as_object) else {
+    let mut odd = Odd::default();
+    let said: Lenient<Said> = json::parse(bytes, &mut odd)?;
+    let Some((said, servers)) = said.known().and_then(|said| Some((said, said.servers.known()?))) else {
         return Err(Problem::new(Why::Garbage, "this is not what `barman diagnose` says: no `servers` in it"));
     };
-    let ahead = ahead(&document, at);
+    let ahead = said.global.system_info.timestamp.known().and_then(|wrote| apart(wrote.wall()?, at));
     let mut found = Found::default();
+    let nothing = Server::default();
     for (name, item) in servers {
-        if server.map_or_else(|| is_active(item), |wanted| wanted == name) {
-            read(&mut json, name, item, ahead, &mut found);
+        let item = item.known().unwrap_or(&nothing);
+        if server.map_or_else(|| item.config.is_active(), |wanted| wanted == name) {
+            read(&mut odd, name, item, ahead, &mut found);
         }
     }
     if found.stanzas.is_empty() {
@@ -41,22 +118,15 @@ pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<Found, Probl
         let message = format!("`barman diagnose` does not tell of {which}; servers in it: {}", names.join(", "));
         return Err(Problem::new(Why::Missing, message));
     }
-    found.odd = json.odd;
+    found.odd = odd.0;
     Ok(found)
 }
 
-/// Servers are switched off by `active = false`; `diagnose` tells of them too.
-fn is_active(item: &Value) -> bool {
-    let active = item.get("config").and_then(|config| config.get("active"));
-    // With `--show-config-source`, each setting has its value and its source.
-    active.and_then(|active| active.get("value").or(Some(active))?.as_bool()).unwrap_or(true)
-}
-
-/// How many seconds Barman's clock was ahead of UTC, if it writes times without their zone.
-fn ahead(document: &Value, at: f64) -> Option<f64> {
-    let info = document.get("global").and_then(|global| global.get("system_info"));
-    let wrote = time::on_the_wall(info?.get("timestamp")?.as_str()?)?;
-    apart(wrote, at)
+impl Config {
+    /// Servers are switched off by `active = false`; `diagnose` tells of them too.
+    fn is_active(&self) -> bool {
+        !matches!(self.active, Lenient::Known(Active::Plain(false) | Active::Sourced { value: false }))
+    }
 }
 
 /// How far one clock is ahead of the other, if that can come from their zones.
@@ -64,26 +134,27 @@ fn apart(one: f64, other: f64) -> Option<f64> {
     Some(((one - other) / QUARTER).round() * QUARTER).filter(|seconds| seconds.abs() <= APART)
 }
 
-fn read(json: &mut Json, name: &str, item: &Value, ahead: Option<f64>, found: &mut Found) {
+/// `ahead`: how many seconds Barman's clock was ahead of UTC, if it writes times without their zone.
+fn read(odd: &mut Odd, name: &str, item: &Server, ahead: Option<f64>, found: &mut Found) {
     let mut stanza = Stanza { name: name.to_owned(), archive: Some(format!("{name}/wals")), ..Stanza::default() };
-    let backups = item.get("backups").and_then(Value::as_object);
-    let mut unread = 0;
+    let backups = item.backups.known();
+    let (mut unread, nothing) = (0, Backup::default());
     for (id, backup) in backups.into_iter().flatten() {
-        let zone = zone(id, backup, ahead);
-        match backup.get("status").and_then(Value::as_str) {
-            Some("DONE") => match read_backup(json, backup, zone) {
+        let backup = backup.known().unwrap_or(&nothing);
+        let zone = backup.zone(id, ahead);
+        match odd.text(&backup.status).as_deref() {
+            Some("DONE") => match backup.read(odd, zone) {
                 Some(done) => stanza.backups.push(done),
                 None => unread += 1,
             },
             Some("FAILED") => {
-                let mut at = |key| json.time_as(backup, key, |text| read_time(text, zone));
-                let ended = at("end_time").or_else(|| at("begin_time"));
+                let ended = odd.time_in(&backup.end_time, zone).or_else(|| odd.time_in(&backup.begin_time, zone));
                 stanza.failed = stanza.failed.into_iter().chain(ended).max_by(f64::total_cmp);
             }
             // Under way, or complete and without the WAL that makes it consistent.
             Some("EMPTY" | "STARTED" | "SYNCING" | "WAITING_FOR_WALS") => {}
             _ => {
-                json.odd += 1;
+                odd.0 += 1;
                 unread += 1;
             }
         }
@@ -95,37 +166,34 @@ fn read(json: &mut Json, name: &str, item: &Value, ahead: Option<f64>, found: &m
             .unknown
             .push(format!("server {name}: {unread} backups cannot be read: an unknown status, or no time with a zone"));
     }
-    let wals = item.get("wals").and_then(|wals| wals.get("last_archived_wal_per_timeline")).and_then(Value::as_object);
-    let times = wals.into_iter().flat_map(|wals| wals.values()).filter_map(|wal| json.time(wal, "time"));
+    let wals = item.wals.last_archived_wal_per_timeline.values();
+    let times = wals.filter_map(|wal| odd.time(&wal.known()?.time));
     stanza.archived = times.max_by(f64::total_cmp);
     stanza.partial = unread > 0 || backups.is_none();
     found.stanzas.push(stanza);
 }
 
-fn read_backup(json: &mut Json, backup: &Value, zone: Option<f64>) -> Option<Done> {
-    let mut at = |key| json.time_as(backup, key, |text| read_time(text, zone));
-    let (start, end) = (at("begin_time"), at("end_time"));
-    let is_incremental = json.text(backup, "backup_type").is_some_and(|kind| kind.starts_with("incr"))
-        || json.text(backup, "parent_backup_id").is_some();
-    Some(Done {
-        kind: if is_incremental { "incr" } else { "full" }.to_owned(),
-        start,
-        end: json.or_odd(end)?,
-        size: json.number(backup, "size"),
-        stored: json.number(backup, "deduplicated_size"),
-        error: None,
-        wal: json.text(backup, "begin_wal"),
-        system_identifier: json.digits(backup, "systemid"),
-    })
-}
+impl Backup {
+    fn read(&self, odd: &mut Odd, zone: Option<f64>) -> Option<Done> {
+        let (start, end) = (odd.time_in(&self.begin_time, zone), odd.time_in(&self.end_time, zone));
+        let is_incremental = odd.text(&self.backup_type).is_some_and(|kind| kind.starts_with("incr"))
+            || odd.text(&self.parent_backup_id).is_some();
+        Some(Done {
+            kind: if is_incremental { "incr" } else { "full" }.to_owned(),
+            start,
+            end: odd.needed(end)?,
+            size: odd.number(&self.size),
+            stored: odd.number(&self.deduplicated_size),
+            error: None,
+            wal: odd.text(&self.begin_wal),
+            system_identifier: odd.digits(&self.systemid),
+        })
+    }
 
-fn read_time(text: &str, zone: Option<f64>) -> Option<f64> {
-    time::parse(text).or_else(|| Some(time::on_the_wall(text)? - zone?))
-}
-
-/// How far a backup's times are ahead of UTC, where they do not say it: they are those of the server's time zone.
-fn zone(id: &str, backup: &Value, ahead: Option<f64>) -> Option<f64> {
-    let began = backup.get("begin_time").and_then(Value::as_str).and_then(time::on_the_wall);
-    let more = began.zip(time::find(id, "%Y%m%dT%H%M%S")).and_then(|(began, id)| apart(began, id));
-    Some(ahead? + more.unwrap_or_default())
+    /// How far its times are ahead of UTC, where they do not say it: they are those of the server's time zone.
+    fn zone(&self, id: &str, ahead: Option<f64>) -> Option<f64> {
+        let began = self.begin_time.known().and_then(|began| began.wall());
+        let more = began.zip(time::find(id, "%Y%m%dT%H%M%S")).and_then(|(began, id)| apart(began, id));
+        Some(ahead? + more.unwrap_or_default())
+    }
 }

@@ -1,5 +1,8 @@
-//! Reading a tool's JSON tolerantly: what is not there is absent, what is there and odd is absent and counted.
+//! A tool's JSON, read into structs tolerantly: what is not there is absent, what is there and odd is absent and counted.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
@@ -7,88 +10,223 @@ use super::{
     time,
 };
 
-/// The most commas in a document, each of which is one more value to keep: those of 25,000 backups.
+/// The most commas and maps in a document, each of which is one more value to keep: those of 25,000 backups.
 const MOST_COMMAS: usize = 1_000_000;
+const MOST_MAPS: usize = 300_000;
 
-/// A document being read; counts what is odd in it.
-#[derive(Default)]
-pub struct Json {
-    pub odd: u64,
+/// Reads a document. Bytes that are not UTF-8 are odd, and nothing worse.
+///
+/// # Errors
+/// It is not JSON, or more than anybody has.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Odd) -> Result<T, Problem> {
+    let count = |wanted| bytes.iter().filter(|byte| **byte == wanted).count();
+    if count(b',') > MOST_COMMAS || count(b'{') > MOST_MAPS {
+        return Err(Problem::new(Why::TooLarge, format!("more than {MOST_COMMAS} values or {MOST_MAPS} maps")));
+    }
+    let text = String::from_utf8_lossy(bytes);
+    odd.0 += u64::from(matches!(text, Cow::Owned(_)));
+    serde_json::from_str(&text).map_err(|error| {
+        let begin: String = text.trim().chars().take(80).collect();
+        Problem::new(Why::Garbage, format!("this is not JSON ({error}): {begin:?}"))
+    })
 }
 
-impl Json {
-    /// The document. Bytes that are no UTF-8 are odd, and nothing worse.
-    ///
-    /// # Errors
-    /// It is no JSON, or more than anybody has.
-    pub fn parse(&mut self, bytes: &[u8]) -> Result<Value, Problem> {
-        if bytes.iter().filter(|byte| **byte == b',').count() > MOST_COMMAS {
-            return Err(Problem::new(Why::TooLarge, format!("more than {MOST_COMMAS} values")));
-        }
-        let text = String::from_utf8_lossy(bytes);
-        self.odd += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
-        serde_json::from_str(&text).map_err(|error| {
-            let begin: String = text.trim().chars().take(80).collect();
-            Problem::new(Why::Garbage, format!("this is no JSON ({error}): {begin:?}"))
+/// What stands at a key. `null` is absent.
+#[derive(Debug, Default, PartialEq)]
+pub enum Lenient<T> {
+    #[default]
+    Absent,
+    /// Something else than should be there.
+    Odd,
+    Known(T),
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Null => Lenient::Absent,
+            value => read(value).map_or(Lenient::Odd, Lenient::Known),
         })
     }
+}
 
-    /// A number that is not negative.
-    pub fn number(&mut self, of: &Value, key: &str) -> Option<f64> {
-        let value = present(of, key)?;
-        self.or_odd(value.as_f64().filter(|number| number.is_finite() && *number >= 0.0))
+/// Structs would be read from lists too, in the order of their fields.
+fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
+    if value.is_array() { None } else { T::deserialize(value).ok() }
+}
+
+impl<T> Lenient<T> {
+    pub fn known(&self) -> Option<&T> {
+        if let Lenient::Known(value) = self { Some(value) } else { None }
     }
 
-    /// Unix seconds, or a time as text.
-    pub fn time(&mut self, of: &Value, key: &str) -> Option<f64> {
-        self.time_as(of, key, time::parse)
+    fn into_known(self) -> Option<T> {
+        if let Lenient::Known(value) = self { Some(value) } else { None }
     }
+}
 
-    /// Unix seconds, or a text that is read like this.
-    pub fn time_as(&mut self, of: &Value, key: &str, read: impl Fn(&str) -> Option<f64>) -> Option<f64> {
-        let value = present(of, key)?;
-        // What Go writes for a time that is not set.
-        if value.as_str().is_some_and(|text| text.starts_with("0001-01-01")) {
-            return None;
+/// For a field that is a map: where it is something else or absent, so is all that is in it.
+///
+/// # Errors
+/// The document is not JSON.
+pub fn map<'de, T: DeserializeOwned + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Lenient::deserialize(deserializer)?.into_known().unwrap_or_default())
+}
+
+/// The items of a list that could be read.
+#[derive(Debug)]
+pub struct List<T> {
+    /// There is a list.
+    pub is_there: bool,
+    pub items: Vec<T>,
+    /// How many items could not be read; 1 where something else is than a list.
+    pub odd: usize,
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List { is_there: false, items: Vec::new(), odd: 0 }
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut list = List::default();
+        match Value::deserialize(deserializer)? {
+            Value::Null => {}
+            Value::Array(values) => {
+                (list.is_there, list.odd) = (true, values.len());
+                list.items.extend(values.into_iter().filter_map(read));
+                list.odd -= list.items.len();
+            }
+            _ => list.odd = 1,
         }
-        let time = value.as_f64().and_then(time::sensible).or_else(|| value.as_str().and_then(read));
-        self.or_odd(time)
+        Ok(list)
+    }
+}
+
+/// How many values were odd.
+#[derive(Debug, Default, PartialEq)]
+pub struct Odd(pub u64);
+
+impl Odd {
+    /// The value, if it is as it should be.
+    pub fn read<T: Clone>(&mut self, value: &Lenient<T>) -> Option<T> {
+        self.0 += u64::from(matches!(value, Lenient::Odd));
+        value.known().cloned()
     }
 
-    /// A text; a number is taken as its digits.
-    pub fn text(&mut self, of: &Value, key: &str) -> Option<String> {
-        let text = match present(of, key)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        };
-        self.or_odd(text)
+    pub fn number(&mut self, value: &Lenient<Number>) -> Option<f64> {
+        self.read(value).map(|Number(number)| number)
     }
 
-    /// A text of digits, such as a system identifier; a number is taken as its digits.
-    pub fn digits(&mut self, of: &Value, key: &str) -> Option<String> {
-        let text = self.text(of, key)?;
-        self.or_odd(Some(text).filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())))
+    pub fn text(&mut self, value: &Lenient<Text>) -> Option<String> {
+        self.read(value).map(|Text(text)| text)
     }
 
-    pub fn flag(&mut self, of: &Value, key: &str) -> Option<bool> {
-        let value = present(of, key)?;
-        self.or_odd(value.as_bool())
+    pub fn digits(&mut self, value: &Lenient<Digits>) -> Option<String> {
+        self.read(value).map(|Digits(digits)| digits)
     }
 
-    /// The items of a list; none where there is none.
-    pub fn list<'v>(&mut self, of: &'v Value, key: &str) -> &'v [Value] {
-        let items = present(of, key).and_then(|value| self.or_odd(value.as_array()));
-        items.map_or(&[], Vec::as_slice)
+    /// Unix seconds.
+    pub fn time(&mut self, value: &Lenient<Time>) -> Option<f64> {
+        self.time_in(value, None)
     }
 
-    /// What was asked for, or one more that is odd.
-    pub fn or_odd<T>(&mut self, value: Option<T>) -> Option<T> {
-        self.odd += u64::from(value.is_none());
+    /// The same, where clocks are known to be so many seconds ahead of UTC; if that is not known, a time on them is odd.
+    pub fn time_in(&mut self, value: &Lenient<Time>, ahead: Option<f64>) -> Option<f64> {
+        match self.read(value)? {
+            Time::Unix(seconds) => Some(seconds),
+            Time::Wall(seconds) => self.needed(ahead.map(|ahead| seconds - ahead)),
+            Time::Unset => None,
+        }
+    }
+
+    /// The items of a list; none where there is no list.
+    pub fn list<'l, T>(&mut self, list: &'l List<T>) -> &'l [T] {
+        self.0 += list.odd as u64;
+        &list.items
+    }
+
+    /// What must be there: that it is not is odd.
+    pub fn needed<T>(&mut self, value: Option<T>) -> Option<T> {
+        self.0 += u64::from(value.is_none());
         value
     }
 }
 
-fn present<'v>(of: &'v Value, key: &str) -> Option<&'v Value> {
-    of.get(key).filter(|value| !value.is_null())
+/// A number that is not negative; in quotes too.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "Value")]
+pub struct Number(pub f64);
+
+impl TryFrom<Value> for Number {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
+        number.filter(|number| number.is_finite() && *number >= 0.0).map(Number).ok_or("not a number")
+    }
+}
+
+/// A text; a number is taken as its digits.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "Value")]
+pub struct Text(pub String);
+
+impl TryFrom<Value> for Text {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        match value {
+            Value::String(text) => Ok(Text(text)),
+            Value::Number(number) => Ok(Text(number.to_string())),
+            _ => Err("not a text"),
+        }
+    }
+}
+
+/// A text of digits, such as a system identifier; a number is taken as its digits.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "Text")]
+pub struct Digits(pub String);
+
+impl TryFrom<Text> for Digits {
+    type Error = &'static str;
+
+    fn try_from(Text(text): Text) -> Result<Self, Self::Error> {
+        let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_digits.then_some(Digits(text)).ok_or("not digits")
+    }
+}
+
+/// A time, in seconds.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "Value")]
+pub enum Time {
+    /// Unix seconds, as a number or of a text.
+    Unix(f64),
+    /// On somebody's clock, whose zone is not told.
+    Wall(f64),
+    /// What Go writes for a time that is not set.
+    Unset,
+}
+
+impl TryFrom<Value> for Time {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let of_text = |text: &str| match text.starts_with("0001-01-01") {
+            true => Some(Time::Unset),
+            false => time::parse(text).map(Time::Unix).or_else(|| time::on_the_wall(text).map(Time::Wall)),
+        };
+        let of_number = value.as_f64().and_then(time::sensible).map(Time::Unix);
+        of_number.or_else(|| of_text(value.as_str()?)).ok_or("not a time")
+    }
+}
+
+impl Time {
+    pub fn wall(self) -> Option<f64> {
+        if let Time::Wall(seconds) = self { Some(seconds) } else { None }
+    }
 }

@@ -11,7 +11,7 @@ pub mod problem;
 mod repository;
 mod run;
 #[cfg(feature = "s3")]
-mod s3;
+pub mod s3;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -1,54 +1,73 @@
 //! WAL-G: `backup-list --detail --json`, and `wal-show --detailed-json` for what is missing in the WAL.
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::{
     archive::segment,
     found::{Done, Found, Stanza},
-    json::Json,
+    json::{self, Digits, Lenient, List, Number, Odd, Text, Time},
     problem::{Problem, Why},
 };
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    backup_name: Lenient<Text>,
+    start_time: Lenient<Time>,
+    finish_time: Lenient<Time>,
+    time: Lenient<Time>,
+    modified: Lenient<Time>,
+    uncompressed_size: Lenient<Number>,
+    compressed_size: Lenient<Number>,
+    wal_file_name: Lenient<Text>,
+    system_identifier: Lenient<Digits>,
+}
+
+#[derive(Deserialize)]
+struct Timeline {
+    missing_segments: List<Text>,
+}
 
 /// What it says of its backups, in the order of its storage. Without any, some versions say nothing at all.
 ///
 /// # Errors
 /// This is not what WAL-G says.
 pub fn parse(bytes: &[u8]) -> Result<Found, Problem> {
-    let mut json = Json::default();
+    let mut odd = Odd::default();
     let nothing = bytes.iter().all(u8::is_ascii_whitespace);
-    let document = if nothing { Value::Null } else { json.parse(bytes)? };
-    let items = match &document {
-        Value::Null => &[][..],
-        Value::Array(items) => items.as_slice(),
-        _ => return Err(Problem::new(Why::Garbage, "this is not what `wal-g backup-list --json` says: it is no list")),
-    };
-    let backups: Vec<Done> = items.iter().filter_map(|item| read(&mut json, item)).collect();
-    if backups.is_empty() && !items.is_empty() {
-        return Err(Problem::new(Why::Garbage, "this is not what `wal-g backup-list --json` says: no backup in it"));
+    let said: List<Said> = if nothing { List::default() } else { json::parse(bytes, &mut odd)? };
+    let garbage =
+        |what| Problem::new(Why::Garbage, format!("this is not what `wal-g backup-list --json` says: {what}"));
+    if !said.is_there && said.odd > 0 {
+        return Err(garbage("it is not a list"));
     }
-    let unread = items.len() - backups.len();
+    let backups: Vec<Done> = odd.list(&said).iter().filter_map(|item| read(&mut odd, item)).collect();
+    let unread = said.odd + said.items.len() - backups.len();
+    if backups.is_empty() && unread > 0 {
+        return Err(garbage("no backup in it"));
+    }
     let unknown =
         (unread > 0).then(|| format!("{unread} backups cannot be read: without a name, or a time of their end"));
     let stanza = Stanza { backups, partial: unread > 0, ..Stanza::default() };
-    Ok(Found { stanzas: vec![stanza], odd: json.odd, unknown: unknown.into_iter().collect(), ..Found::default() })
+    Ok(Found { stanzas: vec![stanza], odd: odd.0, unknown: unknown.into_iter().collect(), ..Found::default() })
 }
 
 /// A backup in the list is complete. Without details (`--detail` finds no metadata of very old ones) there is the time at
 /// which it was stored: `time`, or `modified` since the storages can be several.
-fn read(json: &mut Json, item: &Value) -> Option<Done> {
-    let name = json.text(item, "backup_name");
-    let name = json.or_odd(name)?;
-    let end = ["finish_time", "time", "modified"].into_iter().find_map(|key| json.time(item, key));
+fn read(odd: &mut Odd, item: &Said) -> Option<Done> {
+    let name = odd.text(&item.backup_name);
+    let name = odd.needed(name)?;
+    let end = [&item.finish_time, &item.time, &item.modified].into_iter().find_map(|time| odd.time(time));
     Some(Done {
         // base_<segment>_D_<segment of the one it builds on>
         kind: if name.contains("_D_") { "incr" } else { "full" }.to_owned(),
-        start: json.time(item, "start_time"),
-        end: json.or_odd(end)?,
-        size: json.number(item, "uncompressed_size"),
-        stored: json.number(item, "compressed_size"),
+        start: odd.time(&item.start_time),
+        end: odd.needed(end)?,
+        size: odd.number(&item.uncompressed_size),
+        stored: odd.number(&item.compressed_size),
         error: None,
-        system_identifier: json.digits(item, "system_identifier"),
-        wal: json.text(item, "wal_file_name").or_else(|| name.get("base_".len()..)?.get(..24).map(str::to_owned)),
+        system_identifier: odd.digits(&item.system_identifier),
+        wal: odd.text(&item.wal_file_name).or_else(|| name.get("base_".len()..)?.get(..24).map(str::to_owned)),
     })
 }
 
@@ -57,26 +76,26 @@ fn read(json: &mut Json, item: &Value) -> Option<Done> {
 /// # Errors
 /// This is not what WAL-G says.
 pub fn add_wal(found: &mut Found, bytes: &[u8]) -> Result<(), Problem> {
-    let mut json = Json::default();
     let nothing = bytes.iter().all(u8::is_ascii_whitespace);
-    let document = if nothing { Value::Null } else { json.parse(bytes)? };
+    let timelines: List<Timeline> = if nothing { List::default() } else { json::parse(bytes, &mut Odd::default())? };
     let garbage =
         |what| Problem::new(Why::Garbage, format!("this is not what `wal-g wal-show --detailed-json` says: {what}"));
-    let timelines = document.as_array().filter(|_| !nothing).ok_or_else(|| garbage("it is no list"))?;
-    let mut missing = Vec::new();
-    for timeline in timelines {
-        // Without any, some versions write null.
-        timeline.get("missing_segments").ok_or_else(|| garbage("a timeline without `missing_segments`"))?;
-        let names = json.list(timeline, "missing_segments").iter();
-        let segments: Option<Vec<_>> = names.map(|name| name.as_str().and_then(segment)).collect();
-        missing.extend(segments.ok_or_else(|| garbage("a segment that is not called like one"))?);
+    if !timelines.is_there {
+        return Err(garbage("it is not a list"));
     }
-    if json.odd > 0 {
-        return Err(garbage("`missing_segments` is no list"));
+    if timelines.odd > 0 {
+        return Err(garbage("a timeline without `missing_segments`"));
+    }
+    let mut missing = Vec::new();
+    for Timeline { missing_segments } in &timelines.items {
+        // Without any, some versions write null.
+        let segments: Option<Vec<_>> = missing_segments.items.iter().map(|Text(name)| segment(name)).collect();
+        let segments = segments.filter(|_| missing_segments.odd == 0);
+        missing.extend(segments.ok_or_else(|| garbage("`missing_segments` is not a list of segments"))?);
     }
     for stanza in &mut found.stanzas {
         let Some(newest) = stanza.newest() else { continue };
-        if timelines.is_empty() {
+        if timelines.items.is_empty() {
             return Err(Problem::new(Why::Missing, "`wal-g wal-show` finds no WAL, though there are backups"));
         }
         let begin = newest.wal.as_deref().and_then(segment);

@@ -170,36 +170,8 @@ impl Curve {
     }
 }
 
-/// The standard normal distribution up to `z`, right to 15 decimals, and in both tails to 7 digits: of 10^9 fast calls none may seem slow
-/// by an error of the approximation. West 2005, "Better approximations to cumulative normal functions", after Hart
-/// 1968, "Computer Approximations", algorithm 5666.
+/// The standard normal distribution up to `z`, exact in both tails too: of 10^9 fast calls none may seem slow by an error of an
+/// approximation.
 pub fn normal(z: f64) -> f64 {
-    const ABOVE: [f64; 7] = [
-        0.0352624965998911,
-        0.700383064443688,
-        6.37396220353165,
-        33.912866078383,
-        112.079291497871,
-        221.213596169931,
-        220.206867912376,
-    ];
-    const BELOW: [f64; 8] = [
-        0.0883883476483184,
-        1.75566716318264,
-        16.064177579207,
-        86.7807322029461,
-        296.564248779674,
-        637.333633378831,
-        793.826512519948,
-        440.413735824752,
-    ];
-    let x = z.abs();
-    let polynomial = |factors: &[f64]| factors.iter().fold(0.0, |sum, factor| sum * x + factor);
-    let density = (-x * x / 2.0).exp();
-    let tail = match x {
-        _ if x > 37.0 => 0.0,
-        _ if x < 7.07106781186547 => density * polynomial(&ABOVE) / polynomial(&BELOW),
-        _ => density / (x + 1.0 / (x + 2.0 / (x + 3.0 / (x + 4.0 / (x + 0.65))))) / 2.506628274631,
-    };
-    if z > 0.0 { 1.0 - tail } else { tail }
+    libm::erfc(-z / std::f64::consts::SQRT_2) / 2.0
 }

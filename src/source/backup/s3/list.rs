@@ -1,4 +1,6 @@
-//! A page of a bucket's list, as XML that programs write: elements without attributes, that do not nest in themselves.
+//! A page of a bucket's list: what may be read at all is decided here, the rest is the S3 crate's.
+
+use rusty_s3::actions::{ListObjectsV2, list_objects_v2::ListObjectsContent};
 
 use super::super::{
     files::Named,
@@ -6,8 +8,11 @@ use super::super::{
     time,
 };
 
-/// `#x10FFFF;` and shorter. To look for the end of one any further would take for ever in a text of ampersands.
-const LONGEST_ENTITY: usize = 10;
+/// A thousand are asked for. Some services may know better, but each takes more memory than it has bytes here.
+const MOST_OBJECTS: usize = 10_000;
+
+/// The only namespace that is read; some services have another one, or none.
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// Some objects, and where to go on.
 pub struct Page {
@@ -17,83 +22,53 @@ pub struct Page {
     pub odd: u64,
 }
 
-/// Reads a page.
+/// Reads a page. No error repeats any of it: a service could send back the signature that it was sent.
 ///
 /// # Errors
 /// It is none, or it is cut off: what is left out of a list must not count as what is not there.
 pub fn parse(bytes: &[u8]) -> Result<Page, Problem> {
-    let text = String::from_utf8_lossy(bytes);
-    if !text.contains("<ListBucketResult") {
+    let garbage = |what| Problem::new(Why::Garbage, what);
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let list = text.split_once("<ListBucketResult").and_then(|(_, list)| list.split_once('>'));
+    let (_, list) = list
+        .ok_or_else(|| garbage("what answers is not an S3-compatible service: it does not send a ListBucketResult"))?;
+    let objects = list.matches("<Contents").count();
+    if objects > MOST_OBJECTS {
         return Err(Problem::new(
-            Why::Garbage,
-            "what answers is no S3-compatible service: it sends no ListBucketResult",
+            Why::TooLarge,
+            format!("more than {MOST_OBJECTS} objects at once; 1,000 were asked for"),
         ));
     }
-    let mut page = Page { objects: Vec::new(), next: None, odd: 0 };
-    let mut rest = &*text;
-    while let Some((object, after)) = element(rest, "Contents") {
-        rest = after;
-        match named(object) {
-            Some(named) => page.objects.push(named),
-            None => page.odd += 1,
-        }
+    if !is_plain(list) {
+        return Err(garbage("the list has control characters, comments or instructions in it"));
     }
-    let is_truncated = element(&text, "IsTruncated").is_some_and(|(flag, _)| flag == "true");
-    page.next = element(&text, "NextContinuationToken").filter(|_| is_truncated).map(|(token, _)| unescape(token));
-    if is_truncated && page.next.is_none() || !text.contains("</ListBucketResult>") {
-        return Err(Problem::new(
-            Why::Garbage,
-            "the list is cut off, and does not say how it goes on: is this version 2 of it?",
-        ));
-    }
-    Ok(page)
+    // The end of the text would be taken for the end of the list; what has another namespace, be passed over in silence.
+    let is_whole = list.trim_end().ends_with("</ListBucketResult>");
+    let read = ListObjectsV2::parse_response(&format!("<ListBucketResult xmlns=\"{NAMESPACE}\">{list}"));
+    let read = read.ok().filter(|read| is_whole && read.contents.len() == objects).ok_or_else(|| {
+        garbage("the list is cut off or broken, or does not say how it goes on: is this version 2 of it?")
+    })?;
+    let named: Vec<_> = read.contents.into_iter().filter_map(named).collect();
+    Ok(Page { odd: (objects - named.len()) as u64, objects: named, next: read.next_continuation_token })
 }
 
-fn named(object: &str) -> Option<Named> {
-    let size = element(object, "Size")?.0.parse().ok().filter(|size: &f64| size.is_finite() && *size >= 0.0)?;
-    let changed = time::parse(element(object, "LastModified")?.0)?;
-    Some(Named { name: unescape(element(object, "Key")?.0), size, changed })
+/// Whether there is nothing in it that an error of the reader would repeat, many times as long as it was.
+fn is_plain(list: &str) -> bool {
+    let is_plain = |byte: u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
+    list.bytes().all(is_plain) && !list.contains("<?") && !list.contains("<!")
 }
 
-/// The code of an error, empty if there is none.
+fn named(object: ListObjectsContent) -> Option<Named> {
+    let changed = time::parse(&object.last_modified?)?;
+    Some(Named { name: object.key, size: object.size? as f64, changed })
+}
+
+/// The code of an error, a word such as `NoSuchBucket`; empty if there is none.
 pub fn code(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    element(&text, "Code").map(|(code, _)| unescape(code).chars().take(100).collect()).unwrap_or_default()
-}
-
-/// What the first element of this name holds, and what follows it.
-fn element<'t>(text: &'t str, name: &str) -> Option<(&'t str, &'t str)> {
-    let (_, after) = text.split_once(&format!("<{name}>"))?;
-    after.split_once(&format!("</{name}>"))
-}
-
-fn unescape(text: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, entity)) = rest.split_once('&') {
-        plain.push_str(before);
-        let end = entity.bytes().take(LONGEST_ENTITY).position(|byte| byte == b';');
-        let decoded = end.and_then(|end| Some((character(&entity[..end])?, &entity[end + 1..])));
-        let (character, after) = decoded.unwrap_or(('&', entity));
-        plain.push(character);
-        rest = after;
-    }
-    plain + rest
-}
-
-fn character(name: &str) -> Option<char> {
-    match name {
-        "amp" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = number.strip_prefix('x').map_or_else(|| number.parse(), |hex| u32::from_str_radix(hex, 16));
-            char::from_u32(code.ok()?)
-        }
-    }
+    let code = text.split_once("<Code>").and_then(|(_, after)| after.split_once('<')).map_or("", |(code, _)| code);
+    let is_word = code.len() < 100 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_word { code.to_owned() } else { String::new() }
 }
 
 #[cfg(test)]
@@ -102,27 +77,109 @@ mod tests {
 
     use super::*;
 
+    const OBJECT: &str =
+        "<Contents><Key>a</Key><LastModified>2026-11-21T12:54:20.000Z</LastModified><Size>7</Size></Contents>";
+
+    fn list(inside: &str) -> String {
+        format!("<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"{NAMESPACE}\">{inside}</ListBucketResult>")
+    }
+
+    fn names(text: &str) -> Option<Vec<String>> {
+        Some(parse(text.as_bytes()).ok()?.objects.into_iter().map(|object| object.name).collect())
+    }
+
     #[test]
     fn a_page_is_read() {
-        let text = "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"x\"><Name>b</Name><Prefix>p/</Prefix>\
-            <Contents><Key>p/a&amp;b&#x41;</Key><LastModified>2026-11-21T12:54:20.000Z</LastModified><Size>7</Size></Contents>\
-            <Contents><Key>p/odd</Key><Size>many</Size></Contents>\
-            <IsTruncated>true</IsTruncated><NextContinuationToken>t&lt;</NextContinuationToken></ListBucketResult>";
+        let text = list(
+            "<Name>b</Name><Prefix>p/</Prefix><EncodingType>url</EncodingType><MaxKeys>1000</MaxKeys>\
+             <Contents><Key>p/a%26b+%41ä</Key><LastModified>2026-11-21T12:54:20.000Z</LastModified><ETag>&quot;x&quot;</ETag>\
+             <Size>7</Size><StorageClass>STANDARD</StorageClass><Owner><ID>1</ID></Owner><New>x</New></Contents>\
+             <Contents><Key>p/odd</Key><LastModified>some day</LastModified><Size>7</Size></Contents>\
+             <Contents><Key>p/odd</Key><LastModified>2026-11-21T12:54:20.000Z</LastModified></Contents>\
+             <IsTruncated>true</IsTruncated><NextContinuationToken>t&lt;</NextContinuationToken>",
+        );
         let page = parse(text.as_bytes()).expect("a page");
         let objects: Vec<_> =
             page.objects.iter().map(|object| (object.name.as_str(), object.size, object.changed)).collect();
-        assert_eq!(objects, [("p/a&bA", 7.0, 1795265660.0)]);
-        assert_eq!((page.next.as_deref(), page.odd), (Some("t<"), 1));
+        assert_eq!(objects, [("p/a&b Aä", 7.0, 1795265660.0)]);
+        assert_eq!((page.next.as_deref(), page.odd), (Some("t<"), 2));
         for cut in [text.replace("NextContinuationToken", "NextMarker"), text.replace("</ListBucketResult>", "")] {
             assert!(parse(cut.as_bytes()).is_err(), "{cut}");
         }
-        assert!(parse(b"<html>").is_err());
+        for end in 0..text.len() {
+            assert!(parse(&text.as_bytes()[..end]).is_err(), "half a list is none");
+        }
         assert_eq!(code(b"<Error><Code>NoSuchBucket</Code></Error>"), "NoSuchBucket");
+    }
+
+    #[test]
+    fn namespaces_and_encodings_of_other_services_are_read() {
+        let plain = |name: &str| OBJECT.replace(">a<", &format!(">{name}<"));
+        for (text, expected) in [
+            (list(&plain("a&amp;b&#x41;&#65;")), "a&bAA"),
+            (list(&plain("a+b%20c")), "a+b%20c"),
+            (list(&format!("<EncodingType>url</EncodingType>{}", plain("a%ff"))), "a%ff"),
+            (list(OBJECT).replace(NAMESPACE, "http://doc.s3.amazonaws.com/2006-03-01"), "a"),
+            (list(OBJECT).replace(&format!("\"{NAMESPACE}\""), "'other'"), "a"),
+            (list(OBJECT).replace(&format!(" xmlns=\"{NAMESPACE}\""), ""), "a"),
+            (list(OBJECT).replace("<?xml version=\"1.0\"?>\n", "\u{feff}"), "a"),
+        ] {
+            assert_eq!(names(&text), Some(vec![expected.to_owned()]), "{text}");
+        }
+        assert_eq!(names(&list("")), Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_not_a_list_is_refused() {
+        for text in [
+            "",
+            "<html>",
+            "<ListBucketResult",
+            "<ListBucketResult/>",
+            "<ListBucketResult>",
+            "<ListBucketResult></Other>",
+            &list("<Contents/>"),
+            &list("<Contents><Key>a</Key><Size>much</Size></Contents>"),
+            &list("<Contents><Key>a</Key><Size>-1</Size></Contents>"),
+            &list("<Contents><Key>a</Key><Key>b</Key></Contents>"),
+            &list("<Contents><Key><b>a</b></Key></Contents>"),
+            &list("<Contents><Key>a</Key>"),
+            &list(&OBJECT.replace("<Contents", "<Contents xmlns=\"other\"")),
+            &list(&format!("<Contents><Key>a</Key>{OBJECT}</Contents>")),
+            &list("<IsTruncated>perhaps</IsTruncated>"),
+            &list("<IsTruncated>true</IsTruncated>"),
+            &list("<IsTruncated>true</IsTruncated><NextContinuationToken></NextContinuationToken>"),
+            &list("<!DOCTYPE a [<!ENTITY b \"b\">]>"),
+            &list("<Contents><Key>&b;</Key></Contents>"),
+            &list("<Contents><Key>&#0;</Key></Contents>"),
+            &list("<Contents><Key>a\u{1}</Key></Contents>"),
+            &list("<?a b?>"),
+            &list(&"<a>".repeat(100_000)),
+            &list(&format!("<Contents{}></Contents>", " a=\"b\"".repeat(1000))),
+            &list(&OBJECT.repeat(MOST_OBJECTS + 1)),
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{:.300}", text);
+        }
+        let mut bytes = list(OBJECT).into_bytes();
+        let at = bytes.windows(3).position(|window| window == b">a<").expect("a name");
+        bytes[at + 1] = 0xff;
+        assert!(parse(&bytes).is_err());
+    }
+
+    #[test]
+    fn no_error_repeats_what_was_sent() {
+        for inside in ["SECRET", "<SECRET>", "<Contents><Key><SECRET/></Key></Contents>", "<Size>SECRET", "&SECRET;"] {
+            let problem = parse(list(inside).as_bytes()).err().map(|problem| problem.to_string()).unwrap_or_default();
+            assert!(!problem.contains("SECRET"), "{problem}");
+        }
+        for said in ["X-Amz-Signature=SECRET", "SECRET SECRET", "a%20SECRET", "SECRET;"] {
+            assert_eq!(code(format!("<Code>{said}</Code>").as_bytes()), "", "{said}");
+        }
     }
 
     proptest! {
         #[test]
-        fn any_text(text in "(<ListBucketResult>)?(</?(Contents|Key|Size|LastModified|IsTruncated)>|[&;#x0-9aäTZ:.-]{0,9}){0,40}") {
+        fn any_text(text in "(<ListBucketResult>)?(</?(Contents|Key|Size|LastModified|IsTruncated)>|[&;#x0-9aäTZ:.-]{0,9}|[<>!?\"'= -]{1,3}){0,40}(</ListBucketResult>)?") {
             _ = parse(text.as_bytes());
             _ = code(text.as_bytes());
         }

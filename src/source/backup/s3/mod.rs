@@ -1,23 +1,28 @@
 //! Backups that are objects under a prefix of an S3-compatible bucket: they are listed, page by page, and never read.
 
-mod list;
-mod sign;
+pub mod list;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::Empty;
-use hyper::{Request, StatusCode, header::HOST};
+use hyper::{
+    Request, Response, StatusCode,
+    body::Bytes,
+    header::{DATE, HOST},
+};
+use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
 use wildmatch::WildMatch;
 
-use self::{list::Page, sign::encode};
+use self::list::Page;
 use super::{
     files::{self, Named},
     found::Found,
     problem::{Problem, Why},
+    time,
 };
 use crate::{
     config::settings::{Roots, S3, Tls, TlsMode},
@@ -30,12 +35,18 @@ use crate::{
 /// Objects are listed by the thousand; beyond 100,000 a narrower prefix is asked for.
 const MOST_PAGES: usize = 100;
 
-/// The most that one page may be.
-const PAGE_LIMIT: usize = 8 << 20;
+/// The most that one page may be: a thousand names of 1,024 bytes, percent-encoded, are 3 MB, and beside each some 300 bytes stand.
+const PAGE_LIMIT: usize = 4 << 20;
 
 /// The most that is kept of the objects, each with so many bytes beside its name: 100,000 whose names have 80 characters.
 const KEPT_LIMIT: usize = 16 << 20;
 const KEPT_EACH: usize = 80;
+
+/// How long a signature is good for: as long as services forgive clocks that differ, so that one that is slow does no harm.
+const SIGNED_FOR: Duration = Duration::from_secs(900);
+
+/// Clocks that are farther apart than this are told of where a signature is refused.
+const FAR_APART: f64 = 300.0;
 
 /// The objects that match.
 ///
@@ -79,38 +90,125 @@ async fn list_all(settings: &S3) -> Result<Found, Problem> {
 async fn list(settings: &S3, token: Option<&str>) -> Result<Page, Problem> {
     let wrong = || Problem::new(Why::Failed, "`endpoint` must be like https://s3.example.com or http://host:9000");
     let place = Place::parse(&settings.endpoint).ok_or_else(wrong)?;
-    // By name, as the signature wants them.
-    let token = token.map(|token| format!("continuation-token={}&", encode(token))).unwrap_or_default();
-    let query = format!("{token}list-type=2&max-keys=1000&prefix={}", encode(&settings.prefix));
-    let path = format!("{}/{}", place.path.trim_end_matches('/'), encode(&settings.bucket));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut request = Request::get(format!("{path}?{query}")).header(HOST, &place.host);
-    let keys = match &settings.keys {
+    let request = Request::get(address(settings, &place.host, token).await?.ok_or_else(wrong)?);
+    let request = request.header(HOST, &place.host).body(Empty::new()).map_err(|error| failed(&error))?;
+    let tls = Tls { mode: TlsMode::VerifyFull, roots: Roots::System, client: None };
+    let answer = web::ask(&place, &tls, request, PAGE_LIMIT).await.map_err(|error| failed(&error))?;
+    if answer.status() != StatusCode::OK {
+        return Err(refused(&answer, SystemTime::now()));
+    }
+    // Megabytes take a while, and others wait for the thread.
+    spawn_blocking(move || list::parse(answer.body())).await.unwrap_or_else(|error| Err(failed(&error)))
+}
+
+/// The path and the query, which is signed, and so is never to be seen; `None` if the endpoint is not a URL.
+async fn address(settings: &S3, host: &str, token: Option<&str>) -> Result<Option<String>, Problem> {
+    let credentials = match &settings.keys {
         Some((key, secret)) => {
             let secret = secret::now(Some(secret)).await.map_err(|error| failed(&error.message))?;
-            Some(key.clone()).zip(secret)
+            secret.map(|secret| Credentials::new(key, secret.expose()))
         }
         None => None,
     };
-    for (name, value) in sign::headers(&S3 { keys, ..settings.clone() }, &place.host, &path, &query, now) {
-        request = request.header(name, value);
+    let Ok(endpoint) = settings.endpoint.parse() else { return Ok(None) };
+    let bucket = Bucket::new(endpoint, UrlStyle::Path, settings.bucket.clone(), settings.region.clone());
+    let Ok(bucket) = bucket else { return Ok(None) };
+    let mut list = bucket.list_objects_v2(credentials.as_ref());
+    list.with_max_keys(1000);
+    list.with_prefix(&settings.prefix);
+    if let Some(token) = token {
+        list.with_continuation_token(token);
     }
-    let request = request.body(Empty::new()).map_err(|error| failed(&error))?;
-    let tls = Tls { mode: TlsMode::VerifyFull, roots: Roots::System, client: None };
-    let (status, body) = web::ask(&place, &tls, request, PAGE_LIMIT).await.map_err(|error| failed(&error))?;
-    match status {
-        // Megabytes take a while, and others wait for the thread.
-        StatusCode::OK => spawn_blocking(move || list::parse(&body)).await.unwrap_or_else(|error| Err(failed(&error))),
-        _ => Err(refused(status, &list::code(&body))),
-    }
+    list.headers_mut().insert("host", host);
+    let now =
+        SystemTime::now().try_into().map_err(|_| failed(&"this machine's clock is wrong by thousands of years"))?;
+    let url = list.sign_with_time(SIGNED_FOR, &now);
+    Ok(Some(format!("{}?{}", url.path(), url.query().unwrap_or_default())))
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Problem {
     Problem::new(Why::Failed, format!("the bucket cannot be listed: {error}"))
 }
 
-fn refused(status: StatusCode, code: &str) -> Problem {
+fn refused(answer: &Response<Bytes>, now: SystemTime) -> Problem {
+    let status = answer.status();
     let why = if status == StatusCode::NOT_FOUND { Why::Missing } else { Why::Failed };
-    let needs = if status == StatusCode::FORBIDDEN { "; the keys need s3:ListBucket on it" } else { "" };
-    Problem::new(why, format!("the bucket cannot be listed: {status} {code}{needs}"))
+    let needs = match ahead(answer, now) {
+        _ if status != StatusCode::FORBIDDEN => String::new(),
+        Some(seconds) if seconds.abs() > FAR_APART => {
+            let how = if seconds > 0.0 { "ahead of" } else { "behind" };
+            format!("; this machine's clock is {:.0} s {how} the service's, which may be why", seconds.abs())
+        }
+        _ => "; the keys need s3:ListBucket on it".to_owned(),
+    };
+    Problem::new(why, format!("the bucket cannot be listed: {status} {}{needs}", list::code(answer.body())))
+}
+
+/// How many seconds our clock is ahead of the service's.
+fn ahead(answer: &Response<Bytes>, now: SystemTime) -> Option<f64> {
+    let theirs = time::of_header(answer.headers().get(DATE)?.to_str().ok()?)?;
+    Some(now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64() - theirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn settings(endpoint: &str) -> S3 {
+        S3 {
+            endpoint: endpoint.to_owned(),
+            bucket: "dumps".to_owned(),
+            prefix: "a b/ä".to_owned(),
+            pattern: "*".to_owned(),
+            name_time: None,
+            region: "eu-west-3".to_owned(),
+            keys: Some(("key".to_owned(), Secret::new("secret"))),
+        }
+    }
+
+    #[tokio::test]
+    async fn addresses_are_signed() {
+        for (endpoint, path) in [
+            ("https://s3.example.com", "/dumps/?"),
+            ("https://s3.example.com/", "/dumps/?"),
+            ("http://[::1]:9000/under", "/under/dumps/?"),
+        ] {
+            let address =
+                address(&settings(endpoint), "host:9000", Some("t&")).await.expect("keys").expect("an endpoint");
+            assert!(address.starts_with(path), "{address}");
+            for part in [
+                "&prefix=a%20b%2F%C3%A4",
+                "continuation-token=t%26&",
+                "list-type=2&",
+                "&max-keys=1000&",
+                "%2Feu-west-3%2Fs3%2Faws4_request&",
+                "X-Amz-Expires=900&",
+                "X-Amz-Signature=",
+            ] {
+                assert!(address.contains(part), "{part}: {address}");
+            }
+            assert!(!address.contains("secret"));
+        }
+        let unsigned = S3 { keys: None, ..settings("https://s3.example.com") };
+        let address = address(&unsigned, "host", None).await.expect("no keys").expect("an endpoint");
+        assert_eq!(address, "/dumps/?encoding-type=url&list-type=2&max-keys=1000&prefix=a%20b%2F%C3%A4");
+    }
+
+    #[test]
+    fn a_refusal_tells_of_clocks_that_are_apart() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        for (date, status, said) in [
+            ("Sat, 21 Nov 2026 12:54:20 GMT", 403, "403 Forbidden AccessDenied; the keys need s3:ListBucket on it"),
+            ("Sat, 21 Nov 2026 12:34:20 GMT", 403, "clock is 1200 s ahead of the service's"),
+            ("Sat, 21 Nov 2026 13:54:20 GMT", 403, "clock is 3600 s behind the service's"),
+            ("some day", 403, "the keys need s3:ListBucket on it"),
+            ("Sat, 21 Nov 2026 13:54:20 GMT", 404, "404 Not Found AccessDenied"),
+        ] {
+            let body = Bytes::from_static(b"<Error><Code>AccessDenied</Code></Error>");
+            let answer = Response::builder().status(status).header(DATE, date).body(body).expect("an answer");
+            let problem = refused(&answer, at(1_795_265_660));
+            assert!(problem.message.contains(said), "{date}: {problem}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What tools say, of every shape: it is read, or refused, and never makes anything panic.
 
+mod lenient;
+
 use proptest::{prelude::*, string::bytes_regex};
 use serde_json::{Value, json};
 
