@@ -61,10 +61,11 @@ pub fn exchange(
     stream.flush()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no whole HTTP answer"))
+    parse(&answer, method == "HEAD").ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no whole HTTP answer"))
 }
 
-fn parse(answer: &[u8]) -> Option<Response> {
+/// The answer to a HEAD announces a body that does not come.
+fn parse(answer: &[u8], is_head: bool) -> Option<Response> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]);
     let mut lines = head.split("\r\n");
@@ -76,7 +77,8 @@ fn parse(answer: &[u8]) -> Option<Response> {
         response.body = unchunk(&response.body)?;
     }
     let announced = response.header("content-length").and_then(|length| length.parse().ok());
-    announced.is_none_or(|length: usize| length == response.body.len()).then_some(response)
+    let is_whole = announced.is_none_or(|length: usize| length == response.body.len() || is_head);
+    is_whole.then_some(response)
 }
 
 /// Puts chunks together: each is its size in hexadecimal, a line end, the bytes, a line end; the last is empty.
