@@ -167,7 +167,7 @@ pub fn family_name(def: &MetricDef, format: Format) -> &str {
 fn write_sample(out: &mut String, def: &MetricDef, labels: &str, sample: &Sample) {
     match sample {
         Sample::Value(value) => write_line(out, &def.name, "", labels, None, *value),
-        Sample::Histogram { buckets, sum, count } => {
+        Sample::Histogram { buckets, sum, count, .. } => {
             for (le, value) in buckets {
                 write_line(out, &def.name, "_bucket", labels, Some(*le), *value);
             }

@@ -14,6 +14,7 @@ pub mod http;
 pub mod live;
 pub mod map;
 pub mod metric;
+pub mod native;
 pub mod own;
 pub mod page;
 pub mod probe;

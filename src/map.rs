@@ -7,11 +7,12 @@ use std::{collections::HashSet, sync::Arc};
 
 use self::{
     distinct::{distinct_rows, same_labels, upper_bound},
-    layout::{Columns, Layout},
+    layout::{Columns, Layout, NativeColumn},
 };
 use crate::{
     config::collector::Query,
     metric::MetricDef,
+    native::Native,
     table::{Cell, Number, Table},
 };
 
@@ -25,7 +26,7 @@ pub struct Mapped {
     series: Vec<Series>,
     /// Rows whose labels an earlier row had already.
     pub duplicates: u64,
-    /// Values that are no number.
+    /// Values that are no number, and texts that are no native buckets.
     pub invalid: u64,
 }
 
@@ -46,12 +47,13 @@ pub struct Family<'a> {
     pub series: usize,
     mapped: &'a Mapped,
     value: &'a Columns,
+    has_native: bool,
 }
 
 /// A value, or a histogram's parts.
 pub enum Sample {
     Value(Number),
-    Histogram { buckets: Vec<(f64, Number)>, sum: Option<Number>, count: Number },
+    Histogram { buckets: Vec<(f64, Number)>, sum: Option<Number>, count: Number, native: Option<Native> },
 }
 
 /// Maps a table. Columns that are missing (a result without rows may come without columns) give no samples.
@@ -104,6 +106,8 @@ impl Mapped {
             for row in &self.series[*series].rows {
                 let is_invalid = |column: &usize| self.table.cell(*row as usize, *column).number().is_err();
                 invalid += value.numbers().into_iter().flatten().filter(is_invalid).count() as u64;
+                let native = value.native().map(|native| self.native(*row, native));
+                invalid += u64::from(native.is_some_and(|native| native.is_err()));
             }
         }
         invalid
@@ -118,6 +122,7 @@ impl Mapped {
             series: *series,
             mapped: self,
             value,
+            has_native: false,
         })
     }
 
@@ -138,6 +143,15 @@ impl Mapped {
         Some(mapped)
     }
 
+    /// The native buckets that a row has; `Err(())` for a text that is none.
+    fn native(&self, row: u32, native: NativeColumn) -> Result<Option<Native>, ()> {
+        match self.table.cell(row as usize, native.column) {
+            Cell::Absent => Ok(None),
+            Cell::Text(text) => Native::parse(native.schema, text).map(Some).ok_or(()),
+            Cell::Int(_) | Cell::Float(_) => Err(()),
+        }
+    }
+
     /// How many rows the source gave (and `max_rows` left).
     pub fn rows(&self) -> usize {
         self.table.rows()
@@ -145,6 +159,11 @@ impl Mapped {
 }
 
 impl<'a> Family<'a> {
+    /// Its histograms come with their native buckets. The text formats, which cannot show them, do not read them either.
+    pub fn with_native(self) -> Self {
+        Family { has_native: true, ..self }
+    }
+
     /// The cells of a row's labels, in the order of `label_names`.
     pub fn labels(&self, row: u32) -> impl Iterator<Item = Cell<'a>> {
         let mapped = self.mapped;
@@ -169,7 +188,7 @@ impl<'a> Family<'a> {
                 let number = self.number(row, *column)?;
                 Some(Sample::Value(if *scale == 1.0 { number } else { Number::Float(number.as_f64() * scale) }))
             }
-            Columns::Histogram { le, bucket, sum, count } => {
+            Columns::Histogram { le, bucket, sum, count, native } => {
                 let rows = self.mapped.series[self.series].rows[at..].iter().take_while(|r| self.same_series(row, **r));
                 let rows: Vec<u32> = rows.copied().collect();
                 let total = rows.iter().find_map(|row| self.number(*row, *count))?;
@@ -181,9 +200,17 @@ impl<'a> Family<'a> {
                     buckets.push((f64::INFINITY, total));
                 }
                 let sum = rows.iter().find_map(|row| self.number(*row, *sum));
-                Some(Sample::Histogram { buckets, sum, count: total })
+                let native = native.filter(|_| self.has_native);
+                let native = native.and_then(|native| self.native(&rows, native, total));
+                Some(Sample::Histogram { buckets, sum, count: total, native })
             }
         }
+    }
+
+    /// The native buckets of a series; none that do not add up to its count, because some of them would be missing.
+    fn native(&self, rows: &[u32], native: NativeColumn, total: Number) -> Option<Native> {
+        let found = rows.iter().find_map(|row| self.mapped.native(*row, native).ok().flatten())?;
+        (Some(total.as_f64()) == found.count().map(|count| count as f64)).then_some(found)
     }
 
     fn cell(&self, row: u32, column: usize) -> Cell<'a> {

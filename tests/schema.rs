@@ -103,9 +103,9 @@ queries:
     labels: [kind]
     metrics:
       - {name: pg_x, type: gauge, value: n, scale: 0.5, ecosystem: true, labels: [kind], help: X.}
-      - {name: pg_y_seconds, type: histogram, le: n, value: n, sum: n, count: n, ecosystem: false, labels: [], help: Y.}
+      - {name: pg_y_seconds, type: histogram, le: n, value: n, sum: n, count: n, native: {schema: -2, buckets: native}, ecosystem: false, labels: [], help: Y.}
       - {name: pg_z_info, type: info, labels: [kind], help: Z.}
-    example: [{kind: a, n: 1}, {kind: 2, n: 1.5}]
+    example: [{kind: a, n: 1, native: "zero:1 -8:1"}, {kind: 2, n: 1.5}]
 "#;
 
 const SETTINGS: &str = r#"

@@ -32,6 +32,8 @@ pub enum Is {
     Form(&'static str),
     /// A whole number from, to.
     Whole(usize, usize),
+    /// The same, with numbers below 0 among them.
+    Signed(i32, i32),
     Number,
     Flag,
     Duration,

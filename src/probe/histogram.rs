@@ -1,12 +1,21 @@
 //! A histogram of durations: whole numbers in buckets, nothing estimated.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::native;
 
 /// The bounds that every histogram has, in microseconds: 50 microseconds to 10 seconds, in steps of about 1, 2, 5.
 const STEPS: [u64; 17] = [
     50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
     5_000_000, 10_000_000,
 ];
+
+/// Native buckets for each doubling. In `collectors/probe.yaml` their schema is 3, the binary logarithm of this.
+const PER_DOUBLING: f64 = 8.0;
+
+/// What takes longer than this many doublings of a second, over an hour, counts in the last native bucket. The first is that of a nanosecond,
+/// so there are 337 at most; of one phase there are some thirty.
+const MOST_DOUBLINGS: f64 = 12.0;
 
 /// Upper bounds, rising.
 pub type Bounds = Arc<[Duration]>;
@@ -25,17 +34,31 @@ pub struct Histogram {
     bounds: Bounds,
     /// By bound; the last is what is above all of them.
     counts: Vec<u64>,
+    /// How many took no time at all.
+    zeros: u64,
+    native: BTreeMap<i32, u64>,
     sum: Duration,
     longest: Duration,
 }
 
 impl Histogram {
     pub fn new(bounds: Bounds) -> Self {
-        Histogram { counts: vec![0; bounds.len() + 1], bounds, sum: Duration::ZERO, longest: Duration::ZERO }
+        Histogram {
+            counts: vec![0; bounds.len() + 1],
+            bounds,
+            zeros: 0,
+            native: BTreeMap::new(),
+            sum: Duration::ZERO,
+            longest: Duration::ZERO,
+        }
     }
 
     pub fn observe(&mut self, took: Duration) {
         self.counts[self.bounds.partition_point(|bound| *bound < took)] += 1;
+        match took.is_zero() {
+            true => self.zeros += 1,
+            false => *self.native.entry(native_index(took)).or_default() += 1,
+        }
         self.sum += took;
         self.longest = self.longest.max(took);
     }
@@ -62,15 +85,47 @@ impl Histogram {
         })
     }
 
+    /// The same durations in native buckets, as a text.
+    pub fn native(&self) -> String {
+        native::write(self.zeros, self.native.iter().map(|(index, count)| (*index, *count)))
+    }
+
     /// How many were at most this, which is one of the bounds.
     pub fn within(&self, bound: Duration) -> u64 {
         self.buckets().take_while(|(at, _)| at.is_some_and(|at| at <= bound)).last().map_or(0, |(_, count)| count)
     }
 }
 
+/// The native bucket of a duration above zero.
+fn native_index(took: Duration) -> i32 {
+    (took.as_secs_f64().log2().min(MOST_DOUBLINGS) * PER_DOUBLING).ceil() as i32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::Native;
+
+    #[test]
+    fn a_duration_counts_once_in_the_native_bucket_whose_bounds_are_around_it() {
+        let mut histogram = Histogram::new(bounds([]));
+        let nanos = |n: u64| (0..50).map(move |power| n << power);
+        let all: Vec<_> = [1, 3, 1_000, 1_953_125].into_iter().flat_map(nanos).map(Duration::from_nanos).collect();
+        for took in &all {
+            let (index, seconds) = (native_index(*took), took.as_secs_f64());
+            let bound = |index: i32| (f64::from(index) / PER_DOUBLING).exp2();
+            let is_last = index == (MOST_DOUBLINGS * PER_DOUBLING) as i32;
+            assert!(bound(index - 1) < seconds && (seconds <= bound(index) || is_last), "{index} for {took:?}");
+            histogram.observe(*took);
+        }
+        for (bound, index) in [(500_000_000, -8), (1_000_000_000, 0), (1_000_000_001, 1), (1_953_125, -72)] {
+            assert_eq!(native_index(Duration::from_nanos(bound)), index, "{bound} ns: the bound is its bucket's");
+        }
+        [Duration::ZERO; 2].into_iter().for_each(|took| histogram.observe(took));
+        let native = Native::parse(3, &histogram.native()).expect("native buckets");
+        assert_eq!((native.zero_count, native.count()), (2, Some(histogram.count())));
+        assert_eq!(histogram.count(), all.len() as u64 + 2);
+    }
 
     #[test]
     fn a_duration_counts_in_the_bucket_of_its_bound() {

@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{BOUNDS, History, spread::normal};
+use super::{History, histogram::BOUNDS, spread::normal};
 use crate::table::{Cell, Table};
 
 /// A statement's whole past: what each of its calls took.

@@ -1,7 +1,8 @@
 //! Statements whose every duration is known: what is shown of them, and what was.
 
 use super::{
-    BOUNDS, History,
+    History,
+    histogram::BOUNDS,
     spread::Limit,
     tests::{Durations, inverse_normal, reading, take},
     totals::Totals,
