@@ -83,6 +83,7 @@ const LEFT_OF_TEXTS: [&str; 12] = [
     "must be an absolute path",
     "must be like https://",
     "an extension's name",
+    "has native buckets: write",
     "numbers, such as 1.8",
     "this is no bcrypt hash",
 ];

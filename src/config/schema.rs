@@ -66,7 +66,9 @@ fn value(is: &Is) -> Value {
             json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
         }
         Is::Signed(least, most) => {
-            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": "^[+-]?[0-9]+$"})
+            let up_to = |most: i32| (0..=most).map(|number| number.to_string()).collect::<Vec<_>>().join("|");
+            let quoted = format!(r"^(\+?0*({})|-0*({}))$", up_to(*most), up_to(-*least));
+            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
         }
         Is::Number => json!({"type": ["number", "string"], "pattern": NUMBER}),
         Is::Flag => json!({"type": ["boolean", "string"], "pattern": "^(true|false)$"}),

@@ -32,7 +32,7 @@ pub enum Is {
     Form(&'static str),
     /// A whole number from, to.
     Whole(usize, usize),
-    /// The same, with numbers below 0 among them.
+    /// One of a few whole numbers from, to, some of them below 0.
     Signed(i32, i32),
     Number,
     Flag,

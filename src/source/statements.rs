@@ -19,7 +19,7 @@ mod within;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
 };
 
 use self::{histogram::Histogram, spread::Calls, totals::Totals};
@@ -66,7 +66,7 @@ struct Reading {
     server: u64,
     /// No row was cut: what is not in it did not exist.
     complete: bool,
-    statements: HashMap<u64, Totals>,
+    statements: HashMap<u64, Totals, BuildHasherDefault<Hashed>>,
 }
 
 /// What has been counted in one database.
@@ -106,7 +106,11 @@ impl History {
         let columns = Columns::of(table)?;
         let server = self.find_databases(table, &columns);
         let before = before.filter(|before| before.server == server);
-        let mut reading = Reading { server, complete, statements: HashMap::with_capacity(table.rows()) };
+        let mut reading = Reading {
+            server,
+            complete,
+            statements: HashMap::with_capacity_and_hasher(table.rows(), Default::default()),
+        };
         for row in 0..table.rows() {
             let Some(now) = columns.totals(table, row) else { continue };
             let Some(database) = columns.dbid(table, row).and_then(|dbid| self.databases.get_mut(&dbid)) else {
@@ -198,6 +202,24 @@ fn hash<'a>(cells: impl IntoIterator<Item = Cell<'a>>) -> u64 {
         }
     }
     hasher.finish()
+}
+
+/// Takes a statement's hash for the hash of itself.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Reading {

@@ -16,8 +16,9 @@ pub const BOUNDS: [f64; 20] = [
 /// A call that takes longer than so many seconds is slow.
 const SLOW: [f64; 6] = [0.05, 0.1, 1.0, 2.0, 5.0, 60.0];
 
-/// Native buckets for each doubling. In `collectors/statement_histogram.yaml` their schema is 2, the binary logarithm of this.
-const PER_DOUBLING: i32 = 4;
+/// Native buckets for each doubling. In `collectors/statement_histogram.yaml` their schema is 1, the binary logarithm of this. Finer ones
+/// would cost more than what is known of the shape is worth.
+const PER_DOUBLING: i32 = 2;
 
 /// The first native bucket has what takes at most 2^-16 s, where a row is read, the last what takes more than 17 minutes.
 const FIRST: i32 = -16 * PER_DOUBLING;
@@ -44,9 +45,9 @@ pub const EDGES: [f64; BOUNDS.len() + NATIVE - 1] = {
     edges
 };
 
-/// The upper bound of a native bucket, `2^(index/4)` seconds.
+/// The upper bound of a native bucket, `2^(index/2)` seconds.
 const fn native_bound(index: i32) -> f64 {
-    let part = [1.0, 1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
+    let part = [1.0, std::f64::consts::SQRT_2];
     let power = f64::from_bits(((1023 + index.div_euclid(PER_DOUBLING)) as u64) << 52);
     part[index.rem_euclid(PER_DOUBLING) as usize] * power
 }
