@@ -64,6 +64,46 @@ impl Native {
     }
 }
 
+/// Quantiles as Prometheus computes them, of whatever a histogram says.
+#[cfg(test)]
+pub mod quantile {
+    use super::Native;
+
+    /// `histogram_quantile` of native buckets, since Prometheus 3: values are taken to be spread evenly on a logarithmic scale.
+    pub fn of_native(native: &Native, q: f64) -> f64 {
+        let total = native.count().expect("a number of values");
+        let mut rank = q * total as f64 - native.zero_count as f64;
+        for (index, count) in &native.buckets {
+            if rank <= *count as f64 {
+                let width = (-f64::from(native.schema)).exp2();
+                return ((f64::from(*index) - 1.0 + rank.max(0.0) / *count as f64) * width).exp2();
+            }
+            rank -= *count as f64;
+        }
+        f64::NAN
+    }
+
+    /// The same of classic buckets: bounds with cumulative counts, the last of which is that of all values.
+    pub fn of_classic(buckets: &[(f64, u64)], q: f64) -> f64 {
+        let rank = q * buckets.last().map_or(0, |(_, count)| *count) as f64;
+        let (mut start, mut below) = (0.0, 0.0);
+        for (bound, count) in buckets {
+            let count = *count as f64;
+            if count >= rank {
+                let is_above_all = bound.is_infinite();
+                return if is_above_all { start } else { start + (bound - start) * (rank - below) / (count - below) };
+            }
+            (start, below) = (*bound, count);
+        }
+        f64::NAN
+    }
+
+    /// How far off a quantile is, as a share of the true one.
+    pub fn off(found: f64, truth: f64) -> f64 {
+        (found / truth - 1.0).abs()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

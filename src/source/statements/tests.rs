@@ -45,7 +45,7 @@ pub fn reading(server: i64, statements: &[(i64, &Durations)]) -> Table {
 }
 
 /// The one histogram of a table: its buckets, the last of them all calls, and its sum.
-fn histogram(table: &Table) -> (Vec<i64>, f64) {
+pub fn histogram(table: &Table) -> (Vec<i64>, f64) {
     let column = |name| table.column(name).expect("a column of histograms");
     let bucket = |row| match table.cell(row, column("bucket")) {
         Cell::Int(count) => count,
