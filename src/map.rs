@@ -2,6 +2,8 @@
 
 mod distinct;
 mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -227,47 +229,5 @@ impl<'a> Family<'a> {
 
     fn label_columns(&self) -> &'a [usize] {
         &self.mapped.layout.labels[self.mapped.series[self.series].labels].columns
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::catalogue::Catalogue;
-
-    const FILE: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT 1}]\n    labels: [a]\n    \
-                        metrics: [{name: pg_n_total, type: counter, value: n, help: h}]\n    example: [{a: x, n: 1}]\n";
-
-    /// Each sample's label and value.
-    fn samples(mapped: &Mapped, query: &Query) -> Vec<(String, f64)> {
-        let family = mapped.families(query).next().expect("a metric");
-        let value = |at| match family.sample(at) {
-            Some(Sample::Value(value)) => Some(value.as_f64()),
-            _ => None,
-        };
-        family.rows().filter_map(|at| Some((format!("{:?}", family.labels(at.1).next()?), value(at)?))).collect()
-    }
-
-    #[test]
-    fn columns_may_move_go_and_come_back() {
-        let catalogue = Catalogue::from_files([("c.yaml", FILE)]).expect("a valid collector");
-        let query = &catalogue.collectors[0].queries[0];
-        let expected = ["x", "y"].map(|label| (format!("{:?}", Cell::Text(label)), 7.0));
-        let mut before: Option<Mapped> = None;
-        for columns in [&["a", "n"][..], &["a", "n"], &["n", "a"], &["a"], &[], &["b", "a", "n"], &["a", "n"]] {
-            let mut table = Table::new(columns);
-            for label in ["x", "y", "x"] {
-                table.push_row(columns.iter().map(|column| match *column {
-                    "n" => Cell::Int(7),
-                    "a" => Cell::Text(label),
-                    _ => Cell::Absent,
-                }));
-            }
-            let mapped = map_next(query, table.into(), before.as_ref());
-            let is_whole = columns.contains(&"n");
-            assert_eq!(samples(&mapped, query), if is_whole { &expected[..] } else { &[] }, "{columns:?}");
-            assert_eq!(mapped.duplicates, u64::from(is_whole), "{columns:?}");
-            before = Some(mapped);
-        }
     }
 }

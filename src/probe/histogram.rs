@@ -152,7 +152,6 @@ mod tests {
             for q in [0.5, 0.95, 0.99] {
                 let (of_native, of_classic) = (of_native(&native, q), of_classic(&classic, q));
                 let (native, classic) = (off(of_native, quantile(q)), off(of_classic, quantile(q)));
-                println!("{what} p{}: {:.6}, native {of_native:.6}, classic {of_classic:.6}", 100.0 * q, quantile(q));
                 // A bucket is 9 % wide.
                 assert!(native < 0.091, "{what} {q}: {of_native} for {}", quantile(q));
                 all_native += native;

@@ -101,7 +101,6 @@ fn native_quantiles_are_nearer_to_the_truth_than_classic_ones() {
         for q in [0.5, 0.95, 0.99] {
             let truth = (case.quantile)(q);
             let (of_native, of_classic) = (of_native(&native(&table), q), of_classic(&classic, q));
-            println!("{} p{}: {truth:.5}, native {of_native:.5}, classic {of_classic:.5}", case.name, 100.0 * q);
             all_native += off(of_native, truth);
             all_classic += off(of_classic, truth);
         }
