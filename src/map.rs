@@ -108,8 +108,8 @@ impl Mapped {
             for row in &self.series[*series].rows {
                 let is_invalid = |column: &usize| self.table.cell(*row as usize, *column).number().is_err();
                 invalid += value.numbers().into_iter().flatten().filter(is_invalid).count() as u64;
-                let native = value.native().map(|native| self.native(*row, native));
-                invalid += u64::from(native.is_some_and(|native| native.is_err()));
+                let native = value.native().map(|native| self.table.cell(*row as usize, native.column));
+                invalid += u64::from(native.is_some_and(|cell| !is_native(cell)));
             }
         }
         invalid
@@ -143,15 +143,6 @@ impl Mapped {
         let mut mapped = self.clone();
         mapped.series.iter_mut().filter(|series| concerned(series)).for_each(|series| series.rows.retain(fits));
         Some(mapped)
-    }
-
-    /// The native buckets that a row has; `Err(())` for a text that is none.
-    fn native(&self, row: u32, native: NativeColumn) -> Result<Option<Native>, ()> {
-        match self.table.cell(row as usize, native.column) {
-            Cell::Absent => Ok(None),
-            Cell::Text(text) => Native::parse(native.schema, text).map(Some).ok_or(()),
-            Cell::Int(_) | Cell::Float(_) => Err(()),
-        }
     }
 
     /// How many rows the source gave (and `max_rows` left).
@@ -211,7 +202,11 @@ impl<'a> Family<'a> {
 
     /// The native buckets of a series; none that do not add up to its count, because some of them would be missing.
     fn native(&self, rows: &[u32], native: NativeColumn, total: Number) -> Option<Native> {
-        let found = rows.iter().find_map(|row| self.mapped.native(*row, native).ok().flatten())?;
+        let found = rows.iter().find_map(|row| match self.cell(*row, native.column) {
+            Cell::Buckets(buckets) => Some(Native::of(native.schema, buckets)),
+            Cell::Text(text) => Native::parse(native.schema, text),
+            Cell::Absent | Cell::Int(_) | Cell::Float(_) => None,
+        })?;
         (Some(total.as_f64()) == found.count().map(|count| count as f64)).then_some(found)
     }
 
@@ -229,5 +224,14 @@ impl<'a> Family<'a> {
 
     fn label_columns(&self) -> &'a [usize] {
         &self.mapped.layout.labels[self.mapped.series[self.series].labels].columns
+    }
+}
+
+/// Whether a cell holds native buckets, or nothing.
+fn is_native(cell: Cell<'_>) -> bool {
+    match cell {
+        Cell::Absent | Cell::Buckets(_) => true,
+        Cell::Text(text) => Native::parse(0, text).is_some(),
+        Cell::Int(_) | Cell::Float(_) => false,
     }
 }

@@ -140,12 +140,12 @@ pub enum Value {
     One,
 }
 
-/// A histogram's native buckets: all of a series are one text, on any of its rows.
+/// A histogram's native buckets: all of a series are one cell, on any of its rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NativeBuckets {
     /// Bucket `i` is of the values above `2^((i-1) * 2^-schema)`, up to `2^(i * 2^-schema)`.
     pub schema: i32,
-    /// The column with the text; [`crate::native::Native::parse`] says what it looks like.
+    /// The column with that cell; [`crate::native::Native::parse`] says what a text looks like.
     pub buckets: String,
 }
 

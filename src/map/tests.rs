@@ -1,7 +1,7 @@
 //! Which rows make which samples.
 
 use super::*;
-use crate::config::catalogue::Catalogue;
+use crate::{config::catalogue::Catalogue, native::ZERO};
 
 const FILE: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT 1}]\n    labels: [a]\n    \
                     metrics: [{name: pg_n_total, type: counter, value: n, help: h}]\n    example: [{a: x, n: 1}]\n";
@@ -32,6 +32,8 @@ fn native_buckets_are_those_of_their_series_and_as_many_as_it_has_values() {
     let cases = [
         (Cell::Text("-2:1 0:2"), buckets(0, &[(-2, 1), (0, 2)])),
         (Cell::Text("zero:2 -2:1"), buckets(2, &[(-2, 1)])),
+        (Cell::Buckets(&[(ZERO, 1), (-2, 0), (0, 2)]), buckets(1, &[(0, 2)])),
+        (Cell::Buckets(&[]), None),
         (Cell::Absent, None),
         (Cell::Text("-2:1"), None),
         (Cell::Text("-2:1 0:3"), None),

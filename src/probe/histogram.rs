@@ -1,8 +1,8 @@
 //! A histogram of durations: whole numbers in buckets, nothing estimated.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use crate::native;
+use crate::native::ZERO;
 
 /// The bounds that every histogram has, in microseconds: 50 microseconds to 10 seconds, in steps of about 1, 2, 5.
 const STEPS: [u64; 17] = [
@@ -34,9 +34,8 @@ pub struct Histogram {
     bounds: Bounds,
     /// By bound; the last is what is above all of them.
     counts: Vec<u64>,
-    /// How many took no time at all.
-    zeros: u64,
-    native: BTreeMap<i32, u64>,
+    /// By index, rising; those that have none are not there.
+    native: Vec<(i32, u64)>,
     sum: Duration,
     longest: Duration,
 }
@@ -46,8 +45,7 @@ impl Histogram {
         Histogram {
             counts: vec![0; bounds.len() + 1],
             bounds,
-            zeros: 0,
-            native: BTreeMap::new(),
+            native: Vec::new(),
             sum: Duration::ZERO,
             longest: Duration::ZERO,
         }
@@ -55,9 +53,10 @@ impl Histogram {
 
     pub fn observe(&mut self, took: Duration) {
         self.counts[self.bounds.partition_point(|bound| *bound < took)] += 1;
-        match took.is_zero() {
-            true => self.zeros += 1,
-            false => *self.native.entry(native_index(took)).or_default() += 1,
+        let index = native_index(took);
+        match self.native.binary_search_by_key(&index, |(index, _)| *index) {
+            Ok(at) => self.native[at].1 += 1,
+            Err(at) => self.native.insert(at, (index, 1)),
         }
         self.sum += took;
         self.longest = self.longest.max(took);
@@ -85,9 +84,9 @@ impl Histogram {
         })
     }
 
-    /// The same durations in native buckets, as a text.
-    pub fn native(&self) -> String {
-        native::write(self.zeros, self.native.iter().map(|(index, count)| (*index, *count)))
+    /// The same durations in native buckets: index and count.
+    pub fn native(&self) -> &[(i32, u64)] {
+        &self.native
     }
 
     /// How many were at most this, which is one of the bounds.
@@ -96,8 +95,11 @@ impl Histogram {
     }
 }
 
-/// The native bucket of a duration above zero.
+/// The native bucket of a duration.
 fn native_index(took: Duration) -> i32 {
+    if took.is_zero() {
+        return ZERO;
+    }
     (took.as_secs_f64().log2().min(MOST_DOUBLINGS) * PER_DOUBLING).ceil() as i32
 }
 
@@ -125,7 +127,7 @@ mod tests {
             assert_eq!(native_index(Duration::from_nanos(bound)), index, "{bound} ns: the bound is its bucket's");
         }
         [Duration::ZERO; 2].into_iter().for_each(|took| histogram.observe(took));
-        let native = Native::parse(3, &histogram.native()).expect("native buckets");
+        let native = Native::of(3, histogram.native());
         assert_eq!((native.zero_count, native.count()), (2, Some(histogram.count())));
         assert_eq!(histogram.count(), all.len() as u64 + 2);
     }
@@ -146,7 +148,7 @@ mod tests {
             let mut histogram = Histogram::new(bounds([]));
             let took = |n: u32| Duration::from_secs_f64(quantile((f64::from(n) + 0.5) / 20_000.0));
             (0..20_000).for_each(|n| histogram.observe(took(n)));
-            let native = Native::parse(3, &histogram.native()).expect("native buckets");
+            let native = Native::of(3, histogram.native());
             let seconds = |bound: Option<Duration>| bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
             let classic: Vec<_> = histogram.buckets().map(|(bound, count)| (seconds(bound), count)).collect();
             for q in [0.5, 0.95, 0.99] {

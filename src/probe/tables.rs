@@ -103,7 +103,7 @@ fn push_durations(table: &mut Table, course: &Course, path: Cell<'_>, board: &Bo
         for (bound, at_most) in histogram.buckets() {
             let (le, native) = match bound {
                 Some(bound) => (seconds(bound), Cell::Absent),
-                None => (Cell::Float(f64::INFINITY), Cell::Text(&native)),
+                None => (Cell::Float(f64::INFINITY), Cell::Buckets(native)),
             };
             table.push_row([path, query, Cell::Text(phase.word()), le, count(at_most), sum, total, native]);
         }

@@ -195,7 +195,7 @@ fn hash<'a>(cells: impl IntoIterator<Item = Cell<'a>>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for cell in cells {
         match cell {
-            Cell::Absent => 0_u8.hash(&mut hasher),
+            Cell::Absent | Cell::Buckets(_) => 0_u8.hash(&mut hasher),
             Cell::Int(value) => (1_u8, value).hash(&mut hasher),
             Cell::Float(value) => (2_u8, value.to_bits()).hash(&mut hasher),
             Cell::Text(text) => (3_u8, text).hash(&mut hasher),

@@ -1,10 +1,7 @@
 //! What has been counted in one database: classic buckets, native ones, and their totals. Pure.
 
 use super::{spread::Calls, whole};
-use crate::{
-    native,
-    table::{Cell, Table},
-};
+use crate::table::{Cell, Table};
 
 /// Upper bounds of the classic buckets, in seconds: 1, 2, 5 of each power of ten, from what reading one row takes to beyond
 /// what a person waits for. Those of [`SLOW`] are among them.
@@ -103,10 +100,10 @@ impl Histogram {
             }
         }
         self.share_out();
-        let native = self.native.iter().enumerate().map(|(at, count)| (FIRST + at as i32, *count));
-        let native = native::write(0, native);
+        let filled = (FIRST..).zip(self.native).filter(|(_, count)| *count > 0);
+        let native: Vec<_> = filled.collect();
         let (le, count, sum) = (Cell::Float(f64::INFINITY), int(self.count), Cell::Float(self.sum));
-        let native = Cell::Text(&native);
+        let native = Cell::Buckets(&native);
         table.push_row([Cell::Text(datname), le, count, sum, count, native, Cell::Absent, Cell::Absent]);
     }
 

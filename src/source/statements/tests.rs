@@ -60,8 +60,8 @@ pub fn histogram(table: &Table) -> (Vec<i64>, f64) {
 /// The native buckets of the same.
 pub fn native(table: &Table) -> Native {
     let column = table.column("native").expect("a column of histograms");
-    let Cell::Text(text) = table.cell(BOUNDS.len(), column) else { panic!("no native buckets") };
-    Native::parse(1, text).expect("native buckets")
+    let Cell::Buckets(buckets) = table.cell(BOUNDS.len(), column) else { panic!("no native buckets") };
+    Native::of(1, buckets)
 }
 
 /// How many calls are in the native bucket of this index.
