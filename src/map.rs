@@ -51,7 +51,25 @@ pub struct Family<'a> {
 /// A value, or a histogram's parts.
 pub enum Sample {
     Value(Number),
-    Histogram { buckets: Vec<(f64, Number)>, sum: Option<Number>, count: Number },
+    Histogram {
+        /// Bounds, and how many are at or below each; the last is +Inf.
+        buckets: Vec<(f64, Number)>,
+        sum: Option<Number>,
+        count: Number,
+        native: Option<Native>,
+    },
+}
+
+/// The same histogram with exponential bounds, which only protobuf can carry: bucket `i` ends at `2^(i / 2^schema)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Native {
+    /// -4 to 8; the higher, the finer.
+    pub schema: i32,
+    /// What is at most this far from zero counts in `zero_count`.
+    pub zero_threshold: f64,
+    pub zero_count: u64,
+    /// Index and count (not cumulative) of buckets, rising by index; those that are empty may be missing.
+    pub buckets: Vec<(i32, u64)>,
 }
 
 /// Maps a table. Columns that are missing (a result without rows may come without columns) give no samples.
@@ -181,7 +199,7 @@ impl<'a> Family<'a> {
                     buckets.push((f64::INFINITY, total));
                 }
                 let sum = rows.iter().find_map(|row| self.number(*row, *sum));
-                Some(Sample::Histogram { buckets, sum, count: total })
+                Some(Sample::Histogram { buckets, sum, count: total, native: None })
             }
         }
     }
