@@ -55,7 +55,7 @@ pub fn collector(bytes: &[u8]) {
         let block = |query: usize| {
             let own = &collector.queries[query];
             let mapped = map::map(own, own.example.clone()).into();
-            Block { collector: collector.clone(), query, labels: "target=\"x\"".into(), mapped }
+            Block { collector: collector.clone(), query, labels: labels([("target", "x")]), mapped }
         };
         let blocks: Vec<_> = (0..collector.queries.len()).map(block).collect();
         expect_readable(&blocks);
@@ -193,7 +193,7 @@ queries:
     example: [{a: x, b: y, n: 1, le: 1, total: 1}]
 ";
 
-/// Rows of two servers: both formats can be read, nothing is there twice, and both show the same.
+/// Rows of two servers: all formats can be read, nothing is there twice, and all show the same.
 pub fn page(bytes: &[u8]) {
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
         Catalogue::from_files([("x.yaml", COLLECTOR)]).unwrap_or_else(|problems| panic!("{problems}"))
@@ -210,7 +210,7 @@ pub fn page(bytes: &[u8]) {
             Block {
                 collector: collector.clone(),
                 query: 0,
-                labels: labels([("target", &*nth), ("name", &name)]).into(),
+                labels: labels([("target", &*nth), ("name", &name)]),
                 mapped,
             }
         })
@@ -219,11 +219,13 @@ pub fn page(bytes: &[u8]) {
 }
 
 fn expect_readable(blocks: &[Block]) {
-    let [text, open] = [Format::Text, Format::OpenMetrics].map(|format| {
+    let [text, open, protobuf] = [Format::Text, Format::OpenMetrics, Format::Protobuf].map(|format| {
         let page = exposition::render(blocks, format);
-        check::check(&page, format).unwrap_or_else(|wrong| panic!("{wrong}\n{page}"))
+        check::check(&page, format)
+            .unwrap_or_else(|wrong| panic!("{format:?}: {wrong}\n{}", String::from_utf8_lossy(&page)))
     });
     assert_eq!(text, open);
+    assert_eq!(text, protobuf);
 }
 
 /// Lines are rows; cells are apart by tabs, and the first character of each says what it is.

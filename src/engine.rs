@@ -15,7 +15,7 @@ use crate::{
         sections::{self, Section},
         settings::{self, Settings},
     },
-    exposition::Block,
+    exposition::{Block, Labels},
     map,
     own::{self, Process},
     target::{Report, Shown, Target},
@@ -148,7 +148,7 @@ impl Engine {
         };
         match section.of_target {
             true => targets.iter().for_each(|t| push(t.labels.clone(), own::target_table(section, t, began))),
-            false => push("".into(), self.process.table(section)),
+            false => push(Labels::default(), self.process.table(section)),
         }
     }
 }

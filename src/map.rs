@@ -55,7 +55,13 @@ pub struct Family<'a> {
 /// A value, or a histogram's parts.
 pub enum Sample {
     Value(Number),
-    Histogram { buckets: Vec<(f64, Number)>, sum: Option<Number>, count: Number, native: Option<Native> },
+    Histogram {
+        /// Bounds, and how many are at or below each; the last is +Inf.
+        buckets: Vec<(f64, Number)>,
+        sum: Option<Number>,
+        count: Number,
+        native: Option<Native>,
+    },
 }
 
 /// Maps a table. Columns that are missing (a result without rows may come without columns) give no samples.

@@ -106,9 +106,11 @@ impl Pages {
         drop(making);
         let ready = self.ready.acquire().await;
         let blocks = engine.show(&key.selection, began);
-        let text = exposition::render(&blocks, key.format);
+        let mut page = exposition::render(&blocks, key.format);
         drop(blocks);
-        let mut page = if key.gzip { gzip(&text) } else { text.into_bytes() };
+        if key.gzip {
+            page = gzip(&page);
+        }
         // It may be kept for a while, by who reads slowly.
         page.shrink_to_fit();
         sender.send_replace(Some(page.into()));
@@ -129,9 +131,9 @@ impl Drop for Making {
     }
 }
 
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
+fn gzip(page: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
     // Writing to memory does not fail.
-    _ = encoder.write_all(text.as_bytes());
+    _ = encoder.write_all(page);
     encoder.finish().unwrap_or_default()
 }

@@ -28,7 +28,8 @@ use crate::{
         collector::{Collector, Scope},
         settings::{self, Threshold},
     },
-    exposition, probe,
+    exposition::Labels,
+    probe,
     slot::Slot,
     source::{Answers, FetchError, Reason, Source, Status},
 };
@@ -40,8 +41,8 @@ const JUST_NOW: Duration = Duration::from_secs(2);
 /// One watched thing.
 pub struct Target {
     pub settings: settings::Target,
-    /// As the exposition writes them: `target="orders",cluster="eu"`.
-    pub labels: Arc<str>,
+    /// Of all its samples: `target="orders"`, `cluster="eu"`.
+    pub labels: Labels,
     source: Arc<Source>,
     slots: Vec<Arc<Slot>>,
     databases: Databases,
@@ -93,7 +94,7 @@ impl Target {
     ) -> Self {
         let own = std::iter::once(("target", settings.name.as_str()));
         let labels = own.chain(settings.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let labels: Arc<str> = exposition::labels(labels).into();
+        let labels = Labels::new(labels);
         let (whole, each): (Vec<_>, Vec<_>) =
             collectors.filter(|c| source.answers(c.source)).cloned().partition(|c| c.scope == Scope::Instance);
         Target {

@@ -6,7 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Pgvigil, Postgres, expect_ended, http::Response, page};
+use pgvigil::exposition::Format;
+
+use crate::{
+    exposition::check,
+    support::{
+        Pgvigil, Postgres, expect_ended,
+        http::{self, Response},
+        page,
+    },
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
@@ -37,6 +46,45 @@ fn gunzip(answer: &Response) -> String {
     text
 }
 
+/// What asks for it gets it, compressed or not; what asks for another protobuf gets text.
+fn expect_protobuf(pgvigil: &Pgvigil) {
+    const ACCEPT: &str =
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,*/*;q=0.2";
+    let kind = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    for encoding in [None, Some("gzip")] {
+        let encoding_header = encoding.map(|encoding| ("Accept-Encoding", encoding));
+        let headers: Vec<_> = encoding_header.into_iter().chain([("Accept", ACCEPT)]).collect();
+        for method in ["GET", "HEAD"] {
+            let answer = http::ask(pgvigil.address(), method, "/metrics", &headers).expect("an answer");
+            let header = |name| answer.header(name);
+            assert_eq!(
+                (answer.status, header("content-type"), header("content-encoding")),
+                (200, Some(kind), encoding)
+            );
+            assert_eq!(header("vary"), Some("Accept, Accept-Encoding"));
+            if method == "HEAD" {
+                assert!(answer.body.is_empty());
+                continue;
+            }
+            let mut page = answer.body.clone();
+            if encoding.is_some() {
+                page.clear();
+                flate2::read::GzDecoder::new(&answer.body[..]).read_to_end(&mut page).expect("gzip");
+            }
+            let values = check::check(&page, Format::Protobuf).unwrap_or_else(|wrong| panic!("{wrong}"));
+            let up: Vec<_> = values.iter().filter(|((name, _), _)| name == "pg_up").collect();
+            assert_eq!(up.len(), 2, "{up:?}");
+        }
+    }
+    for other in [
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+        "application/vnd.google.protobuf",
+    ] {
+        let answer = pgvigil.get("/metrics", &[("Accept", other)]);
+        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"), "{other}");
+    }
+}
+
 #[test]
 fn formats_compression_and_filters() {
     let (_server, pgvigil) = watched();
@@ -46,6 +94,7 @@ fn formats_compression_and_filters() {
     let open = pgvigil.get("/metrics", &[("Accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")]);
     assert_eq!(open.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     assert!(open.text().ends_with("\n# EOF\n"));
+    expect_protobuf(&pgvigil);
     let small = pgvigil.get("/metrics", &[("Accept-Encoding", "gzip")]);
     assert_eq!(small.header("content-encoding"), Some("gzip"));
     assert_eq!(names(&gunzip(&small)).1, ["one", "two"]);

@@ -1,95 +1,201 @@
-//! A real Prometheus scrapes pgvigil in both formats: every sample arrives, and it has nothing to complain of.
+//! A real Prometheus scrapes pgvigil in each format: every sample arrives, as the same series, and it has nothing to complain of.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
-use crate::support::{Generation, Pgvigil, Postgres, Prometheus, eventually, majors};
+use hyper::{HeaderMap, header::ACCEPT};
+use pgvigil::http::negotiate;
+
+use crate::{
+    exposition::{FORMATS, golden},
+    support::{Generation, Pgvigil, Postgres, Prometheus, eventually, majors},
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
 /// Of Prometheus' log; today's writes levels in capitals.
 const COMPLAINTS: [&str; 2] = ["level=warn", "level=error"];
 
-/// Forwards scrapes and takes out what they accept: Prometheus 2.42 has no setting for it, and asks for OpenMetrics.
-/// Threads end with the test's process.
-fn plain_text_proxy(upstream: SocketAddr) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            thread::spawn(move || forward(client, upstream));
-        }
-    });
-    address
+/// What stands between a Prometheus and what it scrapes. Threads end with the test's process.
+struct Between {
+    address: SocketAddr,
+    /// The types of the pages that came through.
+    types: Arc<Mutex<BTreeSet<String>>>,
 }
 
-fn forward(mut client: TcpStream, upstream: SocketAddr) -> std::io::Result<()> {
+impl Between {
+    /// Forwards scrapes. `accept` takes the place of what they accept: the oldest Prometheus has no setting for it.
+    fn start(upstream: SocketAddr, accept: Option<&'static str>) -> Between {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let between = Between { address: listener.local_addr().expect("an address"), types: Arc::default() };
+        let types = between.types.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let types = types.clone();
+                thread::spawn(move || forward(client, upstream, accept, &types));
+            }
+        });
+        between
+    }
+}
+
+fn forward(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    accept: Option<&str>,
+    types: &Mutex<BTreeSet<String>>,
+) -> std::io::Result<()> {
     let mut server = TcpStream::connect(upstream)?;
     let mut head = String::new();
     for line in BufReader::new(client.try_clone()?).lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
         let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        if !["accept", "connection"].contains(&name.as_str()) {
+        if name != "connection" && (name != "accept" || accept.is_none()) {
             head.push_str(&line);
             head.push_str("\r\n");
         }
     }
+    accept.iter().for_each(|accept| head.push_str(&format!("Accept: {accept}\r\n")));
     write!(server, "{head}Connection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer)?;
+    let headers = String::from_utf8_lossy(&answer);
+    let kind =
+        headers.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-type: ").map(str::to_owned));
+    types.lock().expect("a lock").extend(kind);
     client.write_all(&answer)
 }
 
+/// The jobs, what they accept if it is not what Prometheus asks for by itself, and the type of what they get.
+const JOBS: [(&str, Option<&str>, &str); 3] = [
+    ("text", Some("text/plain;version=0.0.4"), "text/plain; version=0.0.4; charset=utf-8"),
+    (
+        "openmetrics",
+        Some("application/openmetrics-text;version=1.0.0"),
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    ),
+    ("protobuf", None, "application/vnd.google.protobuf; proto=io.prometheus.client.metricfamily; encoding=delimited"),
+];
+
+/// A Prometheus that scrapes this in each format at once, as those that want native histograms do.
+fn in_each_format(generation: Generation, upstream: SocketAddr) -> (Prometheus, Vec<Between>) {
+    let between: Vec<_> = JOBS.iter().map(|(_, accept, _)| Between::start(upstream, *accept)).collect();
+    let (flags, own): (&[&str], &str) = match generation {
+        Generation::Oldest => (&["--enable-feature=native-histograms"], ""),
+        Generation::Newest => (&[], "scrape_native_histograms: true, "),
+    };
+    let job = |((name, accept, _), between): (&(&str, Option<&str>, _), &Between)| {
+        let own = if accept.is_none() { own } else { "" };
+        format!("  - {{job_name: {name}, {own}static_configs: [{{targets: [\"{}\"]}}]}}\n", between.address)
+    };
+    let jobs: String = JOBS.iter().zip(&between).map(job).collect();
+    (Prometheus::start_with(generation, flags, &jobs), between)
+}
+
+/// Each spoke its format, was up all the time, and nothing was dropped or complained of.
+fn expect_all_taken(prometheus: &Prometheus, between: &[Between]) {
+    for ((name, _, kind), between) in JOBS.iter().zip(between) {
+        let scraped = || prometheus.value(&format!("count_over_time(up{{job=\"{name}\"}}[1m])")).unwrap_or_default();
+        eventually(Duration::from_secs(30), "four scrapes", || scraped() >= 4.0);
+        let types: Vec<_> = between.types.lock().expect("a lock").iter().cloned().collect();
+        assert_eq!(types, [*kind], "{name}");
+        let value = |promql: &str| prometheus.value(&promql.replace("$job", &format!("job=\"{name}\"")));
+        assert_eq!(value("min_over_time(up{$job}[1m])"), Some(1.0), "{name}");
+        let samples = value("scrape_samples_scraped{$job}");
+        assert!(samples > Some(60.0), "{name}: {samples:?}");
+        assert_eq!(value("scrape_samples_post_metric_relabeling{$job}"), samples, "{name}");
+        let stored = value("count({$job, __name__!~\"up|scrape_.*\"})");
+        assert_eq!(stored, samples, "{name}: all are stored");
+    }
+    let log = prometheus.log();
+    let complaints: Vec<_> =
+        log.lines().filter(|line| COMPLAINTS.iter().any(|level| line.to_lowercase().contains(level))).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+/// The series of a job by their labels, and their values.
+fn series(prometheus: &Prometheus, job: &str) -> BTreeMap<String, f64> {
+    let found = prometheus.query(&format!("{{job=\"{job}\", __name__!~\"up|scrape_.*\"}}"));
+    let found = found.as_array().cloned().unwrap_or_default().into_iter().map(|mut series| {
+        let labels = series["metric"].as_object_mut().expect("labels");
+        ["job", "instance"].iter().for_each(|name| _ = labels.remove(*name));
+        let value = series["value"][1].as_str().and_then(|value| value.parse().ok()).expect("a value");
+        (series["metric"].to_string(), value)
+    });
+    found.collect()
+}
+
 #[test]
-fn prometheus_takes_every_sample_in_both_formats() {
+fn prometheus_takes_every_sample_in_each_format() {
     let major = *majors().last().expect("at least one version");
     let server = Postgres::builder(major).start();
     server.create_monitor_role();
     server.sql("postgres", "CREATE EXTENSION pg_stat_statements");
     let pgvigil = Pgvigil::start(BINARY, &[], &[("PGVIGIL_POSTGRES_URL", &server.url("pgvigil", "postgres"))]);
-    let job = |name: &str, address: SocketAddr| {
-        format!("  - {{job_name: {name}, static_configs: [{{targets: [\"{address}\"]}}]}}\n")
-    };
-    let jobs = job("openmetrics", pgvigil.address()) + &job("text", plain_text_proxy(pgvigil.address()));
     for generation in Generation::that_serve() {
-        let prometheus = Prometheus::start_with(*generation, &[], &jobs);
-        expect_every_sample(&prometheus);
+        let (prometheus, between) = in_each_format(*generation, pgvigil.address());
+        expect_all_taken(&prometheus, &between);
+        let names = |job: &str| series(&prometheus, job).into_keys().collect::<BTreeSet<_>>();
+        // Scrapes are of different moments: a session may be seen by one only.
+        eventually(Duration::from_secs(30), "the same series in each format", || {
+            let [text, open, protobuf] = JOBS.map(|(job, ..)| names(job));
+            text.len() > 300 && text == open && text == protobuf
+        });
+        for (job, ..) in JOBS {
+            assert_eq!(prometheus.value(&format!("pg_up{{job=\"{job}\"}}")), Some(1.0));
+        }
+        let types = JOBS.map(|(job, ..)| {
+            let metric = "pg_stat_database_xact_commit";
+            let path = "/api/v1/targets/metadata?metric=";
+            let metadata = prometheus.get(&format!("{path}{metric}&match_target=%7Bjob%3D%22{job}%22%7D"));
+            metadata["data"][0]["type"].as_str().unwrap_or_default().to_owned()
+        });
+        // OpenMetrics has no counters that do not end in _total.
+        assert_eq!(types, ["counter", "unknown", "counter"]);
     }
 }
 
-/// Of both jobs.
-fn expect_every_sample(prometheus: &Prometheus) {
-    for name in ["openmetrics", "text"] {
-        let scraped = || prometheus.value(&format!("count_over_time(up{{job=\"{name}\"}}[1m])")).unwrap_or_default();
-        eventually(Duration::from_secs(30), "four scrapes", || scraped() >= 4.0);
-        let value = |promql: &str| prometheus.value(&promql.replace("$job", &format!("job=\"{name}\"")));
-        assert_eq!(value("min_over_time(up{$job}[1m])"), Some(1.0), "{name}");
-        let samples = value("scrape_samples_scraped{$job}");
-        assert!(samples > Some(300.0), "{name}: {samples:?}");
-        let kept = value("scrape_samples_post_metric_relabeling{$job}");
-        assert_eq!(
-            value("count({$job, target!=\"\"}) + count({$job, __name__=~\"pgvigil_.*|process_.*\", target=\"\"})"),
-            samples,
-            "{name}: all are stored"
-        );
-        assert_eq!(kept, samples, "{name}");
-        assert_eq!(value("pg_up{$job}"), Some(1.0));
+/// Pages that do not change: all shipped collectors, and what is odd (bounds, histograms without a sum, large numbers, escapes).
+#[test]
+fn prometheus_reads_the_same_in_each_format() {
+    let pages = FORMATS.map(golden::everything);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || listener.incoming().flatten().try_for_each(|client| serve(client, &pages)));
+    for generation in Generation::that_serve() {
+        let (prometheus, between) = in_each_format(*generation, address);
+        expect_all_taken(&prometheus, &between);
+        let [text, open, protobuf] = JOBS.map(|(job, ..)| series(&prometheus, job));
+        assert!(text.len() > 1000, "{}", text.len());
+        for (other, found) in [("OpenMetrics", open), ("protobuf", protobuf)] {
+            let differs = |one: &BTreeMap<String, f64>, other: &BTreeMap<String, f64>| -> Vec<String> {
+                let differing = one.iter().filter(|(series, value)| other.get(*series) != Some(value));
+                differing.map(|(series, value)| format!("{series} {value}")).collect()
+            };
+            let (lost, new) = (differs(&text, &found), differs(&found, &text));
+            assert!(lost.is_empty() && new.is_empty(), "{generation:?}, {other}: {lost:#?} are {new:#?}");
+        }
     }
-    let format_of = |job: &str| {
-        let metadata = prometheus.get(&format!(
-            "/api/v1/targets/metadata?metric=pg_stat_database_xact_commit&match_target=%7Bjob%3D%22{job}%22%7D"
-        ));
-        metadata["data"][0]["type"].as_str().unwrap_or_default().to_owned()
-    };
-    // The same metric is of another type in each format, so both were really spoken.
-    assert_eq!((format_of("openmetrics"), format_of("text")), ("unknown".into(), "counter".into()));
-    let log = prometheus.log();
-    let complaints: Vec<_> =
-        log.lines().filter(|line| COMPLAINTS.iter().any(|level| line.to_lowercase().contains(level))).collect();
-    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+/// Answers one scrape in the format that pgvigil would.
+fn serve(mut client: TcpStream, pages: &[Vec<u8>; 3]) -> std::io::Result<()> {
+    let mut headers = HeaderMap::new();
+    for line in BufReader::new(client.try_clone()?).lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        if let Some(accept) = line.strip_prefix("Accept: ").and_then(|accept| accept.parse().ok()) {
+            headers.insert(ACCEPT, accept);
+        }
+    }
+    let format = negotiate::format(&headers);
+    let page = FORMATS.iter().zip(pages).find(|(offered, _)| **offered == format).expect("a page").1;
+    let (kind, length) = (format.content_type(), page.len());
+    write!(client, "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
+    client.write_all(page)
 }
 
 #[test]

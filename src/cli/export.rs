@@ -133,7 +133,7 @@ impl Files {
 fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
-    print(&String::from_utf8_lossy(&script))
+    print(&script)
 }
 
 /// The pages of the manual, the program's own first: `pgvigil.1`, `pgvigil-check.1`.

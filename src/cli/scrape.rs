@@ -34,6 +34,7 @@ pub struct Arguments {
 enum PageFormat {
     Text,
     Openmetrics,
+    Protobuf,
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -45,6 +46,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let format = match arguments.format {
         PageFormat::Text => Format::Text,
         PageFormat::Openmetrics => Format::OpenMetrics,
+        PageFormat::Protobuf => Format::Protobuf,
     };
     let files: Files = arguments.config.into();
     run_to_end(async {

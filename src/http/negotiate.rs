@@ -22,6 +22,7 @@ pub fn format(headers: &HeaderMap) -> Format {
     for range in ranges {
         let format = match range.name.as_str() {
             "application/openmetrics-text" if range.has_version(&["1.0.0", "0.0.1"]) => Format::OpenMetrics,
+            "application/vnd.google.protobuf" if range.is_delimited_families() => Format::Protobuf,
             "text/plain" if range.has_version(&["0.0.4"]) => Format::Text,
             "text/*" | "*/*" => Format::Text,
             _ => continue,
@@ -86,18 +87,27 @@ pub fn selection(query: Option<&str>) -> Selection {
 struct Range {
     name: String,
     version: Option<String>,
+    /// The protobuf message that is asked for.
+    proto: Option<String>,
+    /// How one message follows another.
+    encoding: Option<String>,
     weight: f32,
 }
 
 impl Range {
     fn parse(text: &str) -> Self {
         let mut parts = text.split(';').map(str::trim);
-        let mut range =
-            Range { name: parts.next().unwrap_or_default().to_ascii_lowercase(), version: None, weight: 1.0 };
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let mut range = Range { name, version: None, proto: None, encoding: None, weight: 1.0 };
         for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+            let value = value.trim();
+            let text = || Some(value.trim_matches('"').to_owned());
             match key.trim().to_ascii_lowercase().as_str() {
-                "q" => range.weight = value.trim().parse().unwrap_or(0.0),
-                "version" => range.version = Some(value.trim().trim_matches('"').to_owned()),
+                "q" => range.weight = value.parse().unwrap_or(0.0),
+                "version" => range.version = text(),
+                "proto" => range.proto = text(),
+                "encoding" => range.encoding = text(),
+                // Prometheus also says how names beyond letters, digits and underscores are to be escaped; we have none.
                 _ => (),
             }
         }
@@ -107,6 +117,12 @@ impl Range {
     /// One of these versions is asked for, or none in particular.
     fn has_version(&self, versions: &[&str]) -> bool {
         self.version.as_deref().is_none_or(|version| versions.contains(&version))
+    }
+
+    /// What Prometheus says when it wants protobuf. Other messages, and other ways to delimit them, are other formats.
+    fn is_delimited_families(&self) -> bool {
+        self.proto.as_deref() == Some("io.prometheus.client.MetricFamily")
+            && self.encoding.as_deref().is_some_and(|encoding| encoding.eq_ignore_ascii_case("delimited"))
     }
 }
 
@@ -126,10 +142,31 @@ mod tests {
     #[test]
     fn formats() {
         let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        let prometheus_3 = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let native_2 = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let native_3 = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         for (accept, format) in [
             (prometheus_2, Format::OpenMetrics),
             (prometheus_3, Format::OpenMetrics),
+            (native_2, Format::Protobuf),
+            (native_3, Format::Protobuf),
+            (
+                "Application/VND.google.protobuf ; Proto = \"io.prometheus.client.MetricFamily\" ; encoding=\"delimited\"",
+                Format::Protobuf,
+            ),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0",
+                Format::Text,
+            ),
+            ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", Format::Text),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=compact-text,application/openmetrics-text;q=0.1",
+                Format::OpenMetrics,
+            ),
+            ("application/vnd.google.protobuf;proto=io.prometheus.write.v2.Request;encoding=delimited", Format::Text),
+            ("application/vnd.google.protobuf;encoding=delimited", Format::Text),
+            ("application/vnd.google.protobuf", Format::Text),
+            ("application/x-protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", Format::Text),
             ("text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;q=0.4", Format::Text),
             ("application/openmetrics-text; version=2.0.0, */*;q=0.1", Format::Text),
             ("Application/OpenMetrics-Text", Format::OpenMetrics),

@@ -8,7 +8,7 @@ use wildmatch::WildMatch;
 
 use crate::{
     config::{collector::Collector, settings},
-    exposition,
+    exposition::Labels,
     slot::Slot,
     source::{self, FetchError, Reason},
 };
@@ -26,7 +26,7 @@ const MOST_TOLD: usize = 100;
 pub struct Databases {
     /// The collectors that are asked in each.
     pub collectors: Vec<Arc<Collector>>,
-    labels: Arc<str>,
+    labels: Labels,
     choice: settings::Databases,
     known: Mutex<Known>,
 }
@@ -41,15 +41,15 @@ struct Known {
 /// One of them.
 pub struct Database {
     pub name: String,
-    /// The target's labels and `datname`, as the exposition writes them.
-    pub labels: Arc<str>,
+    /// The target's labels and `datname`.
+    pub labels: Labels,
     pub slots: Vec<Arc<Slot>>,
     refused: Mutex<Option<Instant>>,
 }
 
 impl Databases {
     /// None yet. `labels` are the target's.
-    pub fn new(collectors: Vec<Arc<Collector>>, labels: Arc<str>, choice: settings::Databases) -> Self {
+    pub fn new(collectors: Vec<Arc<Collector>>, labels: Labels, choice: settings::Databases) -> Self {
         Databases { collectors, labels, choice, known: Mutex::default() }
     }
 
@@ -71,9 +71,9 @@ impl Databases {
     }
 
     fn database(&self, name: &str) -> Arc<Database> {
-        let labels = format!("{},{}", self.labels, exposition::labels([("datname", name)]));
+        let labels = self.labels.with("datname", name);
         let slots = self.collectors.iter().map(|collector| Arc::new(Slot::new(collector.clone()))).collect();
-        Arc::new(Database { name: name.to_owned(), labels: labels.into(), slots, refused: Mutex::default() })
+        Arc::new(Database { name: name.to_owned(), labels, slots, refused: Mutex::default() })
     }
 
     pub fn all(&self) -> Vec<Arc<Database>> {

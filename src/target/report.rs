@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Target;
 use crate::{
     config::collector::Collector,
+    exposition::Labels,
     map::Mapped,
     slot::{self, Slot},
     source::{FetchError, Reason, Status},
@@ -26,8 +27,8 @@ pub struct Report {
 /// One collector's tables on a page, by query, of the whole server or of one database.
 pub struct Shown {
     pub collector: Arc<Collector>,
-    /// The target's, as the exposition writes them, and the database's.
-    pub labels: Arc<str>,
+    /// The target's, and the database's.
+    pub labels: Labels,
     pub tables: Vec<Option<Arc<Mapped>>>,
 }
 

@@ -1,5 +1,8 @@
-//! What both formats demand of a page, checked by an independent reader: a head before the samples, each family one
+//! What each format demands of a page, checked by an independent reader: a head before the samples, each family one
 //! block, no series twice, names that fit the type, escapes, and where the page ends.
+
+#[path = "messages.rs"]
+mod messages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +10,9 @@ use pgvigil::exposition::Format;
 
 /// A sample's name and labels, as the page means them.
 pub type Series = (String, BTreeMap<String, String>);
+
+/// All series of a page with their values, as Prometheus reads them.
+pub type Values = BTreeMap<Series, f64>;
 
 /// The family being read.
 struct Family<'a> {
@@ -17,13 +23,18 @@ struct Family<'a> {
 }
 
 /// All series of a page, or the first thing that is wrong with it.
-pub fn check(page: &str, format: Format) -> Result<BTreeSet<Series>, String> {
-    let body = match format {
-        Format::Text => page,
-        Format::OpenMetrics => page.strip_suffix("# EOF\n").ok_or("the end is no `# EOF`")?,
-    };
+pub fn check(page: &[u8], format: Format) -> Result<Values, String> {
+    let text = || str::from_utf8(page).map_err(|wrong| wrong.to_string());
+    match format {
+        Format::Protobuf => messages::check(page),
+        Format::Text => check_text(text()?, format),
+        Format::OpenMetrics => check_text(text()?.strip_suffix("# EOF\n").ok_or("the end is no `# EOF`")?, format),
+    }
+}
+
+fn check_text(body: &str, format: Format) -> Result<Values, String> {
     let mut lines = body.split_terminator('\n').peekable();
-    let (mut families, mut series) = (BTreeSet::new(), BTreeSet::new());
+    let (mut families, mut series) = (BTreeSet::new(), Values::new());
     while let Some(line) = lines.next() {
         let mut family = head(line, lines.next().unwrap_or_default(), format)?;
         if !families.insert(family.name) {
@@ -31,9 +42,9 @@ pub fn check(page: &str, format: Format) -> Result<BTreeSet<Series>, String> {
         }
         let before = series.len();
         while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
-            let sample = sample(line, &mut family, format).map_err(|wrong| format!("{wrong}: {line:?}"))?;
-            if let Some(twice) = series.replace(sample) {
-                return Err(format!("a series twice: {twice:?}"));
+            let (sample, value) = sample(line, &mut family, format).map_err(|wrong| format!("{wrong}: {line:?}"))?;
+            if series.insert(sample, value).is_some() {
+                return Err(format!("a series twice: {line:?}"));
             }
         }
         if series.len() == before {
@@ -53,18 +64,18 @@ fn head<'a>(help: &'a str, kind: &'a str, format: Format) -> Result<Family<'a>, 
     let (also, kind) = kind.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')).ok_or_else(wrong)?;
     let kinds: &[&str] = match format {
         Format::Text => &["gauge", "counter", "histogram"],
-        Format::OpenMetrics => &["gauge", "counter", "histogram", "info", "unknown"],
+        _ => &["gauge", "counter", "histogram", "info", "unknown"],
     };
     let is_escaped = match format {
         Format::Text => !text.contains('\\'),
-        Format::OpenMetrics => !text.replace("\\\"", "").contains(['\\', '"']),
+        _ => !text.replace("\\\"", "").contains(['\\', '"']),
     };
     let is_good = also == name && is_name(name, true) && kinds.contains(&kind) && !text.is_empty() && is_escaped;
     is_good.then(|| Family { name, kind, bounds: BTreeMap::new() }).ok_or_else(wrong)
 }
 
 /// `name{label="value",...} number`
-fn sample(line: &str, family: &mut Family<'_>, format: Format) -> Result<Series, &'static str> {
+fn sample(line: &str, family: &mut Family<'_>, format: Format) -> Result<(Series, f64), &'static str> {
     let end = line.find(['{', ' ']).ok_or("no value")?;
     let (name, rest) = line.split_at(end);
     let (mut labels, rest) = match rest.strip_prefix('{') {
@@ -87,15 +98,15 @@ fn sample(line: &str, family: &mut Family<'_>, format: Format) -> Result<Series,
     }
     // A label without a value is none.
     labels.retain(|_, value| !value.is_empty());
-    Ok((name.to_owned(), labels))
+    Ok(((name.to_owned(), labels), value))
 }
 
 /// Bounds rise, up to +Inf.
 fn bucket(family: &mut Family<'_>, mut labels: BTreeMap<String, String>) -> Result<(), &'static str> {
     let text = labels.remove("le").unwrap_or_default();
     let le = number(&text)?;
-    if le.is_finite() && !text.contains(['.', 'e']) {
-        return Err("a bound that OpenMetrics writes otherwise");
+    if text != messages::bound(le) {
+        return Err("a bound that Prometheus writes otherwise");
     }
     match family.bounds.insert(labels, le) {
         Some(before) if before >= le => Err("bounds do not rise"),
@@ -162,9 +173,9 @@ fn is_name(name: &str, colon: bool) -> bool {
 #[test]
 fn broken_pages_are_found() {
     let good = "# HELP a A.\n# TYPE a gauge\na{b=\"\\\"\\\\\\n\"} 1\n";
-    assert_eq!(check(good, Format::Text).map(|series| series.len()), Ok(1));
-    assert_eq!(check(&format!("{good}# EOF\n"), Format::OpenMetrics).map(|series| series.len()), Ok(1));
-    assert!(check(good, Format::OpenMetrics).is_err());
+    assert_eq!(check(good.as_bytes(), Format::Text).map(|series| series.len()), Ok(1));
+    assert_eq!(check(format!("{good}# EOF\n").as_bytes(), Format::OpenMetrics).map(|series| series.len()), Ok(1));
+    assert!(check(good.as_bytes(), Format::OpenMetrics).is_err());
     for (from, to) in [
         ("# TYPE a gauge\n", ""),
         ("# HELP a A.\n", ""),
@@ -187,6 +198,6 @@ fn broken_pages_are_found() {
         ("gauge", "histogram"),
     ] {
         let bad = good.replacen(from, to, 1);
-        assert!(bad != good && check(&bad, Format::Text).is_err(), "{bad}");
+        assert!(bad != good && check(bad.as_bytes(), Format::Text).is_err(), "{bad}");
     }
 }

@@ -80,13 +80,16 @@ fn any_table() -> impl Strategy<Value = Table> {
 fn whatever_comes_in_can_be_read() {
     let collector = collector("hostile.yaml", COLLECTOR);
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(300) });
-    let read = |tables: &[(String, Table)], format| {
+    let read = |tables: &[(Labels, Table)], format| {
         let page = page(&collector, tables, format);
-        check::check(&page, format).map_err(|wrong| TestCaseError::fail(format!("{wrong}\n{page}")))
+        check::check(&page, format)
+            .map_err(|wrong| TestCaseError::fail(format!("{format:?}: {wrong}\n{}", String::from_utf8_lossy(&page))))
     };
     let result = runner.run(&(any_table(), any_table(), "\\PC*"), |(one, two, name)| {
         let tables = [(labels([("target", "one")]), one), (labels([("target", "two"), ("name", &name)]), two)];
-        prop_assert_eq!(read(&tables, Format::Text)?, read(&tables, Format::OpenMetrics)?);
+        let text = read(&tables, Format::Text)?;
+        prop_assert_eq!(&text, &read(&tables, Format::OpenMetrics)?);
+        prop_assert_eq!(&text, &read(&tables, Format::Protobuf)?);
         Ok(())
     });
     result.unwrap_or_else(|wrong| panic!("{wrong}"));

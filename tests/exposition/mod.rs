@@ -1,20 +1,20 @@
 //! Rows to pages: golden files that promtool reads, and whatever rows a server could send.
 
 pub mod check;
-mod golden;
+pub mod golden;
 mod hostile;
 
 use std::sync::Arc;
 
 use pgvigil::{
     config::{catalogue::Catalogue, collector::Collector},
-    exposition::{self, Block, Format},
+    exposition::{self, Block, Format, Labels},
     map,
     table::Table,
 };
 
-/// Both formats, and the ending of a golden file.
-const FORMATS: [(Format, &str); 2] = [(Format::Text, "prom"), (Format::OpenMetrics, "om")];
+/// All formats.
+pub const FORMATS: [Format; 3] = [Format::Text, Format::OpenMetrics, Format::Protobuf];
 
 /// The one collector in this text.
 fn collector(name: &str, text: &str) -> Arc<Collector> {
@@ -23,12 +23,15 @@ fn collector(name: &str, text: &str) -> Arc<Collector> {
 }
 
 /// The page that shows these tables of one collector, each with its target's labels. Each query reads all tables.
-fn page(collector: &Arc<Collector>, tables: &[(String, Table)], format: Format) -> String {
-    let block = |query: usize, (labels, table): &(String, Table)| {
+fn page(collector: &Arc<Collector>, tables: &[(Labels, Table)], format: Format) -> Vec<u8> {
+    exposition::render(&blocks(collector, tables), format)
+}
+
+fn blocks(collector: &Arc<Collector>, tables: &[(Labels, Table)]) -> Vec<Block> {
+    let block = |query: usize, (labels, table): &(Labels, Table)| {
         let mapped = Arc::new(map::map(&collector.queries[query], table.clone()));
-        Block { collector: collector.clone(), query, labels: labels.as_str().into(), mapped }
+        Block { collector: collector.clone(), query, labels: labels.clone(), mapped }
     };
     let queries = 0..collector.queries.len();
-    let blocks: Vec<_> = queries.flat_map(|query| tables.iter().map(move |table| block(query, table))).collect();
-    exposition::render(&blocks, format)
+    queries.flat_map(|query| tables.iter().map(move |table| block(query, table))).collect()
 }

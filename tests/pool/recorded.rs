@@ -8,7 +8,7 @@ use pgvigil::{
         catalogue::Catalogue,
         collector::{Rows, SourceKind},
     },
-    exposition::{self, Block, Format},
+    exposition::{self, Block, Labels},
     map,
     source::pgbouncer::shown::{self, Shown},
     table::{Cell, Table},
@@ -35,11 +35,16 @@ fn page(shown: &Shown) -> (String, Vec<String>) {
             let table = shown::section(name, shown).expect("all was recorded").expect("all was shown");
             let mapped = map::map(asked, (*table).clone());
             assert_eq!((mapped.duplicates, mapped.invalid), (0, 0), "{name}");
-            blocks.push(Block { collector: collector.clone(), query, labels: "".into(), mapped: Arc::new(mapped) });
+            blocks.push(Block {
+                collector: collector.clone(),
+                query,
+                labels: Labels::default(),
+                mapped: Arc::new(mapped),
+            });
             missing.extend(asked.metrics.iter().map(|metric| metric.def.name.to_string()));
         }
     }
-    let page = exposition::render(&blocks, Format::Text);
+    let page = exposition::text(&blocks);
     let page: String = page.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     missing.retain(|name| !page.lines().any(|line| line.split(['{', ' ']).next() == Some(name)));
     (page, missing)

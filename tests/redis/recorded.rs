@@ -9,7 +9,7 @@ use pgvigil::{
         collector::{Rows, SourceKind},
         sections,
     },
-    exposition::{self, Block, Format},
+    exposition::{self, Block, Labels},
     map,
     source::redis::info::Info,
 };
@@ -25,10 +25,15 @@ fn page(text: &str) -> String {
             let Some(section) = sections::section(SourceKind::Redis, name) else { continue };
             let mapped = map::map(asked, info.table(section));
             assert_eq!((mapped.duplicates, mapped.invalid), (0, 0), "{name}");
-            blocks.push(Block { collector: collector.clone(), query, labels: "".into(), mapped: Arc::new(mapped) });
+            blocks.push(Block {
+                collector: collector.clone(),
+                query,
+                labels: Labels::default(),
+                mapped: Arc::new(mapped),
+            });
         }
     }
-    let page = exposition::render(&blocks, Format::Text);
+    let page = exposition::text(&blocks);
     page.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
 }
 
@@ -57,8 +62,8 @@ fn odd_values_are_left_out_and_counted() {
     let section = sections::section(SourceKind::Redis, "memory").expect("a section");
     let mapped = map::map(&collector.queries[0], Info::new(text).table(section));
     assert_eq!((mapped.duplicates, mapped.invalid), (0, 3), "empty, no text, nan");
-    let block = Block { collector: collector.clone(), query: 0, labels: "".into(), mapped: Arc::new(mapped) };
-    let page = exposition::render(&[block], Format::Text);
+    let block = Block { collector: collector.clone(), query: 0, labels: Labels::default(), mapped: Arc::new(mapped) };
+    let page = exposition::text(&[block]);
     let lines: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         lines,

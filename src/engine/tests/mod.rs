@@ -145,7 +145,7 @@ async fn scrape(engine: &Engine, selection: &Selection, timeout: Duration) -> Pa
     let began = Instant::now();
     let blocks = engine.scrape(selection, began + timeout, std::future::pending()).await;
     assert!(began.elapsed() <= timeout + Duration::from_millis(1), "the deadline holds");
-    Page::of(&exposition::render(&blocks, Format::Text))
+    Page::of(&exposition::text(&blocks))
 }
 
 fn engine(catalogue: Catalogue, servers: &[(&str, &Fixture)]) -> Arc<Engine> {

@@ -1,52 +1,21 @@
-//! Families to text: Prometheus' text format 0.0.4 and OpenMetrics 1.0. Pure.
+//! The text formats: Prometheus' 0.0.4 and OpenMetrics 1.0.
 //!
 //! A row's labels are written once and shared by all metrics made from that row, because labels are most of a page.
 
-use std::{borrow::Cow, fmt::Write, sync::Arc};
+use std::{borrow::Cow, fmt::Write};
 
+use super::{Block, Format, PAGE, by_query};
 use crate::{
-    config::collector::{Collector, Query},
-    map::{Family, Mapped, Sample},
+    config::collector::Query,
+    map::{Family, Sample},
     metric::{Kind, MetricDef},
     table::{Cell, Number},
 };
 
-/// The formats a scraper can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// `text/plain; version=0.0.4`
-    Text,
-    /// `application/openmetrics-text; version=1.0.0`
-    OpenMetrics,
-}
-
-impl Format {
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
-
-/// One mapped table on a page.
-pub struct Block {
-    pub collector: Arc<Collector>,
-    /// The index of the query in its collector.
-    pub query: usize,
-    /// The target's own labels, as [`labels`] writes them; empty for what concerns the whole program.
-    pub labels: Arc<str>,
-    pub mapped: Arc<Mapped>,
-}
-
-/// Writes a page. Blocks of the same query must stand together.
+/// Writes a page in one of the text formats. Blocks of the same query must stand together.
 pub fn render(blocks: &[Block], format: Format) -> String {
-    let mut out = String::with_capacity(64 << 10);
-    let same_query = |a: &Block, b: &Block| Arc::ptr_eq(&a.collector, &b.collector) && a.query == b.query;
-    for blocks in blocks.chunk_by(same_query) {
-        let Some(query) = blocks.first().and_then(|block| block.collector.queries.get(block.query)) else { continue };
-        write_query(&mut out, query, blocks, format);
-    }
+    let mut out = String::with_capacity(PAGE);
+    by_query(blocks).for_each(|(query, blocks)| write_query(&mut out, query, blocks, format));
     if format == Format::OpenMetrics {
         out.push_str("# EOF\n");
     }
@@ -54,9 +23,9 @@ pub fn render(blocks: &[Block], format: Format) -> String {
 }
 
 /// Labels between braces, without them: `a="1",b="2"`.
-pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub fn labels(pairs: &[(String, String)]) -> String {
     let mut out = String::new();
-    pairs.into_iter().for_each(|(name, value)| push_label(&mut out, name, Cell::Text(value)));
+    pairs.iter().for_each(|(name, value)| push_label(&mut out, name, Cell::Text(value)));
     out
 }
 
@@ -82,7 +51,7 @@ fn write_query(out: &mut String, query: &Query, blocks: &[Block], format: Format
         .map(|block| Prepared {
             families: block.mapped.families(query).collect(),
             labels: Vec::new(),
-            of_target: &block.labels,
+            of_target: block.labels.text(),
         })
         .collect();
     for (index, metric) in query.metrics.iter().enumerate() {
@@ -146,8 +115,8 @@ fn write_head(out: &mut String, def: &MetricDef, format: Format) {
     };
     // Only OpenMetrics has quotes escaped here; what else would have to be is refused when the file is loaded.
     let help = match format {
-        Format::Text => Cow::Borrowed(&def.help),
         Format::OpenMetrics => Cow::Owned(def.help.replace('"', "\\\"")),
+        _ => Cow::Borrowed(&def.help),
     };
     for part in ["# HELP ", name, " ", &help, "\n# TYPE ", name, " ", kind, "\n"] {
         out.push_str(part);
@@ -167,7 +136,7 @@ pub fn family_name(def: &MetricDef, format: Format) -> &str {
 fn write_sample(out: &mut String, def: &MetricDef, labels: &str, sample: &Sample) {
     match sample {
         Sample::Value(value) => write_line(out, &def.name, "", labels, None, *value),
-        Sample::Histogram { buckets, sum, count, .. } => {
+        Sample::Histogram { buckets, sum, count, native: _ } => {
             for (le, value) in buckets {
                 write_line(out, &def.name, "_bucket", labels, Some(*le), *value);
             }
@@ -197,11 +166,19 @@ fn write_line(out: &mut String, name: &str, suffix: &str, labels: &str, le: Opti
     out.push('\n');
 }
 
-/// Always with a fraction or an exponent, so that both formats name the same series.
-fn push_bound(out: &mut String, le: f64) {
-    _ = match le.is_infinite() {
-        true => write!(out, "{}", Number::Float(le)),
-        false => write!(out, "{le:?}"),
+/// As Prometheus writes it when it reads protobuf, so that all formats name the same series: `1.0`, `2e-05`, `1.5e+06`, `+Inf`.
+pub fn push_bound(out: &mut String, le: f64) {
+    let (size, is_negative) = (le.abs(), le < 0.0);
+    _ = match size {
+        f64::INFINITY => write!(out, "{}", Number::Float(le)),
+        // An exponent has a sign and two digits at least.
+        size if size >= 1e6 || (size > 0.0 && size < 1e-4) => {
+            let text = format!("{size:e}");
+            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+            write!(out, "{}{digits}e{sign}{exponent:0>2}", if is_negative { "-" } else { "" })
+        }
+        _ => write!(out, "{le:?}"),
     };
 }
 

@@ -1,0 +1,134 @@
+//! What the library encodes: a family's name, help, type and values. Its labels are written elsewhere.
+
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{
+        DescriptorEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet, prometheus_protobuf,
+    },
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use super::{native::spans_and_deltas, wire};
+use crate::{
+    map::Sample,
+    metric::{Kind, MetricDef},
+    native::Native,
+    table::Number,
+};
+
+/// What a family is called, and is.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub name: String,
+    pub help: String,
+    pub kind: Kind,
+}
+
+/// A sample as protobuf has it.
+#[derive(Debug)]
+pub enum Value {
+    Number(f64),
+    Histogram(Histogram),
+}
+
+/// One that a message can hold.
+#[derive(Debug)]
+pub struct Histogram {
+    sum: f64,
+    count: u64,
+    /// Bounds, and how many are between each and the one before.
+    buckets: Vec<(f64, u64)>,
+    native: Option<Native>,
+}
+
+impl Head {
+    pub fn of(def: &MetricDef) -> Self {
+        Head { name: def.name.clone(), help: def.help.clone(), kind: def.kind }
+    }
+}
+
+impl Value {
+    /// `None` for a histogram that no message can hold: without a sum, or with counts that fall or are not whole.
+    pub fn new(sample: &Sample) -> Option<Self> {
+        match sample {
+            Sample::Value(number) => Some(Value::Number(number.as_f64())),
+            Sample::Histogram { buckets, sum, count, native } => {
+                let mut before = 0;
+                let part = |(bound, cumulative): &(f64, Number)| {
+                    let cumulative = whole(*cumulative)?;
+                    let part = cumulative.checked_sub(std::mem::replace(&mut before, cumulative))?;
+                    Some((*bound, part))
+                };
+                let buckets = buckets.iter().map(part).collect::<Option<_>>()?;
+                let (sum, count, native) = ((*sum)?.as_f64(), whole(*count)?, native.clone());
+                Some(Value::Histogram(Histogram { sum, count, buckets, native }))
+            }
+        }
+    }
+}
+
+fn whole(number: Number) -> Option<u64> {
+    match number {
+        Number::Int(value) => u64::try_from(value).ok(),
+        Number::Float(value) => Some(value as u64).filter(|whole| *whole as f64 == value && *whole < u64::MAX),
+    }
+}
+
+/// A part of a family.
+#[derive(Debug)]
+struct Part {
+    head: Head,
+    values: Vec<Value>,
+}
+
+/// The message `MetricFamily` of these values, in their order, without labels.
+pub fn encode(head: Head, values: Vec<Value>) -> Vec<u8> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Part { head, values }));
+    // Writing to memory does not fail.
+    let delimited = prometheus_protobuf::encode_to_vec(&registry).unwrap_or_default();
+    let mut message = &delimited[..];
+    _ = wire::read_varint(&mut message);
+    message.to_vec()
+}
+
+impl Collector for Part {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = match self.head.kind {
+            // A counter's name would be made to end in _total.
+            Kind::Counter => MetricType::Unknown,
+            Kind::Gauge | Kind::Info => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
+        };
+        let mut metrics = encoder.encode_descriptor(&self.head.name, &self.head.help, None, kind)?;
+        self.values.iter().try_for_each(|value| match value {
+            Value::Histogram(histogram) => histogram.encode(&mut metrics),
+            Value::Number(number) if self.head.kind == Kind::Counter => {
+                metrics.encode_counter::<NoLabelSet, _, f64>(number, None)
+            }
+            Value::Number(number) => metrics.encode_gauge(number),
+        })
+    }
+}
+
+impl Histogram {
+    fn encode(&self, metrics: &mut MetricEncoder<'_>) -> fmt::Result {
+        let Histogram { sum, count, buckets, native } = self;
+        let Some(native) = native else {
+            return metrics.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None);
+        };
+        let (spans, deltas) = spans_and_deltas(&native.buckets);
+        let native = NativeHistogram {
+            schema: native.schema,
+            zero_threshold: native.zero_threshold,
+            zero_count: native.zero_count,
+            negative: NativeHistogramBuckets { spans: &[], deltas: &[] },
+            positive: NativeHistogramBuckets { spans: &spans, deltas: &deltas },
+            created: None,
+        };
+        metrics.encode_histogram_with_native::<NoLabelSet>(*sum, *count, buckets, None, native)
+    }
+}
