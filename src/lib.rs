@@ -13,6 +13,7 @@ pub mod http;
 pub mod live;
 pub mod map;
 pub mod metric;
+pub mod native;
 pub mod own;
 pub mod page;
 pub mod probe;

@@ -2,16 +2,19 @@
 
 mod distinct;
 mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashSet, sync::Arc};
 
 use self::{
     distinct::{distinct_rows, same_labels, upper_bound},
-    layout::{Columns, Layout},
+    layout::{Columns, Layout, NativeColumn},
 };
 use crate::{
     config::collector::Query,
     metric::MetricDef,
+    native::Native,
     table::{Cell, Number, Table},
 };
 
@@ -25,7 +28,7 @@ pub struct Mapped {
     series: Vec<Series>,
     /// Rows whose labels an earlier row had already.
     pub duplicates: u64,
-    /// Values that are no number.
+    /// Values that are no number, and texts that are no native buckets.
     pub invalid: u64,
 }
 
@@ -46,6 +49,7 @@ pub struct Family<'a> {
     pub series: usize,
     mapped: &'a Mapped,
     value: &'a Columns,
+    has_native: bool,
 }
 
 /// A value, or a histogram's parts.
@@ -58,18 +62,6 @@ pub enum Sample {
         count: Number,
         native: Option<Native>,
     },
-}
-
-/// The same histogram with exponential bounds, which only protobuf can carry: bucket `i` ends at `2^(i / 2^schema)`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Native {
-    /// -4 to 8; the higher, the finer.
-    pub schema: i32,
-    /// What is at most this far from zero counts in `zero_count`.
-    pub zero_threshold: f64,
-    pub zero_count: u64,
-    /// Index and count (not cumulative) of buckets, rising by index; those that are empty may be missing.
-    pub buckets: Vec<(i32, u64)>,
 }
 
 /// Maps a table. Columns that are missing (a result without rows may come without columns) give no samples.
@@ -122,6 +114,8 @@ impl Mapped {
             for row in &self.series[*series].rows {
                 let is_invalid = |column: &usize| self.table.cell(*row as usize, *column).number().is_err();
                 invalid += value.numbers().into_iter().flatten().filter(is_invalid).count() as u64;
+                let native = value.native().map(|native| self.table.cell(*row as usize, native.column));
+                invalid += u64::from(native.is_some_and(|cell| !is_native(cell)));
             }
         }
         invalid
@@ -136,6 +130,7 @@ impl Mapped {
             series: *series,
             mapped: self,
             value,
+            has_native: false,
         })
     }
 
@@ -163,6 +158,11 @@ impl Mapped {
 }
 
 impl<'a> Family<'a> {
+    /// Its histograms come with their native buckets. The text formats, which cannot show them, do not read them either.
+    pub fn with_native(self) -> Self {
+        Family { has_native: true, ..self }
+    }
+
     /// The cells of a row's labels, in the order of `label_names`.
     pub fn labels(&self, row: u32) -> impl Iterator<Item = Cell<'a>> {
         let mapped = self.mapped;
@@ -187,7 +187,7 @@ impl<'a> Family<'a> {
                 let number = self.number(row, *column)?;
                 Some(Sample::Value(if *scale == 1.0 { number } else { Number::Float(number.as_f64() * scale) }))
             }
-            Columns::Histogram { le, bucket, sum, count } => {
+            Columns::Histogram { le, bucket, sum, count, native } => {
                 let rows = self.mapped.series[self.series].rows[at..].iter().take_while(|r| self.same_series(row, **r));
                 let rows: Vec<u32> = rows.copied().collect();
                 let total = rows.iter().find_map(|row| self.number(*row, *count))?;
@@ -199,9 +199,21 @@ impl<'a> Family<'a> {
                     buckets.push((f64::INFINITY, total));
                 }
                 let sum = rows.iter().find_map(|row| self.number(*row, *sum));
-                Some(Sample::Histogram { buckets, sum, count: total, native: None })
+                let native = native.filter(|_| self.has_native);
+                let native = native.and_then(|native| self.native(&rows, native, total));
+                Some(Sample::Histogram { buckets, sum, count: total, native })
             }
         }
+    }
+
+    /// The native buckets of a series; none that do not add up to its count, because some of them would be missing.
+    fn native(&self, rows: &[u32], native: NativeColumn, total: Number) -> Option<Native> {
+        let found = rows.iter().find_map(|row| match self.cell(*row, native.column) {
+            Cell::Buckets(buckets) => Some(Native::of(native.schema, buckets)),
+            Cell::Text(text) => Native::parse(native.schema, text),
+            Cell::Absent | Cell::Int(_) | Cell::Float(_) => None,
+        })?;
+        (Some(total.as_f64()) == found.count().map(|count| count as f64)).then_some(found)
     }
 
     fn cell(&self, row: u32, column: usize) -> Cell<'a> {
@@ -221,44 +233,11 @@ impl<'a> Family<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::catalogue::Catalogue;
-
-    const FILE: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT 1}]\n    labels: [a]\n    \
-                        metrics: [{name: pg_n_total, type: counter, value: n, help: h}]\n    example: [{a: x, n: 1}]\n";
-
-    /// Each sample's label and value.
-    fn samples(mapped: &Mapped, query: &Query) -> Vec<(String, f64)> {
-        let family = mapped.families(query).next().expect("a metric");
-        let value = |at| match family.sample(at) {
-            Some(Sample::Value(value)) => Some(value.as_f64()),
-            _ => None,
-        };
-        family.rows().filter_map(|at| Some((format!("{:?}", family.labels(at.1).next()?), value(at)?))).collect()
-    }
-
-    #[test]
-    fn columns_may_move_go_and_come_back() {
-        let catalogue = Catalogue::from_files([("c.yaml", FILE)]).expect("a valid collector");
-        let query = &catalogue.collectors[0].queries[0];
-        let expected = ["x", "y"].map(|label| (format!("{:?}", Cell::Text(label)), 7.0));
-        let mut before: Option<Mapped> = None;
-        for columns in [&["a", "n"][..], &["a", "n"], &["n", "a"], &["a"], &[], &["b", "a", "n"], &["a", "n"]] {
-            let mut table = Table::new(columns);
-            for label in ["x", "y", "x"] {
-                table.push_row(columns.iter().map(|column| match *column {
-                    "n" => Cell::Int(7),
-                    "a" => Cell::Text(label),
-                    _ => Cell::Absent,
-                }));
-            }
-            let mapped = map_next(query, table.into(), before.as_ref());
-            let is_whole = columns.contains(&"n");
-            assert_eq!(samples(&mapped, query), if is_whole { &expected[..] } else { &[] }, "{columns:?}");
-            assert_eq!(mapped.duplicates, u64::from(is_whole), "{columns:?}");
-            before = Some(mapped);
-        }
+/// Whether a cell holds native buckets, or nothing.
+fn is_native(cell: Cell<'_>) -> bool {
+    match cell {
+        Cell::Absent | Cell::Buckets(_) => true,
+        Cell::Text(text) => Native::parse(0, text).is_some(),
+        Cell::Int(_) | Cell::Float(_) => false,
     }
 }

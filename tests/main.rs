@@ -19,6 +19,7 @@ mod install;
 mod listen;
 mod live;
 mod meaning;
+mod native;
 mod pool;
 mod probe;
 mod redis;

@@ -14,7 +14,7 @@ use crate::support::yaml;
 
 /// What only the loader can tell, by a piece of its message: how values fit each other, the file's name, other files,
 /// and the server.
-const LEFT_TO_CHECK: [&str; 50] = [
+const LEFT_TO_CHECK: [&str; 51] = [
     // How keys fit each other.
     "the file's name says",
     "a `timeout` is for slow collectors",
@@ -45,6 +45,7 @@ const LEFT_TO_CHECK: [&str; 50] = [
     "the example has no column",
     "no row of the example has",
     "it must be a number or null",
+    "has native buckets: write",
     "it must be there",
     "gives no column",
     "has no column",
@@ -104,9 +105,9 @@ queries:
     labels: [kind]
     metrics:
       - {name: pg_x, type: gauge, value: n, scale: 0.5, ecosystem: true, labels: [kind], help: X.}
-      - {name: pg_y_seconds, type: histogram, le: n, value: n, sum: n, count: n, ecosystem: false, labels: [], help: Y.}
+      - {name: pg_y_seconds, type: histogram, le: n, value: n, sum: n, count: n, native: {schema: -2, buckets: native}, ecosystem: false, labels: [], help: Y.}
       - {name: pg_z_info, type: info, labels: [kind], help: Z.}
-    example: [{kind: a, n: 1}, {kind: 2, n: 1.5}]
+    example: [{kind: a, n: 1, native: "zero:1 -8:1"}, {kind: 2, n: 1.5}]
 "#;
 
 const SETTINGS: &str = r#"

@@ -135,9 +135,18 @@ pub enum Value {
     Column { column: String, scale: f64 },
     /// Histogram: one row per upper bound `le`, `bucket` the cumulative count up to it, `sum` and `count` the
     /// totals (the same on each row of a series, or absent on all but one).
-    Histogram { le: String, bucket: String, sum: String, count: String },
+    Histogram { le: String, bucket: String, sum: String, count: String, native: Option<NativeBuckets> },
     /// Info: always 1.
     One,
+}
+
+/// A histogram's native buckets: all of a series are one cell, on any of its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeBuckets {
+    /// Bucket `i` is of the values above `2^((i-1) * 2^-schema)`, up to `2^(i * 2^-schema)`.
+    pub schema: i32,
+    /// The column with that cell; [`crate::native::Native::parse`] says what a text looks like.
+    pub buckets: String,
 }
 
 impl Query {
@@ -152,7 +161,9 @@ impl Query {
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let values = self.metrics.iter().flat_map(|metric| match &metric.value {
             Value::Column { column, .. } => vec![column],
-            Value::Histogram { le, bucket, sum, count } => vec![le, bucket, sum, count],
+            Value::Histogram { le, bucket, sum, count, native } => {
+                [le, bucket, sum, count].into_iter().chain(native.as_ref().map(|native| &native.buckets)).collect()
+            }
             Value::One => vec![],
         });
         let labels = self.metrics.iter().flat_map(|metric| self.labels_of(metric));

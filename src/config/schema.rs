@@ -65,6 +65,11 @@ fn value(is: &Is) -> Value {
             let quoted = if *least == 0 { r"^\+?[0-9]+$" } else { r"^\+?0*[1-9][0-9]*$" };
             json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
         }
+        Is::Signed(least, most) => {
+            let up_to = |most: i32| (0..=most).map(|number| number.to_string()).collect::<Vec<_>>().join("|");
+            let quoted = format!(r"^(\+?0*({})|-0*({}))$", up_to(*most), up_to(-*least));
+            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
+        }
         Is::Number => json!({"type": ["number", "string"], "pattern": NUMBER}),
         Is::Flag => json!({"type": ["boolean", "string"], "pattern": "^(true|false)$"}),
         Is::Duration => json!({"type": ["string", "integer"], "pattern": DURATION, "minimum": 0, "maximum": 0}),

@@ -32,6 +32,8 @@ pub enum Is {
     Form(&'static str),
     /// A whole number from, to.
     Whole(usize, usize),
+    /// One of a few whole numbers from, to, some of them below 0.
+    Signed(i32, i32),
     Number,
     Flag,
     Duration,

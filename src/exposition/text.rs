@@ -193,7 +193,7 @@ fn push_name_value(out: &mut String, name: &str, value: Cell<'_>) {
     out.push_str(name);
     out.push_str("=\"");
     match value {
-        Cell::Absent => (),
+        Cell::Absent | Cell::Buckets(_) => (),
         Cell::Int(value) => Number::Int(value).push_to(out),
         Cell::Float(value) => Number::Float(value).push_to(out),
         Cell::Text(text) => push_escaped(out, text),

@@ -71,7 +71,7 @@ fn written(cell: Cell<'_>) -> Cow<'_, str> {
     };
     match cell {
         Cell::Text(text) => text.into(),
-        Cell::Absent => "".into(),
+        Cell::Absent | Cell::Buckets(_) => "".into(),
         Cell::Int(value) => number(Number::Int(value)),
         Cell::Float(value) => number(Number::Float(value)),
     }

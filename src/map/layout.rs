@@ -29,7 +29,15 @@ pub enum Columns {
         bucket: usize,
         sum: usize,
         count: usize,
+        native: Option<NativeColumn>,
     },
+}
+
+/// The column of native buckets, and what their indexes mean.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeColumn {
+    pub column: usize,
+    pub schema: i32,
 }
 
 /// Label columns, and the metrics that have them.
@@ -62,11 +70,14 @@ fn value(value: &Value, table: &Table) -> Option<Columns> {
     Some(match value {
         Value::One => Columns::One,
         Value::Column { column, scale } => Columns::Value { column: table.column(column)?, scale: *scale },
-        Value::Histogram { le, bucket, sum, count } => Columns::Histogram {
+        Value::Histogram { le, bucket, sum, count, native } => Columns::Histogram {
             le: table.column(le)?,
             bucket: table.column(bucket)?,
             sum: table.column(sum)?,
             count: table.column(count)?,
+            native: native.as_ref().and_then(|native| {
+                Some(NativeColumn { column: table.column(&native.buckets)?, schema: native.schema })
+            }),
         },
     })
 }
@@ -83,8 +94,16 @@ impl Columns {
     pub fn numbers(&self) -> [Option<usize>; 4] {
         match *self {
             Columns::Value { column, .. } => [Some(column), None, None, None],
-            Columns::Histogram { le, bucket, sum, count } => [le, bucket, sum, count].map(Some),
+            Columns::Histogram { le, bucket, sum, count, .. } => [le, bucket, sum, count].map(Some),
             Columns::One | Columns::Nothing => [None; 4],
+        }
+    }
+
+    /// The column of native buckets, if it has them.
+    pub fn native(&self) -> Option<NativeColumn> {
+        match self {
+            Columns::Histogram { native, .. } => *native,
+            _ => None,
         }
     }
 

@@ -2,11 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::native::ZERO;
+
 /// The bounds that every histogram has, in microseconds: 50 microseconds to 10 seconds, in steps of about 1, 2, 5.
 const STEPS: [u64; 17] = [
     50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
     5_000_000, 10_000_000,
 ];
+
+/// Native buckets for each doubling. In `collectors/probe.yaml` their schema is 3, the binary logarithm of this.
+const PER_DOUBLING: f64 = 8.0;
+
+/// What takes longer than this many doublings of a second, over an hour, counts in the last native bucket. The first is that of a nanosecond,
+/// so there are 337 at most; of one phase there are some thirty.
+const MOST_DOUBLINGS: f64 = 12.0;
 
 /// Upper bounds, rising.
 pub type Bounds = Arc<[Duration]>;
@@ -25,17 +34,30 @@ pub struct Histogram {
     bounds: Bounds,
     /// By bound; the last is what is above all of them.
     counts: Vec<u64>,
+    /// By index, rising; those that have none are not there.
+    native: Vec<(i32, u64)>,
     sum: Duration,
     longest: Duration,
 }
 
 impl Histogram {
     pub fn new(bounds: Bounds) -> Self {
-        Histogram { counts: vec![0; bounds.len() + 1], bounds, sum: Duration::ZERO, longest: Duration::ZERO }
+        Histogram {
+            counts: vec![0; bounds.len() + 1],
+            bounds,
+            native: Vec::new(),
+            sum: Duration::ZERO,
+            longest: Duration::ZERO,
+        }
     }
 
     pub fn observe(&mut self, took: Duration) {
         self.counts[self.bounds.partition_point(|bound| *bound < took)] += 1;
+        let index = native_index(took);
+        match self.native.binary_search_by_key(&index, |(index, _)| *index) {
+            Ok(at) => self.native[at].1 += 1,
+            Err(at) => self.native.insert(at, (index, 1)),
+        }
         self.sum += took;
         self.longest = self.longest.max(took);
     }
@@ -62,15 +84,84 @@ impl Histogram {
         })
     }
 
+    /// The same durations in native buckets: index and count.
+    pub fn native(&self) -> &[(i32, u64)] {
+        &self.native
+    }
+
     /// How many were at most this, which is one of the bounds.
     pub fn within(&self, bound: Duration) -> u64 {
         self.buckets().take_while(|(at, _)| at.is_some_and(|at| at <= bound)).last().map_or(0, |(_, count)| count)
     }
 }
 
+/// The native bucket of a duration.
+fn native_index(took: Duration) -> i32 {
+    if took.is_zero() {
+        return ZERO;
+    }
+    (took.as_secs_f64().log2().min(MOST_DOUBLINGS) * PER_DOUBLING).ceil() as i32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::{
+        Native,
+        quantile::{of_classic, of_native, off},
+    };
+
+    #[test]
+    fn a_duration_counts_once_in_the_native_bucket_whose_bounds_are_around_it() {
+        let mut histogram = Histogram::new(bounds([]));
+        let nanos = |n: u64| (0..50).map(move |power| n << power);
+        let all: Vec<_> = [1, 3, 1_000, 1_953_125].into_iter().flat_map(nanos).map(Duration::from_nanos).collect();
+        for took in &all {
+            let (index, seconds) = (native_index(*took), took.as_secs_f64());
+            let bound = |index: i32| (f64::from(index) / PER_DOUBLING).exp2();
+            let is_last = index == (MOST_DOUBLINGS * PER_DOUBLING) as i32;
+            assert!(bound(index - 1) < seconds && (seconds <= bound(index) || is_last), "{index} for {took:?}");
+            histogram.observe(*took);
+        }
+        for (bound, index) in [(500_000_000, -8), (1_000_000_000, 0), (1_000_000_001, 1), (1_953_125, -72)] {
+            assert_eq!(native_index(Duration::from_nanos(bound)), index, "{bound} ns: the bound is its bucket's");
+        }
+        [Duration::ZERO; 2].into_iter().for_each(|took| histogram.observe(took));
+        let native = Native::of(3, histogram.native());
+        assert_eq!((native.zero_count, native.count()), (2, Some(histogram.count())));
+        assert_eq!(histogram.count(), all.len() as u64 + 2);
+    }
+
+    /// Durations as they come of what a probe asks, in seconds: what a share of them does not exceed.
+    const SHAPES: [(&str, fn(f64) -> f64); 5] = [
+        ("a point query", |u| 0.0009 * (1.0 - u).powf(-0.2)),
+        ("between two bounds", |u| 0.011 + 0.008 * u),
+        ("exponential", |u| 0.02 - 0.03 * (1.0 - u).ln()),
+        ("a stall in a hundred", |u| if u < 0.985 { 0.0004 + 0.0002 * u } else { 0.13 + 0.1 * u }),
+        ("above a second", |u| 1.1 + 0.6 * u * u),
+    ];
+
+    #[test]
+    fn native_quantiles_are_within_a_bucket_and_nearer_to_the_truth_than_classic_ones() {
+        let (mut all_native, mut all_classic) = (0.0, 0.0);
+        for (what, quantile) in SHAPES {
+            let mut histogram = Histogram::new(bounds([]));
+            let took = |n: u32| Duration::from_secs_f64(quantile((f64::from(n) + 0.5) / 20_000.0));
+            (0..20_000).for_each(|n| histogram.observe(took(n)));
+            let native = Native::of(3, histogram.native());
+            let seconds = |bound: Option<Duration>| bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
+            let classic: Vec<_> = histogram.buckets().map(|(bound, count)| (seconds(bound), count)).collect();
+            for q in [0.5, 0.95, 0.99] {
+                let (of_native, of_classic) = (of_native(&native, q), of_classic(&classic, q));
+                let (native, classic) = (off(of_native, quantile(q)), off(of_classic, quantile(q)));
+                // A bucket is 9 % wide.
+                assert!(native < 0.091, "{what} {q}: {of_native} for {}", quantile(q));
+                all_native += native;
+                all_classic += classic;
+            }
+        }
+        assert!(5.0 * all_native < all_classic, "together off by {all_native}, the classic ones by {all_classic}");
+    }
 
     #[test]
     fn a_duration_counts_in_the_bucket_of_its_bound() {

@@ -95,14 +95,17 @@ fn push_cache(table: &mut Table, path: Cell<'_>, route: &Route) {
     of_remote.into_iter().for_each(|cell| table.push(cell));
 }
 
-/// A row for each bucket of each histogram.
+/// A row for each bucket of each histogram; the last has the native ones too.
 fn push_durations(table: &mut Table, course: &Course, path: Cell<'_>, board: &Board) {
     for ((query, phase), histogram) in &board.durations {
         let query = query.map_or(Cell::Text(""), |query| name(course, query));
-        let (sum, total) = (seconds(histogram.sum()), count(histogram.count()));
+        let (sum, total, native) = (seconds(histogram.sum()), count(histogram.count()), histogram.native());
         for (bound, at_most) in histogram.buckets() {
-            let le = bound.map_or(Cell::Float(f64::INFINITY), seconds);
-            table.push_row([path, query, Cell::Text(phase.word()), le, count(at_most), sum, total]);
+            let (le, native) = match bound {
+                Some(bound) => (seconds(bound), Cell::Absent),
+                None => (Cell::Float(f64::INFINITY), Cell::Buckets(native)),
+            };
+            table.push_row([path, query, Cell::Text(phase.word()), le, count(at_most), sum, total, native]);
         }
     }
 }

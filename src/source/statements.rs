@@ -4,22 +4,25 @@
 //! readings the same follows for the calls between them; those are spread over the buckets (`spread`) and added up.
 //!
 //! Promises: what comes out are counters. Bucket counts are integers and never fall, neither from reading to reading
-//! nor from bucket to bucket before; the last one counts every call that two readings prove, no more and no less.
+//! nor from bucket to bucket before; the last one counts every call that two readings prove, no more and no less. So do native
+//! buckets together, of which none falls by itself either.
 
+mod histogram;
 mod spread;
 #[cfg(test)]
 mod tests;
 mod totals;
 #[cfg(test)]
 mod truth;
+mod whole;
 mod within;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
 };
 
-use self::{spread::Calls, totals::Totals};
+use self::{histogram::Histogram, spread::Calls, totals::Totals};
 use super::{Answer, Answers, FetchError, Reason};
 use crate::{
     config::{
@@ -28,16 +31,6 @@ use crate::{
     },
     table::{Cell, Table},
 };
-
-/// Upper bounds of the buckets, in seconds: 1, 2, 5 of each power of ten, from what reading one row takes to beyond
-/// what a person waits for. Those of [`SLOW`] are among them.
-pub const BOUNDS: [f64; 20] = [
-    0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
-    10.0, 20.0, 60.0,
-];
-
-/// A call that takes longer than so many seconds is slow.
-const SLOW: [f64; 6] = [0.05, 0.1, 1.0, 2.0, 5.0, 60.0];
 
 /// The histories of a target's queries, by collector and place in it.
 #[derive(Default)]
@@ -73,7 +66,7 @@ struct Reading {
     server: u64,
     /// No row was cut: what is not in it did not exist.
     complete: bool,
-    statements: HashMap<u64, Totals>,
+    statements: HashMap<u64, Totals, BuildHasherDefault<Hashed>>,
 }
 
 /// What has been counted in one database.
@@ -81,15 +74,6 @@ struct Reading {
 struct Database {
     name: String,
     histogram: Histogram,
-}
-
-#[derive(Default)]
-struct Histogram {
-    /// Calls expected up to each bound. What is shown is rounded, so a part of a call is carried over to when the
-    /// rest of it comes.
-    expected: [f64; BOUNDS.len()],
-    count: u64,
-    sum: f64,
 }
 
 /// Where a reading's columns are.
@@ -122,7 +106,11 @@ impl History {
         let columns = Columns::of(table)?;
         let server = self.find_databases(table, &columns);
         let before = before.filter(|before| before.server == server);
-        let mut reading = Reading { server, complete, statements: HashMap::with_capacity(table.rows()) };
+        let mut reading = Reading {
+            server,
+            complete,
+            statements: HashMap::with_capacity_and_hasher(table.rows(), Default::default()),
+        };
         for row in 0..table.rows() {
             let Some(now) = columns.totals(table, row) else { continue };
             let Some(database) = columns.dbid(table, row).and_then(|dbid| self.databases.get_mut(&dbid)) else {
@@ -137,7 +125,7 @@ impl History {
             }
         }
         self.last = Some(reading);
-        self.databases.values().for_each(|database| database.histogram.show(&database.name, &mut shown));
+        self.databases.values_mut().for_each(|database| database.histogram.show(&database.name, &mut shown));
         Ok(shown)
     }
 
@@ -207,13 +195,31 @@ fn hash<'a>(cells: impl IntoIterator<Item = Cell<'a>>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for cell in cells {
         match cell {
-            Cell::Absent => 0_u8.hash(&mut hasher),
+            Cell::Absent | Cell::Buckets(_) => 0_u8.hash(&mut hasher),
             Cell::Int(value) => (1_u8, value).hash(&mut hasher),
             Cell::Float(value) => (2_u8, value.to_bits()).hash(&mut hasher),
             Cell::Text(text) => (3_u8, text).hash(&mut hasher),
         }
     }
     hasher.finish()
+}
+
+/// Takes a statement's hash for the hash of itself.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Reading {
@@ -226,34 +232,4 @@ impl Reading {
             None => None,
         }
     }
-}
-
-impl Histogram {
-    fn add(&mut self, calls: Calls) {
-        if calls.count > 0 {
-            self.count = self.count.saturating_add(calls.count);
-            self.sum += calls.seconds;
-            calls.spread(&BOUNDS, &mut self.expected);
-        }
-    }
-
-    /// One row for each bucket. The last has the totals.
-    fn show(&self, datname: &str, table: &mut Table) {
-        for (bound, expected) in BOUNDS.into_iter().zip(self.expected) {
-            let bucket = (expected.round() as u64).min(self.count);
-            let slow = SLOW.contains(&bound);
-            let (threshold, slower) = match slow {
-                true => (Cell::Float(bound), int(self.count - bucket)),
-                false => (Cell::Absent, Cell::Absent),
-            };
-            let (le, bucket) = (Cell::Float(bound), int(bucket));
-            table.push_row([Cell::Text(datname), le, bucket, Cell::Absent, Cell::Absent, threshold, slower]);
-        }
-        let (le, count, sum) = (Cell::Float(f64::INFINITY), int(self.count), Cell::Float(self.sum));
-        table.push_row([Cell::Text(datname), le, count, sum, count, Cell::Absent, Cell::Absent]);
-    }
-}
-
-fn int(count: u64) -> Cell<'static> {
-    Cell::Int(i64::try_from(count).unwrap_or(i64::MAX))
 }

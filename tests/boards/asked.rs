@@ -141,7 +141,7 @@ fn what_has_rates_of_slow_collectors_has_their_step() {
 fn ttl(catalogue: &Catalogue, sample: &str) -> Option<Duration> {
     let has = |collector: &&Arc<Collector>| {
         let metrics = collector.queries.iter().flat_map(|query| &query.metrics);
-        metrics.into_iter().any(|metric| known::is_of(&metric.def.name, metric.def.kind, sample))
+        metrics.into_iter().any(|metric| known::is_of(metric, sample))
     };
     catalogue.collectors.iter().find(has).map(|collector| collector.ttl)
 }

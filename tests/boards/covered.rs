@@ -19,8 +19,9 @@ fn what_only_we_measure_is_seen() {
     let (theirs, samples, reasons) = (ecosystem(), samples(), reasons());
     let metrics = catalogue.collectors.iter().flat_map(|collector| &collector.queries).flat_map(|query| &query.metrics);
     let (mut unseen, mut stale) = (Vec::new(), reasons.clone());
-    for def in metrics.map(|metric| &metric.def) {
-        let is_seen = samples.iter().any(|sample| known::is_of(&def.name, def.kind, sample));
+    for metric in metrics {
+        let def = &metric.def;
+        let is_seen = samples.iter().any(|sample| known::is_of(metric, sample));
         let is_ours = def.name.starts_with("pgvigil_") || !theirs.iter().any(|name| is_theirs(name, &def.name));
         let has_reason = reasons.contains(&def.name);
         if is_ours && !is_seen && !has_reason {

@@ -4,7 +4,7 @@ mod asked;
 mod contract;
 mod covered;
 mod current;
-mod files;
+pub mod files;
 mod fleet;
 mod live;
 mod paced;

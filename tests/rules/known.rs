@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pgvigil::{
     config::{
         catalogue::Catalogue,
-        collector::{Query, Scope},
+        collector::{Metric, Query, Scope, Value},
     },
     metric::Kind,
 };
@@ -54,16 +54,19 @@ pub fn labels_of(catalogue: &Catalogue, sample: &str) -> Option<BTreeSet<String>
 }
 
 fn of_query(query: &Query, sample: &str) -> Option<BTreeSet<String>> {
-    let metric = query.metrics.iter().find(|metric| is_of(&metric.def.name, metric.def.kind, sample))?;
+    let metric = query.metrics.iter().find(|metric| is_of(metric, sample))?;
     let le = (metric.def.kind == Kind::Histogram).then(|| "le".to_owned());
     Some(query.labels_of(metric).iter().cloned().chain(le).collect())
 }
 
-/// Whether a sample name is one of a metric's.
-pub fn is_of(metric: &str, kind: Kind, sample: &str) -> bool {
-    match kind {
-        Kind::Histogram => ["_bucket", "_sum", "_count"].iter().any(|end| sample.strip_suffix(end) == Some(metric)),
-        _ => metric == sample,
+/// Whether a sample name is one of a metric's. A native histogram has that of the metric itself.
+pub fn is_of(metric: &Metric, sample: &str) -> bool {
+    let Some(end) = sample.strip_prefix(metric.def.name.as_str()) else { return false };
+    match &metric.value {
+        Value::Histogram { native, .. } => {
+            ["_bucket", "_sum", "_count"].contains(&end) || native.is_some() && end.is_empty()
+        }
+        _ => end.is_empty(),
     }
 }
 

@@ -51,7 +51,7 @@ fn about<'c>(catalogue: &'c Catalogue, rules: &[Rule], rule: &Rule) -> Option<(S
     };
     let has = |collector: &Collector| {
         let mut metrics = collector.queries.iter().flat_map(|query| &query.metrics);
-        metrics.any(|metric| is_of(&metric.def.name, metric.def.kind, &name))
+        metrics.any(|metric| is_of(metric, &name))
     };
     let collector = catalogue.collectors.iter().find(|collector| has(collector))?;
     collector.source.is_sql().then_some((expr, collector))

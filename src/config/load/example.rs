@@ -1,6 +1,6 @@
 //! The example rows of a query: its own test fixture. They must show every column that a metric reads.
 
-use super::metric::Declared;
+use super::metric::{Declared, NATIVE_BUCKETS};
 use crate::{
     config::{
         fields::Fields,
@@ -9,6 +9,7 @@ use crate::{
         words,
         yaml::{Node, Value},
     },
+    native::Native,
     table::{Cell, Table},
 };
 
@@ -65,7 +66,10 @@ impl Example {
         }
         for declared in metrics {
             for (key, column, place) in &declared.columns {
-                self.check_numbers(key, column, place, problems);
+                match *key {
+                    NATIVE_BUCKETS => self.check_native(column, place, problems),
+                    key => self.check_numbers(key, column, place, problems),
+                }
             }
         }
     }
@@ -97,6 +101,28 @@ impl Example {
         }
         if samples == 0 {
             problems.add(place, format!("no row of the example has a number in `{name}`: give at least one"));
+        }
+    }
+
+    /// The texts of native buckets: each must be one or absent, at least one must be there.
+    fn check_native(&self, name: &str, place: &Place, problems: &mut Problems) {
+        let Some(column) = self.column(name, place, problems) else { return };
+        let texts = (0..self.table.rows()).filter_map(|row| match self.table.cell(row, column) {
+            Cell::Text(text) => Some((self.places.get(row * self.table.columns().len() + column)?, text)),
+            _ => None,
+        });
+        let mut samples = 0;
+        for (at, text) in texts {
+            samples += 1;
+            if Native::parse(0, text).is_none() {
+                problems.add(
+                    at,
+                    format!("`{name}` has native buckets: write `index:count` of each, rising, such as `-8:3 -7:12`"),
+                );
+            }
+        }
+        if samples == 0 {
+            problems.add(place, format!("no row of the example has native buckets in `{name}`: give at least one"));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The metrics of a query: which column is the value, which are the labels.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     config::{
-        collector::{Metric, Value},
+        collector::{Metric, NativeBuckets, Value},
         fields::Fields,
         problem::{Place, Problems},
         rules::{self, Names},
@@ -64,9 +66,38 @@ const HISTOGRAM: Shape = Shape {
         key("sum", Is::Text, "The column with the sum of all values, the same or NULL on the other rows of a series."),
         key("count", Is::Text, "The column with their number, the same or NULL on the other rows of a series."),
     ],
-    may: &[ECOSYSTEM, OWN_LABELS],
+    may: &[
+        key(
+            "native",
+            Is::Map(&NATIVE),
+            "Its native buckets, beside the others. Only the protobuf format can show them.",
+        ),
+        ECOSYSTEM,
+        OWN_LABELS,
+    ],
     quiet: false,
 };
+
+const NATIVE: Shape = Shape {
+    what: "`native`",
+    needs: &[
+        key(
+            "schema",
+            Is::Signed(*SCHEMAS.start(), *SCHEMAS.end()),
+            "How fine they are: from one bound to the next it is `2^(2^-schema)` times as much. 3 is 9 % more, 0 twice.",
+        ),
+        key(
+            "buckets",
+            Is::Text,
+            "The column with all of a series, on any of its rows: `index:count` of each, rising and separated by spaces.",
+        ),
+    ],
+    may: &[],
+    quiet: false,
+};
+
+/// Those that Prometheus knows.
+const SCHEMAS: RangeInclusive<i32> = -4..=8;
 
 const INFO: Shape = Shape {
     what: "an info metric",
@@ -77,6 +108,9 @@ const INFO: Shape = Shape {
 
 const KINDS: [(&str, Kind); 4] =
     [("gauge", Kind::Gauge), ("counter", Kind::Counter), ("histogram", Kind::Histogram), ("info", Kind::Info)];
+
+/// What [`Declared::columns`] calls the column of native buckets.
+pub const NATIVE_BUCKETS: &str = "native";
 
 /// A metric, and the places of what other checks will speak of.
 #[derive(Debug)]
@@ -128,13 +162,14 @@ fn metric(node: &Node, own: bool, names: &mut Names, problems: &mut Problems) ->
     let own_labels = fields.has("labels");
     let labels = labels(&mut fields);
     let scale = scale(&mut fields);
-    let columns = columns(&mut fields, kind?);
+    let mut columns = columns(&mut fields, kind?);
+    let native = native(&mut fields, &mut columns);
     let def = MetricDef { name: name?, kind: kind?, help: help.unwrap_or_default(), ecosystem };
     check_name(&mut fields, &def, own, names);
     let metric = Metric {
         def,
         labels: own_labels.then(|| labels.iter().map(|(label, _)| label.clone()).collect()),
-        value: value(kind?, &columns, scale)?,
+        value: value(kind?, &columns, scale, native)?,
     };
     Some(Declared { metric, labels, columns })
 }
@@ -164,7 +199,21 @@ fn columns(fields: &mut Fields<'_, '_>, kind: Kind) -> Vec<(&'static str, String
     keys.iter().filter_map(column).collect()
 }
 
-fn value(kind: Kind, columns: &[(&'static str, String, Place)], scale: f64) -> Option<Value> {
+/// A histogram's `native`. Its column joins the others.
+fn native(fields: &mut Fields<'_, '_>, columns: &mut Vec<(&'static str, String, Place)>) -> Option<NativeBuckets> {
+    let mut fields = Fields::open(fields.node("native")?, &NATIVE, fields.problems)?;
+    let schema = fields.whole("schema", SCHEMAS);
+    let buckets = fields.text("buckets")?;
+    columns.push((NATIVE_BUCKETS, buckets.clone(), fields.place("buckets")));
+    Some(NativeBuckets { schema: schema?, buckets })
+}
+
+fn value(
+    kind: Kind,
+    columns: &[(&'static str, String, Place)],
+    scale: f64,
+    native: Option<NativeBuckets>,
+) -> Option<Value> {
     let column = |key| columns.iter().find(|(k, ..)| *k == key).map(|(_, column, _)| column.clone());
     Some(match kind {
         Kind::Gauge | Kind::Counter => Value::Column { column: column("value")?, scale },
@@ -173,6 +222,7 @@ fn value(kind: Kind, columns: &[(&'static str, String, Place)], scale: f64) -> O
             bucket: column("value")?,
             sum: column("sum")?,
             count: column("count")?,
+            native,
         },
         Kind::Info => Value::One,
     })

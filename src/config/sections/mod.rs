@@ -23,7 +23,7 @@ pub struct Section {
 pub const STATEMENTS: Section = Section {
     name: "statements",
     of_target: true,
-    columns: &["datname", "le", "bucket", "sum", "count", "seconds", "slower"],
+    columns: &["datname", "le", "bucket", "sum", "count", "native", "seconds", "slower"],
 };
 
 /// What the SQL of `source: statements` must return, times in seconds. A row with a `datname` says that this database is

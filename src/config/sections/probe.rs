@@ -5,7 +5,7 @@ use super::Section;
 /// All there are.
 pub const SECTIONS: &[Section] = &[
     section("paths", &["path", "kind", "server", "database", "role", "info"]),
-    section("durations", &["path", "query", "phase", "le", "bucket", "sum", "count"]),
+    section("durations", &["path", "query", "phase", "le", "bucket", "sum", "count", "native"]),
     section("attempts", &["path", "query", "attempts", "successes", "within"]),
     section("failures", &["path", "query", "phase", "reason", "failures"]),
     section("rounds", &["path", "late", "missed", "installed"]),

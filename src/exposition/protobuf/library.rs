@@ -13,8 +13,9 @@ use prometheus_client::{
 
 use super::{native::spans_and_deltas, wire};
 use crate::{
-    map::{Native, Sample},
+    map::Sample,
     metric::{Kind, MetricDef},
+    native::Native,
     table::Number,
 };
 

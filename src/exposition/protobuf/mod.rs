@@ -68,7 +68,11 @@ impl<'a> Prepared<'a> {
     fn new(query: &'a Query, block: &'a Block) -> Self {
         let mut of_target = Vec::new();
         block.labels.pairs().for_each(|(name, value)| wire::push_label(&mut of_target, name, Cell::Text(value)));
-        Prepared { families: block.mapped.families(query).collect(), labels: Vec::new(), of_target }
+        Prepared {
+            families: block.mapped.families(query).map(Family::with_native).collect(),
+            labels: Vec::new(),
+            of_target,
+        }
     }
 
     /// Those of a family's rows, if another has not brought them.

@@ -73,7 +73,7 @@ pub fn push_length(out: &mut Vec<u8>, number: u8, length: usize) {
 pub fn push_label(out: &mut Vec<u8>, name: &str, value: Cell<'_>) {
     let mut number = String::new();
     let value = match value {
-        Cell::Absent => "",
+        Cell::Absent | Cell::Buckets(_) => "",
         Cell::Text(text) => text,
         Cell::Int(value) => written(&mut number, Number::Int(value)),
         Cell::Float(value) => written(&mut number, Number::Float(value)),

@@ -213,7 +213,7 @@ mod tests {
     fn rows(text: &str, section: &str) -> Vec<String> {
         let table = table(text, section);
         let cell = |row, column| match table.cell(row, column) {
-            Cell::Absent => "-".to_owned(),
+            Cell::Absent | Cell::Buckets(_) => "-".to_owned(),
             Cell::Int(value) => Number::Int(value).to_string(),
             Cell::Float(value) => Number::Float(value).to_string(),
             Cell::Text(text) => text.to_owned(),

@@ -33,18 +33,17 @@ const SMOOTH: f64 = 0.5;
 const TOGETHER: f64 = 0.5;
 
 impl Calls {
-    /// Adds to each bucket how many of the calls are expected up to its bound, which rises; never less than in the
-    /// bucket before.
+    /// Adds to each bucket how many of the calls are expected above the bound before and up to its own. Bounds rise; the last bucket, which has
+    /// none, is of what is above them all.
     pub fn spread(mut self, bounds: &[f64], expected: &mut [f64]) {
         for limit in [self.most, self.least] {
             if limit.reached && self.count > 0 {
                 self.take_out(limit.seconds);
-                add(bounds, expected, 1.0, |bound| if bound < limit.seconds { 0.0 } else { 1.0 });
+                expected[bounds.partition_point(|bound| *bound < limit.seconds)] += 1.0;
             }
         }
         if self.count > 0 {
-            let shape = Shape::of(self);
-            add(bounds, expected, self.count as f64, |bound| shape.share(bound));
+            Shape::of(self).spread(self.count as f64, bounds, expected);
         }
     }
 
@@ -55,14 +54,6 @@ impl Calls {
         self.squares = (self.squares - apart * apart * count / others.max(1) as f64).max(0.0);
         self.seconds = (self.seconds - seconds).max(0.0);
         self.count = others;
-    }
-}
-
-fn add(bounds: &[f64], expected: &mut [f64], count: f64, share_up_to: impl Fn(f64) -> f64) {
-    let mut share = 0.0_f64;
-    for (bound, expected) in bounds.iter().zip(expected) {
-        share = if share < 1.0 { share_up_to(*bound).max(share) } else { 1.0 };
-        *expected += count * share;
     }
 }
 
@@ -111,6 +102,17 @@ impl Shape {
         let fits = variance <= (mean - least) * (most - mean) * (1.0 + 1e-6);
         let (least, most) = if fits { (least, most) } else { widest };
         Shape { least, most, curve: Curve::of(mean - least, most - mean, mean, variance) }
+    }
+
+    fn spread(&self, count: f64, bounds: &[f64], expected: &mut [f64]) {
+        let first = bounds.partition_point(|bound| *bound < self.least);
+        let (mut at, mut below) = (first, 0.0);
+        while below < 1.0 && at < bounds.len() {
+            let share = self.share(bounds[at]).max(below);
+            expected[at] += count * (share - below);
+            (at, below) = (at + 1, share);
+        }
+        expected[at] += count * (1.0 - below);
     }
 
     /// The share of the calls that take no longer than a bound.

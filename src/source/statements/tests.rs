@@ -2,8 +2,15 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{BOUNDS, History, spread::normal};
-use crate::table::{Cell, Table};
+use super::{
+    History,
+    histogram::{BOUNDS, EDGES},
+    spread::normal,
+};
+use crate::{
+    native::Native,
+    table::{Cell, Table},
+};
 
 /// A statement's whole past: what each of its calls took.
 pub type Durations = Vec<f64>;
@@ -38,7 +45,7 @@ pub fn reading(server: i64, statements: &[(i64, &Durations)]) -> Table {
 }
 
 /// The one histogram of a table: its buckets, the last of them all calls, and its sum.
-fn histogram(table: &Table) -> (Vec<i64>, f64) {
+pub fn histogram(table: &Table) -> (Vec<i64>, f64) {
     let column = |name| table.column(name).expect("a column of histograms");
     let bucket = |row| match table.cell(row, column("bucket")) {
         Cell::Int(count) => count,
@@ -48,6 +55,18 @@ fn histogram(table: &Table) -> (Vec<i64>, f64) {
     let Cell::Float(sum) = table.cell(BOUNDS.len(), column("sum")) else { panic!("no sum") };
     assert_eq!(table.cell(BOUNDS.len(), column("count")), table.cell(BOUNDS.len(), column("bucket")));
     ((0..table.rows()).map(bucket).collect(), sum)
+}
+
+/// The native buckets of the same.
+pub fn native(table: &Table) -> Native {
+    let column = table.column("native").expect("a column of histograms");
+    let Cell::Buckets(buckets) = table.cell(BOUNDS.len(), column) else { panic!("no native buckets") };
+    Native::of(1, buckets)
+}
+
+/// How many calls are in the native bucket of this index.
+fn calls_in(native: &Native, index: i32) -> u64 {
+    native.buckets.iter().find(|(at, _)| *at == index).map_or(0, |(_, count)| *count)
 }
 
 pub fn take(history: &mut History, table: &Table) -> (Vec<i64>, f64) {
@@ -177,6 +196,20 @@ fn remainders_are_carried_over() {
     assert_eq!(buckets.last(), Some(&900));
 }
 
+/// The truth of one statement is in the bucket it belongs to, in both kinds of buckets; what is beyond all of them is in the last.
+#[test]
+fn a_call_is_in_its_native_bucket() {
+    assert!(EDGES.is_sorted());
+    for (seconds, index) in
+        [(1e-9, -32), (0.003, -16), (0.25, -4), (0.2500001, -3), (1.0, 0), (1.5, 2), (1024.0, 20), (1e6, 21)]
+    {
+        let mut history = History::default();
+        take(&mut history, &reading(1, &[]));
+        let table = history.take(&reading(1, &[(1, &vec![seconds])]), true).expect("all columns are there");
+        assert_eq!(native(&table).buckets, [(index, 1)], "{seconds} s");
+    }
+}
+
 /// What may happen to a statement between two readings.
 #[derive(Clone, Debug)]
 enum Happens {
@@ -199,7 +232,8 @@ proptest! {
     fn counts_never_fall_and_every_call_is_counted(steps in vec(vec(happens(), 3), 1..12)) {
         let mut history = History::default();
         let mut statements = vec![Durations::new(); 3];
-        let (mut last, mut last_sum) = take(&mut history, &reading(1, &[]));
+        let table = history.take(&reading(1, &[]), true).expect("all columns");
+        let ((mut last, mut last_sum), mut last_native) = (histogram(&table), native(&table));
         let (mut calls, mut seconds) = (0, 0.0);
         for step in steps {
             for (durations, happens) in statements.iter_mut().zip(step) {
@@ -214,12 +248,17 @@ proptest! {
                 }
             }
             let there: Vec<_> = (0..).zip(&statements).filter(|(_, durations)| !durations.is_empty()).collect();
-            let (buckets, sum) = take(&mut history, &reading(1, &there));
+            let table = history.take(&reading(1, &there), true).expect("all columns");
+            let ((buckets, sum), native) = (histogram(&table), native(&table));
+            for (index, count) in &last_native.buckets {
+                prop_assert!(calls_in(&native, *index) >= *count, "{:?} {:?}", last_native, native);
+            }
+            prop_assert_eq!(native.count(), u64::try_from(calls).ok());
             prop_assert!(buckets.is_sorted(), "{buckets:?}");
             prop_assert!(buckets.iter().zip(&last).all(|(now, before)| now >= before), "{last:?} {buckets:?}");
             prop_assert_eq!(buckets.last(), Some(&calls));
             prop_assert!(sum >= last_sum && (sum - seconds).abs() <= 1e-9 * seconds.max(1.0), "{} {}", sum, seconds);
-            (last, last_sum) = (buckets, sum);
+            (last, last_sum, last_native) = (buckets, sum, native);
         }
     }
 

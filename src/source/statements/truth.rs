@@ -1,11 +1,13 @@
 //! Statements whose every duration is known: what is shown of them, and what was.
 
 use super::{
-    BOUNDS, History,
+    History,
+    histogram::BOUNDS,
     spread::Limit,
-    tests::{Durations, inverse_normal, reading, take},
+    tests::{Durations, histogram, inverse_normal, native, reading, take},
     totals::Totals,
 };
+use crate::native::quantile::{of_classic, of_native, off};
 
 /// How durations are distributed: what a share of them does not exceed; by how many buckets percentiles may be off, and by what
 /// share of the calls the counts of slow ones.
@@ -83,6 +85,27 @@ fn compare(what: &str, case: &Case, shown: &[i64], all: &[f64], before: usize) {
             "{what} {share}: {shown:?} for {truth:?}"
         );
     }
+}
+
+/// What is known of the shape is the same for both kinds of buckets. Native ones lose less of it.
+#[test]
+fn native_quantiles_are_nearer_to_the_truth_than_classic_ones() {
+    let (mut all_native, mut all_classic) = (0.0, 0.0);
+    for case in &CASES {
+        let all = durations(case, 5000);
+        let mut history = History::default();
+        take(&mut history, &reading(1, &[]));
+        let table = history.take(&reading(1, &[(1, &all)]), true).expect("all columns are there");
+        let classic: Vec<_> = BOUNDS.into_iter().chain([f64::INFINITY]).zip(histogram(&table).0).collect();
+        let classic: Vec<_> = classic.into_iter().map(|(bound, count)| (bound, count.unsigned_abs())).collect();
+        for q in [0.5, 0.95, 0.99] {
+            let truth = (case.quantile)(q);
+            let (of_native, of_classic) = (of_native(&native(&table), q), of_classic(&classic, q));
+            all_native += off(of_native, truth);
+            all_classic += off(of_classic, truth);
+        }
+    }
+    assert!(all_native < all_classic, "together off by {all_native}, the classic ones by {all_classic}");
 }
 
 /// What was faster and slower once is no longer there: of one that is fast or slow by turns, most calls are fast all the same.

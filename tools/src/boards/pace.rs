@@ -32,7 +32,7 @@ impl Pace {
 /// What its samples are called.
 fn samples(name: &str, kind: Kind) -> Vec<String> {
     match kind {
-        Kind::Histogram => ["_bucket", "_sum", "_count"].map(|end| format!("{name}{end}")).into(),
+        Kind::Histogram => ["", "_bucket", "_sum", "_count"].map(|end| format!("{name}{end}")).into(),
         _ => vec![name.to_owned()],
     }
 }

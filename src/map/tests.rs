@@ -1,0 +1,88 @@
+//! Which rows make which samples.
+
+use super::*;
+use crate::{config::catalogue::Catalogue, native::ZERO};
+
+const FILE: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT 1}]\n    labels: [a]\n    \
+                    metrics: [{name: pg_n_total, type: counter, value: n, help: h}]\n    example: [{a: x, n: 1}]\n";
+
+/// Each sample's label and value.
+fn samples(mapped: &Mapped, query: &Query) -> Vec<(String, f64)> {
+    let family = mapped.families(query).next().expect("a metric");
+    let value = |at| match family.sample(at) {
+        Some(Sample::Value(value)) => Some(value.as_f64()),
+        _ => None,
+    };
+    family.rows().filter_map(|at| Some((format!("{:?}", family.labels(at.1).next()?), value(at)?))).collect()
+}
+
+const HISTOGRAM: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT 1}]\n    labels: [a]\n    \
+                         metrics: [{name: pg_n_seconds, type: histogram, le: le, value: n, sum: sum, count: count, native: \
+                         {schema: 2, buckets: native}, help: h}]\n    \
+                         example: [{a: x, le: 1, n: 1, sum: 1, count: 1, native: \"0:1\"}]\n";
+
+/// Each series has two rows. Whatever is wrong with its native buckets, the classic ones are there.
+#[test]
+fn native_buckets_are_those_of_their_series_and_as_many_as_it_has_values() {
+    let catalogue = Catalogue::from_files([("c.yaml", HISTOGRAM)]).expect("a valid collector");
+    let query = &catalogue.collectors[0].queries[0];
+    let buckets = |zero_count, buckets: &[(i32, u64)]| {
+        Some(Native { schema: 2, zero_threshold: 0.0, zero_count, buckets: buckets.to_vec() })
+    };
+    let cases = [
+        (Cell::Text("-2:1 0:2"), buckets(0, &[(-2, 1), (0, 2)])),
+        (Cell::Text("zero:2 -2:1"), buckets(2, &[(-2, 1)])),
+        (Cell::Buckets(&[(ZERO, 1), (-2, 0), (0, 2)]), buckets(1, &[(0, 2)])),
+        (Cell::Buckets(&[]), None),
+        (Cell::Absent, None),
+        (Cell::Text("-2:1"), None),
+        (Cell::Text("-2:1 0:3"), None),
+        (Cell::Text("0:2 -2:1"), None),
+        (Cell::Int(3), None),
+    ];
+    let mut table = Table::new(["a", "le", "n", "sum", "count", "native"]);
+    for (nth, (native, _)) in (0..).zip(&cases) {
+        table.push_row([Cell::Int(nth), Cell::Float(1.0), Cell::Int(2), Cell::Absent, Cell::Absent, *native]);
+    }
+    for nth in 0..cases.len() as i64 {
+        let le = Cell::Float(f64::INFINITY);
+        table.push_row([Cell::Int(nth), le, Cell::Int(3), Cell::Float(2.5), Cell::Int(3), Cell::Absent]);
+    }
+    let mapped = map(query, table);
+    assert_eq!((mapped.duplicates, mapped.invalid), (0, 2));
+    let found = |family: Family<'_>| -> Vec<_> {
+        let samples = family.rows().filter_map(|at| family.sample(at));
+        let native = samples.map(|sample| match sample {
+            Sample::Histogram { native, buckets, .. } if buckets.len() == 2 => native,
+            _ => panic!("no histogram of two buckets"),
+        });
+        native.collect()
+    };
+    let family = mapped.families(query).next().expect("a metric");
+    assert_eq!(found(family), vec![None; cases.len()], "not asked for");
+    let wanted: Vec<_> = cases.into_iter().map(|(_, wanted)| wanted).collect();
+    assert_eq!(found(family.with_native()), wanted);
+}
+
+#[test]
+fn columns_may_move_go_and_come_back() {
+    let catalogue = Catalogue::from_files([("c.yaml", FILE)]).expect("a valid collector");
+    let query = &catalogue.collectors[0].queries[0];
+    let expected = ["x", "y"].map(|label| (format!("{:?}", Cell::Text(label)), 7.0));
+    let mut before: Option<Mapped> = None;
+    for columns in [&["a", "n"][..], &["a", "n"], &["n", "a"], &["a"], &[], &["b", "a", "n"], &["a", "n"]] {
+        let mut table = Table::new(columns);
+        for label in ["x", "y", "x"] {
+            table.push_row(columns.iter().map(|column| match *column {
+                "n" => Cell::Int(7),
+                "a" => Cell::Text(label),
+                _ => Cell::Absent,
+            }));
+        }
+        let mapped = map_next(query, table.into(), before.as_ref());
+        let is_whole = columns.contains(&"n");
+        assert_eq!(samples(&mapped, query), if is_whole { &expected[..] } else { &[] }, "{columns:?}");
+        assert_eq!(mapped.duplicates, u64::from(is_whole), "{columns:?}");
+        before = Some(mapped);
+    }
+}

@@ -1,0 +1,126 @@
+//! What has been counted in one database: classic buckets, native ones, and their totals. Pure.
+
+use super::{spread::Calls, whole};
+use crate::table::{Cell, Table};
+
+/// Upper bounds of the classic buckets, in seconds: 1, 2, 5 of each power of ten, from what reading one row takes to beyond
+/// what a person waits for. Those of [`SLOW`] are among them.
+pub const BOUNDS: [f64; 20] = [
+    0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+    10.0, 20.0, 60.0,
+];
+
+/// A call that takes longer than so many seconds is slow.
+const SLOW: [f64; 6] = [0.05, 0.1, 1.0, 2.0, 5.0, 60.0];
+
+/// Native buckets for each doubling. In `collectors/statement_histogram.yaml` their schema is 1, the binary logarithm of this. Finer ones
+/// would cost more than what is known of the shape is worth.
+const PER_DOUBLING: i32 = 2;
+
+/// The first native bucket has what takes at most 2^-16 s, where a row is read, the last what takes more than 17 minutes.
+const FIRST: i32 = -16 * PER_DOUBLING;
+const LAST: i32 = 10 * PER_DOUBLING + 1;
+
+/// How many native buckets there are; each but the last has an upper bound among [`EDGES`].
+pub const NATIVE: usize = (LAST - FIRST + 1) as usize;
+
+/// The bounds of both kinds of buckets, rising. Where two are the same, nothing is between them.
+pub const EDGES: [f64; BOUNDS.len() + NATIVE - 1] = {
+    let mut edges = [0.0; BOUNDS.len() + NATIVE - 1];
+    let (mut classic, mut index, mut at) = (0, FIRST, 0);
+    while at < edges.len() {
+        let native = native_bound(index);
+        if classic < BOUNDS.len() && BOUNDS[classic] <= native {
+            edges[at] = BOUNDS[classic];
+            classic += 1;
+        } else {
+            edges[at] = native;
+            index += 1;
+        }
+        at += 1;
+    }
+    edges
+};
+
+/// The upper bound of a native bucket, `2^(index/2)` seconds.
+const fn native_bound(index: i32) -> f64 {
+    let part = [1.0, std::f64::consts::SQRT_2];
+    let power = f64::from_bits(((1023 + index.div_euclid(PER_DOUBLING)) as u64) << 52);
+    part[index.rem_euclid(PER_DOUBLING) as usize] * power
+}
+
+pub struct Histogram {
+    /// Calls expected above the edge before and up to this one; the last are above all. What is shown are whole calls, so a part of one
+    /// is carried over to when the rest of it comes.
+    expected: [f64; EDGES.len() + 1],
+    native: [u64; NATIVE],
+    count: u64,
+    sum: f64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram { expected: [0.0; EDGES.len() + 1], native: [0; NATIVE], count: 0, sum: 0.0 }
+    }
+}
+
+impl Histogram {
+    pub fn add(&mut self, calls: Calls) {
+        if calls.count > 0 {
+            self.count = self.count.saturating_add(calls.count);
+            self.sum += calls.seconds;
+            calls.spread(&EDGES, &mut self.expected);
+        }
+    }
+
+    /// One row for each classic bucket. The last has the totals and the native buckets.
+    pub fn show(&mut self, datname: &str, table: &mut Table) {
+        let mut classic = BOUNDS.into_iter().peekable();
+        let mut up_to = 0.0;
+        for (edge, expected) in EDGES.into_iter().zip(self.expected) {
+            up_to += expected;
+            while let Some(bound) = classic.next_if(|bound| *bound <= edge) {
+                let bucket = (up_to.round() as u64).min(self.count);
+                let slow = SLOW.contains(&bound);
+                let (threshold, slower) = match slow {
+                    true => (Cell::Float(bound), int(self.count - bucket)),
+                    false => (Cell::Absent, Cell::Absent),
+                };
+                let [sum, count, native] = [Cell::Absent; 3];
+                table.push_row([
+                    Cell::Text(datname),
+                    Cell::Float(bound),
+                    int(bucket),
+                    sum,
+                    count,
+                    native,
+                    threshold,
+                    slower,
+                ]);
+            }
+        }
+        self.share_out();
+        let filled = (FIRST..).zip(self.native).filter(|(_, count)| *count > 0);
+        let native: Vec<_> = filled.collect();
+        let (le, count, sum) = (Cell::Float(f64::INFINITY), int(self.count), Cell::Float(self.sum));
+        let native = Cell::Buckets(&native);
+        table.push_row([Cell::Text(datname), le, count, sum, count, native, Cell::Absent, Cell::Absent]);
+    }
+
+    /// Makes the native buckets as many calls as there are.
+    fn share_out(&mut self) {
+        let mut expected = [0.0; NATIVE];
+        let mut bucket = 0;
+        for (at, calls) in self.expected.into_iter().enumerate() {
+            expected[bucket] += calls;
+            let is_end = EDGES.get(at).is_some_and(|edge| *edge == native_bound(FIRST + bucket as i32));
+            bucket += usize::from(is_end);
+        }
+        let before = self.native.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        whole::share_out(&mut self.native, &expected, self.count.saturating_sub(before));
+    }
+}
+
+fn int(count: u64) -> Cell<'static> {
+    Cell::Int(i64::try_from(count).unwrap_or(i64::MAX))
+}
