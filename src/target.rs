@@ -8,6 +8,7 @@ mod report;
 mod visit;
 
 use std::{
+    collections::{BTreeSet, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -30,7 +31,7 @@ use crate::{
     },
     exposition, probe,
     slot::Slot,
-    source::{Answers, FetchError, Reason, Source, Status},
+    source::{Answers, FetchError, Reason, Source, Status, guard::Entry},
 };
 
 /// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
@@ -60,6 +61,8 @@ struct State {
     error: Option<FetchError>,
     /// At the end of the last visit.
     status: Status,
+    /// What was said of logins: each once.
+    told: HashSet<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -137,6 +140,11 @@ impl Target {
         self.databases.closed()
     }
 
+    /// How the last sessions were let in, each way once.
+    pub fn entries(&self) -> BTreeSet<Entry> {
+        self.source.entries()
+    }
+
     pub fn thresholds(&self) -> &[Threshold] {
         &self.settings.thresholds
     }
@@ -201,6 +209,17 @@ impl Target {
             warn!(target = self.name(), "down: {error}");
         }
         state.error = Some(error.clone());
+    }
+
+    /// Says, once, what people should know of how it lets us in.
+    fn tell_of_logins(&self) {
+        for entry in self.source.entries() {
+            for warning in entry.warnings() {
+                if self.state.lock().told.insert(warning.clone()) {
+                    warn!(target = self.name(), "{warning}");
+                }
+            }
+        }
     }
 
     /// What a slow collector found on a primary says nothing of a replica.

@@ -17,6 +17,7 @@ mod fields;
 pub(crate) mod files;
 mod given;
 mod load;
+pub mod login;
 pub mod probe;
 pub mod problem;
 pub mod redis;

@@ -18,7 +18,10 @@ use super::{
     attempt::{Failure, Trace},
     remote::Remote,
 };
-use crate::{config::probe, source::FetchError};
+use crate::{
+    config::probe,
+    source::{FetchError, sessions::Sessions},
+};
 
 /// What a load gives: an answer, and the phases it took.
 pub type Loaded = (Result<Arc<[u8]>, Failure>, Trace);
@@ -203,8 +206,8 @@ impl Cache {
     }
 
     /// Connections to the remote cache.
-    pub fn sessions(&self) -> usize {
-        self.remote.as_ref().map_or(0, |remote| remote.sessions.count())
+    pub fn sessions(&self) -> Option<&Sessions> {
+        self.remote.as_ref().map(|remote| &remote.sessions)
     }
 
     pub fn has_remote(&self) -> bool {

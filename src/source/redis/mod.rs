@@ -21,7 +21,10 @@ use super::{
     sessions::Sessions,
     stream::Stream,
 };
-use crate::{config::settings, secret::Secret};
+use crate::{
+    config::{login::Method, settings},
+    secret::Secret,
+};
 
 /// A server, and the session kept on it.
 pub type Redis = Kept<Access>;
@@ -148,9 +151,11 @@ pub async fn connect(settings: Arc<settings::Redis>, sessions: Sessions) -> Resu
 async fn log_in(settings: Arc<settings::Redis>, sessions: Sessions, about: About) -> Result<Talk, FetchError> {
     let password = secret::now(settings.password.as_ref()).await?;
     let password = password.as_ref().map_or("", Secret::expose);
-    let stream = dial::redis(&settings.address, &settings.tls, Some(sessions.open()?)).await?;
+    let stream = dial::redis(&settings.address, &settings.tls, &sessions).await?;
     let mut talk = Talk { stream: BufReader::new(stream), about, questions: Questions::default(), is_over: false };
     talk.greet(&settings, password).await.map_err(|error| without_password(error, password))?;
+    let method = if settings.user.is_none() && settings.password.is_none() { Method::None } else { Method::Password };
+    talk.stream.get_ref().let_in(method);
     Ok(talk)
 }
 
