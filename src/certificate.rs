@@ -203,28 +203,34 @@ impl<'a> Certificate<'a> {
         self.inner.tbs_certificate().get_extension().ok().flatten().map(|(_, usage)| usage)
     }
 
+    /// It says how many certificates may stand between it and the last of a chain.
+    fn limits_its_chain(&self) -> bool {
+        self.constraints().is_some_and(|constraints| constraints.path_len_constraint.is_some())
+    }
+
+    /// It says nothing of what it and those it signs are for (extendedKeyUsage), or this among others.
+    fn is_meant_for(&self, usage: Usage) -> bool {
+        let wanted = if usage == Usage::Server { SERVER } else { CLIENT };
+        let is_wanted = |id: &ObjectIdentifier| [wanted, ANY_USAGE].contains(id);
+        let found = self.inner.tbs_certificate().get_extension::<ExtendedKeyUsage>();
+        found.is_ok_and(|found| found.is_none_or(|(_, ExtendedKeyUsage(ids))| ids.iter().any(is_wanted)))
+    }
+
     /// What it says of its use fits.
     fn may_be_shown_by(&self, usage: Usage) -> bool {
-        let wanted = if usage == Usage::Server { SERVER } else { CLIENT };
-        let signed = self.inner.tbs_certificate();
-        let extended = match signed.get_extension::<ExtendedKeyUsage>() {
-            Ok(found) => {
-                found.is_none_or(|(_, ExtendedKeyUsage(ids))| ids.iter().any(|id| [wanted, ANY_USAGE].contains(id)))
-            }
-            Err(_) => false,
-        };
-        let fits = |key: KeyUsage| match usage {
-            Usage::Server => key.digital_signature() || key.key_encipherment() || key.key_agreement(),
-            Usage::Client => key.digital_signature() || key.key_agreement(),
-        };
-        extended && self.usage().is_none_or(fits)
+        // Of a server as OpenSSL asks, of a client no more than Go.
+        let fits = |key: KeyUsage| key.digital_signature() || key.key_encipherment() || key.key_agreement();
+        self.is_meant_for(usage) && (usage == Usage::Client || self.usage().is_none_or(fits))
     }
 
     /// It has extensions that must be obeyed, and are not known here; limits on names are left to rustls.
-    fn forbids_its_use(&self) -> bool {
+    fn forbids_its_use(&self, names_are_checked: bool) -> bool {
         let extensions = self.inner.tbs_certificate().extensions().map_or(&[][..], Vec::as_slice);
         let is_obeyed = |id: &ObjectIdentifier| OBEYED.contains(&id.to_string().as_str());
-        extensions.iter().any(|it| it.extn_id == NAME_CONSTRAINTS || it.critical && !is_obeyed(&it.extn_id))
+        extensions.iter().any(|extension| match extension.extn_id {
+            NAME_CONSTRAINTS => !names_are_checked,
+            id => extension.critical && !is_obeyed(&id),
+        })
     }
 
     /// The algorithm of its subject's key, as `AlgorithmIdentifier` without the outermost header, and the key.
@@ -236,6 +242,11 @@ impl<'a> Certificate<'a> {
     /// What was signed, with which algorithm (written as that of the key), and the signature.
     fn signature(&self) -> (&[u8], Vec<u8>, &[u8]) {
         (self.signed, content(self.signature_algorithm()), self.inner.signature().raw_bytes())
+    }
+
+    /// What is signed names the same algorithm as what is not.
+    fn is_of_one_mind(&self) -> bool {
+        self.inner.tbs_certificate().signature() == self.inner.signature_algorithm()
     }
 
     /// With which algorithm its issuer has signed it.

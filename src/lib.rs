@@ -4,7 +4,7 @@
 
 pub mod board;
 pub mod breaker;
-mod certificate;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod docs;

@@ -88,17 +88,10 @@ impl Authorities {
         }
         let others: Vec<_> = sent.iter().chain(&self.others).cloned().collect();
         let is_believed = match first.is_old() || first.is_authority() || self.is_root(shown) {
-            true => self.leads_to_a_root(&first, &others, now),
-            false => {
-                return self
-                    .leave_to_rustls(shown, &first, &others, now, usage)
-                    .map_err(|error| self.in_words(error, &first, &others, now));
-            }
+            true => self.search(&first, &others, now, usage, false),
+            false => self.leave_to_rustls(shown, &first, &others, now, usage),
         };
-        match is_believed {
-            true => Ok(()),
-            false => Err(self.in_words(CertificateError::UnknownIssuer.into(), &first, &others, now)),
-        }
+        is_believed.map_err(|error| self.in_words(error, &first, &others, now))
     }
 
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
@@ -109,17 +102,28 @@ impl Authorities {
         self.roots.iter().any(|root| **root == *der)
     }
 
-    fn leads_to_a_root(&self, first: &Certificate<'_>, others: &[CertificateDer<'_>], now: Duration) -> bool {
-        if first.forbids_its_use() {
-            return false;
+    /// Looks for a way to a root by ourselves; `names_are_checked`: rustls has found that limits on names allow this one.
+    fn search(
+        &self,
+        first: &Certificate<'_>,
+        others: &[CertificateDer<'_>],
+        now: Duration,
+        usage: Usage,
+        names_are_checked: bool,
+    ) -> Result<(), Error> {
+        let unknown = CertificateError::UnknownIssuer;
+        if first.forbids_its_use(names_are_checked) {
+            return Err(unknown.into());
         }
         if self.is_root(first.der) {
-            return true;
+            return Ok(());
         }
         let roots: Vec<_> = self.roots.iter().filter_map(|der| Certificate::read(der)).collect();
         let others: Vec<_> = others.iter().filter_map(|der| Certificate::read(der)).collect();
         let algorithms = self.algorithms();
-        Search { roots: &roots, others: &others, algorithms, now, left: MOST_SIGNATURES }.leads_on_from(first, 0)
+        let (roots, others, left) = (&*roots, &*others, MOST_SIGNATURES);
+        let mut search = Search { roots, others, algorithms, now, usage, names_are_checked, left };
+        if search.leads_on_from(first, 0) { Ok(()) } else { Err(unknown.into()) }
     }
 
     fn leave_to_rustls(
@@ -130,7 +134,7 @@ impl Authorities {
         now: Duration,
         usage: Usage,
     ) -> Result<(), Error> {
-        let anchors = self.anchors_that_hold(first, others, now);
+        let anchors = self.anchors_that_hold(first, others, now, usage);
         if anchors.is_empty() {
             return Err(CertificateError::UnknownIssuer.into());
         }
@@ -138,14 +142,19 @@ impl Authorities {
         match usage {
             Usage::Server => {
                 let parsed = ParsedCertificate::try_from(shown)?;
-                verify_server_cert_signed_by_trust_anchor(&parsed, &anchors, others, time, self.algorithms().all)
+                verify_server_cert_signed_by_trust_anchor(&parsed, &anchors, others, time, self.algorithms().all)?;
             }
             Usage::Client => {
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(anchors.into(), self.provider.clone()).build();
                 let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
-                verifier.verify_client_cert(shown, others, time).map(|_| ())
+                verifier.verify_client_cert(shown, others, time)?;
             }
+        }
+        // How long a chain a root allows is not asked there.
+        match self.roots.iter().filter_map(|der| Certificate::read(der)).any(|root| root.limits_its_chain()) {
+            true => self.search(first, others, now, usage, true),
+            false => Ok(()),
         }
     }
 
@@ -155,11 +164,14 @@ impl Authorities {
         first: &Certificate<'_>,
         others: &[CertificateDer<'_>],
         now: Duration,
+        usage: Usage,
     ) -> RootCertStore {
         let mut issuers = vec![first.issuer()];
         issuers.extend(others.iter().filter_map(|der| Some(Certificate::read(der)?.issuer())));
         let may = |der: &CertificateDer<'_>| {
-            let holds = |root: Certificate<'_>| out_of_time(&root, now).is_none() && root.may_sign(0, true);
+            let holds = |root: Certificate<'_>| {
+                out_of_time(&root, now).is_none() && root.may_sign(0, true) && root.is_meant_for(usage)
+            };
             Certificate::read(der).is_none_or(holds)
         };
         let pairs = self.anchors.roots.iter().zip(&self.roots);
@@ -186,8 +198,20 @@ impl Authorities {
                 of_whom(first),
                 self.what
             )),
-            error => error,
+            error => Unbelieved::error(format!("{} {}", of_whom(first), refused(&error))),
         }
+    }
+}
+
+/// What rustls says of a chain.
+fn refused(error: &Error) -> String {
+    match (error, &*told(error)) {
+        (Error::InvalidCertificate(CertificateError::BadSignature), _) => {
+            "was not signed by the authority that it names, but maybe by another of the same name".to_owned()
+        }
+        (_, "UnsupportedCriticalExtension") => "has an extension that must be obeyed, and is not known here".to_owned(),
+        (_, "NameConstraintViolation") => "is for names that its authority may not sign for".to_owned(),
+        (_, said) => format!("is not believed: {said}"),
     }
 }
 
@@ -197,6 +221,8 @@ struct Search<'a> {
     others: &'a [Certificate<'a>],
     algorithms: &'a WebPkiSupportedAlgorithms,
     now: Duration,
+    usage: Usage,
+    names_are_checked: bool,
     /// Signatures that may still be verified.
     left: usize,
 }
@@ -224,7 +250,8 @@ impl<'a> Search<'a> {
         let may = of.is_issued_under_the_name_of(issuer)
             && issuer.may_sign(between, is_root)
             && out_of_time(issuer, self.now).is_none()
-            && !issuer.forbids_its_use()
+            && !issuer.forbids_its_use(self.names_are_checked)
+            && issuer.is_meant_for(self.usage)
             && self.left > 0;
         if may {
             self.left -= 1;
@@ -238,6 +265,9 @@ fn is_signed_by(
     issuer: &Certificate<'_>,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> bool {
+    if !certificate.is_of_one_mind() {
+        return false;
+    }
     let (signed, with, signature) = certificate.signature();
     let (of_key, key) = issuer.key();
     let mut fitting =

@@ -8,6 +8,7 @@ use rustls::{
         verify_tls13_signature_with_raw_key,
     },
     pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer},
+    server::ParsedCertificate,
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use x509_cert::der::Encode;
@@ -38,7 +39,7 @@ impl Signatures {
         der: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let Some(certificate) = old(der) else { return verify_tls12_signature(message, der, signed, &self.0) };
+        let Some(certificate) = strange(der) else { return verify_tls12_signature(message, der, signed, &self.0) };
         let (algorithm, key) = certificate.key();
         let fitting = self.0.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme).flat_map(|(_, all)| *all);
         let mut fitting = fitting.filter(|one| *one.public_key_alg_id() == *algorithm);
@@ -58,15 +59,15 @@ impl Signatures {
         der: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let Some(certificate) = old(der) else { return verify_tls13_signature(message, der, signed, &self.0) };
+        let Some(certificate) = strange(der) else { return verify_tls13_signature(message, der, signed, &self.0) };
         let key = SubjectPublicKeyInfoDer::from(public_key(&certificate));
         verify_tls13_signature_with_raw_key(message, &key, signed, &self.0)
     }
 }
 
-/// One that rustls does not read.
-fn old<'a>(der: &'a CertificateDer<'_>) -> Option<Certificate<'a>> {
-    Certificate::read(der).filter(Certificate::is_old)
+/// One that rustls does not read, such as one of version 1: its key is all that is asked for here.
+fn strange<'a>(der: &'a CertificateDer<'_>) -> Option<Certificate<'a>> {
+    Certificate::read(der).filter(|_| ParsedCertificate::try_from(der).is_err())
 }
 
 fn public_key(certificate: &Certificate<'_>) -> Vec<u8> {
@@ -83,7 +84,7 @@ pub fn ours(
     provider: &CryptoProvider,
 ) -> Result<SingleCertAndKey, Error> {
     let key = provider.key_provider.load_private_key(key)?;
-    let (certificate, public) = (chain.first().and_then(|first| old(first)), key.public_key());
+    let (certificate, public) = (chain.first().and_then(|first| strange(first)), key.public_key());
     let fits = certificate.zip(public).map(|(certificate, public)| public.as_ref() == public_key(&certificate));
     let pair = CertifiedKey::new(chain, key);
     match fits

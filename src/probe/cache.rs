@@ -18,10 +18,7 @@ use super::{
     attempt::{Failure, Trace},
     remote::Remote,
 };
-use crate::{
-    config::probe,
-    source::{FetchError, sessions::Sessions},
-};
+use crate::{config::probe, source::FetchError};
 
 /// What a load gives: an answer, and the phases it took.
 pub type Loaded = (Result<Arc<[u8]>, Failure>, Trace);
@@ -33,7 +30,7 @@ type Loads = HashMap<String, Shared<BoxFuture<'static, Loaded>>>;
 pub struct Cache {
     own: Moka<String, Entry>,
     /// What is used instead of our own as long as it can be reached.
-    remote: Option<Remote>,
+    pub remote: Option<Remote>,
     /// What keys begin with there.
     prefix: String,
     /// How long what is loaded is kept.
@@ -197,17 +194,14 @@ impl Cache {
     fn count<T>(&self, done: Result<T, FetchError>, failed: fn(&mut Counts) -> &mut bool) -> Result<T, ()> {
         let mut counts = self.counts.lock();
         *failed(&mut counts) = done.is_err();
-        counts.errors += u64::from(done.is_err());
-        done.map_err(|error| debug!("the cache's Redis: {error}"))
+        done.map_err(|error| {
+            counts.errors += 1;
+            debug!("the cache's Redis: {error}");
+        })
     }
 
     fn name(&self, key: &str) -> String {
         format!("{}:{key}", self.prefix)
-    }
-
-    /// Connections to the remote cache.
-    pub fn sessions(&self) -> Option<&Sessions> {
-        self.remote.as_ref().map(|remote| &remote.sessions)
     }
 
     pub fn has_remote(&self) -> bool {

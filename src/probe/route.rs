@@ -88,8 +88,9 @@ impl Route {
     }
 
     fn all_sessions(&self) -> impl Iterator<Item = &Sessions> {
-        let (pool, cache) = (self.pool.as_ref(), self.cache().and_then(|cache| cache.sessions()));
-        [&self.connector.sessions].into_iter().chain(pool.map(|pool| pool.sessions())).chain(cache)
+        let pool = self.pool.as_ref().map(|pool| pool.sessions());
+        let cache = self.cache().and_then(|cache| cache.remote.as_ref()).map(|remote| &remote.sessions);
+        [&self.connector.sessions].into_iter().chain(pool).chain(cache)
     }
 
     /// How its last connections were let in.

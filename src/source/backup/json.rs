@@ -26,7 +26,9 @@ impl Json {
             return Err(Problem::new(Why::TooLarge, format!("more than {MOST_COMMAS} values")));
         }
         let text = String::from_utf8_lossy(bytes);
-        self.odd += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
+        if matches!(text, std::borrow::Cow::Owned(_)) {
+            self.odd += 1;
+        }
         serde_json::from_str(&text).map_err(|error| {
             let begin: String = text.trim().chars().take(80).collect();
             Problem::new(Why::Garbage, format!("this is no JSON ({error}): {begin:?}"))
@@ -84,7 +86,9 @@ impl Json {
 
     /// What was asked for, or one more that is odd.
     pub fn or_odd<T>(&mut self, value: Option<T>) -> Option<T> {
-        self.odd += u64::from(value.is_none());
+        if value.is_none() {
+            self.odd += 1;
+        }
         value
     }
 }
