@@ -264,6 +264,28 @@ fn trust(data: &Path) {
     fs::write(data.join("pg_hba.conf"), "host all all all trust\nlocal all all trust\n").expect("pg_hba.conf");
 }
 
+/// A server whose TLS has nothing that ours has.
+#[test]
+fn ciphers_that_we_do_not_have_are_told() {
+    let files = Folder::for_server("certificates", "TERM");
+    make(
+        &files,
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=localhost -keyout server.key -out server.crt; chmod 600 *.key",
+    );
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let server = Postgres::builder(15)
+        .config("ssl = on\nssl_max_protocol_version = 'TLSv1.2'\nssl_ciphers = 'AES256-GCM-SHA384'")
+        .config(&format!("ssl_cert_file = '{}'\nssl_key_file = '{}'", path("server.crt"), path("server.key")))
+        .start();
+    server.create_monitor_role();
+    let url = server.url("pgvigil", "postgres");
+    assert!(libpq(&server, "127.0.0.1", "sslmode=require"), "it is RSA alone that exchanges keys");
+    let why = seen(&url, "sslmode=require").expect_err("nothing is spoken by both");
+    assert!(why.contains("ECDHE key exchange"), "{why}");
+    let why = seen(&url, "sslmode=prefer").expect_err("spoken to in clear");
+    assert!(!why.contains("down"), "{why}");
+}
+
 #[test]
 fn a_client_s_certificate_of_version_1_is_shown() {
     let files = Folder::for_server("certificates", "TERM");
