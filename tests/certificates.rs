@@ -246,9 +246,9 @@ fn what_libpq_takes_is_taken() {
             let parameters = format!("sslmode={mode}{root}");
             let (theirs, ours) = (libpq(&server, host, &parameters), seen(&url, &parameters));
             let expected = theirs && refused.is_empty();
-            if ours.is_ok() != expected
-                || refused != "" && !ours.as_ref().is_err_and(|why| why.contains(refused)) && mode != "prefer"
-            {
+            // With `prefer` there is nothing to say: it is spoken to in clear.
+            let is_told = mode == "prefer" || ours.as_ref().err().is_none_or(|why| why.contains(refused));
+            if ours.is_ok() != expected || !is_told {
                 wrong.push(format!("{what}, {parameters}: libpq {theirs}, pgvigil {ours:?}"));
             }
             if let Err(why) = &ours {
@@ -355,5 +355,51 @@ fn what_is_lacking_is_told() {
         let verdict = roots.verify(&read("server.crt"), &[], UnixTime::now(), Usage::Server);
         let said = verdict.map_err(|error| told(&error)).expect_err(made);
         assert!(said.contains(words), "{made}: {said}");
+    }
+}
+
+/// What is read of a certificate is what openssl reads; and the hash that a login is bound by (RFC 5929, 4.1) is that of its signature.
+#[test]
+fn what_is_read_is_what_openssl_reads() {
+    use pgvigil::certificate::{Hash, hash, names, not_after};
+    let files = Folder::new("certificates", "TERM");
+    let all = "subjectAltName=DNS:*.example.com,IP:10.0.0.1,IP:fd00::1,email:a@b.c,URI:spiffe://x/y,RID:1.2.3";
+    let signed = |with: &str| {
+        format!(
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=x {with} -keyout server.key -out server.crt"
+        )
+    };
+    for (made, bound_by, named) in [
+        (signed("-sha1"), Some(Hash::Sha256), ""),
+        (signed("-sha256 -days 36500"), Some(Hash::Sha256), ""),
+        (signed("-sha384"), Some(Hash::Sha384), ""),
+        (signed("-sha512"), Some(Hash::Sha512), ""),
+        (signed("-sha512 -sigopt rsa_padding_mode:pss"), Some(Hash::Sha512), ""),
+        (signed("-sha1 -sigopt rsa_padding_mode:pss"), Some(Hash::Sha256), ""),
+        (
+            format!("ca root /CN=root; sign=-sha384; by root server /CN=localhost '{all}'"),
+            Some(Hash::Sha384),
+            "*.example.com 10.0.0.1 fd00::1 a@b.c spiffe://x/y",
+        ),
+        ("ca root /CN=root; days=8300; by root server /CN=localhost".to_owned(), Some(Hash::Sha256), ""),
+        ("ca root /CN=root; days=8700; by root server /CN=localhost".to_owned(), Some(Hash::Sha256), ""),
+        (
+            "openssl req -x509 -newkey ed25519 -nodes -days 9 -subj /CN=x -keyout server.key -out server.crt"
+                .to_owned(),
+            None,
+            "",
+        ),
+    ] {
+        make(&files, &made);
+        let mut openssl = files.command("openssl");
+        let told = openssl.args(["x509", "-in", "server.crt", "-noout", "-enddate", "-dateopt", "iso_8601"]).output();
+        let told = String::from_utf8(told.expect("running openssl").stdout).expect("text");
+        let told = told.trim().trim_start_matches("notAfter=").replace(' ', "T");
+        let mut openssl = files.command("openssl");
+        let der =
+            openssl.args(["x509", "-in", "server.crt", "-outform", "der"]).output().expect("running openssl").stdout;
+        assert_eq!(not_after(&der), humantime::parse_rfc3339(&told).ok(), "{made}");
+        assert_eq!(hash(&der), bound_by, "{made}");
+        assert_eq!(names(&der).join(" "), named, "{made}");
     }
 }

@@ -78,7 +78,7 @@ impl Authorities {
             return Err(Unbelieved::error("the certificate cannot be read"));
         };
         let told = |lacks: String| Unbelieved::error(format!("{} {lacks}", of_whom(&first)));
-        let of_itself = lacks(&first, self.algorithms(), self.roots.contains(&shown.clone().into_owned()));
+        let of_itself = lacks(&first, self.algorithms(), self.is_root(shown));
         if let Some(lacks) = out_of_time(&first, now).or(of_itself) {
             return Err(told(lacks));
         }

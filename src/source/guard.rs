@@ -79,8 +79,8 @@ impl Entry {
                 .to_owned()
         });
         let md5 = (self.method == Method::Md5).then(|| {
-            "the server asks for the password as MD5, which whoever reads along can guess from: let it use scram-sha-256, and \
-             forbid the other here with require_auth=scram-sha-256"
+            "the server asks for the password as an MD5 hash, from which whoever reads along can guess it: let the server use \
+             scram-sha-256; require_auth=scram-sha-256 forbids the other here"
                 .to_owned()
         });
         let fallback = self.fallback.as_ref().filter(|_| !self.way.is_local);
