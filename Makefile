@@ -39,6 +39,7 @@ test-all:
 test-release: export PGVIGIL_TEST_PG = 15,18
 test-release: export PGVIGIL_TEST_LONG = 0
 test-release:
+	scripts/check-compiler
 	$(CARGO) test --locked --release --config profile.release.lto=false --config profile.release.codegen-units=16 --lib
 	$(CARGO) test --locked --release --config profile.release.lto=false --config profile.release.codegen-units=16 --test all -- \
 	    faults live databases tables statements http scale

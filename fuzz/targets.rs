@@ -2,7 +2,10 @@
 //!
 //! `fuzz_targets/` runs them under libFuzzer, `tests/fuzz.rs` with plain chance. What was ever found stays in `found/`.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use futures_util::FutureExt;
 use hyper::{
@@ -10,6 +13,11 @@ use hyper::{
     header::{ACCEPT, ACCEPT_ENCODING, HeaderValue},
 };
 use pgvigil::{
+    certificate::{
+        self, Certificate, Usage,
+        chain::{self, Authorities},
+        name,
+    },
     config::{
         catalogue::Catalogue, collector::SourceKind, dsn::Dsn, endpoint::resolve, redis, sections, settings::Settings,
         web::Web,
@@ -25,6 +33,10 @@ use pgvigil::{
     },
     table::{Cell, Table},
 };
+use rustls::{
+    crypto::ring,
+    pki_types::{CertificateDer, UnixTime},
+};
 
 use super::check;
 
@@ -35,7 +47,7 @@ pub type Target = fn(&[u8]);
 pub type Examples = &'static [(&'static str, &'static str)];
 
 /// Each by its name.
-pub const TARGETS: [(&str, Target, Examples); 11] = [
+pub const TARGETS: [(&str, Target, Examples); 12] = [
     ("collector", collector, &[("collectors", ".yaml"), ("tests/bad/collectors", ".yaml"), ("tests/golden", ".yaml")]),
     ("settings", settings, &[("examples/pgvigil.yaml", ""), ("tests/bad/settings", ".yaml")]),
     ("web", web, &[("tests/bad/web", ".yaml")]),
@@ -47,6 +59,7 @@ pub const TARGETS: [(&str, Target, Examples); 11] = [
     ("backup", backup, &[("fuzz/seeds/backup", ""), ("tests/backup/barman", ".json"), ("tests/backup/walg", ".json")]),
     ("bucket", bucket, &[("fuzz/seeds/bucket", "")]),
     ("page", page, &[("fuzz/seeds/table", "")]),
+    ("certificate", certificate, &[("fuzz/seeds/certificate", "")]),
 ];
 
 /// A collector file: what is loaded makes pages from its own examples.
@@ -89,6 +102,25 @@ pub fn dsn(bytes: &[u8]) {
     let of_redis = redis::parse(&text).map_err(|wrong| vec![wrong]).and_then(|dsn| redis::resolve(&dsn)).map(|_| ());
     for wrong in [told, of_redis].into_iter().filter_map(Result::err).flatten() {
         assert!(!format!("{wrong} {wrong:?}").contains(SECRET), "{wrong}");
+    }
+}
+
+/// What a peer shows as its certificate. Nothing that was made up is believed: only what the root has signed, and itself.
+pub fn certificate(bytes: &[u8]) {
+    const ROOT: &[u8] = include_bytes!("seeds/certificate/root.der");
+    const SIGNED: [&[u8]; 3] =
+        [ROOT, include_bytes!("seeds/certificate/server.der"), include_bytes!("seeds/certificate/old.der")];
+    _ = (certificate::not_after(bytes), certificate::names(bytes), certificate::hash(bytes));
+    let Some(read) = Certificate::read(bytes) else { return };
+    _ = name::check(&read, "localhost").and(name::check(&read, "127.0.0.1"));
+    let (shown, provider) = (CertificateDer::from(bytes.to_vec()), Arc::new(ring::default_provider()));
+    _ = chain::verify_key(&shown, &provider);
+    let roots = Authorities::new(vec![CertificateDer::from(ROOT)], false, "the root".to_owned(), provider);
+    // Within what the good examples hold.
+    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
+    for usage in [Usage::Server, Usage::Client] {
+        let is_believed = roots.verify(&shown, std::slice::from_ref(&shown), now, usage).is_ok();
+        assert!(!is_believed || SIGNED.contains(&bytes), "what nobody has signed is believed");
     }
 }
 

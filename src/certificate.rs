@@ -1,145 +1,292 @@
-//! When a certificate ends and whom it names: what we read in it ourselves. DER, as far as that takes.
+//! Certificates: what is read of one. Whom it names is in `name`, who believes it in `chain`, whose it is in `holder`.
+
+pub mod chain;
+pub mod holder;
+pub mod name;
+mod words;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-const INTEGER: u8 = 0x02;
-const OCTET_STRING: u8 = 0x04;
-const OBJECT: u8 = 0x06;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-const VERSION: u8 = 0xa0;
+use x509_cert::{
+    Version,
+    attr::AttributeTypeAndValue,
+    der::{
+        self, AnyRef, Decode, Encode, Reader, SliceReader, TagMode, TagNumber,
+        asn1::{Any, ObjectIdentifier, OctetString},
+    },
+    ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, name::GeneralName},
+    spki::AlgorithmIdentifierOwned,
+};
 
-/// The `subjectAltName` among a certificate's extensions: 2.5.29.17.
-const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
+const SERVER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const CLIENT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
-/// In the signed part of a certificate, the extensions; and in a list of names, those that are read.
-const EXTENSIONS: u8 = 0xa3;
-const EMAIL: u8 = 0x81;
-const DNS: u8 = 0x82;
-const URI: u8 = 0x86;
-const IP: u8 = 0x87;
+const PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const SHA_1: &str = "1.3.14.3.2.26";
 
-/// The end of a certificate's validity; `None` if that cannot be read. (RFC 5280, 4.1: of the signed part, after version,
-/// serial number, signature and issuer.)
+/// The hashes of signatures; those of RSA-PSS stand by themselves.
+const HASHES: [(&str, Hash); 16] = [
+    // RSA with MD5, SHA-1, SHA-256, SHA-384, SHA-512.
+    ("1.2.840.113549.1.1.4", Hash::Sha256),
+    ("1.2.840.113549.1.1.5", Hash::Sha256),
+    ("1.2.840.113549.1.1.11", Hash::Sha256),
+    ("1.2.840.113549.1.1.12", Hash::Sha384),
+    ("1.2.840.113549.1.1.13", Hash::Sha512),
+    // ECDSA with SHA-1, SHA-256, SHA-384, SHA-512.
+    ("1.2.840.10045.4.1", Hash::Sha256),
+    ("1.2.840.10045.4.3.2", Hash::Sha256),
+    ("1.2.840.10045.4.3.3", Hash::Sha384),
+    ("1.2.840.10045.4.3.4", Hash::Sha512),
+    // DSA with SHA-1, SHA-256.
+    ("1.2.840.10040.4.3", Hash::Sha256),
+    ("2.16.840.1.101.3.4.3.2", Hash::Sha256),
+    // MD5, SHA-1, SHA-256, SHA-384, SHA-512.
+    ("1.2.840.113549.2.5", Hash::Sha256),
+    (SHA_1, Hash::Sha256),
+    ("2.16.840.1.101.3.4.2.1", Hash::Sha256),
+    ("2.16.840.1.101.3.4.2.2", Hash::Sha384),
+    ("2.16.840.1.101.3.4.2.3", Hash::Sha512),
+];
+
+/// Extensions that are obeyed where a certificate has them (RFC 5280, 4.2.1): subject's key, key usage, alternative names, basic
+/// constraints, policies, authority's key, extended key usage. Another one that is marked as critical forbids the use.
+const OBEYED: [&str; 7] = ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.32", "2.5.29.35", "2.5.29.37"];
+
+/// A certificate that has been read.
+pub struct Certificate<'a> {
+    der: &'a [u8],
+    /// What its issuer has signed of it.
+    signed: &'a [u8],
+    inner: x509_cert::Certificate,
+}
+
+/// What a certificate is shown for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    Server,
+    Client,
+}
+
+/// An alternative name of a certificate's subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alternative {
+    /// With a `*` as its first label, maybe.
+    Host(String),
+    Address(IpAddr),
+    /// E-mail, URI.
+    Other(String),
+}
+
+/// The end of a certificate's validity; `None` if that cannot be read.
 pub fn not_after(der: &[u8]) -> Option<SystemTime> {
-    // The version may be left out.
-    let mut parts = signed(der)?.filter(|(tag, _)| *tag != VERSION);
-    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
-        parts.next().filter(|(found, _)| *found == tag)?;
-    }
-    let (_, validity) = parts.next()?;
-    let (tag, text) = elements(validity).nth(1)?;
-    time(tag, std::str::from_utf8(text).ok()?)
+    UNIX_EPOCH.checked_add(Certificate::read(der)?.validity().1)
 }
 
 /// The alternative names of a certificate's subject, as people write them: host names, addresses, e-mail, URIs.
 pub fn names(der: &[u8]) -> Vec<String> {
-    let extensions = signed(der).and_then(|mut parts| parts.find(|(tag, _)| *tag == EXTENSIONS));
-    let extensions = extensions.and_then(|(_, all)| elements(all).next()).map_or(&[][..], |(_, all)| all);
-    let listed = elements(extensions).filter_map(|(_, extension)| {
-        let mut parts = elements(extension);
-        parts.next().filter(|part| *part == (OBJECT, &ALTERNATIVE_NAMES[..]))?;
-        let (_, names) = parts.find(|(tag, _)| *tag == OCTET_STRING)?;
-        Some(elements(names).next()?.1)
-    });
-    listed.flat_map(elements).filter_map(|(tag, name)| alternative(tag, name)).collect()
+    let names = Certificate::read(der).and_then(|certificate| certificate.alternatives());
+    let written = |name| match name {
+        Alternative::Host(name) | Alternative::Other(name) => name,
+        Alternative::Address(address) => address.to_string(),
+    };
+    names.unwrap_or_default().into_iter().map(written).collect()
 }
 
-fn alternative(tag: u8, name: &[u8]) -> Option<String> {
-    match tag {
-        EMAIL | DNS | URI => String::from_utf8(name.to_vec()).ok(),
-        IP => {
-            let four = <[u8; 4]>::try_from(name).map(|bytes| IpAddr::from(Ipv4Addr::from(bytes)));
-            let address = four.or_else(|_| <[u8; 16]>::try_from(name).map(|bytes| Ipv6Addr::from(bytes).into()));
-            address.ok().map(|address| address.to_string())
+/// A hash that certificates are signed with, or at least one as good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// With which hash a certificate is bound to (RFC 5929, 4.1): that of its signature, but SHA-256 instead of MD5 and SHA-1. `None`
+/// where its signature has none of its own (Ed25519), or one that is not known.
+pub fn hash(der: &[u8]) -> Option<Hash> {
+    let certificate = Certificate::read(der)?;
+    let algorithm = certificate.signature_algorithm();
+    let id = match algorithm.oid {
+        PSS => {
+            // Its parameters begin with the hash, under the tag 0; SHA-1 if it is left out.
+            let parameters = algorithm.parameters.as_ref()?;
+            let named = parameters.sequence(|reader| {
+                let named = reader.context_specific::<AlgorithmIdentifierOwned>(TagNumber(0), TagMode::Explicit)?;
+                reader.drain(reader.remaining_len())?;
+                Ok::<_, der::Error>(named)
+            });
+            named.ok()?.map_or(SHA_1.to_owned(), |named| named.oid.to_string())
         }
+        id => id.to_string(),
+    };
+    HASHES.iter().find(|(known, _)| *known == id).map(|(_, hash)| *hash)
+}
+
+impl<'a> Certificate<'a> {
+    /// Reads DER of any version of X.509; `None`: it is not a certificate.
+    pub fn read(der: &'a [u8]) -> Option<Self> {
+        let inner = x509_cert::Certificate::from_der(der).ok()?;
+        let content = AnyRef::from_der(der).ok()?.value();
+        let signed = SliceReader::new(content).ok()?.tlv_bytes().ok()?;
+        Some(Certificate { der, signed, inner })
+    }
+
+    /// When it begins and ends to hold, since 1970.
+    pub fn validity(&self) -> (Duration, Duration) {
+        let validity = self.inner.tbs_certificate().validity();
+        (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration())
+    }
+
+    /// Version 1 or 2, which have no extensions: nothing in it says what it may be used for.
+    pub fn is_old(&self) -> bool {
+        self.inner.tbs_certificate().version() != Version::V3
+    }
+
+    /// Its issuer has the name of its subject.
+    pub fn is_its_own_issuer(&self) -> bool {
+        let signed = self.inner.tbs_certificate();
+        signed.issuer() == signed.subject()
+    }
+
+    /// Another has the name of its issuer.
+    fn is_issued_under_the_name_of(&self, other: &Certificate<'_>) -> bool {
+        self.inner.tbs_certificate().issuer() == other.inner.tbs_certificate().subject()
+    }
+
+    /// Its issuer's name, in DER without the outermost header, as anchors have it.
+    fn issuer(&self) -> Vec<u8> {
+        content(self.inner.tbs_certificate().issuer())
+    }
+
+    /// The names of its subject by kind; `None`: they cannot be read. None at all where there is no such extension.
+    pub fn alternatives(&self) -> Option<Vec<Alternative>> {
+        let found = self.inner.tbs_certificate().get_extension::<SubjectAltName>().ok()?;
+        let names = found.map(|(_, SubjectAltName(names))| names).unwrap_or_default();
+        Some(names.iter().filter_map(alternative).collect())
+    }
+
+    /// The first common name of its subject.
+    pub fn common_name(&self) -> Option<String> {
+        let subject = self.inner.tbs_certificate().subject();
+        subject.iter().find(|part| part.oid == COMMON_NAME).and_then(text)
+    }
+
+    /// Its subject is an authority (RFC 5280, 4.2.1.9).
+    pub fn is_authority(&self) -> bool {
+        self.constraints().is_some_and(|constraints| constraints.ca)
+    }
+
+    fn constraints(&self) -> Option<BasicConstraints> {
+        self.inner.tbs_certificate().get_extension().ok().flatten().map(|(_, constraints)| constraints)
+    }
+
+    /// Its key may sign certificates, with so many others between it and the last of the chain. An old one may only where it is
+    /// believed by itself.
+    fn may_sign(&self, between: usize, is_root: bool) -> bool {
+        if self.is_old() {
+            return is_root;
+        }
+        let far = |constraints: BasicConstraints| constraints.path_len_constraint.map_or(usize::MAX, usize::from);
+        let constraints = self.constraints();
+        // As OpenSSL: a certificate of usage `keyCertSign` need not say besides that it is an authority's.
+        let is_authority = constraints.as_ref().map_or(is_root && self.usage().is_some(), |found| found.ca);
+        let signs = self.usage().is_none_or(|usage| usage.key_cert_sign());
+        is_authority && signs && constraints.map_or(usize::MAX, far) >= between
+    }
+
+    fn usage(&self) -> Option<KeyUsage> {
+        self.inner.tbs_certificate().get_extension().ok().flatten().map(|(_, usage)| usage)
+    }
+
+    /// It says how many certificates may stand between it and the last of a chain.
+    fn limits_its_chain(&self) -> bool {
+        self.constraints().is_some_and(|constraints| constraints.path_len_constraint.is_some())
+    }
+
+    /// It says nothing of what it and those it signs are for (extendedKeyUsage), or this among others.
+    fn is_meant_for(&self, usage: Usage) -> bool {
+        let wanted = if usage == Usage::Server { SERVER } else { CLIENT };
+        let is_wanted = |id: &ObjectIdentifier| [wanted, ANY_USAGE].contains(id);
+        let found = self.inner.tbs_certificate().get_extension::<ExtendedKeyUsage>();
+        found.is_ok_and(|found| found.is_none_or(|(_, ExtendedKeyUsage(ids))| ids.iter().any(is_wanted)))
+    }
+
+    /// What it says of its use fits.
+    fn may_be_shown_by(&self, usage: Usage) -> bool {
+        // Of a server as OpenSSL asks, of a client no more than Go.
+        let fits = |key: KeyUsage| key.digital_signature() || key.key_encipherment() || key.key_agreement();
+        self.is_meant_for(usage) && (usage == Usage::Client || self.usage().is_none_or(fits))
+    }
+
+    /// It has extensions that must be obeyed, and are not known here; limits on names are left to rustls.
+    fn forbids_its_use(&self, names_are_checked: bool) -> bool {
+        let extensions = self.inner.tbs_certificate().extensions().map_or(&[][..], Vec::as_slice);
+        let is_obeyed = |id: &ObjectIdentifier| OBEYED.contains(&id.to_string().as_str());
+        extensions.iter().any(|extension| match extension.extn_id {
+            NAME_CONSTRAINTS => !names_are_checked,
+            id => extension.critical && !is_obeyed(&id),
+        })
+    }
+
+    /// The algorithm of its subject's key, as `AlgorithmIdentifier` without the outermost header, and the key.
+    fn key(&self) -> (Vec<u8>, &[u8]) {
+        let key = self.inner.tbs_certificate().subject_public_key_info();
+        (content(&key.algorithm), key.subject_public_key.raw_bytes())
+    }
+
+    /// What was signed, with which algorithm (written as that of the key), and the signature.
+    fn signature(&self) -> (&[u8], Vec<u8>, &[u8]) {
+        (self.signed, content(self.signature_algorithm()), self.inner.signature().raw_bytes())
+    }
+
+    /// What is signed names the same algorithm as what is not.
+    fn is_of_one_mind(&self) -> bool {
+        self.inner.tbs_certificate().signature() == self.inner.signature_algorithm()
+    }
+
+    /// With which algorithm its issuer has signed it.
+    pub fn signature_algorithm(&self) -> &AlgorithmIdentifierOwned {
+        self.inner.signature_algorithm()
+    }
+}
+
+/// The encoding of a value without its outermost header.
+fn content(value: &impl Encode) -> Vec<u8> {
+    let der = value.to_der().unwrap_or_default();
+    AnyRef::from_der(&der).map(|any| any.value().to_vec()).unwrap_or_default()
+}
+
+fn alternative(name: &GeneralName) -> Option<Alternative> {
+    match name {
+        GeneralName::DnsName(name) => Some(Alternative::Host(name.as_str().to_owned())),
+        GeneralName::Rfc822Name(name) | GeneralName::UniformResourceIdentifier(name) => {
+            Some(Alternative::Other(name.as_str().to_owned()))
+        }
+        GeneralName::IpAddress(bytes) => address(bytes).map(Alternative::Address),
         _ => None,
     }
 }
 
-/// The parts of what is signed of a certificate.
-fn signed(der: &[u8]) -> Option<impl Iterator<Item = (u8, &[u8])>> {
-    let (_, certificate) = elements(der).next()?;
-    Some(elements(elements(certificate).next()?.1))
+fn address(bytes: &OctetString) -> Option<IpAddr> {
+    let bytes = bytes.as_bytes();
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// The elements that follow each other, each a tag and its content, up to the end or to what is none.
-fn elements(mut der: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    std::iter::from_fn(move || {
-        let (tag, content, after) = element(der)?;
-        der = after;
-        Some((tag, content))
-    })
-}
-
-/// The first element: its tag, its content, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = der.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        ..=0x7f => (usize::from(first), rest),
-        0x81..=0x83 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    let (content, after) = rest.split_at_checked(length)?;
-    Some((tag, content, after))
-}
-
-/// `YYMMDDHHMMSSZ` (from 1950 on) or `YYYYMMDDHHMMSSZ`.
-fn time(tag: u8, text: &str) -> Option<SystemTime> {
-    let (year, rest) = text.split_at_checked(match tag {
-        UTC_TIME => 2,
-        GENERALIZED_TIME => 4,
-        _ => return None,
-    })?;
-    let year: u64 = year.parse().ok()?;
-    let year = match (tag, year) {
-        (UTC_TIME, 0..50) => 2000 + year,
-        (UTC_TIME, _) => 1900 + year,
-        _ => year,
-    };
-    let digits = rest.strip_suffix('Z').filter(|digits| digits.len() == 10)?;
-    let part = |at: usize| digits.get(at..at + 2)?.parse::<u64>().ok();
-    let days = days_since_1970(year, part(0)?, part(2)?)?;
-    let seconds = days * 86_400 + part(4)? * 3600 + part(6)? * 60 + part(8)?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-}
-
-/// Of the Gregorian calendar, with years that begin in March, so that leap days come last.
-fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    // The months from March on have 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31 days.
-    (year * 365 + leap_days + (month * 153 + 2) / 5 + day).checked_sub(719_469)
+/// A part of a name as text: in all encodings but UTF-16 and UTF-32 its bytes are what is meant.
+fn text(part: &AttributeTypeAndValue) -> Option<String> {
+    let value: &Any = &part.value;
+    String::from_utf8(value.value().to_vec()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_unix_seconds() {
-        for (tag, text, seconds) in [
-            (UTC_TIME, "700101000000Z", Some(0)),
-            (UTC_TIME, "240229235959Z", Some(1_709_251_199)),
-            (UTC_TIME, "491231235959Z", Some(2_524_607_999)),
-            (GENERALIZED_TIME, "20500101000000Z", Some(2_524_608_000)),
-            (GENERALIZED_TIME, "99991231235959Z", Some(253_402_300_799)),
-            (UTC_TIME, "500101000000Z", None),
-            (UTC_TIME, "7001010000Z", None),
-            (INTEGER, "700101000000Z", None),
-        ] {
-            let found = time(tag, text).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-            assert_eq!(found.map(|since| since.as_secs()), seconds, "{text}");
-        }
-    }
 
     #[test]
     fn nothing_is_read_beyond_the_end() {

@@ -3,7 +3,7 @@
 //! Start at ARCHITECTURE.md: the four words (Table, Source, Collector, Slot) and the map of the modules.
 
 pub mod breaker;
-mod certificate;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod docs;

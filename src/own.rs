@@ -1,7 +1,7 @@
 //! The program's own state as Tables: what `source: self` collectors read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Read},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -112,6 +112,14 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
             let report = target.report(scrape);
             if let Some(error) = report.error.filter(|_| !report.up) {
                 table.push_row([Cell::Text(error.reason.word()), Cell::Int(1)]);
+            }
+        }
+        "login" => {
+            // What differs in nothing but why it is not encrypted is one row.
+            let rows: BTreeSet<_> =
+                target.entries().iter().map(|entry| (entry.method.word(), entry.way.words())).collect();
+            for (method, [tls, peer]) in rows {
+                table.push_row([Cell::Text(method), Cell::Text(tls), Cell::Text(peer)]);
             }
         }
         "collectors" => push_collectors(&mut table, target),

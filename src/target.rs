@@ -8,6 +8,7 @@ mod report;
 mod visit;
 
 use std::{
+    collections::{BTreeSet, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -31,7 +32,7 @@ use crate::{
     exposition::Labels,
     probe,
     slot::Slot,
-    source::{Answers, FetchError, Reason, Source, Status},
+    source::{Answers, FetchError, Reason, Source, Status, guard::Entry},
 };
 
 /// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
@@ -61,6 +62,8 @@ struct State {
     error: Option<FetchError>,
     /// At the end of the last visit.
     status: Status,
+    /// What was said of logins: each once.
+    told: HashSet<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -138,6 +141,11 @@ impl Target {
         self.databases.closed()
     }
 
+    /// How the last sessions were let in, each way once.
+    pub fn entries(&self) -> BTreeSet<Entry> {
+        self.source.entries()
+    }
+
     pub fn thresholds(&self) -> &[Threshold] {
         &self.settings.thresholds
     }
@@ -202,6 +210,17 @@ impl Target {
             warn!(target = self.name(), "down: {error}");
         }
         state.error = Some(error.clone());
+    }
+
+    /// Says, once, what people should know of how it lets us in.
+    fn tell_of_logins(&self) {
+        for entry in self.source.entries() {
+            for warning in entry.warnings() {
+                if self.state.lock().told.insert(warning.clone()) {
+                    warn!(target = self.name(), "{warning}");
+                }
+            }
+        }
     }
 
     /// What a slow collector found on a primary says nothing of a replica.

@@ -14,7 +14,7 @@ use crate::support::yaml;
 
 /// What only the loader can tell, by a piece of its message: how values fit each other, the file's name, other files,
 /// and the server.
-const LEFT_TO_CHECK: [&str; 51] = [
+const LEFT_TO_CHECK: [&str; 53] = [
     // How keys fit each other.
     "the file's name says",
     "a `timeout` is for slow collectors",
@@ -35,6 +35,8 @@ const LEFT_TO_CHECK: [&str; 51] = [
     "no client is asked for",
     "it needs `client_ca_file`",
     "a client may come without",
+    "anybody can make a certificate",
+    "`channel_binding=require` needs TLS",
     "is below `min_version`",
     "in PEM",
     "it is not the key of",
@@ -73,11 +75,12 @@ const LEFT_TO_CHECK: [&str; 51] = [
 ];
 
 /// The same, where the message also says what a schema can: of these keys only the meaning of a text is left.
-const LEFT_OF_TEXTS: [&str; 13] = [
+const LEFT_OF_TEXTS: [&str; 14] = [
     "a duration of at most 30d",
     "`host` must be",
     "`port` must be",
     "`sslmode` must be",
+    "`require_auth` must be",
     "`sslmode=prefer` is not for Redis",
     "`db` must be",
     "environment variable",

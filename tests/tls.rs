@@ -41,6 +41,21 @@ fn reason(url: &str, parameters: &str) -> Option<String> {
     line.and_then(|line| Some(line.split_once("reason=\"")?.1.split('"').next()?.to_owned()))
 }
 
+/// Scrapes once with these parameters behind the URL: how far the server is verified, by the page's own word, or why it is down. A
+/// server that is up, but not by TLS, counts as down.
+pub fn seen(url: &str, parameters: &str) -> Result<String, String> {
+    let mut command = Command::new(BINARY);
+    command.args(["scrape", "--collector", "exporter", "--log-level", "warn"]).env_clear();
+    let output = command.env("PGVIGIL_POSTGRES_URL", format!("{url}?{parameters}")).output().expect("running pgvigil");
+    let (page, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("pgvigil_login_info{"))
+        .filter(|_| page.contains("pg_up{target=\"postgres\"} 1"));
+    let tls = line.and_then(|line| Some(line.split_once("tls=\"")?.1.split('"').next()?.to_owned()));
+    tls.filter(|tls| tls != "none").ok_or_else(|| log.into_owned())
+}
+
 #[test]
 fn p21_each_sslmode_believes_what_it_should() {
     let files = certificates();

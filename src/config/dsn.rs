@@ -12,8 +12,19 @@ use super::{
 use crate::secret::Secret;
 
 /// The parameters that are used, by libpq's names; the settings have keys of the same names.
-pub const KEYS: [&str; 9] =
-    ["host", "port", "user", "password", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey"];
+pub const KEYS: [&str; 11] = [
+    "host",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "require_auth",
+    "channel_binding",
+];
 
 /// Parameters that change nothing here.
 const IGNORED: [&str; 16] = [
@@ -75,8 +86,15 @@ pub enum Wrong {
     HostAddr,
     #[error("`options` is not used, because pgvigil sets the session's settings itself: remove it")]
     Options,
-    #[error("`channel_binding=require` cannot be kept: remove it, and use `sslmode=verify-full`")]
+    #[error(
+        "`require_auth` must be a list of password, md5, gss, sspi, scram-sha-256 and none, separated by commas, each once; \
+         or of what is not allowed, all with `!` before them"
+    )]
+    RequireAuth,
+    #[error("`channel_binding` must be disable, prefer or require")]
     ChannelBinding,
+    #[error("`channel_binding=require` needs TLS, which `sslmode=disable` turns off: use another `sslmode`")]
+    BindingWithoutTls,
     #[error("`gssencmode=require` cannot be kept: remove it, and use `sslmode=verify-full`")]
     GssEncryption,
     #[error("`host` must be a host name, an IP address (in a URL, IPv6 in brackets) or the absolute path of a folder")]
@@ -126,6 +144,8 @@ impl Wrong {
             Wrong::Db => "db",
             Wrong::SslMode | Wrong::AnyHost | Wrong::Prefer => "sslmode",
             Wrong::WeakSystemRoots => "sslrootcert",
+            Wrong::RequireAuth => "require_auth",
+            Wrong::ChannelBinding | Wrong::BindingWithoutTls => "channel_binding",
             Wrong::NoKey => "sslcert",
             Wrong::NoCert => "sslkey",
             _ => return None,
@@ -190,9 +210,8 @@ impl Dsn {
         match (key, value.as_str()) {
             ("hostaddr", _) => return Err(Wrong::HostAddr),
             ("options", _) => return Err(Wrong::Options),
-            ("channel_binding", "require") => return Err(Wrong::ChannelBinding),
             ("gssencmode", "require") => return Err(Wrong::GssEncryption),
-            ("channel_binding" | "gssencmode", _) => return Ok(()),
+            ("gssencmode", _) => return Ok(()),
             _ => {}
         }
         let known = || KEYS.into_iter().chain(IGNORED);

@@ -7,6 +7,7 @@ use super::{
     expand::Env,
     fields::Fields,
     given::{given, hidden, text},
+    login::{BINDING_WORDS, BINDINGS, Binding, Methods},
     problem::Problems,
     settings::{Address, Databases, Postgres, Roots, Tls, TlsMode},
     shape::{Is, Key, Shape, key},
@@ -32,6 +33,17 @@ pub(super) const SSLMODE: Key =
 pub(super) const SSLROOTCERT: Key =
     key("sslrootcert", Is::Text, "A PEM file, or `system` (if left out): whose certificates are believed.");
 pub(super) const SSLCERT: Key = key("sslcert", Is::Text, "A client's certificate, PEM; needs `sslkey`.");
+pub(super) const REQUIRE_AUTH: Key = key(
+    "require_auth",
+    Is::Text,
+    "As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out, all, but a password in clear only \
+     where the server is verified or local.",
+);
+pub(super) const CHANNEL_BINDING: Key = key(
+    "channel_binding",
+    Is::Either(&[Is::Word(&BINDING_WORDS), Is::Form(VARIABLE)]),
+    "As in libpq: whether a login with SCRAM is bound to the server's certificate; `prefer` if left out.",
+);
 pub(super) const SSLKEY: Key = key("sslkey", Is::Text, "The client's key, PEM; needs `sslcert`.");
 
 /// What `postgres` holds.
@@ -51,6 +63,8 @@ pub const POSTGRES: Shape = Shape {
         SSLROOTCERT,
         SSLCERT,
         SSLKEY,
+        REQUIRE_AUTH,
+        CHANNEL_BINDING,
         key(
             "databases",
             Is::Map(&DATABASES),
@@ -76,6 +90,8 @@ pub const PGBOUNCER: Shape = Shape {
         SSLROOTCERT,
         SSLCERT,
         SSLKEY,
+        REQUIRE_AUTH,
+        CHANNEL_BINDING,
     ],
     quiet: true,
 };
@@ -185,13 +201,17 @@ pub fn resolve(dsn: &Dsn) -> Result<Postgres, Vec<Wrong>> {
     let address = keep(address(dsn), &mut wrongs);
     let user = keep(dsn.get("user").ok_or(Wrong::User), &mut wrongs);
     let tls = keep(tls(dsn), &mut wrongs);
-    match (address, user, tls) {
-        (Some(address), Some(user), Some(tls)) => Ok(Postgres {
+    let methods = keep(dsn.get("require_auth").map_or(Ok(Methods::default()), Methods::parse), &mut wrongs);
+    let binding = keep(binding(dsn), &mut wrongs);
+    match (address, user, tls, methods, binding) {
+        (Some(address), Some(user), Some(tls), Some(methods), Some(binding)) => Ok(Postgres {
             address,
             user: user.to_owned(),
             password: dsn.secret("password").cloned(),
             database: dsn.get("dbname").unwrap_or(user).to_owned(),
             tls,
+            methods,
+            binding,
             databases: Databases::default(),
         }),
         _ => Err(wrongs),
@@ -228,6 +248,15 @@ fn address(dsn: &Dsn) -> Result<Address, Wrong> {
     match is_name || host.parse::<Ipv6Addr>().is_ok() {
         true => Ok(Address::Tcp { host: host.to_owned(), port }),
         false => Err(Wrong::Host),
+    }
+}
+
+fn binding(dsn: &Dsn) -> Result<Binding, Wrong> {
+    let Some(word) = dsn.get("channel_binding") else { return Ok(Binding::default()) };
+    let binding = BINDINGS.iter().find(|(known, _)| *known == word).ok_or(Wrong::ChannelBinding)?.1;
+    match binding == Binding::Require && dsn.get("sslmode") == Some("disable") {
+        true => Err(Wrong::BindingWithoutTls),
+        false => Ok(binding),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod fields;
 pub mod files;
 mod given;
 pub mod load;
+pub mod login;
 pub mod probe;
 pub mod problem;
 pub mod redis;

@@ -41,6 +41,9 @@ pub const REDIS: Shape = Shape {
     quiet: true,
 };
 
+/// Redis negotiates no way to log in.
+const OF_POSTGRES: [&str; 2] = ["require_auth", "channel_binding"];
+
 /// The highest number of a database.
 const MOST_DB: usize = u32::MAX as usize;
 
@@ -57,7 +60,7 @@ pub fn redis(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Redi
         }
     };
     let mut complete = true;
-    for key in KEYS {
+    for key in KEYS.into_iter().filter(|key| !OF_POSTGRES.contains(key)) {
         let value = match key {
             "password" => given(&mut fields, "password", "password_file", env),
             key => hidden(text(&mut fields, own_name(key), env)),

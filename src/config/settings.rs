@@ -4,7 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 pub use super::repositories::*;
 
-use super::{probe::Probe, problem::Place};
+use super::{
+    login::{Binding, Methods},
+    probe::Probe,
+    problem::Place,
+};
 use crate::secret::Secret;
 
 /// Everything `pgvigil.yaml` (or the environment) says.
@@ -117,6 +121,9 @@ pub struct Postgres {
     pub password: Option<Secret>,
     pub database: String,
     pub tls: Tls,
+    /// What the server may ask for at a login.
+    pub methods: Methods,
+    pub binding: Binding,
     pub databases: Databases,
 }
 

@@ -108,7 +108,9 @@ impl Board {
     pub fn count(&mut self, query: usize, took: Duration, trace: &Trace, outcome: Result<(), &Failure>) {
         let attempts = self.attempts.entry(query).or_default();
         attempts.due += 1;
-        attempts.successes += u64::from(outcome.is_ok());
+        if outcome.is_ok() {
+            attempts.successes += 1;
+        }
         for (phase, took) in &trace.phases {
             self.observe(query, *phase, *took);
         }

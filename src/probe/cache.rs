@@ -30,7 +30,7 @@ type Loads = HashMap<String, Shared<BoxFuture<'static, Loaded>>>;
 pub struct Cache {
     own: Moka<String, Entry>,
     /// What is used instead of our own as long as it can be reached.
-    remote: Option<Remote>,
+    pub remote: Option<Remote>,
     /// What keys begin with there.
     prefix: String,
     /// How long what is loaded is kept.
@@ -194,17 +194,14 @@ impl Cache {
     fn count<T>(&self, done: Result<T, FetchError>, failed: fn(&mut Counts) -> &mut bool) -> Result<T, ()> {
         let mut counts = self.counts.lock();
         *failed(&mut counts) = done.is_err();
-        counts.errors += u64::from(done.is_err());
-        done.map_err(|error| debug!("the cache's Redis: {error}"))
+        done.map_err(|error| {
+            counts.errors += 1;
+            debug!("the cache's Redis: {error}");
+        })
     }
 
     fn name(&self, key: &str) -> String {
         format!("{}:{key}", self.prefix)
-    }
-
-    /// Connections to the remote cache.
-    pub fn sessions(&self) -> usize {
-        self.remote.as_ref().map_or(0, |remote| remote.sessions.count())
     }
 
     pub fn has_remote(&self) -> bool {

@@ -7,7 +7,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use super::attempt::{Failure, Phase, Reason, Trace};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     source::{
         self, FetchError,
         dial::{self, Steps},
-        postgres::error,
+        postgres::{error, startup},
         secret,
         sessions::Sessions,
     },
@@ -65,11 +65,10 @@ impl Connector {
     pub async fn connect(&self, until: Instant, trace: &mut Trace) -> Result<Connection, Failure> {
         let until = until.min(Instant::now() + CONNECT_LIMIT);
         let mut steps = Steps::default();
-        let open = self.sessions.open().map_err(|error| self.refused(error, &steps))?;
         let server = &self.server;
         let password = timeout_at(until, secret::now(server.password.as_ref())).await;
         let password = password.map_err(|_| late(Phase::Authentication))?.map_err(login_failed)?;
-        let dialled = timeout_at(until, dial::timed(&server.address, &server.tls, Some(open), &mut steps)).await;
+        let dialled = timeout_at(until, dial::timed(server, &self.sessions, &mut steps)).await;
         trace.dialled(&steps);
         let stream = match dialled {
             Ok(dialled) => dialled.map_err(|error| self.refused(error, &steps))?,
@@ -77,7 +76,7 @@ impl Connector {
         };
         let began = Instant::now();
         let config = self.config(password.as_ref());
-        let (client, connection) = match timeout_at(until, config.connect_raw(stream, NoTls)).await {
+        let (client, connection) = match timeout_at(until, startup::start(&config, stream)).await {
             Ok(connected) => connected.map_err(|error| login_failed(error::of_login(&error)))?,
             Err(_) => return Err(late(Phase::Authentication)),
         };
@@ -88,11 +87,7 @@ impl Connector {
     }
 
     fn config(&self, password: Option<&Secret>) -> Config {
-        let mut config = Config::new();
-        config.user(&self.server.user).dbname(&self.server.database).application_name("pgvigil_probe");
-        if let Some(password) = password {
-            config.password(password.expose());
-        }
+        let mut config = startup::config(&self.server, password, "pgvigil_probe");
         if self.options {
             config.options(OPTIONS);
         }

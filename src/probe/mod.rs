@@ -21,7 +21,10 @@ pub mod route;
 mod tables;
 mod token;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
@@ -31,6 +34,7 @@ use self::{board::Board, compare::Answers, question::Question, rounds::Rounds, r
 use crate::{
     config::probe::{self as settings, Kind},
     source::{
+        guard::Entry,
         kept::Tables,
         running::{Refusal, Runs},
     },
@@ -147,6 +151,10 @@ impl Runs for Probe {
 
     fn sessions(&self) -> usize {
         self.course.routes.iter().map(Route::sessions).sum()
+    }
+
+    fn entries(&self) -> BTreeSet<Entry> {
+        self.course.routes.iter().flat_map(Route::entries).collect()
     }
 
     fn about(&self) -> String {

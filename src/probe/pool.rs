@@ -15,6 +15,7 @@ use super::{
     attempt::{Failure, Phase, Reason, Trace},
     connect::{Connection, Connector},
 };
+use crate::source::sessions::Sessions;
 
 /// How long an application waits for a connection of its pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
@@ -83,8 +84,8 @@ impl Pool {
     }
 
     /// Connections that are open, or that the server has not ended yet.
-    pub fn sessions(&self) -> usize {
-        self.manager.connector.sessions.count()
+    pub fn sessions(&self) -> &Sessions {
+        &self.manager.connector.sessions
     }
 
     pub fn state(&self) -> Option<PoolState> {

@@ -119,7 +119,9 @@ impl Course {
             (Err(_), _) => (),
         }
         let mut board = route.board.lock();
-        board.late += u64::from(is_late);
+        if is_late {
+            board.late += 1;
+        }
         match &outcome {
             Err(failure) if question.needs_schema && failure.reason == Reason::Undefined => {
                 board.breaker.succeeded();

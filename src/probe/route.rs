@@ -14,9 +14,12 @@ use super::{
     pool::{Pool, PoolState},
     question::Question,
 };
-use crate::config::{
-    probe::{Kind, Path},
-    settings::{Address, Postgres},
+use crate::{
+    config::{
+        probe::{Kind, Path},
+        settings::{Address, Postgres},
+    },
+    source::{guard::Entry, sessions::Sessions},
 };
 
 /// One path and what has been measured on it.
@@ -81,9 +84,18 @@ impl Route {
 
     /// Connections that are open, or that the server has not ended yet.
     pub fn sessions(&self) -> usize {
-        self.connector.sessions.count()
-            + self.pool.as_ref().map_or(0, |pool| pool.sessions())
-            + self.cache().map_or(0, |cache| cache.sessions())
+        self.all_sessions().map(Sessions::count).sum()
+    }
+
+    fn all_sessions(&self) -> impl Iterator<Item = &Sessions> {
+        let pool = self.pool.as_ref().map(|pool| pool.sessions());
+        let cache = self.cache().and_then(|cache| cache.remote.as_ref()).map(|remote| &remote.sessions);
+        [&self.connector.sessions].into_iter().chain(pool).chain(cache)
+    }
+
+    /// How its last connections were let in.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.all_sessions().filter_map(Sessions::entry)
     }
 
     pub fn pool(&self) -> Option<PoolState> {

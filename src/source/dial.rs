@@ -14,8 +14,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{FetchError, Reason, sessions::Open, socket::Socket, stream::Stream, tls};
-use crate::config::settings::{Address, Tls, TlsMode};
+use super::{
+    FetchError, Reason,
+    aside::Aside,
+    guard::{Encryption, Way},
+    sessions::Sessions,
+    socket::Socket,
+    stream::{Reached, Stream},
+    tls,
+};
+use crate::config::settings::{Address, Postgres, Tls, TlsMode};
 
 /// How long resolving may take, and connecting. A login behind them has all the time it needs.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
@@ -36,47 +44,76 @@ pub struct Steps {
     pub refused: Option<io::ErrorKind>,
 }
 
-/// Connects to a PostgreSQL server (or pooler) and negotiates TLS as its settings ask.
+/// Connects to a PostgreSQL server (or pooler) for a session, which is counted, and negotiates TLS as its settings ask.
 ///
-/// `open` counts the session; a connection that is no session has none.
-/// With `sslmode=prefer` a server without TLS, or whose TLS fails, is spoken to in clear, as libpq does.
-pub async fn postgres(address: &Address, tls: &Tls, open: Option<Open>) -> Result<Stream, FetchError> {
-    timed(address, tls, open, &mut Steps::default()).await
+/// With `sslmode=prefer` a server without TLS, or whose TLS fails, is spoken to in clear, as libpq does. Who is not to get the
+/// password in clear does not get it: see [`super::guard`].
+pub async fn postgres(server: &Postgres, sessions: &Sessions) -> Result<Stream, FetchError> {
+    timed(server, sessions, &mut Steps::default()).await
 }
 
 /// The same, and how long each step took: also of a connection that fails, or is given up.
-pub async fn timed(address: &Address, tls: &Tls, open: Option<Open>, steps: &mut Steps) -> Result<Stream, FetchError> {
+pub async fn timed(server: &Postgres, sessions: &Sessions, steps: &mut Steps) -> Result<Stream, FetchError> {
+    let open = sessions.open()?;
+    let reached = negotiate(server, sessions.files(), steps).await?;
+    Ok(Stream::new(reached, Some(open), server.methods.clone()))
+}
+
+/// The same for a connection that is no session: to cancel what another one runs.
+pub async fn uncounted(server: &Postgres, sessions: &Sessions) -> Result<Stream, FetchError> {
+    let reached = negotiate(server, sessions.files(), &mut Steps::default()).await?;
+    Ok(Stream::new(reached, None, server.methods.clone()))
+}
+
+async fn negotiate(server: &Postgres, files: &Aside, steps: &mut Steps) -> Result<Reached, FetchError> {
+    let (address, tls) = (&server.address, &server.tls);
     let socket = connect(address, steps).await?;
     if tls.mode == TlsMode::Disable || matches!(address, Address::Unix(_)) {
-        return Ok(Stream::new(socket, open));
+        return Ok(reached(socket, tls));
     }
     // How long this takes is the login's affair: a server that is slow to answer is neither without TLS nor asked anew.
     let began = Instant::now();
-    let encrypted = encrypt(socket, address, tls, steps).await;
+    let encrypted = encrypt(socket, address, tls, files, steps).await;
     if encrypted.is_ok() {
         steps.tls = Some(began.elapsed());
     }
+    let prefers = tls.mode == TlsMode::Prefer;
     match encrypted {
-        Ok(socket) if matches!(socket, Socket::Tls(_)) || tls.mode == TlsMode::Prefer => Ok(Stream::new(socket, open)),
+        Ok(socket) if matches!(socket, Socket::Tls(_)) => Ok(reached(socket, tls)),
+        Ok(socket) if prefers => {
+            Ok(Reached { fallback: Some("the server offers no TLS".into()), ..reached(socket, tls) })
+        }
         Ok(_) => Err(FetchError::new(Reason::Tls, "the server offers no TLS, and sslmode asks for it")),
-        Err(error) if error.reason == Reason::Tls && tls.mode == TlsMode::Prefer => {
-            Ok(Stream::new(connect(address, steps).await?, open))
+        Err(error) if error.reason == Reason::Tls && prefers => {
+            let socket = connect(address, steps).await?;
+            Ok(Reached { fallback: Some(error.message.into()), ..reached(socket, tls) })
         }
         Err(error) => Err(error),
     }
 }
 
+fn reached(socket: Socket, tls: &Tls) -> Reached {
+    let (encryption, end_point) = match &socket {
+        Socket::Tls(socket) if tls::is_verified(tls) => (Encryption::Verified, tls::end_point(socket)),
+        Socket::Tls(socket) => (Encryption::Unverified, tls::end_point(socket)),
+        _ => (Encryption::None, None),
+    };
+    Reached { way: Way { is_local: socket.is_local(), encryption }, socket, fallback: None, end_point }
+}
+
 /// Connects to a Redis server. Its TLS begins at once or not at all: there is nothing to negotiate.
-pub async fn redis(address: &Address, tls: &Tls, open: Option<Open>) -> Result<Stream, FetchError> {
-    let tls = (tls.mode != TlsMode::Disable).then_some(tls);
-    Ok(Stream::of_answers(direct(address, tls).await?, open))
+pub async fn redis(address: &Address, tls: &Tls, sessions: &Sessions) -> Result<Stream, FetchError> {
+    let open = sessions.open()?;
+    let encrypted = (tls.mode != TlsMode::Disable).then_some(tls);
+    let socket = direct(address, encrypted, sessions.files()).await?;
+    Ok(Stream::of_answers(reached(socket, tls), Some(open)))
 }
 
 /// Connects to a server that speaks TLS from its first byte, or none at all.
-pub async fn direct(address: &Address, tls: Option<&Tls>) -> Result<Socket, FetchError> {
+pub async fn direct(address: &Address, tls: Option<&Tls>, files: &Aside) -> Result<Socket, FetchError> {
     let socket = connect(address, &mut Steps::default()).await?;
     match tls {
-        Some(tls) => Ok(Socket::Tls(Box::new(tls::handshake(socket, address, tls).await?))),
+        Some(tls) => Ok(Socket::Tls(Box::new(tls::handshake(socket, address, tls, files).await?))),
         None => Ok(socket),
     }
 }
@@ -132,7 +169,13 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Asks for TLS and shakes hands; gives the socket back in clear if the server has no TLS.
-async fn encrypt(mut socket: Socket, address: &Address, tls: &Tls, steps: &mut Steps) -> Result<Socket, FetchError> {
+async fn encrypt(
+    mut socket: Socket,
+    address: &Address,
+    tls: &Tls,
+    files: &Aside,
+    steps: &mut Steps,
+) -> Result<Socket, FetchError> {
     // A server that hangs up on the question has said nothing of TLS.
     let broken = |error: io::Error| FetchError::new(Reason::Lost, format!("asking for TLS: {error}"));
     socket.write_all(&SSL_REQUEST).await.map_err(broken)?;
@@ -140,7 +183,7 @@ async fn encrypt(mut socket: Socket, address: &Address, tls: &Tls, steps: &mut S
     socket.read_exact(&mut reply).await.map_err(broken)?;
     match reply {
         [b'S'] => {
-            let socket = tls::handshake(socket, address, tls).await?;
+            let socket = tls::handshake(socket, address, tls, files).await?;
             steps.expires = tls::expires(&socket);
             Ok(Socket::Tls(Box::new(socket)))
         }

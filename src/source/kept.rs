@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{
     Answer, Answers, Event, FetchError, Reason, Report, Status,
+    guard::Entry,
     login::{self, Login, Pending, Session},
     sessions::Sessions,
 };
@@ -60,6 +61,11 @@ impl<S: Server> Kept<S> {
         // Pending, or being waited for.
         let login_pending = self.pending.try_lock().map_or(true, |login| login.is_some());
         Status { sessions: self.sessions.count(), login_pending, ..Status::default() }
+    }
+
+    /// How the last session was let in.
+    pub fn entry(&self) -> Option<Entry> {
+        self.sessions.entry()
     }
 
     /// Sees to it that there is a session; true if it is a new one.

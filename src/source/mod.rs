@@ -1,12 +1,13 @@
 //! Sources: what fetches a Table, and why a fetch can fail.
 
-mod aside;
+pub mod aside;
 pub mod backup;
 pub mod charset;
 pub mod dial;
 pub mod disk;
 #[cfg(test)]
 pub mod fixture;
+pub mod guard;
 pub mod kept;
 pub mod login;
 pub mod pgbouncer;
@@ -23,11 +24,11 @@ pub mod stream;
 pub mod tls;
 pub mod web;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use tokio::time::Instant;
 
-use self::kept::Kept;
+use self::{guard::Entry, kept::Kept};
 pub use self::{reason::Reason, status::Status};
 
 use crate::{
@@ -167,6 +168,17 @@ impl Source {
 
     pub fn status(&self) -> Status {
         each_source!(self, source => source.status())
+    }
+
+    /// How the last sessions were let in, each way once; none where nobody logs in.
+    pub fn entries(&self) -> BTreeSet<Entry> {
+        match self {
+            Source::Postgres(server) => server.entry().into_iter().collect(),
+            Source::PgBouncer(console) => console.entry().into_iter().collect(),
+            Source::Redis(redis) => redis.entry().into_iter().collect(),
+            Source::Running(running) => running.entries(),
+            _ => BTreeSet::new(),
+        }
     }
 
     /// Sees to it that quick collectors can be asked. True if that took a new login, false if a session was kept.

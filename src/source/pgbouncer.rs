@@ -15,14 +15,14 @@ use std::{
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
-use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use tracing::debug;
 
 use super::{
     FetchError, Reason, dial,
     kept::{Kept, Server, Tables},
     login::{Login, Session},
-    postgres::error,
+    postgres::{error, startup},
     secret,
     sessions::Sessions,
 };
@@ -137,13 +137,9 @@ async fn log_in(
     known: Arc<Mutex<Known>>,
 ) -> Result<Talk, FetchError> {
     let password = secret::now(settings.password.as_ref()).await?;
-    let stream = dial::postgres(&settings.address, &settings.tls, Some(sessions.open()?)).await?;
-    let mut config = Config::new();
-    config.user(&settings.user).dbname(&settings.database).application_name("pgvigil");
-    if let Some(password) = &password {
-        config.password(password.expose());
-    }
-    let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| error::of_login(&error))?;
+    let stream = dial::postgres(settings, sessions).await?;
+    let config = startup::config(settings, password.as_ref(), "pgvigil");
+    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::of_login(&error))?;
     let connection = tokio::spawn(async move {
         if let Err(error) = connection.await {
             debug!("connection ended: {}", of_query(&error));

@@ -1,12 +1,13 @@
 //! A source that runs by itself and is asked nothing: its tables are read as they are. It is up as long as it runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
     Event, FetchError, Reason, Report, Status,
+    guard::Entry,
     kept::{Tables, answers, wanted},
 };
 use crate::config::collector::Collector;
@@ -21,6 +22,9 @@ pub trait Runs: Send + Sync {
 
     /// Its connections.
     fn sessions(&self) -> usize;
+
+    /// How the last sessions to its servers were let in, each way once.
+    fn entries(&self) -> BTreeSet<Entry>;
 
     /// What it is, for people.
     fn about(&self) -> String;
@@ -49,6 +53,11 @@ impl Running {
 
     pub fn status(&self) -> Status {
         Status { sessions: self.0.sessions(), ..Status::default() }
+    }
+
+    /// See [`Runs::entries`].
+    pub fn entries(&self) -> BTreeSet<Entry> {
+        self.0.entries()
     }
 
     pub fn about(&self) -> String {

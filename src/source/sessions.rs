@@ -1,5 +1,5 @@
-//! How many sessions a target has, counted until the server has let go of them, so that there are never more than
-//! [`MOST`]: a server whose backends hang keeps them, whether or not we still listen.
+//! The sessions of a target. They are counted until the server has let go of them, so that there are never more than
+//! [`MOST`]: a server whose backends hang keeps them, whether or not we still listen. And how the last was let in.
 
 use std::{
     sync::{
@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
 
-use super::{FetchError, Reason, socket::Socket};
+use super::{FetchError, Reason, aside::Aside, guard::Entry, socket::Socket};
 
 /// The most sessions on one target, with those that we gave up and the server has not ended.
 pub const MOST: usize = 10;
@@ -25,11 +26,33 @@ const LINGER_BYTES: usize = 1 << 20;
 
 /// The sessions of one target.
 #[derive(Clone, Default)]
-pub struct Sessions(Arc<AtomicUsize>);
+pub struct Sessions(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    count: AtomicUsize,
+    entry: Mutex<Option<Entry>>,
+    files: Aside,
+}
 
 impl Sessions {
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// How the last of them was let in, if one ever was.
+    pub fn entry(&self) -> Option<Entry> {
+        self.0.entry.lock().clone()
+    }
+
+    /// Notes how one was let in.
+    pub fn note(&self, entry: Entry) {
+        *self.0.entry.lock() = Some(entry);
+    }
+
+    /// Where the certificates and keys of their connections are read.
+    pub fn files(&self) -> &Aside {
+        &self.0.files
     }
 
     /// Counts one more.
@@ -38,7 +61,7 @@ impl Sessions {
     /// There are [`MOST`] already.
     pub fn open(&self) -> Result<Open, FetchError> {
         let one_more = |count| (count < MOST).then_some(count + 1);
-        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+        match self.0.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
             Ok(_) => Ok(Open(self.0.clone())),
             Err(_) => {
                 let message = format!("{MOST} sessions were given up and the server has not ended them");
@@ -49,9 +72,14 @@ impl Sessions {
 }
 
 /// One session, from its first byte to its last.
-pub struct Open(Arc<AtomicUsize>);
+pub struct Open(Arc<Inner>);
 
 impl Open {
+    /// The sessions this is one of.
+    pub fn sessions(&self) -> Sessions {
+        Sessions(self.0.clone())
+    }
+
     /// Says goodbye on the socket and counts the session until the server has closed it too.
     pub fn linger(self, socket: Socket) {
         // Outside a runtime, which is ending then, the socket is just closed.
@@ -66,7 +94,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

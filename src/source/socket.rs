@@ -19,6 +19,17 @@ pub enum Socket {
     Tls(Box<TlsStream<Socket>>),
 }
 
+impl Socket {
+    /// The peer is on this machine: behind a unix socket, or at a loopback address.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Socket::Unix(_) => true,
+            Socket::Tcp(socket) => socket.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback()),
+            Socket::Tls(socket) => socket.get_ref().0.is_local(),
+        }
+    }
+}
+
 /// Calls the same method on whichever socket it is.
 macro_rules! each_socket {
     ($self:ident, $socket:ident => $call:expr) => {

@@ -4,6 +4,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -12,7 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub mod answers;
 
 use self::answers::Answers;
-use super::{sessions::Open, socket::Socket};
+use super::{
+    guard::{Entry, Guard, Way},
+    sessions::Open,
+    socket::Socket,
+};
+use crate::config::login::{Method, Methods};
 
 /// The longest message a server may send: a row of a monitoring query is a thousand times shorter.
 pub const MESSAGE_LIMIT: u32 = 4 << 20;
@@ -31,6 +37,19 @@ pub struct Stream {
     socket: Option<Socket>,
     measure: Measure,
     open: Option<Open>,
+    way: Way,
+    fallback: Option<Arc<str>>,
+    end_point: Option<Vec<u8>>,
+}
+
+/// What the dialler has reached.
+pub struct Reached {
+    pub socket: Socket,
+    pub way: Way,
+    /// Why it is not encrypted though that was preferred.
+    pub fallback: Option<Arc<str>>,
+    /// The server's end of the connection, to which SCRAM binds a login.
+    pub end_point: Option<Vec<u8>>,
 }
 
 /// How what comes in is measured.
@@ -42,14 +61,33 @@ enum Measure {
 }
 
 impl Stream {
-    /// Speaks PostgreSQL's protocol. `open` counts the session; a connection that is no session has none.
-    pub fn new(socket: Socket, open: Option<Open>) -> Self {
-        Stream { socket: Some(socket), measure: Measure::Messages(Frames::default()), open }
+    /// Speaks PostgreSQL's protocol; the server may ask for these methods only. `open` counts the session; a connection that is no
+    /// session has none.
+    pub fn new(reached: Reached, open: Option<Open>, methods: Methods) -> Self {
+        let frames = Frames { guard: Some(Guard::new(methods, reached.way)), ..Frames::default() };
+        Stream::measured(reached, open, Measure::Messages(frames))
     }
 
     /// Speaks Redis' protocol: whatever it says to a request is at most [`answers::ANSWER_LIMIT`].
-    pub fn of_answers(socket: Socket, open: Option<Open>) -> Self {
-        Stream { socket: Some(socket), measure: Measure::Answers(Answers::default()), open }
+    pub fn of_answers(reached: Reached, open: Option<Open>) -> Self {
+        Stream::measured(reached, open, Measure::Answers(Answers::default()))
+    }
+
+    fn measured(reached: Reached, open: Option<Open>, measure: Measure) -> Self {
+        let Reached { socket, way, fallback, end_point } = reached;
+        Stream { socket: Some(socket), measure, open, way, fallback, end_point }
+    }
+
+    /// The server's end of the connection (`tls-server-end-point`), where it has one.
+    pub fn end_point(&self) -> Option<&[u8]> {
+        self.end_point.as_deref()
+    }
+
+    /// The server has let us in by this method.
+    pub fn let_in(&self, method: Method) {
+        if let Some(open) = &self.open {
+            open.sessions().note(Entry { method, way: self.way, fallback: self.fallback.clone() });
+        }
     }
 
     fn socket(&mut self) -> io::Result<Pin<&mut Socket>> {
@@ -69,7 +107,10 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.socket()?.poll_read(cx, buf))?;
-        Poll::Ready(self.measure.pass(&buf.filled()[before..]))
+        if let Some(method) = self.measure.pass(&buf.filled()[before..])? {
+            self.let_in(method);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -91,10 +132,11 @@ impl AsyncWrite for Stream {
 }
 
 impl Measure {
-    fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// The method by which the server has let us in, if it just did.
+    fn pass(&mut self, bytes: &[u8]) -> io::Result<Option<Method>> {
         match self {
-            Measure::Messages(frames) => frames.measure(bytes),
-            Measure::Answers(answers) => answers.measure(bytes),
+            Measure::Messages(frames) => frames.measure(bytes).map(|()| frames.let_in.take()),
+            Measure::Answers(answers) => answers.measure(bytes).map(|()| None),
         }
     }
 }
@@ -108,13 +150,21 @@ struct Frames {
     body: usize,
     /// Bytes of messages that nobody asked for.
     unasked: usize,
+    /// Who listens to messages about the login, until the server is ready for queries.
+    guard: Option<Guard>,
+    /// Of such a message: its code, and how much of that is still to come.
+    code: u32,
+    code_left: usize,
+    /// We were let in by this method, and nobody has been told.
+    let_in: Option<Method>,
 }
 
 impl Frames {
     fn measure(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.body > 0 {
-                let step = self.body.min(bytes.len());
+                let step = if self.code_left > 0 { 1 } else { self.body.min(bytes.len()) };
+                self.listen(bytes[0])?;
                 self.body -= step;
                 bytes = &bytes[step..];
                 continue;
@@ -126,7 +176,35 @@ impl Frames {
                 self.have = 0;
                 self.body = body_length(self.head)?;
                 self.count_unasked()?;
+                self.expect_code()?;
             }
+        }
+        Ok(())
+    }
+
+    /// A message about the login begins with a code of four bytes, of which the guard hears before the client does.
+    fn expect_code(&mut self) -> io::Result<()> {
+        match (self.head[0], self.body) {
+            (b'Z', _) => self.guard = None,
+            (b'R', 4..) if self.guard.is_some() => (self.code, self.code_left) = (0, 4),
+            (b'R', _) if self.guard.is_some() => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a message about the login without its code"));
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, byte: u8) -> io::Result<()> {
+        if self.code_left == 0 {
+            return Ok(());
+        }
+        self.code = self.code << 8 | u32::from(byte);
+        self.code_left -= 1;
+        if self.code_left == 0
+            && let Some(guard) = &mut self.guard
+        {
+            self.let_in = guard.heard(self.code)?;
         }
         Ok(())
     }
@@ -176,6 +254,26 @@ mod tests {
         for bad in [&b"HTTP/1.1 400 Bad Request"[..], b"D\x7f\xff\xff\xff", b"Z\0\0\0\x05ID\0\0\0\x03"] {
             let error = measure(&[bad]).unwrap_err().to_string();
             assert!(error.contains("bytes was announced"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_may_not_be_asked_for_is_refused_before_the_client_hears_of_it() {
+        use crate::source::guard::Encryption;
+        let way = Way { is_local: false, encryption: Encryption::None };
+        let frames = || Frames { guard: Some(Guard::new(Methods::default(), way)), ..Frames::default() };
+        for (message, passes) in [
+            (&b"R\0\0\0\x08\0\0\0\x03"[..], false),
+            (b"R\0\0\0\x0c\0\0\0\x05salt", true),
+            (b"R\0\0\0\x0c\0\0\0\x05saltR\0\0\0\x08\0\0\0\x03", false),
+            (b"R\0\0\0\x06\0\0", false),
+            (b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05IR\0\0\0\x08\0\0\0\x03", true),
+        ] {
+            for step in [1, 3, 100] {
+                let mut frames = frames();
+                let heard = message.chunks(step).try_for_each(|chunk| frames.measure(chunk));
+                assert_eq!(heard.is_ok(), passes, "{message:?} by {step}");
+            }
         }
     }
 

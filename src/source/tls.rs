@@ -1,34 +1,63 @@
 //! TLS towards the servers: libpq's `sslmode` on rustls.
 
-use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use ring::digest::{self, digest};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring},
+    AlertDescription, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring as provider},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{FetchError, Reason, socket::Socket};
+use super::{FetchError, Reason, aside::Aside, socket::Socket};
 use crate::{
-    certificate,
+    certificate::{
+        self, Hash, Usage,
+        chain::{self, Authorities},
+        holder::{self, Signatures},
+    },
     config::settings::{Address, Roots, Tls, TlsMode},
 };
 
+/// How long reading certificates and keys may take: their filesystem may hang.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Shakes hands on a socket whose server has agreed to TLS. Files are read anew each time, so a renewed
-/// certificate is used from the next connection on.
-pub async fn handshake(socket: Socket, address: &Address, tls: &Tls) -> Result<TlsStream<Socket>, FetchError> {
-    let config = client_config(tls)?;
+/// certificate is used from the next connection on; `files` is where they are read.
+pub async fn handshake(
+    socket: Socket,
+    address: &Address,
+    tls: &Tls,
+    files: &Aside,
+) -> Result<TlsStream<Socket>, FetchError> {
+    let config = read_config(tls, files).await?;
     let name = match address {
         Address::Tcp { host, .. } => ServerName::try_from(host.trim_matches(['[', ']']).to_owned()),
         Address::Unix(_) => ServerName::try_from("localhost".to_owned()),
     };
     let name = name.map_err(|_| failed("the host is no name a certificate can hold"))?;
-    TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| failed(&error.to_string()))
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| failed(&in_words(&error)))
+}
+
+async fn read_config(tls: &Tls, files: &Aside) -> Result<ClientConfig, FetchError> {
+    if tls.client.is_none() && check(tls) == Check::Nothing {
+        return client_config(tls);
+    }
+    let late = || {
+        failed(&format!(
+            "its certificates, or the authorities', could not be read within {PATIENCE:?}: does their filesystem hang?"
+        ))
+    };
+    let tls = tls.clone();
+    files.call(PATIENCE, move || client_config(&tls)).await.unwrap_or_else(|| Err(late()))
 }
 
 /// When the server's certificate ends.
@@ -36,52 +65,87 @@ pub fn expires(stream: &TlsStream<Socket>) -> Option<SystemTime> {
     certificate::not_after(stream.get_ref().1.peer_certificates()?.first()?)
 }
 
+/// The server's end of this connection (RFC 5929, 4.1: `tls-server-end-point`), which SCRAM binds a login to; `None` where the
+/// way its certificate is signed has no hash of its own.
+pub fn end_point(stream: &TlsStream<Socket>) -> Option<Vec<u8>> {
+    let der = stream.get_ref().1.peer_certificates()?.first()?;
+    let algorithm = match certificate::hash(der)? {
+        Hash::Sha256 => &digest::SHA256,
+        Hash::Sha384 => &digest::SHA384,
+        Hash::Sha512 => &digest::SHA512,
+    };
+    Some(digest(algorithm, der).as_ref().to_vec())
+}
+
 fn failed(what: &str) -> FetchError {
     FetchError::new(Reason::Tls, format!("TLS: {what}"))
 }
 
-/// The TLS configuration of a target; an error names the file that cannot be used.
-pub fn client_config(tls: &Tls) -> Result<ClientConfig, FetchError> {
-    let provider = Arc::new(ring::default_provider());
-    let check = match (tls.mode, &tls.roots) {
+/// What ended a handshake. A server that has none of what we offer says no more than that it failed.
+fn in_words(error: &io::Error) -> String {
+    let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else { return error.to_string() };
+    match inner {
+        Error::AlertReceived(
+            AlertDescription::HandshakeFailure
+            | AlertDescription::ProtocolVersion
+            | AlertDescription::InsufficientSecurity,
+        ) => format!(
+            "{inner}: the server may have nothing that pgvigil speaks, which is TLS 1.3, and TLS 1.2 with an ECDHE key exchange and \
+             AES-GCM or ChaCha20, with keys of RSA (2048 bits and more), P-256, P-384 or Ed25519"
+        ),
+        inner => chain::told(inner),
+    }
+}
+
+/// As libpq: `require` with a root certificate at hand verifies the chain.
+fn check(tls: &Tls) -> Check {
+    match (tls.mode, &tls.roots) {
         (TlsMode::VerifyFull, _) => Check::Full,
-        // As libpq: `require` with a root certificate at hand verifies the chain.
         (TlsMode::VerifyCa, _) | (TlsMode::Require, Roots::File(_)) => Check::Chain,
         _ => Check::Nothing,
-    };
-    let chain = match check {
+    }
+}
+
+/// Whether a server that was reached with these settings is the one that is meant: its certificate was verified.
+pub fn is_verified(tls: &Tls) -> bool {
+    check(tls) != Check::Nothing
+}
+
+/// The TLS configuration of a target; an error names the file that cannot be used. Reads files.
+pub fn client_config(tls: &Tls) -> Result<ClientConfig, FetchError> {
+    let provider = Arc::new(provider::default_provider());
+    let check = check(tls);
+    let authorities = match check {
         Check::Nothing => None,
-        _ => Some(
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots(&tls.roots)?), provider.clone())
-                .build()
-                .map_err(|error| failed(&error.to_string()))?,
-        ),
+        _ => Some(authorities(&tls.roots, &provider)?),
     };
-    let verifier = Verifier { check, chain, provider: provider.clone() };
-    let config = ClientConfig::builder_with_provider(provider)
+    let verifier = Verifier { check, authorities, signatures: Signatures::new(&provider), provider: provider.clone() };
+    let config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| failed(&error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    match &tls.client {
-        None => Ok(config.with_no_client_auth()),
-        Some((cert, key)) => config
-            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
-            .map_err(|error| failed(&format!("{}: {error}", cert.display()))),
-    }
+    let Some((cert, key)) = &tls.client else { return Ok(config.with_no_client_auth()) };
+    let ours = holder::ours(certificates(cert)?, private_key(key)?, &provider);
+    let ours =
+        ours.map_err(|error| failed(&format!("{}, {}: {}", cert.display(), key.display(), chain::told(&error))))?;
+    Ok(config.with_client_cert_resolver(Arc::new(ours)))
 }
 
-fn roots(roots: &Roots) -> Result<RootCertStore, FetchError> {
-    let certificates = match roots {
-        Roots::File(path) => certificates(path)?,
-        Roots::System => rustls_native_certs::load_native_certs().certs,
+fn authorities(roots: &Roots, provider: &Arc<CryptoProvider>) -> Result<Authorities, FetchError> {
+    let (list, each, what) = match roots {
+        Roots::File(path) => (certificates(path)?, false, path.display().to_string()),
+        Roots::System => (rustls_native_certs::load_native_certs().certs, true, "the system's authorities".to_owned()),
     };
-    let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(certificates);
-    match store.is_empty() {
-        true => Err(failed("no certificate authority to verify with; set sslrootcert to a PEM file")),
-        false => Ok(store),
-    }
+    let none = match (roots, list.is_empty()) {
+        (Roots::System, _) => "no certificate authority to verify with; set sslrootcert to a PEM file".to_owned(),
+        (Roots::File(_), true) => format!("{what}: no certificates in PEM are in it"),
+        (Roots::File(_), false) => {
+            format!("{what}: none of its certificates has signed itself: the root of the chain must be in it too")
+        }
+    };
+    let authorities = Authorities::new(list, each, what, provider.clone());
+    if authorities.is_empty() { Err(failed(&none)) } else { Ok(authorities) }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FetchError> {
@@ -114,7 +178,8 @@ enum Check {
 struct Verifier {
     check: Check,
     /// There unless nothing is checked.
-    chain: Option<Arc<WebPkiServerVerifier>>,
+    authorities: Option<Authorities>,
+    signatures: Signatures,
     provider: Arc<CryptoProvider>,
 }
 
@@ -124,17 +189,17 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        match chain.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-            // The chain is verified before the name, so a wrong name means that the chain is right.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if self.check == Check::Chain => Ok(ServerCertVerified::assertion()),
-            verdict => verdict,
+        chain::verify_key(end_entity, &self.provider)?;
+        if let Some(authorities) = &self.authorities {
+            authorities.verify(end_entity, intermediates, now, Usage::Server)?;
         }
+        if self.check == Check::Full {
+            chain::verify_name(end_entity, &name.to_str())?;
+        }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -143,7 +208,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+        self.signatures.verify_tls12(message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -152,10 +217,10 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+        self.signatures.verify_tls13(message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }

@@ -4,7 +4,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, Response, Uri, body::Bytes, client::conn::http1, http::uri::PathAndQuery};
 use hyper_util::rt::TokioIo;
 
-use super::dial;
+use super::{aside::Aside, dial};
 use crate::config::settings::{Address, Tls};
 
 /// Where a web server is, and what of it is meant.
@@ -65,8 +65,9 @@ pub async fn ask(
     request: Request<Empty<Bytes>>,
     limit: usize,
 ) -> Result<Response<Bytes>, String> {
-    let socket =
-        dial::direct(&place.address, place.is_encrypted.then_some(tls)).await.map_err(|error| error.message)?;
+    let socket = dial::direct(&place.address, place.is_encrypted.then_some(tls), &Aside::default())
+        .await
+        .map_err(|error| error.message)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     SupportedCipherSuite, SupportedProtocolVersion,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
     server::{
         WebPkiClientVerifier,
@@ -17,7 +17,11 @@ use rustls::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    certificate,
+    certificate::{
+        self, Usage,
+        chain::Authorities,
+        holder::{self, Signatures},
+    },
     config::{
         problem::Problems,
         web::{Client, Pem, Tls, Version},
@@ -32,15 +36,15 @@ pub fn config(written: &Tls, problems: &mut Problems) -> Option<TlsAcceptor> {
     let provider = Arc::new(provider(written));
     let verifier = verifier(written, &provider, problems);
     let (certs, key, verifier) = (certs?, key?, verifier?);
+    let ours = holder::ours(certs, key, &provider).map_err(|error| match error {
+        Error::InconsistentKeys(_) => tell(&written.key, "it is not the key of the certificate", problems),
+        error => tell(&written.cert, &error.to_string(), problems),
+    });
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions(written));
     let none_left =
         |_| tell(&written.cert, "the versions of TLS and the cipher suites leave nothing to speak", problems);
     let builder = builder.map_err(none_left).ok()?;
-    let made = builder.with_client_cert_verifier(verifier).with_single_cert(certs, key).map_err(|error| match error {
-        Error::InconsistentKeys(_) => tell(&written.key, "it is not the key of the certificate", problems),
-        error => tell(&written.cert, &error.to_string(), problems),
-    });
-    let mut config = made.ok()?;
+    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(ours.ok()?));
     config.ignore_client_order = written.our_order;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Some(Arc::new(config).into())
@@ -90,18 +94,23 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
     problems: &mut Problems,
 ) -> Option<Arc<dyn ClientCertVerifier>> {
-    let chain = match (&written.client_ca, written.client) {
+    let authorities = match (&written.client_ca, written.client) {
         (_, Client::None) => return Some(WebPkiClientVerifier::no_client_auth()),
-        (Some(authorities), Client::Verify | Client::VerifyIfGiven) => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(certificates(authorities, problems)?);
-            let chain = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build();
-            Some(chain.map_err(|error| tell(authorities, &error.to_string(), problems)).ok()?)
+        (Some(pem), Client::Verify | Client::VerifyIfGiven) => {
+            // Each is believed, as in Go, from which the format of this configuration comes.
+            let all = Authorities::new(certificates(pem, problems)?, true, pem.what.clone(), provider.clone());
+            if all.is_empty() {
+                tell(pem, "none of its certificates can be used as an authority's", problems);
+                return None;
+            }
+            Some(all)
         }
         _ => None,
     };
     let must = matches!(written.client, Client::Any | Client::Verify);
-    Some(Arc::new(Verifier { must, chain, allowed: written.allowed.clone(), provider: provider.clone() }))
+    let (hints, signatures) =
+        (authorities.as_ref().map(Authorities::subjects).unwrap_or_default(), Signatures::new(provider));
+    Some(Arc::new(Verifier { must, authorities, hints, allowed: written.allowed.clone(), signatures }))
 }
 
 /// Looks at a client's certificate as far as `client_auth_type` asks. That it is the client's own is always verified.
@@ -110,10 +119,12 @@ struct Verifier {
     /// There must be one.
     must: bool,
     /// It must be of these authorities.
-    chain: Option<Arc<dyn ClientCertVerifier>>,
+    authorities: Option<Authorities>,
+    /// The names of these.
+    hints: Vec<DistinguishedName>,
     /// It must have one of these names, if there are any.
     allowed: Vec<String>,
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
 }
 
 impl ClientCertVerifier for Verifier {
@@ -122,7 +133,7 @@ impl ClientCertVerifier for Verifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.as_ref().map_or(&[], |chain| chain.root_hint_subjects())
+        &self.hints
     }
 
     fn verify_client_cert(
@@ -131,8 +142,8 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if let Some(chain) = &self.chain {
-            chain.verify_client_cert(end_entity, intermediates, now)?;
+        if let Some(authorities) = &self.authorities {
+            authorities.verify(end_entity, intermediates, now, Usage::Client)?;
         }
         let is_allowed = |name: &String| self.allowed.contains(name);
         match self.allowed.is_empty() || certificate::names(end_entity).iter().any(is_allowed) {
@@ -147,7 +158,7 @@ impl ClientCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+        self.signatures.verify_tls12(message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -156,10 +167,10 @@ impl ClientCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+        self.signatures.verify_tls13(message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }

@@ -150,3 +150,22 @@ fn the_archive_and_the_package_hold_it_all() {
         assert!(files.lines().any(|line| words.iter().all(|word| line.contains(word))), "{file}\n{files}");
     }
 }
+
+/// The compiler at hand gets our counters right; one that loses an addition, as some do with another way to write it, is refused.
+#[test]
+fn a_compiler_that_is_wrong_makes_no_release() {
+    let check = |compiler: &str| Command::new("scripts/check-compiler").arg(compiler).output().expect("running it");
+    let right = check("rustc");
+    assert!(right.status.success(), "{}", String::from_utf8_lossy(&right.stderr));
+    let folder = Folder::new("compiler", "TERM");
+    let wrong = folder.write(
+        "rustc",
+        // The program is the last argument.
+        "#!/bin/bash\n[ \"$1\" = --version ] && exec rustc --version\nsed 's/self.trips += 1;//' \"${@: -1}\" >\"$0.rs\"\nexec rustc \"${@:1:$#-1}\" --crate-name shapes \"$0.rs\"\n",
+    );
+    fs::set_permissions(&wrong, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
+    let refused = check(&wrong.display().to_string());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("compiles our counters wrongly"), "{said}");
+    assert!(said.contains("number 1 is 0, and should be 1"), "{said}");
+}

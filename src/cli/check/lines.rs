@@ -67,7 +67,9 @@ impl Lines {
     pub fn path(&mut self, told: &str) {
         for line in told.lines() {
             _ = writeln!(self.text, "  {line}");
-            self.failed += usize::from(line.contains(" failed after "));
+            if line.contains(" failed after ") {
+                self.failed += 1;
+            }
         }
     }
 
@@ -110,7 +112,9 @@ impl Lines {
     }
 
     fn line(&mut self, state: &str, name: &str, databases: &[&str], what: &str) {
-        self.failed += usize::from(state == "FAILED");
+        if state == "FAILED" {
+            self.failed += 1;
+        }
         _ = writeln!(self.text, "  {state:<10} {name}{}: {what}", places(databases));
     }
 }

@@ -2,7 +2,10 @@
 
 use super::CLASSES;
 use crate::config::{
-    endpoint::{HOST, PASSWORD, PASSWORD_FILE, PORT, SSLCERT, SSLKEY, SSLMODE, SSLROOTCERT, URL, URL_FILE, USER},
+    endpoint::{
+        CHANNEL_BINDING, HOST, PASSWORD, PASSWORD_FILE, PORT, REQUIRE_AUTH, SSLCERT, SSLKEY, SSLMODE, SSLROOTCERT, URL,
+        URL_FILE, USER,
+    },
     redis::REDIS,
     shape::{Is, Key, Shape, key},
     words,
@@ -60,7 +63,7 @@ macro_rules! server {
             needs: &[],
             may: &[
                 URL, URL_FILE, HOST, key("port", PORT, $port), USER, PASSWORD, PASSWORD_FILE, DBNAME, SSLMODE,
-                SSLROOTCERT, SSLCERT, SSLKEY $(, $more)*
+                SSLROOTCERT, SSLCERT, SSLKEY, REQUIRE_AUTH, CHANNEL_BINDING $(, $more)*
             ],
             quiet: true,
         }

@@ -20,6 +20,7 @@ pub const SECTIONS: &[Section] = &[
             "login_pending",
         ],
     },
+    Section { name: "login", of_target: true, columns: &["method", "tls", "peer"] },
     Section { name: "down", of_target: true, columns: &["reason", "down"] },
     Section {
         name: "collectors",

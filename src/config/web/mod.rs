@@ -215,11 +215,13 @@ fn tls(node: &Node, folder: &Path, problems: &mut Problems) -> Option<Tls> {
         _ => {}
     }
     let allowed: Vec<_> = fields.texts("client_allowed_sans").into_iter().map(|(name, _)| name).collect();
-    if !allowed.is_empty() && !matches!(client, Client::Any | Client::Verify) {
-        fields.tell(
-            "client_allowed_sans",
-            "a client may come without a certificate: `client_auth_type` must be RequireAndVerifyClientCert",
-        );
+    if !allowed.is_empty() && client != Client::Verify {
+        let may = match client {
+            Client::Any => "anybody can make a certificate with such a name",
+            _ => "a client may come without a certificate",
+        };
+        let must = "`client_auth_type` must be RequireAndVerifyClientCert";
+        fields.tell("client_allowed_sans", format!("{may}: {must}"));
     }
     let min = fields.word("min_version", &VERSIONS).unwrap_or(Version::V12);
     let max = fields.word("max_version", &VERSIONS).unwrap_or(Version::V13);

@@ -1,5 +1,7 @@
 //! PostgreSQL's errors as reasons: by SQLSTATE, so that code can branch and people can read.
 
+use std::io;
+
 use tokio_postgres::{
     Error,
     error::{DbError, ErrorPosition, Severity, SqlState},
@@ -7,7 +9,7 @@ use tokio_postgres::{
 
 use crate::{
     config::collector::{EXTENSION_SCHEMA, Place},
-    source::{FetchError, Reason},
+    source::{FetchError, Reason, guard::Refused},
 };
 
 /// What an error of a query means.
@@ -83,15 +85,28 @@ pub fn of_login(error: &Error) -> FetchError {
 
 /// A login that failed without a word from the server: by what we have to log in with, or by the connection.
 fn of_failed_login(error: &Error) -> FetchError {
+    if let Some(refused) = refused(error) {
+        return FetchError::new(Reason::Authentication, refused.to_string());
+    }
     let cause = causes(error);
     let what = error.to_string();
     match what.starts_with("invalid configuration") || what.starts_with("authentication error") {
         true if cause.contains("password missing") => {
             FetchError::new(Reason::Authentication, "the server asks for a password and none is set: add `password`")
         }
+        true if cause.contains("did not use channel binding") => FetchError::new(
+            Reason::Authentication,
+            "channel_binding=require, and the server did not offer it: it binds SCRAM-SHA-256 over TLS only, with a certificate that is not signed with Ed25519",
+        ),
         true => FetchError::new(Reason::Authentication, format!("login failed: {cause}")),
         false => FetchError::new(Reason::Lost, format!("login failed: {cause}")),
     }
+}
+
+/// What the server asked for, and our side refused.
+fn refused(error: &Error) -> Option<&Refused> {
+    use std::error::Error as _;
+    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
 /// The pooler in front refuses our startup options.

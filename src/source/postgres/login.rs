@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{task::JoinHandle, time::Instant};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 use tracing::debug;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     facts::settle,
     session::Session,
     session_settings::{Mark, startup_options},
+    startup,
 };
 use crate::{
     config::settings,
@@ -58,7 +59,7 @@ pub async fn log_in(to: Destination) -> Result<Session, FetchError> {
     };
     let Connected { client, task, major } = connected.map_err(meaning)?;
     let facts = settle(&client, major, &to.mark, &to.settings.database).await.inspect_err(|_| task.abort())?;
-    Ok(Session::new(client, task, to.settings, to.mark, facts))
+    Ok(Session::new(client, task, to.settings, to.sessions, to.mark, facts))
 }
 
 struct Connected {
@@ -73,18 +74,13 @@ async fn start_up(
     to: &Destination,
     with_settings: bool,
 ) -> Result<Result<Connected, tokio_postgres::Error>, FetchError> {
-    let (settings, open) = (&to.settings, to.sessions.open()?);
-    let password = secret::now(settings.password.as_ref()).await?;
-    let stream = dial::postgres(&settings.address, &settings.tls, Some(open)).await?;
-    let mut config = Config::new();
-    config.user(&settings.user).dbname(&settings.database).application_name("pgvigil");
-    if let Some(password) = &password {
-        config.password(password.expose());
-    }
+    let password = secret::now(to.settings.password.as_ref()).await?;
+    let stream = dial::postgres(&to.settings, &to.sessions).await?;
+    let mut config = startup::config(&to.settings, password.as_ref(), "pgvigil");
     if with_settings {
         config.options(startup_options(&to.mark));
     }
-    Ok(config.connect_raw(stream, NoTls).await.map(|(client, connection)| {
+    Ok(startup::start(&config, stream).await.map(|(client, connection)| {
         let major = major_of(connection.parameter("server_version").unwrap_or_default());
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -18,6 +18,7 @@ mod logins;
 mod question;
 mod session;
 mod session_settings;
+pub mod startup;
 mod visit;
 
 use std::{sync::Arc, time::Duration};
@@ -29,7 +30,7 @@ use tokio::{
 };
 
 use self::{logins::Logins, session::Session, visit::Visit};
-use super::{Event, FetchError, Reason, Report, Status, login::Session as _, statements::Histories};
+use super::{Event, FetchError, Reason, Report, Status, guard::Entry, login::Session as _, statements::Histories};
 use crate::config::{collector::Collector, settings};
 
 /// The limit the server puts on each quick statement.
@@ -75,6 +76,11 @@ impl Server {
     pub fn status(&self) -> Status {
         let (sessions, login_pending) = (self.logins.sessions.count(), self.logins.is_pending());
         Status { sessions, login_pending, ..*self.status.lock() }
+    }
+
+    /// How the last session was let in.
+    pub fn entry(&self) -> Option<Entry> {
+        self.logins.sessions.entry()
     }
 
     pub fn about(&self) -> String {

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
-use tokio_postgres::{Client, NoTls, Statement, types::Type};
+use tokio_postgres::{Client, Statement, types::Type};
 use tracing::debug;
 
 use super::{
@@ -24,13 +24,14 @@ use super::{
     facts::{EXTENSIONS, Facts, Installed, MOST_FACTS, read_facts},
     question::{Failure, Question, Reading},
     session_settings::{self, Mark, Texts},
+    startup::Dialled,
 };
 use crate::{
     config::{
         collector::{Collector, Query, SourceKind},
         settings,
     },
-    source::{Answer, Answers, Database, FetchError, dial, login},
+    source::{Answer, Answers, Database, FetchError, dial, login, sessions::Sessions},
     table::{Cell, Table},
 };
 
@@ -52,6 +53,7 @@ pub struct Session {
     client: Client,
     connection: JoinHandle<()>,
     settings: Arc<settings::Postgres>,
+    sessions: Sessions,
     mark: Mark,
     pub facts: Facts,
     /// By the names of collector and query, as is what is absent.
@@ -86,6 +88,7 @@ impl Session {
         client: Client,
         connection: JoinHandle<()>,
         settings: Arc<settings::Postgres>,
+        sessions: Sessions,
         mark: Mark,
         facts: Facts,
     ) -> Self {
@@ -93,6 +96,7 @@ impl Session {
             client,
             connection,
             settings,
+            sessions,
             mark,
             facts,
             statements: Mutex::default(),
@@ -261,8 +265,8 @@ impl Session {
         }
         let token = self.client.cancel_token();
         let cancelled = timeout(Duration::from_secs(1), async {
-            let stream = dial::postgres(&self.settings.address, &self.settings.tls, None).await?;
-            token.cancel_query_raw(stream, NoTls).await.map_err(|error| error::of_query(&error))
+            let stream = dial::uncounted(&self.settings, &self.sessions).await?;
+            token.cancel_query_raw(stream, Dialled).await.map_err(|error| error::of_query(&error))
         });
         if let Ok(Err(error)) = cancelled.await {
             debug!("cancel: {error}");

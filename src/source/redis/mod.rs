@@ -24,7 +24,10 @@ use super::{
     secret,
     sessions::Sessions,
 };
-use crate::{config::settings, secret::Secret};
+use crate::{
+    config::{login::Method, settings},
+    secret::Secret,
+};
 
 /// A server, and the session kept on it.
 pub type Redis = Kept<Access>;
@@ -69,9 +72,11 @@ impl Access {
     }
 
     async fn greeted(&self, sessions: &Sessions, password: &str, protocol: Protocol) -> Result<Talk, FetchError> {
-        let stream = dial::redis(&self.settings.address, &self.settings.tls, Some(sessions.open()?)).await?;
+        let stream = dial::redis(&self.settings.address, &self.settings.tls, sessions).await?;
         let mut talk = Talk::new(stream, self.about.clone());
         let is_spoken = talk.greet(&self.settings, password, protocol).await?;
+        let has_password = self.settings.user.is_some() || self.settings.password.is_some();
+        talk.let_in(if has_password { Method::Password } else { Method::None });
         self.speaks_resp2.fetch_or(!is_spoken, Ordering::Relaxed);
         Ok(talk)
     }

@@ -12,7 +12,7 @@ use super::{
     questions::{self, Questions},
 };
 use crate::{
-    config::settings,
+    config::{login::Method, settings},
     source::{FetchError, Reason, login::Session, stream::Stream},
 };
 
@@ -43,6 +43,11 @@ impl Talk {
     pub fn new(stream: Stream, about: About) -> Self {
         let stream = BufReader::new(stream);
         Talk { stream, about, questions: Questions::default(), is_over: false }
+    }
+
+    /// The server has let us in by this method.
+    pub fn let_in(&self, method: Method) {
+        self.stream.get_ref().let_in(method);
     }
 
     /// Sends these commands at once, each as its words; their answers in order.

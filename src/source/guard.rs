@@ -1,0 +1,177 @@
+//! Who gets the password: what a server may ask for at a login, by the way it is reached. Nobody gets it in clear who is neither
+//! verified nor on this machine, unless the settings name that.
+
+use std::{error, fmt, io, sync::Arc};
+
+use crate::config::login::{Method, Methods};
+
+/// How a server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Way {
+    /// By a unix socket or a loopback address.
+    pub is_local: bool,
+    pub encryption: Encryption,
+}
+
+/// What keeps others from reading along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Encryption {
+    None,
+    /// TLS with whoever it is.
+    Unverified,
+    /// TLS with a server whose certificate an authority has signed.
+    Verified,
+}
+
+/// How a login went.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub method: Method,
+    pub way: Way,
+    /// Why it is not encrypted though that was preferred.
+    pub fallback: Option<Arc<str>>,
+}
+
+/// Stands between a server and the client that would answer it; until the server has let us in.
+#[derive(Debug)]
+pub struct Guard {
+    methods: Methods,
+    way: Way,
+    asked: Method,
+}
+
+/// What the server asked for, and does not get.
+#[derive(Debug)]
+pub struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl error::Error for Refused {}
+
+impl Way {
+    /// Who answers there is known.
+    pub fn is_trusted(self) -> bool {
+        self.is_local || self.encryption == Encryption::Verified
+    }
+
+    /// The words of its labels: of the encryption, of the peer.
+    pub fn words(self) -> [&'static str; 2] {
+        let encryption = match self.encryption {
+            Encryption::None => "none",
+            Encryption::Unverified => "unverified",
+            Encryption::Verified => "verified",
+        };
+        [encryption, if self.is_local { "local" } else { "remote" }]
+    }
+}
+
+impl Entry {
+    /// What people should know of it, each once.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let clear = self.method == Method::Password && !self.way.is_trusted();
+        let clear = clear.then(|| {
+            "the password goes to a server that is neither verified nor local: who stands between can read or keep it; use TLS with \
+             sslmode=verify-full"
+                .to_owned()
+        });
+        let md5 = (self.method == Method::Md5).then(|| {
+            "the server asks for the password as an MD5 hash, from which whoever reads along can guess it: let the server use \
+             scram-sha-256; require_auth=scram-sha-256 forbids the other here"
+                .to_owned()
+        });
+        let fallback = self.fallback.as_ref().filter(|_| !self.way.is_local);
+        let fallback = fallback.map(|why| format!("sslmode=prefer, and not encrypted: {why}"));
+        [clear, md5, fallback].into_iter().flatten()
+    }
+}
+
+impl Guard {
+    pub fn new(methods: Methods, way: Way) -> Self {
+        Guard { methods, way, asked: Method::None }
+    }
+
+    /// A message about the login, by its code (`AuthenticationOk` and its siblings of the protocol). The method, once we are in.
+    ///
+    /// # Errors
+    /// [`Refused`]: the client must not see this message, since it would answer it.
+    pub fn heard(&mut self, code: u32) -> io::Result<Option<Method>> {
+        let asked = match code {
+            0 => self.asked,
+            3 => Method::Password,
+            5 => Method::Md5,
+            9 => Method::Sspi,
+            10 => Method::Scram,
+            // What GSS and SCRAM go on with.
+            8 | 11 | 12 => return Ok(None),
+            _ => Method::Gss,
+        };
+        self.asked = asked;
+        match self.refusal(asked) {
+            Some(words) => Err(io::Error::new(io::ErrorKind::PermissionDenied, Refused(words))),
+            None => Ok((code == 0).then_some(asked)),
+        }
+    }
+
+    fn refusal(&self, asked: Method) -> Option<String> {
+        let wants = match asked {
+            Method::None => "lets us in without asking for anything",
+            Method::Password => "asks for the password in clear",
+            Method::Md5 => "asks for the password as MD5",
+            Method::Scram => "asks for SCRAM-SHA-256",
+            Method::Gss => "asks for GSSAPI or Kerberos",
+            Method::Sspi => "asks for SSPI",
+        };
+        if !self.methods.allow(asked) {
+            let only = self.methods.listed();
+            return Some(format!("the server {wants}, and require_auth allows only {only}: nothing was sent"));
+        }
+        if asked != Method::Password || self.way.is_trusted() || self.methods.name_password() {
+            return None;
+        }
+        let who = match self.way.encryption {
+            Encryption::None => "the connection is not encrypted, and nobody knows who answers",
+            _ => "nobody has verified who answers",
+        };
+        Some(format!(
+            "the server {wants}, and {who}: it was not sent; use sslmode=verify-full, let the server use scram-sha-256, or allow \
+             it by require_auth=password"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_for_what() {
+        let way = |is_local, encryption| Way { is_local, encryption };
+        let remote = way(false, Encryption::Unverified);
+        for (settings, way, code, is_allowed) in [
+            ("", way(false, Encryption::None), 3, false),
+            ("", remote, 3, false),
+            ("!md5", remote, 3, false),
+            ("", way(false, Encryption::Verified), 3, true),
+            ("", way(true, Encryption::None), 3, true),
+            ("password", remote, 3, true),
+            ("!password", way(true, Encryption::None), 3, false),
+            ("", remote, 5, true),
+            ("scram-sha-256", remote, 5, false),
+            ("scram-sha-256", remote, 10, true),
+            ("scram-sha-256", remote, 12, true),
+            ("scram-sha-256", remote, 0, false),
+            ("none", remote, 0, true),
+            ("!none", remote, 0, false),
+            ("!gss", remote, 7, false),
+            ("!gss", remote, 2, false),
+        ] {
+            let methods = if settings.is_empty() { Methods::default() } else { Methods::parse(settings).unwrap() };
+            let heard = Guard::new(methods, way).heard(code);
+            assert_eq!(heard.is_ok(), is_allowed, "{settings} {way:?} {code}: {heard:?}");
+        }
+    }
+}
