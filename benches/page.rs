@@ -4,7 +4,7 @@
 
 use std::{
     env,
-    fmt::Write,
+    fmt::{self, Write},
     fs, io,
     process::{Command, ExitCode},
     sync::Arc,
@@ -13,16 +13,85 @@ use std::{
 
 use pgvigil::{
     config::{catalogue::Catalogue, collector::Collector},
-    exposition::{self, Block, Format, labels},
-    map,
+    exposition::{self, Block, Format, Labels, labels},
+    map::{self, Family, Mapped, Sample},
     table::{Cell, Table},
+};
+use prometheus_client::{
+    collector,
+    encoding::{DescriptorEncoder, EncodeLabel, EncodeLabelSet, LabelSetEncoder, NoLabelSet, prometheus_protobuf},
+    metrics::MetricType,
+    registry::Registry,
 };
 
 /// Rows, and metrics made of each: a large page, one at the budget, and one on which no two samples share labels.
 const SHAPES: [(usize, usize); 3] = [(10_000, 26), (2_308, 26), (60_000, 1)];
 
-const FORMATS: [(&str, Format); 3] =
-    [("text", Format::Text), ("OpenMetrics", Format::OpenMetrics), ("protobuf", Format::Protobuf)];
+type Render = fn(&Block) -> Vec<u8>;
+
+/// The formats, and protobuf as the library makes it when it is given each sample with its labels.
+const FORMATS: [(&str, Render); 4] = [
+    ("text", |block| render(block, Format::Text)),
+    ("OpenMetrics", |block| render(block, Format::OpenMetrics)),
+    ("protobuf", |block| render(block, Format::Protobuf)),
+    ("protobuf by the library alone", by_the_library),
+];
+
+fn render(block: &Block, format: Format) -> Vec<u8> {
+    exposition::render(std::slice::from_ref(block), format)
+}
+
+fn by_the_library(block: &Block) -> Vec<u8> {
+    let mut page = Vec::new();
+    for metric in 0..block.collector.queries[block.query].metrics.len() {
+        let (collector, labels, mapped) = (block.collector.clone(), block.labels.clone(), block.mapped.clone());
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Alone { collector, query: block.query, metric, labels, mapped }));
+        page.extend(prometheus_protobuf::encode_to_vec(&registry).expect("memory takes all"));
+    }
+    page
+}
+
+/// One family of counters.
+#[derive(Debug)]
+struct Alone {
+    collector: Arc<Collector>,
+    query: usize,
+    metric: usize,
+    labels: Labels,
+    mapped: Arc<Mapped>,
+}
+
+/// Of one row.
+struct RowLabels<'a>(&'a Labels, &'a Family<'a>, u32);
+
+impl EncodeLabelSet for RowLabels<'_> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        self.0.pairs().try_for_each(|label| label.encode(encoder.encode_label()))?;
+        let cells = self.1.label_names.iter().zip(self.1.labels(self.2));
+        let mut texts = cells.filter_map(|(name, cell)| match cell {
+            Cell::Text(text) => Some((name.as_str(), text)),
+            _ => None,
+        });
+        texts.try_for_each(|label| label.encode(encoder.encode_label()))
+    }
+}
+
+impl collector::Collector for Alone {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut families = self.mapped.families(&self.collector.queries[self.query]);
+        let family = families.nth(self.metric).expect("a family");
+        let name = family.def.name.trim_end_matches("_total");
+        let mut metrics = encoder.encode_descriptor(name, &family.def.help, None, MetricType::Counter)?;
+        for at in family.rows() {
+            if let Some(Sample::Value(value)) = family.sample(at) {
+                let labels = RowLabels(&self.labels, &family, at.1);
+                metrics.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value.as_f64(), None)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A collector like `tables`: many counters, all with the same labels.
 fn collector(metrics: usize) -> Arc<Collector> {
@@ -78,20 +147,19 @@ fn memory(line: &str) -> io::Result<u64> {
 }
 
 /// What the first page of a process takes more than there was before it.
-fn peak(block: Block, format: Format) -> io::Result<u64> {
+fn peak(block: &Block, render: Render) -> io::Result<u64> {
     // From here on the peak is counted anew.
     fs::write("/proc/self/clear_refs", "5")?;
     let before = memory("VmRSS")?;
-    exposition::render(&[block], format);
+    render(block);
     Ok(memory("VmHWM")?.saturating_sub(before))
 }
 
-fn print(shape: (usize, usize), name: &str, format: Format) -> io::Result<()> {
+fn print(shape: (usize, usize), name: &str, render: Render) -> io::Result<()> {
     let (block, samples) = (block(shape), (shape.0 * shape.1) as u128);
-    let bytes = peak(block, format)? as u128;
-    let blocks = [self::block(shape)];
-    let page = exposition::render(&blocks, format).len() as u128;
-    let writing = best(|| _ = exposition::render(&blocks, format));
+    let bytes = peak(&block, render)? as u128;
+    let page = render(&block).len() as u128;
+    let writing = best(|| _ = render(&block));
     let (page, writing, bytes) = (page / samples, writing / samples, bytes / samples);
     println!("  {name}: written in {writing} ns, {page} bytes of page and {bytes} of memory per sample");
     Ok(())
@@ -101,8 +169,8 @@ fn print(shape: (usize, usize), name: &str, format: Format) -> io::Result<()> {
 fn main() -> io::Result<ExitCode> {
     let indexes: Vec<usize> = env::args().filter_map(|argument| argument.parse().ok()).collect();
     if let [shape, format] = indexes[..] {
-        let (name, format) = FORMATS[format];
-        print(SHAPES[shape], name, format)?;
+        let (name, render) = FORMATS[format];
+        print(SHAPES[shape], name, render)?;
         return Ok(ExitCode::SUCCESS);
     }
     for (nth, shape) in SHAPES.into_iter().enumerate() {

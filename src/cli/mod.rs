@@ -185,7 +185,7 @@ fn print_docs(files: &CollectorFiles) -> Result<(), Failure> {
 }
 
 /// To standard output; a reader that has gone (`| head`) is no failure.
-fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
     match io::Write::write_all(&mut io::stdout().lock(), text.as_ref()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
