@@ -111,24 +111,18 @@ impl Table {
             Cell::Int(value) => Stored::Int(value),
             Cell::Float(value) => Stored::Float(value),
             Cell::Text(text) => {
-                let start = self.text.len();
-                match (u32::try_from(start), u32::try_from(start + text.len())) {
-                    (Ok(start), Ok(end)) => {
-                        self.text.push_str(text);
-                        Stored::Text { start, end }
-                    }
-                    _ => Stored::Absent,
-                }
+                let place = place(self.text.len(), text.len());
+                place.map_or(Stored::Absent, |(start, end)| {
+                    self.text.push_str(text);
+                    Stored::Text { start, end }
+                })
             }
             Cell::Buckets(buckets) => {
-                let start = self.buckets.len();
-                match (u32::try_from(start), u32::try_from(start + buckets.len())) {
-                    (Ok(start), Ok(end)) => {
-                        self.buckets.extend_from_slice(buckets);
-                        Stored::Buckets { start, end }
-                    }
-                    _ => Stored::Absent,
-                }
+                let place = place(self.buckets.len(), buckets.len());
+                place.map_or(Stored::Absent, |(start, end)| {
+                    self.buckets.extend_from_slice(buckets);
+                    Stored::Buckets { start, end }
+                })
             }
         };
         self.cells.push(stored);
@@ -165,6 +159,11 @@ impl Table {
     pub fn bytes(&self) -> usize {
         self.cells.len() * size_of::<Stored>() + self.text.len() + self.buckets.len() * size_of::<(i32, u64)>()
     }
+}
+
+/// Where the next of a buffer begins and ends, if that can be said.
+fn place(start: usize, length: usize) -> Option<(u32, u32)> {
+    Some((u32::try_from(start).ok()?, u32::try_from(start + length).ok()?))
 }
 
 impl Cell<'_> {
@@ -265,8 +264,7 @@ mod tests {
         table.push_row([Cell::Buckets(&[(1, 2)]), Cell::Buckets(&[])]);
         assert_eq!((table.rows(), table.column("b")), (3, Some(1)));
         assert_eq!([0, 1].map(|at| table.cell(2, at)), [Cell::Buckets(&[(1, 2)]), Cell::Buckets(&[])]);
-        assert_eq!(table.cell(1, 1), Cell::Text("é"));
-        assert_eq!(table.cell(9, 9), Cell::Absent);
+        assert_eq!([(1, 1), (9, 9)].map(|(row, column)| table.cell(row, column)), [Cell::Text("é"), Cell::Absent]);
     }
 
     #[test]

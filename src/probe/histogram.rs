@@ -132,8 +132,10 @@ mod tests {
         assert_eq!(histogram.count(), all.len() as u64 + 2);
     }
 
+    type Quantile = fn(f64) -> f64;
+
     /// Durations as they come of what a probe asks, in seconds: what a share of them does not exceed.
-    const SHAPES: [(&str, fn(f64) -> f64); 5] = [
+    const SHAPES: [(&str, Quantile); 5] = [
         ("a point query", |u| 0.0009 * (1.0 - u).powf(-0.2)),
         ("between two bounds", |u| 0.011 + 0.008 * u),
         ("exponential", |u| 0.02 - 0.03 * (1.0 - u).ln()),

@@ -32,7 +32,7 @@ const MAY_IMPORT: [(&str, &str); 24] = [
     ("secret.rs", ""),
     ("table.rs", ""),
     ("config/", "metric native secret table"),
-    ("source/", "certificate config secret table"),
+    ("source/", "certificate config native secret table"),
     ("probe/", "config native secret source table"),
     ("map", "config metric native table"),
     ("docs.rs", "config exposition map"),
