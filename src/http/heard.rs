@@ -40,7 +40,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.stream().poll_read(cx, buf))?;
-        if buf.filled().len() > before {
+        let came = &buf.filled()[before..];
+        if !came.is_empty() {
+            if self.place.is_owed() || runs_on(came) {
+                self.place.left();
+            }
             self.place.heard();
         } else if self.place.is_owed() {
             // Said to hyper, it would be the end of the answer too: it is said when that is sent.
@@ -50,6 +54,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// More comes behind a request. hyper reads no further until that is answered, so that it is not seen if the client goes meanwhile.
+fn runs_on(bytes: &[u8]) -> bool {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    end.is_some_and(|end| end + 4 < bytes.len())
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {

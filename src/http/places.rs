@@ -2,7 +2,8 @@
 //! of all that wait it has used up most of its time. Then each peer has a share of the places, and who has more loses one first.
 //!
 //! A client that closes its side may still wait for its answer, or have gone; which of them cannot be seen. It gets its answer, but of
-//! such clients only few are waited for at a time, the newest: what is made for the others ends.
+//! such clients only few are waited for at a time, the newest: what is made for the others ends. So it is with those who send more behind a
+//! request: that they close their side is not seen.
 
 mod state;
 #[cfg(test)]
@@ -187,7 +188,7 @@ impl Place {
         state.owed || state.blocked
     }
 
-    /// The client has closed its side before its answer was sent.
+    /// The client has closed its side before its answer was sent, or would not be seen to.
     pub fn left(&self) {
         let first = self.state.send_if_modified(|state| !std::mem::replace(&mut state.left, true));
         if first {

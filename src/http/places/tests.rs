@@ -169,11 +169,18 @@ async fn who_closes_its_side_is_answered() {
 /// Of many who closed their side, the newest are waited for.
 #[tokio::test(start_paused = true)]
 async fn of_many_who_closed_their_side_few_are_waited_for() {
+    for said in [ASK.to_vec(), ASK.repeat(2)] {
+        few_are_waited_for(&said).await;
+    }
+}
+
+/// They say this, and close their side.
+async fn few_are_waited_for(said: &[u8]) {
     let places = Places::new(1000);
     let mut all = Vec::new();
     for _ in 0..100 {
         let (mut client, life) = connect_from(&places, 1, 1, Duration::from_secs(100)).await;
-        client.write_all(ASK).await.expect("asking");
+        client.write_all(said).await.expect("asking");
         client.shutdown().await.expect("closing this side");
         sleep(Duration::from_millis(10)).await;
         all.push((client, life));
