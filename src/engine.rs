@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use crate::{
     exposition::{Block, Labels},
     map,
     own::{self, Process},
-    target::{Report, Shown, Target},
+    target::{Asks, Report, Shown, Target, YOUNG},
 };
 
 /// What a scrape asks for: targets and collectors by name, all where none is named.
@@ -47,13 +47,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for these settings. What did not change since `before` is kept with its sessions and results.
+    /// An engine for these settings. What did not change since `before` is kept with its sessions and results; but whoever asks for a
+    /// reload wants the next scrape to see for itself.
     pub fn new(settings: Settings, catalogue: Catalogue, process: Arc<Process>, before: Option<&Engine>) -> Self {
         let same_collectors = before.is_some_and(|before| before.catalogue == catalogue);
         let make = |wanted: &settings::Target| {
             let named = |target: &&Arc<Target>| target.settings.name == wanted.name;
             match before.and_then(|before| before.targets.iter().find(named)) {
-                Some(kept) if same_collectors && kept.settings == *wanted => kept.clone(),
+                Some(kept) if same_collectors && kept.settings == *wanted => {
+                    kept.forget_young();
+                    kept.clone()
+                }
                 followed => Arc::new(Target::new(wanted.clone(), &catalogue, followed.map(Arc::as_ref))),
             }
         };
@@ -83,33 +87,23 @@ impl Engine {
         deadline: Instant,
         hurry: impl Future<Output = ()>,
     ) -> Vec<Block> {
-        let began = Instant::now();
-        self.visit(selection, began, deadline, hurry).await;
-        self.show(selection, began)
+        let scrape = self.begin(selection, Instant::now());
+        scrape.visit(deadline, hurry).await;
+        self.show(&scrape)
     }
 
-    /// The first half: visits what is selected for a scrape that began then.
-    pub async fn visit(
-        &self,
-        selection: &Selection,
-        began: Instant,
-        deadline: Instant,
-        hurry: impl Future<Output = ()>,
-    ) {
+    /// A scrape that began then. Results that are [`YOUNG`] are good for it.
+    pub fn begin(&self, selection: &Selection, began: Instant) -> Scrape {
         let targets = self.targets.iter().filter(|target| selection.has_target(target));
-        let wanted = |collector: &Collector| selection.has_collector(collector);
-        let visits = join_all(targets.map(|target| target.visit(&wanted, began, deadline)));
-        tokio::select! {
-            _ = visits => (),
-            () = hurry => (),
-        }
+        let targets = targets.map(|target| (target.clone(), Asks::new(began, YOUNG))).collect();
+        Scrape { selection: selection.clone(), began, targets }
     }
 
-    /// The second half: what there is to show to a scrape that began then.
-    pub fn show(&self, selection: &Selection, began: Instant) -> Vec<Block> {
-        let targets: Vec<_> = self.targets.iter().filter(|target| selection.has_target(target)).collect();
+    /// What there is to show to a scrape.
+    pub fn show(&self, scrape: &Scrape) -> Vec<Block> {
+        let Scrape { selection, began, targets } = scrape;
         let wanted = |collector: &Collector| selection.has_collector(collector);
-        let mut shown: Vec<_> = targets.iter().map(|target| target.show(&wanted, began)).collect();
+        let mut shown: Vec<_> = targets.iter().map(|(target, asks)| target.show(&wanted, asks.since())).collect();
         // A target may still hold the collectors of the configuration before: the same ones, found by their names.
         shown.iter_mut().for_each(|shown| shown.sort_by(|a, b| a.collector.name.cmp(&b.collector.name)));
         let mut blocks = Vec::new();
@@ -117,7 +111,7 @@ impl Engine {
             let mut shown: Vec<_> = shown.iter_mut().map(|shown| of_collector(shown, &collector.name)).collect();
             for query in 0..collector.queries.len() {
                 match collector.source {
-                    SourceKind::Own => self.own_blocks(&mut blocks, collector, query, &targets, began),
+                    SourceKind::Own => self.own_blocks(&mut blocks, collector, query, targets),
                     _ => shown.iter_mut().for_each(|shown| blocks.extend(take(shown, collector, query))),
                 }
             }
@@ -126,11 +120,11 @@ impl Engine {
         blocks
     }
 
-    /// Asks every target whether it answers, and nothing else.
+    /// Asks every target whether it answers now, and nothing else.
     pub async fn ping(&self, deadline: Instant) -> Vec<(&str, Report)> {
-        let began = Instant::now();
-        join_all(self.targets.iter().map(|target| target.visit(&|_| false, began, deadline))).await;
-        self.targets.iter().map(|target| (target.name(), target.report(began))).collect()
+        let asks = Asks::new(Instant::now(), Duration::ZERO);
+        join_all(self.targets.iter().map(|target| target.visit(&|_| false, &asks, deadline))).await;
+        self.targets.iter().map(|target| (target.name(), target.report(asks.since()))).collect()
     }
 
     fn own_blocks(
@@ -138,8 +132,7 @@ impl Engine {
         blocks: &mut Vec<Block>,
         collector: &Arc<Collector>,
         query: usize,
-        targets: &[&Arc<Target>],
-        began: Instant,
+        targets: &[(Arc<Target>, Asks)],
     ) {
         let Some(section) = section_of(collector, query) else { return };
         let mut push = |labels, table| {
@@ -147,8 +140,34 @@ impl Engine {
             blocks.push(Block { collector: collector.clone(), query, labels, mapped });
         };
         match section.of_target {
-            true => targets.iter().for_each(|t| push(t.labels.clone(), own::target_table(section, t, began))),
+            true => {
+                targets.iter().for_each(|(t, asks)| push(t.labels.clone(), own::target_table(section, t, asks.since())))
+            }
             false => push(Labels::default(), self.process.table(section)),
+        }
+    }
+}
+
+/// A scrape: what it asks for, and what became of that at each target.
+pub struct Scrape {
+    selection: Selection,
+    began: Instant,
+    targets: Vec<(Arc<Target>, Asks)>,
+}
+
+impl Scrape {
+    /// How many targets it is about.
+    pub fn targets(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Visits all targets together, to the deadline or until `hurry` at most.
+    pub async fn visit(&self, deadline: Instant, hurry: impl Future<Output = ()>) {
+        let wanted = |collector: &Collector| self.selection.has_collector(collector);
+        let visits = join_all(self.targets.iter().map(|(target, asks)| target.visit(&wanted, asks, deadline)));
+        tokio::select! {
+            _ = visits => (),
+            () = hurry => (),
         }
     }
 }

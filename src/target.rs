@@ -1,7 +1,7 @@
 //! One target: its source, its slots, its breaker; and a visit, which is what a scrape makes of them.
 //!
 //! A visit outlives the scrape that began it. At most one goes on at a time; a scrape that finds one under way
-//! takes what it brings.
+//! takes what it brings, and one that comes right after takes it too.
 
 mod databases;
 mod report;
@@ -15,6 +15,7 @@ use std::{
 
 use databases::Databases;
 pub use report::{Places, Report, Shown};
+pub use visit::Asks;
 
 pub use crate::source::running::Refusal;
 
@@ -39,6 +40,9 @@ use crate::{
 /// after a second, so what takes longer may hang.
 const JUST_NOW: Duration = Duration::from_secs(2);
 
+/// A result no older than this is good for the next scrape too: a pair of scrapers, a page loaded again, a hundred at once.
+pub const YOUNG: Duration = Duration::from_millis(250);
+
 /// One watched thing.
 pub struct Target {
     pub settings: settings::Target,
@@ -48,7 +52,7 @@ pub struct Target {
     slots: Vec<Arc<Slot>>,
     databases: Databases,
     /// One visit at a time.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
@@ -58,12 +62,23 @@ struct State {
     answered: Option<Answered>,
     /// When the visit under way began.
     visit: Option<Instant>,
+    /// How the last visit ended; not known before the first, nor after a reload.
+    ended: Option<Ended>,
     /// Why the target is down; `None` while it is not.
     error: Option<FetchError>,
     /// At the end of the last visit.
     status: Status,
     /// What was said of logins: each once.
     told: HashSet<String>,
+}
+
+/// How a visit ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// What it brought is true of the server.
+    Well,
+    /// The target is down, by a visit that began then.
+    Down(Instant),
 }
 
 #[derive(Clone, Copy)]
@@ -106,7 +121,7 @@ impl Target {
             labels,
             settings,
             source,
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -171,6 +186,11 @@ impl Target {
         }
     }
 
+    /// The next scrape sees for itself, however young the results are.
+    pub fn forget_young(&self) {
+        self.state.lock().ended = None;
+    }
+
     fn answered(&self) {
         self.state.lock().answered = Some(Answered { at: Instant::now(), time: SystemTime::now() });
     }
@@ -200,6 +220,7 @@ impl Target {
             self.all_slots().iter().for_each(|slot| slot.fail(error, now));
         }
         let mut state = self.state.lock();
+        state.ended = (!answered).then_some(Ended::Down(began));
         if state.breaker.failed() {
             warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only for a moment now");
         }

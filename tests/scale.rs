@@ -53,6 +53,7 @@ fn watch(server: &Postgres, databases: &str, collectors: &str) -> Pgvigil {
 
 /// A page and how long it took; panics when it is late.
 fn scrape(pgvigil: &Pgvigil) -> (String, Duration) {
+    pgvigil.rest();
     let began = Instant::now();
     let text = pgvigil.scrape();
     let took = began.elapsed();

@@ -17,6 +17,9 @@ use crate::{
 /// How long what a scrape has begun may go on after it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// pgvigil shows a result so old to no further scrape.
+pub const FRESH: Duration = Duration::from_millis(260);
+
 /// Of one exporter. CPU and time are of one scrape.
 pub struct Figures {
     pub name: &'static str,
@@ -72,6 +75,7 @@ pub fn measure(exporter: &Exporter, server: &Postgres, scrapes: usize) -> Result
     let statements_before = statements(server, role);
     let (mut walls, mut cpus, mut servers) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scrapes {
+        sleep(FRESH);
         let (cpu, server_cpu, began) = (cpu_ms(own), server_cpu_ms(pid), Instant::now());
         running.scrape()?;
         walls.push(millis(began.elapsed()));

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
+    thread::sleep,
 };
 
 use pgvigil::config::{catalogue::Catalogue, collector::SourceKind};
@@ -12,7 +13,7 @@ use pgvigil::config::{catalogue::Catalogue, collector::SourceKind};
 use crate::{
     clock::cpu_ms,
     exporters::DATABASE,
-    figures::median,
+    figures::{FRESH, median},
     support::{PgBouncer, Pgvigil, Postgres, Redis, http, page, psql},
 };
 
@@ -21,7 +22,7 @@ const WARM: usize = 30;
 
 /// Of the medians of this many rounds the least is taken, so that what else runs on the machine counts less.
 const ROUNDS: usize = 5;
-const SCRAPES: usize = 300;
+const SCRAPES: usize = 100;
 
 /// CPU of one scrape, in milliseconds.
 pub struct PoolAndCache {
@@ -63,6 +64,7 @@ fn path() -> String {
 fn round(connection: &mut BufReader<TcpStream>, path: &str, pids: [u32; 3]) -> [f64; 3] {
     let mut spent = [const { Vec::new() }; 3];
     for _ in 0..SCRAPES {
+        sleep(FRESH);
         let before = pids.map(cpu_ms);
         scrape(connection, path);
         pids.iter().zip(before).zip(&mut spent).for_each(|((pid, before), all)| all.push(cpu_ms(*pid) - before));

@@ -111,7 +111,8 @@ impl App {
         let timeout = negotiate::timeout(headers, engine.settings.scrape_timeout);
         let key = Key { selection, format: negotiate::format(headers), gzip: negotiate::gzip(headers), timeout };
         let (format, gzip) = (key.format, key.gzip);
-        let mut answer = typed(StatusCode::OK, format.content_type(), self.pages.get(&engine, key).await);
+        let Ok(page) = self.pages.get(&engine, key).await else { return busy() };
+        let mut answer = typed(StatusCode::OK, format.content_type(), page);
         answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         if gzip {
             answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -222,6 +223,14 @@ fn too_soon(wait: Duration) -> Answer {
     let seconds = wait.as_secs() + 1;
     let mut answer = text(StatusCode::TOO_MANY_REQUESTS, format!("asked a short while ago; again in {seconds} s\n"));
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    answer
+}
+
+fn busy() -> Answer {
+    let why = "1,000 different pages wait for their turn; ask again in a few seconds, for a page that others ask for too: without `target=` or \
+               `collector=`, and with a timeout of whole seconds\n";
+    let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
     answer
 }
 

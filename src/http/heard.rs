@@ -1,10 +1,10 @@
-//! A client's stream that tells its place when something comes, and when what is sent is not taken.
+//! A client's stream that tells its place when something comes, when what is sent is not taken, and when the client closes its side.
 
 use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,19 +14,24 @@ use super::places::Place;
 pub struct Heard<S> {
     stream: S,
     place: Arc<Place>,
+    /// Who is not yet told that the client has closed its side.
+    untold: Option<Waker>,
 }
 
 impl<S: Unpin> Heard<S> {
     pub fn new(stream: S, place: Arc<Place>) -> Self {
-        Heard { stream, place }
+        Heard { stream, place, untold: None }
     }
 
     fn stream(&mut self) -> Pin<&mut S> {
         Pin::new(&mut self.stream)
     }
 
-    fn told<T>(&self, sent: Poll<T>) -> Poll<T> {
+    fn told<T>(&mut self, sent: Poll<T>) -> Poll<T> {
         self.place.blocked(sent.is_pending());
+        if let Some(untold) = self.untold.take_if(|_| !self.place.is_owed()) {
+            untold.wake();
+        }
         sent
     }
 }
@@ -35,11 +40,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.stream().poll_read(cx, buf))?;
-        if buf.filled().len() > before {
+        let came = &buf.filled()[before..];
+        if !came.is_empty() {
+            if self.place.is_owed() || runs_on(came) {
+                self.place.left();
+            }
             self.place.heard();
+        } else if self.place.is_owed() {
+            // Said to hyper, it would be the end of the answer too: it is said when that is sent.
+            self.place.left();
+            self.untold = Some(cx.waker().clone());
+            return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// More comes behind a request. hyper reads no further until that is answered, so that it is not seen if the client goes meanwhile.
+fn runs_on(bytes: &[u8]) -> bool {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    end.is_some_and(|end| end + 4 < bytes.len())
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {

@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::{self, Metadata, Permissions},
     io,
+    net::{IpAddr, Ipv6Addr},
     os::unix::{
         self,
         fs::{FileTypeExt, MetadataExt, PermissionsExt},
@@ -32,6 +33,19 @@ pub enum Listener {
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// Who comes from one place: an address, of IPv6 a network of one (/64); all who come by a unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(Option<IpAddr>);
+
+impl Peer {
+    pub fn new(address: Option<IpAddr>) -> Self {
+        Peer(address.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+            address => address,
+        }))
+    }
 }
 
 /// The file of a socket. If it is our own, it goes with us.
@@ -119,15 +133,15 @@ fn activated(passed: &mut Passed) -> io::Result<Vec<Listener>> {
 }
 
 impl Listener {
-    pub async fn accept(&self) -> io::Result<Stream> {
+    pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Listener::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 // What is not set is no reason to refuse anyone.
                 _ = let_go_of_the_dead(&stream);
-                Ok(Stream::Tcp(stream))
+                Ok((Stream::Tcp(stream), Peer::new(Some(address.ip()))))
             }
-            Listener::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+            Listener::Unix(listener, _) => Ok((Stream::Unix(listener.accept().await?.0), Peer::new(None))),
         }
     }
 }

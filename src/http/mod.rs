@@ -7,6 +7,7 @@ mod landing;
 pub mod listen;
 pub mod negotiate;
 mod places;
+mod sending;
 mod unsent;
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ use self::{
     heard::Heard,
     listen::{Listener, Stream},
     places::{Free, Place, Places},
+    sending::Sending,
 };
 
 /// A request's head must fit into this buffer.
@@ -117,7 +119,7 @@ impl Connection {
                 let answer = app.answer(request).await;
                 place.answered();
                 drop(answering);
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(answer.map(|body| Sending::new(body, place)))
             }
         });
         // What has how much time is the place's affair: hyper's one timer for a head runs between requests too.
@@ -148,7 +150,7 @@ impl Drop for Answering {
 /// The next connection. Out of descriptors, it waits a moment instead of spinning.
 async fn accept(listener: &Listener, place: Free) -> Option<(Stream, Place)> {
     match listener.accept().await {
-        Ok(stream) => Some((stream, place.take())),
+        Ok((stream, peer)) => Some((stream, place.take(peer))),
         Err(error) => {
             warn!("accept: {error}");
             sleep(Duration::from_millis(100)).await;

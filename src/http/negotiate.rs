@@ -39,11 +39,14 @@ pub fn gzip(headers: &HeaderMap) -> bool {
     list(headers, ACCEPT_ENCODING.as_str()).any(|range| range.name == "gzip" && range.weight > 0.0)
 }
 
-/// How long the page may take: what the scraper says or else the default, less what sending takes.
+/// How long the page may take: what the scraper says or else the default, less what sending takes. It is rounded down, so that scrapers
+/// who say nearly the same share a page: to whole seconds, and to tenths below one.
 pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
     let announced = headers.get(TIMEOUT_HEADER).and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
     let announced = announced.filter(|seconds| (0.001..=3600.0).contains(seconds)).map(Duration::from_secs_f64);
     let limit = announced.unwrap_or(default);
+    let step = if limit < Duration::from_secs(1) { 100 } else { 1000 };
+    let limit = Duration::from_millis(limit.as_millis() as u64 / step * step);
     // Very short limits keep half.
     limit.saturating_sub(MARGIN).max(limit / 2)
 }
@@ -182,9 +185,18 @@ mod tests {
     #[test]
     fn deadlines() {
         let default = Duration::from_secs(10);
-        for (announced, millis) in
-            [("10", 9500), ("3.5", 3000), ("0.5", 250), ("-1", 9500), ("nan", 9500), ("1e300", 9500), ("x", 9500)]
-        {
+        for (announced, millis) in [
+            ("10", 9500),
+            ("10.9", 9500),
+            ("3.5", 2500),
+            ("0.5", 250),
+            ("0.59", 250),
+            ("0.09", 0),
+            ("-1", 9500),
+            ("nan", 9500),
+            ("1e300", 9500),
+            ("x", 9500),
+        ] {
             let timeout = timeout(&headers(TIMEOUT_HEADER, announced), default);
             assert_eq!(timeout, Duration::from_millis(millis), "{announced}");
         }

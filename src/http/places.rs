@@ -1,11 +1,16 @@
 //! Who is connected, and what each connection waits for. One that keeps us waiting is cut when its time is up, or, where places run out, when
-//! of all that wait it has used up most of its time.
+//! of all that wait it has used up most of its time. Then each peer has a share of the places, and who has more loses one first.
+//!
+//! A client that closes its side may still wait for its answer, or have gone; which of them cannot be seen. It gets its answer, but of
+//! such clients only few are waited for at a time, the newest: what is made for the others ends. So it is with those who send more behind a
+//! request: that they close their side is not seen.
 
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,80 +24,80 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+use self::state::{Dispensable, State, Waits};
+use super::listen::Peer;
+
 /// Connections at a time. More wait in the kernel's queue.
-const MOST: usize = 4096;
-
-/// Until hands are shaken, where that is TLS.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-
-/// Until a new connection has said something.
-const SILENT_LIMIT: Duration = Duration::from_secs(5);
-
-/// From the first byte of a request to the end of its head.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
-
-/// Until an answer must have been taken, however slowly: until then its connection holds it.
-const TAKE_LIMIT: Duration = Duration::from_secs(60);
-
-/// Until the next request. Prometheus lets go of a connection after 5 minutes; who closes first should be the one who asks.
-const IDLE_LIMIT: Duration = Duration::from_secs(360);
+const MOST: usize = 3072;
 
 /// How long one who was asked to go may take, before another is asked too.
 const GO_LIMIT: Duration = Duration::from_millis(100);
 
-/// What a connection waits for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Waits {
-    /// The client's part of a handshake.
-    Handshake,
-    /// The client's first word.
-    First,
-    /// The rest of a request's head.
-    Head,
-    /// Us.
-    Answer,
-    /// The client's next request.
-    Next,
-    /// Nothing: another needs its place.
-    Given,
-}
-
-#[derive(Clone, Copy)]
-struct State {
-    waits: Waits,
-    since: Instant,
-    /// The client does not take what it was sent.
-    blocked: bool,
-}
-
-impl State {
-    /// For how long it may wait, and what is said then. We are waited for without end.
-    fn limit(&self) -> Option<(Duration, &'static str)> {
-        match self.waits {
-            Waits::Handshake => Some((HANDSHAKE_LIMIT, "hands were not shaken")),
-            Waits::First => Some((SILENT_LIMIT, "nothing was said")),
-            Waits::Head => Some((HEAD_LIMIT, "a request's head did not come to its end")),
-            Waits::Answer => None,
-            Waits::Next if self.blocked => Some((TAKE_LIMIT, "an answer was not taken")),
-            Waits::Next => Some((IDLE_LIMIT, "nothing more was asked")),
-            Waits::Given => Some((Duration::ZERO, "its place was needed")),
-        }
-    }
-
-    /// How much of its time it has used up.
-    fn used(&self, now: Instant) -> Option<f64> {
-        // Who was asked to go already is not asked again.
-        let (limit, _) = self.limit().filter(|_| self.waits != Waits::Given)?;
-        Some(now.saturating_duration_since(self.since).as_secs_f64() / limit.as_secs_f64())
-    }
-}
+/// Clients that have closed their side and may still wait for an answer.
+const MOST_LEFT: usize = 16;
 
 /// The places for connections.
 pub struct Places {
     free: Arc<Semaphore>,
-    /// In the order of their coming.
-    taken: Mutex<BTreeMap<u64, watch::Sender<State>>>,
+    taken: Mutex<Taken>,
     next: AtomicU64,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// In the order of their coming.
+    places: BTreeMap<u64, (Peer, watch::Sender<State>)>,
+    /// How many each has.
+    peers: HashMap<Peer, usize>,
+    /// Whose clients have closed their side, in that order.
+    left: VecDeque<u64>,
+}
+
+impl Taken {
+    fn add(&mut self, number: u64, peer: Peer, state: watch::Sender<State>) {
+        *self.peers.entry(peer).or_default() += 1;
+        self.places.insert(number, (peer, state));
+    }
+
+    fn remove(&mut self, number: u64) {
+        self.left.retain(|left| *left != number);
+        let Some((peer, _)) = self.places.remove(&number) else { return };
+        if let Some(count) = self.peers.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&peer);
+            }
+        }
+    }
+
+    /// Who can be spared most.
+    fn most_dispensable(&self, now: Instant) -> Option<&watch::Sender<State>> {
+        let share = self.places.len() / self.peers.len().max(1);
+        let crowds = |peer: &Peer| self.peers.get(peer).is_some_and(|count| *count > share);
+        let spared = self.places.values().filter_map(|(peer, state)| {
+            let dispensable = state.borrow().dispensable(crowds(peer), now)?;
+            Some((dispensable, state))
+        });
+        let order = |one: &Dispensable, other: &Dispensable| {
+            (one.0, one.1).cmp(&(other.0, other.1)).then(one.2.total_cmp(&other.2))
+        };
+        spared.max_by(|(one, _), (other, _)| order(one, other)).map(|(_, state)| state)
+    }
+
+    /// Another client has closed its side; the oldest of too many is not waited for.
+    fn left(&mut self, number: u64) {
+        self.left.push_back(number);
+        while self.left.len() > MOST_LEFT {
+            let oldest = self.left.pop_front();
+            if let Some((_, state)) = oldest.and_then(|oldest| self.places.get(&oldest)) {
+                give(state);
+            }
+        }
+    }
+}
+
+fn give(state: &watch::Sender<State>) {
+    state.send_modify(|state| state.waits = Waits::Given);
 }
 
 impl Places {
@@ -116,11 +121,8 @@ impl Places {
     }
 
     fn ask_one_to_go(&self) {
-        let (taken, now) = (self.taken.lock(), Instant::now());
-        let used = |state: &watch::Sender<State>| state.borrow().used(now);
-        let waiting = taken.values().filter_map(|state| Some((used(state)?, state)));
-        if let Some((_, state)) = waiting.max_by(|(one, _), (other, _)| one.total_cmp(other)) {
-            state.send_modify(|state| state.waits = Waits::Given);
+        if let Some(state) = self.taken.lock().most_dispensable(Instant::now()) {
+            give(state);
         }
     }
 }
@@ -132,10 +134,10 @@ pub struct Free {
 }
 
 impl Free {
-    pub fn take(self) -> Place {
+    pub fn take(self, peer: Peer) -> Place {
         let number = self.places.next.fetch_add(1, Ordering::Relaxed);
-        let state = watch::Sender::new(State { waits: Waits::First, since: Instant::now(), blocked: false });
-        self.places.taken.lock().insert(number, state.clone());
+        let state = watch::Sender::new(State::new());
+        self.places.taken.lock().add(number, peer, state.clone());
         Place { places: self.places, number, state, _permit: self.permit }
     }
 }
@@ -166,11 +168,32 @@ impl Place {
     /// A request's head is there.
     pub fn asked(&self) {
         self.turn(|waits| waits != Waits::Given, Waits::Answer);
+        self.state.send_modify(|state| state.owed = true);
     }
 
     /// Its answer is ready to be taken.
     pub fn answered(&self) {
         self.turn(|waits| waits == Waits::Answer, Waits::Next);
+    }
+
+    /// Its answer is sent, as far as it ever will be.
+    pub fn sent(&self) {
+        self.state.send_modify(|state| state.owed = false);
+    }
+
+    /// The client has an answer to come, or in part.
+    pub fn is_owed(&self) -> bool {
+        let state = self.state.borrow();
+        // hyper drops the body when it has the last of it, which may not be taken yet.
+        state.owed || state.blocked
+    }
+
+    /// The client has closed its side before its answer was sent, or would not be seen to.
+    pub fn left(&self) {
+        let first = self.state.send_if_modified(|state| !std::mem::replace(&mut state.left, true));
+        if first {
+            self.places.taken.lock().left(self.number);
+        }
     }
 
     fn turn(&self, from: impl Fn(Waits) -> bool, to: Waits) {
@@ -207,6 +230,6 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.taken.lock().remove(&self.number);
+        self.places.taken.lock().remove(self.number);
     }
 }

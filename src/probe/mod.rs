@@ -163,6 +163,6 @@ impl Runs for Probe {
     }
 
     fn now<'a>(&'a self, part: &'a str, debug: bool) -> BoxFuture<'a, Result<String, Refusal>> {
-        self.course.now(part, debug).boxed()
+        self.course.clone().now(part, debug).boxed()
     }
 }

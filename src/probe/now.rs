@@ -5,6 +5,7 @@
 
 use std::{
     fmt::Write,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -23,16 +24,23 @@ use crate::source::running::Refusal;
 const REST: Duration = Duration::from_secs(5);
 
 impl Course {
-    /// Goes over a path now.
+    /// Goes over a path now. A round that has begun comes to its end though nobody waits for it any more: cut in the middle of a question,
+    /// it would cost the path its kept connection.
     ///
     /// # Errors
     /// There is no such path, or it was asked for a short while ago.
-    pub async fn now(&self, path: &str, debug: bool) -> Result<String, Refusal> {
-        let route = self.readable(path)?;
-        self.rest(route)?;
+    pub async fn now(self: Arc<Self>, path: &str, debug: bool) -> Result<String, Refusal> {
+        let index = self.readable(path)?;
+        self.rest(&self.routes[index])?;
+        let round = tokio::spawn(async move { self.tell(&self.routes[index], debug).await });
+        Ok(round.await.unwrap_or_else(|error| format!("the round did not come to its end: {error}\n")))
+    }
+
+    /// Goes over a path, for people.
+    async fn tell(&self, route: &Route, debug: bool) -> String {
         let mut text = format!(
             "{} ({}) at {}, database {}, as {}\n",
-            path,
+            route.path.name,
             route.path.kind.word(),
             route.address(),
             route.server().database,
@@ -45,16 +53,17 @@ impl Course {
         if debug {
             push_remembered(&mut text, route);
         }
-        Ok(text)
+        text
     }
 
-    /// The path of this name, if it only reads.
-    fn readable(&self, path: &str) -> Result<&Route, Refusal> {
+    /// Which path has this name, if it only reads.
+    fn readable(&self, path: &str) -> Result<usize, Refusal> {
         let reads =
-            |route: &&Route| self.questions.iter().all(|q| q.how != How::Token || !q.is_asked_on(&route.path.name));
-        let mut routes = self.routes.iter().filter(reads);
-        routes.clone().find(|route| route.path.name == path).ok_or_else(|| {
-            let names: Vec<_> = routes.by_ref().map(|route| route.path.name.as_str()).collect();
+            |route: &Route| self.questions.iter().all(|q| q.how != How::Token || !q.is_asked_on(&route.path.name));
+        let found = self.routes.iter().position(|route| route.path.name == path && reads(route));
+        found.ok_or_else(|| {
+            let names: Vec<_> =
+                self.routes.iter().filter(|route| reads(route)).map(|route| route.path.name.as_str()).collect();
             Refusal::Unknown(format!("no path {path:?}; `path=` is one of {}", names.join(", ")))
         })
     }

@@ -1,11 +1,18 @@
 //! A visit: what a scrape makes of a target. It outlives its scrape; slow fetches and databases outlive the visit.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::Target;
+use super::{Ended, Target};
 use crate::{
     breaker::PATIENCE_WHEN_OPEN,
     config::collector::Collector,
@@ -16,37 +23,61 @@ use crate::{
 /// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
 const VISIT_LIMIT: Duration = Duration::from_secs(10);
 
+/// A scrape, to one target: since when what the target says counts as said to it.
+pub struct Asks {
+    began: Instant,
+    /// How old results may be that were there before.
+    young: Duration,
+    /// It was satisfied by such results.
+    shares: AtomicBool,
+}
+
+impl Asks {
+    /// A scrape that began then, and takes results that are `young`, if all that it wants is.
+    pub fn new(began: Instant, young: Duration) -> Self {
+        Asks { began, young, shares: AtomicBool::new(false) }
+    }
+
+    /// What was answered from then on is shown to it.
+    pub fn since(&self) -> Instant {
+        match self.shares.load(Ordering::Relaxed) {
+            true => self.earliest(),
+            false => self.began,
+        }
+    }
+
+    fn earliest(&self) -> Instant {
+        self.began.checked_sub(self.young).unwrap_or(self.began)
+    }
+}
+
 /// What a scrape wants of a target.
-#[derive(Clone)]
 struct Plan {
     quick: Vec<Arc<Slot>>,
     slow: Vec<Arc<Slot>>,
     in_databases: Vec<Arc<Collector>>,
-    scrape: Instant,
-    deadline: Instant,
 }
 
 impl Plan {
-    fn new(target: &Target, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant, deadline: Instant) -> Self {
+    fn new(target: &Target, wanted: &dyn Fn(&Collector) -> bool) -> Self {
         let slots = target.slots.iter().filter(|slot| wanted(&slot.collector)).cloned();
         let (quick, slow) = slots.partition(|slot| slot.collector.is_quick());
         let in_databases = target.databases.collectors.iter().filter(|collector| wanted(collector)).cloned().collect();
-        Plan { quick, slow, in_databases, scrape, deadline }
+        Plan { quick, slow, in_databases }
+    }
+
+    /// Of what is asked on each scrape, what was not asked since then.
+    fn due_since(&self, then: Instant) -> Vec<Arc<Slot>> {
+        self.quick.iter().filter(|slot| slot.is_due_since(then)).cloned().collect()
     }
 }
 
 impl Target {
-    /// Visits for a scrape, which waits to its deadline and no longer.
-    pub async fn visit(
-        self: &Arc<Self>,
-        wanted: &(dyn Fn(&Collector) -> bool + Sync),
-        scrape: Instant,
-        deadline: Instant,
-    ) {
-        let plan = Plan::new(self, wanted, scrape, deadline);
-        let visit = tokio::spawn(self.clone().run_visit(plan.clone()));
+    /// Visits for a scrape, which waits to its deadline and no longer. Dropped, it does not begin a visit any more; one that it has
+    /// begun comes to its end, so that no session is left in the middle of a question.
+    pub async fn visit(self: &Arc<Self>, wanted: &(dyn Fn(&Collector) -> bool + Sync), asks: &Asks, deadline: Instant) {
         let all = async {
-            _ = visit.await;
+            self.visit_in_turn(Plan::new(self, wanted), asks).await;
             for slot in self.slow_slots(wanted) {
                 slot.awaited_result().await;
             }
@@ -71,19 +102,45 @@ impl Target {
         self.all_slots().into_iter().filter(|slot| !slot.collector.is_quick() && wanted(&slot.collector)).collect()
     }
 
-    async fn run_visit(self: Arc<Self>, plan: Plan) {
-        // Past its deadline nobody waits for it; if it went on all the same, visits of a target that hangs would
-        // pile up.
-        let Ok(_turn) = timeout_at(plan.deadline, self.turn.lock()).await else { return };
-        let quick: Vec<_> = plan.quick.iter().filter(|slot| slot.is_due_since(plan.scrape)).cloned().collect();
-        if quick.is_empty() && self.has_answered_since(plan.scrape) {
+    async fn visit_in_turn(self: &Arc<Self>, plan: Plan, asks: &Asks) {
+        let turn = self.turn.clone().lock_owned().await;
+        if self.is_told(&plan, asks) {
             self.start_slow(&plan.slow);
             return self.start_databases(&plan.in_databases);
         }
+        if self.is_down_since(asks.began) {
+            return;
+        }
+        let (target, due) = (self.clone(), plan.due_since(asks.began));
+        let visit = tokio::spawn(async move {
+            target.run_visit(&due, &plan).await;
+            drop(turn);
+        });
+        _ = visit.await;
+    }
+
+    /// All that the scrape wants was told since it began, or is young.
+    fn is_told(&self, plan: &Plan, asks: &Asks) -> bool {
+        let since = |then| plan.due_since(then).is_empty() && self.has_answered_since(then);
+        if since(asks.began) {
+            return true;
+        }
+        let went_well = matches!(self.state.lock().ended, Some(Ended::Well));
+        let shares = went_well && since(asks.earliest());
+        asks.shares.store(shares, Ordering::Relaxed);
+        shares
+    }
+
+    /// A visit that began after the scrape found it down: those who waited for their turn meanwhile need not find out one after
+    /// the other.
+    fn is_down_since(&self, scrape: Instant) -> bool {
+        matches!(self.state.lock().ended, Some(Ended::Down(began)) if began >= scrape)
+    }
+
+    async fn run_visit(self: &Arc<Self>, due: &[Arc<Slot>], plan: &Plan) {
         let began = Instant::now();
         self.state.lock().visit = Some(began);
-        // Apart, so that those who wait for their turn are small.
-        let result = Box::pin(self.connect_and_ask(&quick, &plan)).await;
+        let result = self.connect_and_ask(due, plan).await;
         match &result {
             Ok(()) => self.succeeded(),
             Err(error) => self.failed(error, began),
@@ -93,7 +150,11 @@ impl Target {
         if result.is_ok() {
             self.start_databases(&plan.in_databases);
         }
-        self.state.lock().visit = None;
+        let mut state = self.state.lock();
+        state.visit = None;
+        if result.is_ok() {
+            state.ended = Some(Ended::Well);
+        }
     }
 
     async fn connect_and_ask(self: &Arc<Self>, quick: &[Arc<Slot>], plan: &Plan) -> Result<(), FetchError> {

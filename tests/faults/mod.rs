@@ -11,6 +11,7 @@ mod collectors;
 mod crowd;
 mod deaf;
 mod endurance;
+mod floods;
 mod idle;
 pub mod liar;
 mod liars;
@@ -79,6 +80,7 @@ impl Scrape {
     fn of(pgvigil: &Pgvigil, announced: Option<Duration>) -> Scrape {
         let seconds = announced.map(|announced| announced.as_secs_f64().to_string());
         let headers: Vec<_> = seconds.iter().map(|seconds| (TIMEOUT_HEADER, seconds.as_str())).collect();
+        pgvigil.rest();
         let began = Instant::now();
         let answer = pgvigil.get("/metrics", &headers);
         let took = began.elapsed();

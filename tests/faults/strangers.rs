@@ -25,7 +25,7 @@ const IDLE_KIB: u64 = 24;
 const CONNECTIONS: usize = 500;
 
 /// This process may have as many files open as it can: it has both ends of some connections.
-fn many_files() {
+pub fn many_files() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit");
 }

@@ -1,5 +1,7 @@
 //! A probe that is scraped: its loop is the target's, its counters outlive reloads, its breaker and clock show.
 
+use std::{io::Write, net::TcpStream, thread::sleep};
+
 use super::{
     proxy::{Mode, Proxy},
     *,
@@ -70,4 +72,30 @@ fn a_probe_outlives_reloads_and_says_where_the_time_goes() {
     pgvigil.signal("HUP");
     until(&pgvigil, "the probe ends", |page| sample(page, "pgvigil_probe_up", &[]).is_none());
     eventually(Duration::from_secs(20), "its connections end", || proxy.open() == 0);
+}
+
+/// Whoever asks for a round and hangs up costs the path nothing: its kept connection is not given up in the middle of a question.
+#[test]
+fn a_round_that_nobody_waits_for_costs_no_connection() {
+    let server = Postgres::builder(newest()).start();
+    create_role(&server);
+    let proxy = Proxy::start(server.port(), Mode::Pass);
+    let more =
+        format!("      paths:\n        - {{name: pooled, pooled: {{port: {}, sslmode: disable}}}}\n", proxy.port());
+    let (pgvigil, _folder) = serve(&settings(&server.url("pgvigil_probe", "postgres"), &more));
+    let attempts = |page: &str| total(page, "pgvigil_probe_attempts_total", &[]);
+    let page = until(&pgvigil, "some rounds", |page| attempts(page) >= 4.0);
+    let sql = "SELECT string_agg(pid::text, ',' ORDER BY pid) FROM pg_stat_activity WHERE usename = 'pgvigil_probe'";
+    let sessions = server.sql("postgres", sql);
+    proxy.set(Mode::Delay(LATE));
+    let mut stream = TcpStream::connect(pgvigil.address()).expect("a connection");
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an end without a word");
+    stream.write_all(b"GET /probe?path=pooled HTTP/1.1\r\nHost: a\r\n\r\n").expect("asking");
+    sleep(LATE / 2);
+    drop(stream);
+    sleep(2 * LATE);
+    proxy.set(Mode::Pass);
+    let page = until(&pgvigil, "more rounds", |later| attempts(later) >= attempts(&page) + 8.0);
+    assert_eq!(total(&page, "pgvigil_probe_failures_total", &[]), 0.0, "{page}");
+    assert_eq!(server.sql("postgres", sql), sessions);
 }

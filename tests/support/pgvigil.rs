@@ -6,7 +6,8 @@ use std::{
     path::Path,
     process::{Command, ExitStatus},
     sync::Mutex,
-    time::Duration,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -16,10 +17,15 @@ use super::{
     process::{self, Process},
 };
 
+/// A result so old is not shared with the next scrape.
+const OLD: Duration = Duration::from_millis(260);
+
 pub struct Pgvigil {
     address: SocketAddr,
     folder: Folder,
     process: Mutex<Process>,
+    /// When the last page came.
+    scraped: Mutex<Option<Instant>>,
 }
 
 impl Pgvigil {
@@ -51,7 +57,7 @@ impl Pgvigil {
         let mut command: Command = folder.logged_command(binary);
         command.args(["serve", "--listen", &address.to_string()]).args(args).env_clear().envs(env.iter().copied());
         let process = Mutex::new(Process::start(&mut command));
-        Pgvigil { address, folder, process }
+        Pgvigil { address, folder, process, scraped: Mutex::default() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -74,8 +80,26 @@ impl Pgvigil {
         answer.unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.stderr()))
     }
 
+    /// A page shows what is there now, not what the one before has shown: for that, it waits a moment.
     pub fn try_get(&self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
-        http::get(self.address, path, headers)
+        if !path.starts_with("/metrics") {
+            return http::get(self.address, path, headers);
+        }
+        self.rest();
+        let answer = http::get(self.address, path, headers);
+        *self.scraped.lock().expect("no panic while held") = Some(Instant::now());
+        answer
+    }
+
+    /// Waits until the next page will be another than the last.
+    pub fn rest(&self) {
+        let scraped = *self.scraped.lock().expect("no panic while held");
+        sleep(scraped.map_or(Duration::ZERO, |scraped| OLD.saturating_sub(scraped.elapsed())));
+    }
+
+    /// Asks at once: for those who want to see what scrapes right after one another, or at the same time, do.
+    pub fn get_at_once(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        http::get(self.address, path, headers).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.stderr()))
     }
 
     /// One scrape in the text format; panics unless it is answered 200.

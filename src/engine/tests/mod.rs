@@ -3,6 +3,7 @@
 //! The collectors are small: `quick` and `other` are asked on each scrape, `slow` when older than 60 s within 5 s. Their
 //! series have their names, and the value says how often the server was asked for them.
 
+mod abandoned;
 mod breaker;
 mod databases;
 mod overlap;
@@ -10,6 +11,7 @@ mod own;
 mod quick;
 mod slow;
 mod targets;
+mod young;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

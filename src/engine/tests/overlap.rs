@@ -1,6 +1,7 @@
 //! Scrapes that overlap: one visit, and for the same page one rendering.
 
 use futures_util::future::join_all;
+use hyper::body::Bytes;
 
 use super::*;
 use crate::{
@@ -12,12 +13,16 @@ fn key(format: Format, gzip: bool, timeout: Duration, collectors: &[&str]) -> Ke
     Key { selection: select(&[], collectors), format, gzip, timeout }
 }
 
+async fn page(pages: &Arc<Pages>, world: &World, key: Key) -> Bytes {
+    pages.get(&world.engine, key).await.expect("room for it")
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hundred_scrapes_of_one_page_are_one() {
     let (world, pages) = (World::new(), Arc::new(Pages::default()));
     world.server.tell(|server| _ = server.delays.insert("quick", seconds(1.0)));
     for round in 1..3 {
-        let get = || pages.get(&world.engine, key(Format::Text, false, DEADLINE, &[]));
+        let get = || page(&pages, &world, key(Format::Text, false, DEADLINE, &[]));
         let all = join_all((0..100).map(|_| get())).await;
         assert!(all.iter().all(|page| page.as_ptr() == all[0].as_ptr()), "the same bytes, not equal ones");
         let page = Page::of(std::str::from_utf8(&all[0]).expect("text"));
@@ -41,7 +46,7 @@ async fn different_pages_share_the_visit() {
         key(Format::Text, false, DEADLINE, &["quick"]),
         key(Format::Text, false, DEADLINE, &["other"]),
     ];
-    let all = join_all(keys.map(|key| pages.get(&world.engine, key))).await;
+    let all = join_all(keys.map(|key| page(&pages, &world, key))).await;
     let seen = world.server.seen();
     assert_eq!((seen.visits, world.server.asked("quick"), world.server.asked("other")), (1, 1, 1));
     let text = |page: usize| std::str::from_utf8(&all[page]).expect("text");
@@ -126,11 +131,11 @@ async fn a_scrape_that_saw_a_failure_sees_the_recovery() {
 async fn a_page_that_fails_keeps_nobody_waiting() {
     let (world, pages) = (World::new(), Arc::new(Pages::default()));
     for _ in 0..2 {
-        let get = || pages.get(&world.engine, key(Format::Text, false, Duration::MAX, &[]));
+        let get = || page(&pages, &world, key(Format::Text, false, Duration::MAX, &[]));
         let all = join_all((0..3).map(|_| get())).await;
         assert!(all.iter().all(|page| page.is_empty()));
         assert!(pages.is_idle(), "it is under way no more");
     }
-    let page = pages.get(&world.engine, key(Format::Text, false, DEADLINE, &[])).await;
+    let page = page(&pages, &world, key(Format::Text, false, DEADLINE, &[])).await;
     Page::of(std::str::from_utf8(&page).expect("text")).expect("quick=1 up=1");
 }

@@ -1,0 +1,153 @@
+//! Pages that nobody waits for any more, and how many are made at a time.
+
+use std::future::Future;
+
+use futures_util::future::join_all;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::{
+    page::{Busy, Key, Pages},
+    source::fixture::Login,
+};
+
+/// Waits for a page with this timeout: each is another one.
+fn ask(pages: &Arc<Pages>, world: &World, timeout: u64) -> JoinHandle<Option<Page>> {
+    let key = Key {
+        selection: Selection::default(),
+        format: Format::Text,
+        gzip: false,
+        timeout: Duration::from_secs(timeout),
+    };
+    let (pages, engine) = (pages.clone(), world.engine.clone());
+    tokio::spawn(async move {
+        let page = pages.get(&engine, key).await.ok()?;
+        Some(Page::of(std::str::from_utf8(&page).expect("text")))
+    })
+}
+
+/// The same pages beside what the test does: their askers hang up.
+async fn abandon(asked: impl IntoIterator<Item = JoinHandle<Option<Page>>>) {
+    pause(0.01).await;
+    asked.into_iter().for_each(|asker| asker.abort());
+    pause(0.01).await;
+}
+
+fn pages() -> Arc<Pages> {
+    Arc::new(Pages::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_whose_askers_have_gone_is_given_up() {
+    let (world, pages) = (World::new(), pages());
+    world.server.tell(|server| server.login = Login::Hangs);
+    for round in 0..20 {
+        abandon((0..500).map(|n| ask(&pages, &world, 100 + 500 * round + n))).await;
+        assert!(pages.is_idle(), "nothing is made for nobody");
+    }
+    world.server.tell(|server| server.login = Login::default());
+    let (began, scrapes) = (Instant::now(), world.engine.process.clone());
+    ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("up=1 quick=1");
+    assert!(began.elapsed() < seconds(0.1), "{:?}", began.elapsed());
+    assert_eq!(world.server.seen().logins, 1, "the login was waited for, not repeated");
+    assert!(format!("{scrapes:?}").contains("scrapes: 1,"), "one page was written: {scrapes:?}");
+}
+
+/// One of those who wait for a page, or for a visit, may go.
+#[tokio::test(start_paused = true)]
+async fn what_is_shared_goes_on_for_the_others() {
+    let (world, pages) = (World::new(), pages());
+    world.server.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    let (first, same, other) = (ask(&pages, &world, 9), ask(&pages, &world, 9), ask(&pages, &world, 8));
+    abandon([first]).await;
+    for page in [same, other] {
+        page.await.expect("an asker").expect("a page").expect("quick=1 other=1 up=1");
+    }
+    assert_eq!(world.server.seen().visits, 1);
+}
+
+/// A visit that has begun comes to its end, and what it brings is there for the next.
+#[tokio::test(start_paused = true)]
+async fn a_visit_that_has_begun_ends_well() {
+    let (world, pages) = (World::new(), pages());
+    world.server.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    abandon([ask(&pages, &world, 9)]).await;
+    pause(1.0).await;
+    ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("quick=1 up=1");
+    assert_eq!((world.server.seen().visits, world.server.asked("quick"), world.server.seen().logins), (2, 1, 1));
+}
+
+/// Somebody who joins at the very moment in which the last one goes is not forgotten.
+#[tokio::test(start_paused = true)]
+async fn who_comes_when_the_last_one_goes_is_answered() {
+    let (world, pages) = (World::new(), pages());
+    world.server.tell(|server| _ = server.delays.insert("quick", seconds(1.0)));
+    let first = ask(&pages, &world, 9);
+    pause(0.01).await;
+    first.abort();
+    ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("quick=1 up=1");
+}
+
+/// Of pages that wait for their turn, those that somebody still waits for get it, in order; and beyond a thousand there is no room.
+#[tokio::test(start_paused = true)]
+async fn pages_wait_for_their_turn() {
+    let (world, pages) = (World::new(), pages());
+    world.server.tell(|server| server.login = Login::Hangs);
+    // With one target, 65 are made at a time.
+    let asked: Vec<_> = (0..1065).map(|n| ask(&pages, &world, 1000 + n)).collect();
+    pause(0.01).await;
+    assert!(ask(&pages, &world, 9).await.expect("an asker").is_none(), "there is no room for another page");
+    let joined = ask(&pages, &world, 1000);
+    abandon(asked).await;
+    world.server.tell(|server| server.login = Login::default());
+    let all = [joined, ask(&pages, &world, 9)];
+    for page in join_all(all).await {
+        page.expect("an asker").expect("room for it").expect("up=1 quick=1");
+    }
+    assert!(pages.is_idle());
+}
+
+/// Others wait for a server that hangs, and have time; who has less is not made to wait for them.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_has_less_time_need_not_wait_for_those_with_more() {
+    let (a, b, pages) = (Fixture::default(), Fixture::default(), pages());
+    let engine = engine(catalogue(&[]), &[("a", &a), ("b", &b)]);
+    a.tell(|server| server.login = Login::Hangs);
+    let world = World { engine, server: a };
+    let _asked: Vec<_> = (0..500).map(|n| ask(&pages, &world, 1000 + n)).collect();
+    pause(1.0).await;
+    ask(&pages, &world, 8).await.expect("an asker").expect("room for it").expect("up=0 up.b=1 quick.b=2");
+}
+
+/// Those who wait while a server is found hanging need not each find out for themselves.
+#[tokio::test(start_paused = true)]
+async fn many_pages_of_a_server_that_hangs_take_as_long_as_two() {
+    let (world, pages) = (World::new(), pages());
+    world.server.tell(|server| server.login = Login::Hangs);
+    let began = Instant::now();
+    for page in join_all((0..60).map(|n| ask(&pages, &world, 1000 + n))).await {
+        page.expect("an asker").expect("room for it").expect("up=0 down.login_pending=1");
+    }
+    assert_eq!((began.elapsed(), world.server.seen().logins), (seconds(10.0), 1));
+}
+
+/// As many as there are targets are made at once, whatever the others do.
+#[tokio::test(start_paused = true)]
+async fn each_target_may_be_scraped_by_itself_at_once() {
+    let servers: Vec<_> = (0..300).map(|n| (format!("t{n}"), Fixture::default())).collect();
+    let named: Vec<_> = servers.iter().map(|(name, server)| (name.as_str(), server)).collect();
+    let (engine, pages) = (engine(catalogue(&[]), &named), pages());
+    servers.iter().for_each(|(_, server)| server.tell(|server| _ = server.delays.insert("quick", seconds(3.0))));
+    let began = Instant::now();
+    let all = join_all(servers.iter().map(|(name, _)| scrape_of(&pages, &engine, name))).await;
+    for (page, (name, _)) in all.into_iter().zip(&servers) {
+        Page::of(&page.expect("room for it")).expect(&format!("up.{name}=1 quick.{name}=1"));
+    }
+    assert_eq!(began.elapsed(), seconds(3.0));
+}
+
+fn scrape_of(pages: &Arc<Pages>, engine: &Arc<Engine>, target: &str) -> impl Future<Output = Result<String, Busy>> {
+    let key = Key { selection: select(&[target], &[]), format: Format::Text, gzip: false, timeout: DEADLINE };
+    let (pages, engine) = (pages.clone(), engine.clone());
+    async move { Ok(String::from_utf8(pages.get(&engine, key).await?.to_vec()).expect("text")) }
+}
