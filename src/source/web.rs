@@ -59,8 +59,9 @@ pub async fn ask(
     request: Request<Empty<Bytes>>,
     limit: usize,
 ) -> Result<(StatusCode, Bytes), String> {
-    let socket =
-        dial::direct(&place.address, place.is_encrypted.then_some(tls)).await.map_err(|error| error.message)?;
+    let socket = dial::direct(&place.address, place.is_encrypted.then_some(tls))
+        .await
+        .map_err(|error| error.message.to_string())?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;

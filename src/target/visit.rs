@@ -89,6 +89,7 @@ impl Target {
             Err(error) => self.failed(error, began),
         }
         self.note_role();
+        self.tell_overdue();
         if result.is_ok() {
             self.start_databases(&plan.in_databases);
         }

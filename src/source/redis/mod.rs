@@ -21,7 +21,7 @@ use super::{
     sessions::Sessions,
     stream::Stream,
 };
-use crate::{config::settings, secret::Secret};
+use crate::{config::settings, cut, secret::Secret};
 
 /// A server, and the session kept on it.
 pub type Redis = Kept<Access>;
@@ -156,7 +156,7 @@ async fn log_in(settings: Arc<settings::Redis>, sessions: Sessions, about: About
 
 /// A server that does not know a command may repeat what came with it.
 fn without_password(error: FetchError, password: &str) -> FetchError {
-    match !password.is_empty() && error.message.contains(password) {
+    match cut::may_repeat(&error.message, password) {
         true => FetchError::new(error.reason, "the server's answer repeats the password and is not shown"),
         false => error,
     }
