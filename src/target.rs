@@ -84,7 +84,7 @@ impl Target {
         let same =
             |before: &&Target| (&before.settings.endpoint, before.settings.most) == (&settings.endpoint, settings.most);
         let before = before.filter(same);
-        let new = || Source::new(&settings.endpoint, Room::of(settings.most.bytes / 2), probe::start).into();
+        let new = || Source::new(&settings.endpoint, Room::of(settings.most.rows()), probe::start).into();
         let source = before.map_or_else(new, |before| before.source.clone());
         let mut target = Self::with_source(settings, source, catalogue.collectors.iter());
         for slot in &mut target.slots {

@@ -55,9 +55,16 @@ pub struct Target {
 /// The most that a target may have on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Most {
-    /// Of the text format, before compression. Half as many may its rows take in memory.
+    /// Of the text format, before compression.
     pub bytes: usize,
     pub samples: usize,
+}
+
+impl Most {
+    /// The bytes that its rows may take in memory: on a page most of them are there several times.
+    pub fn rows(&self) -> usize {
+        self.bytes / 3
+    }
 }
 
 impl Default for Most {

@@ -55,7 +55,7 @@ const MOST_SAMPLES: usize = 10_000_000;
 pub const MAX_BYTES: Key = key(
     "max_bytes",
     Is::Whole(1 << 20, MOST_BYTES),
-    "The most bytes a target may have on a page (before compression), and twice what its rows may take in memory; 33554432 if left out. \
+    "The most bytes a target may have on a page (before compression), three times what its rows may take in memory; 33554432 if left out. \
      What is left out is counted.",
 );
 pub const MAX_SAMPLES: Key = key(

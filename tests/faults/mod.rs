@@ -11,6 +11,7 @@ mod collectors;
 mod crowd;
 mod deaf;
 mod endurance;
+mod hostile;
 mod idle;
 pub mod liar;
 mod liars;
