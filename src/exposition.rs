@@ -29,6 +29,9 @@ impl Format {
     }
 }
 
+/// What is reserved for a page at most.
+const MOST_EXPECTED: usize = 64 << 20;
+
 /// One mapped table on a page.
 pub struct Block {
     pub collector: Arc<Collector>,
@@ -41,7 +44,7 @@ pub struct Block {
 
 /// Writes a page. Blocks of the same query must stand together.
 pub fn render(blocks: &[Block], format: Format) -> String {
-    let mut out = String::with_capacity(64 << 10);
+    let mut out = String::with_capacity(expected(blocks));
     let same_query = |a: &Block, b: &Block| Arc::ptr_eq(&a.collector, &b.collector) && a.query == b.query;
     for blocks in blocks.chunk_by(same_query) {
         let Some(query) = blocks.first().and_then(|block| block.collector.queries.get(block.query)) else { continue };
@@ -51,6 +54,16 @@ pub fn render(blocks: &[Block], format: Format) -> String {
         out.push_str("# EOF\n");
     }
     out
+}
+
+/// What a page may take, or as much of it as is reserved at once: memory that grows by copying is there twice for a moment. What is not
+/// written to is not taken.
+fn expected(blocks: &[Block]) -> usize {
+    let of = |block: &Block| {
+        let query = block.collector.queries.get(block.query)?;
+        Some(block.mapped.size_at_most(query, block.labels.len()).bytes)
+    };
+    blocks.iter().filter_map(of).sum::<usize>().clamp(64 << 10, MOST_EXPECTED)
 }
 
 /// Labels between braces, without them: `a="1",b="2"`.

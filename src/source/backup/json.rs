@@ -7,8 +7,13 @@ use super::{
     time,
 };
 
-/// The most commas in a document, each of which is one more value to keep: those of 25,000 backups.
-const MOST_COMMAS: usize = 1_000_000;
+/// The most memory that the values of a document may take, by what stands between them: 6,000 backups take as much in the JSON of pgBackRest.
+const MOST_MEMORY: usize = 40 << 20;
+
+/// What a value takes; a list, which has room for four; and a map, which has room for eleven, with their names.
+const VALUE: usize = 32;
+const LIST: usize = 4 * VALUE + 16;
+const MAP: usize = 11 * (VALUE + 24) + 24;
 
 /// A document being read; counts what is odd in it.
 #[derive(Default)]
@@ -22,8 +27,9 @@ impl Json {
     /// # Errors
     /// It is no JSON, or more than anybody has.
     pub fn parse(&mut self, bytes: &[u8]) -> Result<Value, Problem> {
-        if bytes.iter().filter(|byte| **byte == b',').count() > MOST_COMMAS {
-            return Err(Problem::new(Why::TooLarge, format!("more than {MOST_COMMAS} values")));
+        if memory(bytes) > MOST_MEMORY {
+            let message = format!("its values would take more than {} MiB of memory", MOST_MEMORY >> 20);
+            return Err(Problem::new(Why::TooLarge, message));
         }
         let text = String::from_utf8_lossy(bytes);
         self.odd += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
@@ -87,6 +93,17 @@ impl Json {
         self.odd += u64::from(value.is_none());
         value
     }
+}
+
+/// What the values of a document take once they are read, but for their texts.
+fn memory(bytes: &[u8]) -> usize {
+    let of = |byte: &u8| match byte {
+        b',' => VALUE,
+        b'[' => LIST,
+        b'{' => MAP,
+        _ => 0,
+    };
+    bytes.iter().map(of).sum()
 }
 
 fn present<'v>(of: &'v Value, key: &str) -> Option<&'v Value> {

@@ -143,7 +143,8 @@ fn scrape(pgvigil: &Pgvigil) -> String {
     let answer = pgvigil.get("/metrics", &[(TIMEOUT_HEADER, &ANNOUNCED.as_secs_f64().to_string())]);
     let took = began.elapsed();
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(took < ANNOUNCED + BUSY, "the answer took {took:?}");
+    // A page of 32 MiB takes a program for tests seconds to write.
+    assert!(took < ANNOUNCED + 2 * BUSY, "the answer took {took:?}");
     answer.text()
 }
 

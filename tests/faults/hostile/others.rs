@@ -304,7 +304,10 @@ fn buckets_and_folders() -> Vec<Peer> {
                 for nth in 0..5000 {
                     fs::write(folder.join(format!("{nth:04}-{}.dump", text(nth, 240))), "x").expect("a file");
                 }
-                format!("backup: {{repositories: [{{name: r, tool: files, path: {}}}]}}", folder.display())
+                format!(
+                    "backup: {{repositories: [{{name: r, tool: files, pattern: \"{}/*.dump\"}}]}}",
+                    folder.display()
+                )
             },
             lie: nobody,
             must: nothing_else,
