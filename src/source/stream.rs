@@ -14,10 +14,8 @@ use super::{sessions::Open, socket::Socket};
 /// The longest row a server may send: one of a monitoring query is a thousand times shorter.
 pub const ROW_LIMIT: u32 = 4 << 20;
 
-/// The longest description of rows: 1,664 columns, more than PostgreSQL has in any query, take 136 KiB. It is kept with each statement.
-const COLUMNS_LIMIT: u32 = 256 << 10;
-
-/// The longest of all other messages: an error with its context, a notice, a parameter.
+/// The longest of all other messages: an error with its context, a notice, a description of rows, which has room for 800 columns with the
+/// longest of names, and is kept with each statement.
 const WORD_LIMIT: u32 = 64 << 10;
 
 /// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things,
@@ -164,7 +162,7 @@ impl Frames {
 fn body_length([kind, a, b, c, d]: [u8; 5]) -> io::Result<usize> {
     let (what, limit) = match kind {
         b'D' => ("a row", ROW_LIMIT),
-        b'T' => ("a description of rows", COLUMNS_LIMIT),
+        b'T' => ("a description of rows", WORD_LIMIT),
         b'E' => ("an error", WORD_LIMIT),
         _ => ("a message", WORD_LIMIT),
     };
@@ -192,12 +190,12 @@ mod tests {
         assert!(measure(&[good]).is_ok());
         assert!(measure(&good.chunks(1).collect::<Vec<_>>()).is_ok());
         assert!(measure(&good.chunks(4).collect::<Vec<_>>()).is_ok());
-        assert!(measure(&[b"D\0\x40\0\0", b"T\0\x04\0\0"]).is_ok());
+        assert!(measure(&[b"D\0\x40\0\0", b"T\0\x01\0\0"]).is_ok());
         for bad in [
             &b"HTTP/1.1 400 Bad Request"[..],
             b"D\x7f\xff\xff\xff",
             b"D\0\x40\0\x01",
-            b"T\0\x04\0\x01",
+            b"T\0\x01\0\x01",
             b"E\0\x01\0\x01",
             b"N\0\x01\0\x01",
             b"Z\0\0\0\x05ID\0\0\0\x03",
