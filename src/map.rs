@@ -2,17 +2,20 @@
 
 mod distinct;
 mod layout;
+mod size;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::HashSet, sync::Arc};
 
+pub use self::size::Size;
 use self::{
     distinct::{distinct_rows, same_labels, upper_bound},
     layout::{Columns, Layout, NativeColumn},
 };
 use crate::{
     config::collector::Query,
+    cut,
     metric::MetricDef,
     native::Native,
     table::{Cell, Number, Table},
@@ -30,6 +33,8 @@ pub struct Mapped {
     pub duplicates: u64,
     /// Values that are no number, and texts that are no native buckets.
     pub invalid: u64,
+    /// Texts of labels that were too long.
+    pub cut: u64,
 }
 
 /// The distinct rows for one choice of label columns; metrics with the same labels share it.
@@ -75,9 +80,12 @@ pub fn map_next(query: &Query, table: Arc<Table>, before: Option<&Mapped>) -> Ma
     let same = before.filter(|before| before.table.has_columns_of(&table));
     let layout = same.map_or_else(|| Layout::new(query, &table).into(), |before| before.layout.clone());
     let series_of = vec![0; layout.values.len()];
-    let mut mapped = Mapped { table, layout, series_of, series: Vec::new(), duplicates: 0, invalid: 0 };
+    let mut mapped = Mapped { table, layout, series_of, series: Vec::new(), duplicates: 0, invalid: 0, cut: 0 };
     mapped.find_series();
     mapped.invalid = mapped.count_invalid();
+    if mapped.table.has_cut() {
+        mapped.cut = mapped.count_cut();
+    }
     mapped
 }
 
@@ -119,6 +127,21 @@ impl Mapped {
             }
         }
         invalid
+    }
+
+    fn count_cut(&self) -> u64 {
+        let is_cut = |cell: Cell<'_>| matches!(cell, Cell::Text(text) if cut::is_cut(text));
+        let of_row = |columns: &[usize], row: u32| {
+            columns.iter().filter(|column| is_cut(self.table.cell(row as usize, **column))).count() as u64
+        };
+        // Metrics with the same labels have the same texts, whether or not they have the same rows.
+        let mut seen = HashSet::new();
+        let mut cut = 0;
+        for series in &self.series {
+            let rows = series.rows.iter().filter(|row| seen.insert((series.labels, **row)));
+            cut += rows.map(|row| of_row(&self.layout.labels[series.labels].columns, *row)).sum::<u64>();
+        }
+        cut
     }
 
     /// The families of the query this table was mapped for, in the order of its metrics.

@@ -123,6 +123,7 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
             }
         }
         "collectors" => push_collectors(&mut table, target),
+        "cut" => push_cut(&mut table, target),
         "skipped" => push_skipped(&mut table, target),
         "databases" => {
             for (name, reason) in target.closed_databases() {
@@ -168,13 +169,14 @@ fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
 }
 
 fn push_collectors(table: &mut Table, target: &Target) {
+    let left_out = target.left_out();
     for (name, report) in target.collectors() {
         let Some(success) = report.attempt.map(|attempt| attempt.success).or(report.is_late.then_some(false)) else {
             continue;
         };
         table.push_row([
             Cell::Text(name),
-            flag(success && !report.is_late),
+            flag(success && !report.is_late && !left_out.get(name).is_some_and(|(_, now)| *now)),
             seconds(report.attempt.map(|attempt| attempt.took)),
             timestamp(report.last_success),
             seconds(report.age),
@@ -183,6 +185,17 @@ fn push_collectors(table: &mut Table, target: &Target) {
             count(report.counts.duplicates),
             count(report.counts.invalid),
         ]);
+    }
+}
+
+/// Those of which something was cut.
+fn push_cut(table: &mut Table, target: &Target) {
+    let left_out = target.left_out();
+    for (name, report) in target.collectors() {
+        let samples = left_out.get(name).map_or(0, |(samples, _)| *samples);
+        if report.counts.texts + samples > 0 {
+            table.push_row([Cell::Text(name), count(report.counts.texts), count(samples)]);
+        }
     }
 }
 

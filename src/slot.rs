@@ -133,6 +133,7 @@ impl Slot {
                     state.counts.cut += answer.cut;
                     state.counts.duplicates += mapped.duplicates;
                     state.counts.invalid += mapped.invalid;
+                    state.counts.texts += mapped.cut;
                     Some(Kept { mapped: Arc::new(mapped), at: now, shown: false })
                 }
                 Err(error) => {

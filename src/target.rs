@@ -5,6 +5,8 @@
 
 mod databases;
 mod report;
+mod share;
+mod told;
 mod visit;
 
 use std::{
@@ -15,6 +17,8 @@ use std::{
 
 use databases::Databases;
 pub use report::{Places, Report, Shown};
+use share::LeftOut;
+use told::Told;
 pub use visit::Asks;
 
 pub use crate::source::running::Refusal;
@@ -32,6 +36,7 @@ use crate::{
     },
     exposition::Labels,
     probe,
+    room::Room,
     slot::Slot,
     source::{Answers, FetchError, Reason, Source, Status, guard::Entry},
 };
@@ -54,6 +59,7 @@ pub struct Target {
     /// One visit at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
+    told: Told,
 }
 
 #[derive(Default)]
@@ -66,6 +72,9 @@ struct State {
     ended: Option<Ended>,
     /// Why the target is down; `None` while it is not.
     error: Option<FetchError>,
+    /// That it is down is in the log.
+    is_told: bool,
+    left_out: LeftOut,
     /// At the end of the last visit.
     status: Status,
     /// What was said of logins: each once.
@@ -91,9 +100,11 @@ impl Target {
     /// A target. Of one that it follows at the same server it takes over the sessions, and what collectors that are
     /// still the same have found.
     pub fn new(settings: settings::Target, catalogue: &Catalogue, before: Option<&Target>) -> Self {
-        let before = before.filter(|before| before.settings.endpoint == settings.endpoint);
-        let source =
-            before.map_or_else(|| Source::new(&settings.endpoint, probe::start).into(), |before| before.source.clone());
+        let same =
+            |before: &&Target| (&before.settings.endpoint, before.settings.most) == (&settings.endpoint, settings.most);
+        let before = before.filter(same);
+        let new = || Source::new(&settings.endpoint, Room::of(settings.most.rows()), probe::start).into();
+        let source = before.map_or_else(new, |before| before.source.clone());
         let mut target = Self::with_source(settings, source, catalogue.collectors.iter());
         for slot in &mut target.slots {
             let is_same = |kept: &&Arc<Slot>| kept.collector == slot.collector;
@@ -123,6 +134,7 @@ impl Target {
             source,
             turn: Arc::default(),
             state: Mutex::default(),
+            told: Told::default(),
         }
     }
 
@@ -176,11 +188,16 @@ impl Target {
         let (target, collector) = (self.name(), slot.collector.name.as_str());
         // A field without a value is left out.
         let database = (!database.is_empty()).then_some(database);
-        for error in slot.store(answers, began, Instant::now()) {
+        let now = Instant::now();
+        for error in slot.store(answers, began, now) {
             match error.reason {
                 Reason::Role | Reason::Version => debug!(target, collector, database, "{error}"),
                 // What is wrong with the target as a whole is said once, of the target.
-                _ if error.query.is_some() || database.is_some() => warn!(target, collector, database, "{error}"),
+                _ if error.query.is_some() || database.is_some() => {
+                    if let Some(held) = self.told.say(error.reason.word(), now) {
+                        warn!(target, collector, database, "{error}{held}");
+                    }
+                }
                 _ => (),
             }
         }
@@ -189,6 +206,13 @@ impl Target {
     /// The next scrape sees for itself, however young the results are.
     pub fn forget_young(&self) {
         self.state.lock().ended = None;
+    }
+
+    /// Says how much was held back that no line has followed.
+    fn tell_overdue(&self) {
+        for (reason, held) in self.told.overdue(Instant::now()) {
+            warn!(target = self.name(), "{held} more like it ({reason}); `pgvigil check --connect` says which");
+        }
     }
 
     fn answered(&self) {
@@ -206,7 +230,9 @@ impl Target {
     fn succeeded(&self) {
         let mut state = self.state.lock();
         state.breaker.succeeded();
-        if let Some(error) = state.error.take() {
+        if let Some(error) = state.error.take()
+            && std::mem::take(&mut state.is_told)
+        {
             info!(target = self.name(), "up again; it was down: {error}");
         }
     }
@@ -214,9 +240,8 @@ impl Target {
     /// A visit failed. If nothing was answered since it began, the target is down: what it said before is true no
     /// more.
     fn failed(&self, error: &FetchError, began: Instant) {
-        let answered = self.has_answered_since(began);
+        let (answered, now) = (self.has_answered_since(began), Instant::now());
         if !answered {
-            let now = Instant::now();
             self.all_slots().iter().for_each(|slot| slot.fail(error, now));
         }
         let mut state = self.state.lock();
@@ -225,10 +250,16 @@ impl Target {
             warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only for a moment now");
         }
         if answered {
-            return warn!(target = self.name(), "visit cut short: {error}");
+            if let Some(held) = self.told.say(error.reason.word(), now) {
+                warn!(target = self.name(), "visit cut short: {error}{held}");
+            }
+            return;
         }
-        if state.error.as_ref().is_none_or(|before| before.reason != error.reason) {
-            warn!(target = self.name(), "down: {error}");
+        if state.error.as_ref().is_none_or(|before| before.reason != error.reason)
+            && let Some(held) = self.told.say(error.reason.word(), now)
+        {
+            state.is_told = true;
+            warn!(target = self.name(), "down: {error}{held}");
         }
         state.error = Some(error.clone());
     }
@@ -249,12 +280,17 @@ impl Target {
         let status = self.source.status();
         let (before, replica) = (self.state.lock().status, status.replica);
         self.state.lock().status = status;
-        if status.pooled == Some(true) && before.pooled != Some(true) {
+        if status.pooled == Some(true)
+            && before.pooled != Some(true)
+            && self.told.say("pooled", Instant::now()).is_some()
+        {
             info!(target = self.name(), "a pooler is in between: each query brings its own settings (pooled mode)");
         }
         let before = before.replica;
         if before.is_some() && before != replica {
-            info!(target = self.name(), replica, "the server's role changed");
+            if let Some(held) = self.told.say("role changed", Instant::now()) {
+                info!(target = self.name(), replica, "the server's role changed{held}");
+            }
             let (slots, now) = (self.all_slots(), Instant::now());
             slots.iter().filter(|slot| !slot.collector.is_quick()).for_each(|slot| slot.drop_results(now));
         }

@@ -45,7 +45,7 @@ fn watch(server: &Postgres, databases: &str, collectors: &str) -> Pgvigil {
     let folder = Folder::new("scale", "TERM");
     let url = server.url("pgvigil", "postgres");
     let settings = format!(
-        "targets:\n  - {{name: t, postgres: {{url: \"{url}\", databases: {databases}}}}}\ncollectors: {collectors}\n"
+        "max_bytes: 268435456\nmax_samples: 5000000\ntargets:\n  - {{name: t, postgres: {{url: \"{url}\", databases: {databases}}}}}\ncollectors: {collectors}\n"
     );
     let file = folder.write("pgvigil.yaml", &settings);
     Pgvigil::start(BINARY, &["--config", &file.display().to_string()], &[])

@@ -18,7 +18,9 @@ pub const DATABASE: &str = "d1";
 const QUERIES: &str = include_str!("queries.yaml");
 
 /// Caps that cut nothing.
-pub const RAISED: &str = "collectors:
+pub const RAISED: &str = "max_bytes: 268435456
+max_samples: 5000000
+collectors:
   tables: {max_rows: 1000000}
   index_usage: {max_rows: 1000000}
   table_sizes: {max_rows: 1000000}

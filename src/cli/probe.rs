@@ -106,14 +106,14 @@ fn chosen(targets: &[Target], name: Option<&str>) -> Result<(String, Settings), 
 async fn make(settings: &Settings) -> Result<(), Failure> {
     let server = admin(settings)?;
     let made = install::install(&server, settings.user()).await;
-    made.map_err(|failure| not_allowed("made", &server.user, failure.message))?;
+    made.map_err(|failure| not_allowed("made", &server.user, failure.message.to_string()))?;
     print("the probe's tables are there: schema pgvigil_probe, about 5 MB\n")
 }
 
 async fn remove(settings: &Settings) -> Result<(), Failure> {
     let server = admin(settings)?;
     let removed = install::uninstall(&server).await;
-    removed.map_err(|failure| not_allowed("removed", &server.user, failure.message))?;
+    removed.map_err(|failure| not_allowed("removed", &server.user, failure.message.to_string()))?;
     print("the probe's tables are gone\n")
 }
 

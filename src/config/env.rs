@@ -9,7 +9,7 @@ use super::{
     probe,
     problem::{Place, Problems},
     redis,
-    settings::{Endpoint, Target},
+    settings::{Endpoint, Most, Target},
 };
 
 /// The variables with the server's URL, and with its replicas'; of each pair the first that is set counts.
@@ -82,5 +82,5 @@ fn target(name: String, variable: &str, endpoint: Resolved, problems: &mut Probl
         }
     };
     let endpoint = endpoint.map_err(told).ok()?;
-    Some(Target { name, labels: Vec::new(), endpoint, thresholds: Vec::new() })
+    Some(Target { name, labels: Vec::new(), endpoint, most: Most::default(), thresholds: Vec::new() })
 }

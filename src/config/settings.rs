@@ -50,8 +50,31 @@ pub struct Target {
     /// Static labels, sorted by name, on every sample of the target.
     pub labels: Vec<(String, String)>,
     pub endpoint: Endpoint,
+    /// How much of a page is its own.
+    pub most: Most,
     /// All its thresholds, by name and severity: the shipped ones, replaced and joined by its own.
     pub thresholds: Vec<Threshold>,
+}
+
+/// The most that a target may have on a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// Of the text format, before compression.
+    pub bytes: usize,
+    pub samples: usize,
+}
+
+impl Most {
+    /// The bytes that its rows may take in memory: on a page most of them are there several times.
+    pub fn rows(&self) -> usize {
+        self.bytes / 3
+    }
+}
+
+impl Default for Most {
+    fn default() -> Self {
+        Most { bytes: 32 << 20, samples: 500_000 }
+    }
 }
 
 impl Target {

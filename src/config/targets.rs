@@ -7,8 +7,8 @@ use super::{
     probe,
     problem::{Place, Problems},
     redis,
-    settings::{Endpoint, Target, Threshold},
-    shape::{Is, Shape, key},
+    settings::{Endpoint, Most, Target, Threshold},
+    shape::{Is, Key, Shape, key},
     thresholds::{SEVERITY, SEVERITY_WORDS},
     words,
     yaml::Node,
@@ -35,6 +35,8 @@ const TARGET: Shape = Shape {
             Is::Entries(0, words::SNAKE, &Is::Entries(1, SEVERITY, &Is::Number)),
             "What alerts compare with, where it differs from rules/thresholds.yaml: `name: {warning: number, critical: number}`.",
         ),
+        MAX_BYTES,
+        MAX_SAMPLES,
         key("postgres", Is::Map(&endpoint::POSTGRES), "A PostgreSQL server: how to reach it."),
         key("pgbouncer", Is::Map(&endpoint::PGBOUNCER), "A PgBouncer: how to reach its console."),
         key("redis", Is::Map(&redis::REDIS), "A Redis or Valkey server: how to reach it."),
@@ -44,6 +46,23 @@ const TARGET: Shape = Shape {
     ],
     quiet: true,
 };
+
+/// The most bytes, and so the most memory, that may be asked for.
+const MOST_BYTES: usize = 1 << 30;
+const MOST_SAMPLES: usize = 10_000_000;
+
+/// In the settings of a target, and, for all that have none, beside `targets`.
+pub const MAX_BYTES: Key = key(
+    "max_bytes",
+    Is::Whole(1 << 20, MOST_BYTES),
+    "The most bytes a target may have on a page (before compression), three times what its rows may take in memory; 33554432 if left out. \
+     What is left out is counted.",
+);
+pub const MAX_SAMPLES: Key = key(
+    "max_samples",
+    Is::Whole(1000, MOST_SAMPLES),
+    "The most samples a target may have on a page; 500000 if left out. What is left out is counted.",
+);
 
 /// As [`words::LABEL`], and not one of [`PROMETHEUS`].
 const STATIC_LABEL: &str = "^(?!(target|le|job|instance)$|__)[A-Za-z_][A-Za-z0-9_]*$";
@@ -68,6 +87,7 @@ const PROMETHEUS: [&str; 2] = ["job", "instance"];
 
 /// The targets, and the names of their labels with where each stands.
 pub fn targets(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> (Vec<Target>, Vec<(String, Place)>) {
+    let of_all = most(fields, Most::default());
     if fields.node("targets").is_some_and(Node::is_empty_list) {
         fields.tell("targets", "there is no target: list at least one server to watch");
     }
@@ -82,10 +102,18 @@ pub fn targets(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> (Vec<Target>, Vec<
         seen.extend(name.clone());
         let labels = labels(&mut fields, env, &mut label_names);
         let thresholds = thresholds(&mut fields);
+        let most = most(&mut fields, of_all);
         let endpoint = endpoint(&mut fields, env);
-        Some(Target { name: name?, labels, endpoint: endpoint?, thresholds })
+        Some(Target { name: name?, labels, endpoint: endpoint?, most, thresholds })
     });
     (targets, label_names)
+}
+
+/// How much of a page, where it is said; else as it is for all.
+fn most(fields: &mut Fields<'_, '_>, of_all: Most) -> Most {
+    let bytes = fields.whole("max_bytes", (1 << 20)..=MOST_BYTES).unwrap_or(of_all.bytes);
+    let samples = fields.whole("max_samples", 1000..=MOST_SAMPLES).unwrap_or(of_all.samples);
+    Most { bytes, samples }
 }
 
 /// What is watched: the one key that says so.

@@ -25,6 +25,8 @@ pub(super) const SETTINGS: Shape = Shape {
             Is::Duration,
             "How long a scrape may take where the scraper does not say (Prometheus does); 10s if left out.",
         ),
+        targets::MAX_BYTES,
+        targets::MAX_SAMPLES,
         key(
             "collectors",
             Is::Entries(0, words::SNAKE, &Is::Map(&OVERRIDE)),

@@ -12,14 +12,27 @@ use crate::{
     table::{Cell, Number},
 };
 
+/// What is reserved for a page at most.
+const MOST_EXPECTED: usize = 64 << 20;
+
 /// Writes a page in one of the text formats. Blocks of the same query must stand together.
 pub fn render(blocks: &[Block], format: Format) -> String {
-    let mut out = String::with_capacity(PAGE);
+    let mut out = String::with_capacity(expected(blocks));
     by_query(blocks).for_each(|(query, blocks)| write_query(&mut out, query, blocks, format));
     if format == Format::OpenMetrics {
         out.push_str("# EOF\n");
     }
     out
+}
+
+/// What a page may take, or as much of it as is reserved at once: memory that grows by copying is there twice for a moment. What is not
+/// written to is not taken.
+fn expected(blocks: &[Block]) -> usize {
+    let of = |block: &Block| {
+        let query = block.collector.queries.get(block.query)?;
+        Some(block.mapped.size_at_most(query, block.labels.text().len()).bytes)
+    };
+    blocks.iter().filter_map(of).sum::<usize>().clamp(PAGE, MOST_EXPECTED)
 }
 
 /// Labels between braces, without them: `a="1",b="2"`.

@@ -196,8 +196,9 @@ fn states<'a>(targets: impl IntoIterator<Item = (&'a str, Report)>) -> Value {
             "target": name,
             "up": report.up,
             "reason": report.error.as_ref().map(|error| error.reason.word()),
-            "error": report.error.as_ref().map(|error| &error.message),
+            "error": report.error.as_ref().map(|error| &*error.message),
             "replica": report.status.replica,
+            "left_out": report.left_out,
             "protocol": report.status.pooled.map(|pooled| if pooled { "pooled" } else { "prepared" }),
         })
     };

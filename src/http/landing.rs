@@ -30,7 +30,8 @@ fn push_target(out: &mut String, target: &Target) {
     let report = target.last_report();
     let state = match (&report.error, report.last_answer) {
         (Some(error), _) => format!("<span class=\"down\">down: {}</span>", escape(&error.to_string())),
-        (None, Some(_)) => "up".to_owned(),
+        (None, Some(_)) if report.left_out.is_empty() => "up".to_owned(),
+        (None, Some(_)) => format!("up; too large, so without all of {}", escape(&report.left_out.join(", "))),
         (None, None) => "not asked yet".to_owned(),
     };
     let role = match report.status.replica {

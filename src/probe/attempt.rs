@@ -1,10 +1,13 @@
 //! One attempt to use a path: how long its phases took, and why it failed if it did.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
-use crate::source::dial::Steps;
+use crate::{cut, source::dial::Steps};
 
 /// A part of an attempt that is timed by itself; in the order of their coming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,12 +111,12 @@ impl Reason {
 pub struct Failure {
     pub reason: Reason,
     pub phase: Phase,
-    pub message: String,
+    pub message: Arc<str>,
 }
 
 impl Failure {
-    pub fn new(reason: Reason, phase: Phase, message: impl Into<String>) -> Self {
-        Failure { reason, phase, message: message.into() }
+    pub fn new(reason: Reason, phase: Phase, message: impl AsRef<str>) -> Self {
+        Failure { reason, phase, message: cut::message(message.as_ref()) }
     }
 }
 

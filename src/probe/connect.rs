@@ -114,7 +114,7 @@ impl Connector {
             (_, Some(_)) => Reason::Refused,
             _ => Reason::Error,
         };
-        Failure::new(reason, phase, error.message)
+        Failure::new(reason, phase, &*error.message)
     }
 }
 
@@ -133,5 +133,5 @@ fn login_failed(error: FetchError) -> Failure {
         source::Reason::Lost => Reason::Lost,
         _ => Reason::Error,
     };
-    Failure::new(reason, Phase::Authentication, error.message)
+    Failure::new(reason, Phase::Authentication, &*error.message)
 }

@@ -201,7 +201,7 @@ pub fn failed(error: &tokio_postgres::Error) -> Failure {
         (_, source::Reason::Undefined) => Reason::Undefined,
         _ => Reason::Error,
     };
-    Failure::new(reason, Phase::Query, told.message)
+    Failure::new(reason, Phase::Query, &*told.message)
 }
 
 /// A parameter as text; the server knows what it should be.

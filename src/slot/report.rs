@@ -24,6 +24,8 @@ pub struct Counts {
     pub cut: u64,
     pub duplicates: u64,
     pub invalid: u64,
+    /// Texts of labels that were too long.
+    pub texts: u64,
     /// Queries that failed, by reason.
     pub failures: BTreeMap<Reason, u64>,
 }
@@ -70,6 +72,7 @@ impl Counts {
         self.cut += other.cut;
         self.duplicates += other.duplicates;
         self.invalid += other.invalid;
+        self.texts += other.texts;
         for (reason, failures) in other.failures {
             *self.failures.entry(reason).or_default() += failures;
         }

@@ -37,6 +37,8 @@ use crate::{
         probe::Probe,
         settings::Endpoint,
     },
+    cut,
+    room::Room,
     table::Table,
 };
 
@@ -54,8 +56,9 @@ pub type Answers = Vec<Result<Answer, FetchError>>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchError {
     pub reason: Reason,
-    /// For people: what happened, in the server's words where it has any.
-    pub message: String,
+    /// For people: what happened, in the server's words where it has any; one line, cut to what anybody reads. Shared, because one
+    /// error may stand for every collector of a hundred databases.
+    pub message: Arc<str>,
     /// The query that failed, if it was one.
     pub query: Option<String>,
     /// Where in a collector file, if the server pointed into its SQL.
@@ -63,8 +66,16 @@ pub struct FetchError {
 }
 
 impl FetchError {
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        FetchError { reason, message: message.into(), query: None, place: None }
+    pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
+        FetchError { reason, message: cut::message(message.as_ref()), query: None, place: None }
+    }
+
+    /// The rows of a target need more memory than it has.
+    pub fn too_large(room: &Room) -> Self {
+        let most = room.bytes() >> 20;
+        let message =
+            format!("all rows of the target together take more than {most} MiB: fewer `max_rows`, or more `max_bytes`");
+        FetchError::new(Reason::TooLarge, message)
     }
 
     /// The same, of this query.
@@ -140,10 +151,10 @@ macro_rules! each_source {
 }
 
 impl Source {
-    /// A source for this endpoint. What runs by itself lives in a room above this one, which starts it.
-    pub fn new(endpoint: &Endpoint, start: impl FnOnce(&Probe) -> Box<dyn running::Runs>) -> Self {
+    /// A source for this endpoint; `room` is for the rows of a PostgreSQL server. What runs by itself lives in a room above this one, which starts it.
+    pub fn new(endpoint: &Endpoint, room: Room, start: impl FnOnce(&Probe) -> Box<dyn running::Runs>) -> Self {
         match endpoint {
-            Endpoint::Postgres(settings) => Source::Postgres(postgres::Server::new(settings.clone())),
+            Endpoint::Postgres(settings) => Source::Postgres(postgres::Server::new(settings.clone(), room)),
             Endpoint::PgBouncer(settings) => Source::PgBouncer(Kept::new(pgbouncer::Console::new(settings.clone()))),
             Endpoint::Redis(settings) => Source::Redis(Kept::new(redis::Access::new(settings.clone()))),
             Endpoint::Backup(settings) => Source::Backup(backup::Backup::new(settings.clone())),

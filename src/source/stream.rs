@@ -1,5 +1,5 @@
-//! What the protocols read from: a socket that refuses a message longer than [`MESSAGE_LIMIT`], whatever length the
-//! peer claims, before anything is allocated, and a peer that does not stop saying what nobody asked for.
+//! What the protocols read from: a socket that refuses a message longer than its kind may be, whatever length the peer
+//! claims, before anything is allocated, and a peer that does not stop saying what nobody asked for.
 
 use std::{
     io,
@@ -20,12 +20,16 @@ use super::{
 };
 use crate::config::login::{Method, Methods};
 
-/// The longest message a server may send: a row of a monitoring query is a thousand times shorter.
-pub const MESSAGE_LIMIT: u32 = 4 << 20;
+/// The longest row a server may send: one of a monitoring query is a thousand times shorter.
+pub const ROW_LIMIT: u32 = 4 << 20;
+
+/// The longest of all other messages: an error with its context, a notice, a description of rows, which has room for 800 columns with the
+/// longest of names, and is kept with each statement.
+const WORD_LIMIT: u32 = 64 << 10;
 
 /// How much a server may say unasked (notices, changed parameters) while a session lasts: the client keeps such things,
 /// each with so many bytes beside it.
-const UNASKED_LIMIT: usize = 8 << 20;
+const UNASKED_LIMIT: usize = 2 << 20;
 const UNASKED_EACH: usize = 64;
 
 /// How much of that each answered question takes off again.
@@ -224,14 +228,18 @@ impl Frames {
     }
 }
 
-fn body_length([_, a, b, c, d]: [u8; 5]) -> io::Result<usize> {
+fn body_length([kind, a, b, c, d]: [u8; 5]) -> io::Result<usize> {
+    let (what, limit) = match kind {
+        b'D' => ("a row", ROW_LIMIT),
+        b'T' => ("a description of rows", WORD_LIMIT),
+        b'E' => ("an error", WORD_LIMIT),
+        _ => ("a message", WORD_LIMIT),
+    };
     match u32::from_be_bytes([a, b, c, d]) {
-        length @ 4..=MESSAGE_LIMIT => Ok(length as usize - 4),
+        length if (4..=limit).contains(&length) => Ok(length as usize - 4),
         length => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!(
-                "a message of {length} bytes was announced, {MESSAGE_LIMIT} is the limit: not a PostgreSQL server?"
-            ),
+            format!("{what} of {length} bytes was announced, {limit} is the limit: not a PostgreSQL server?"),
         )),
     }
 }
@@ -251,7 +259,16 @@ mod tests {
         assert!(measure(&[good]).is_ok());
         assert!(measure(&good.chunks(1).collect::<Vec<_>>()).is_ok());
         assert!(measure(&good.chunks(4).collect::<Vec<_>>()).is_ok());
-        for bad in [&b"HTTP/1.1 400 Bad Request"[..], b"D\x7f\xff\xff\xff", b"Z\0\0\0\x05ID\0\0\0\x03"] {
+        assert!(measure(&[b"D\0\x40\0\0", b"T\0\x01\0\0"]).is_ok());
+        for bad in [
+            &b"HTTP/1.1 400 Bad Request"[..],
+            b"D\x7f\xff\xff\xff",
+            b"D\0\x40\0\x01",
+            b"T\0\x01\0\x01",
+            b"E\0\x01\0\x01",
+            b"N\0\x01\0\x01",
+            b"Z\0\0\0\x05ID\0\0\0\x03",
+        ] {
             let error = measure(&[bad]).unwrap_err().to_string();
             assert!(error.contains("bytes was announced"), "{error}");
         }

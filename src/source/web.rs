@@ -67,7 +67,7 @@ pub async fn ask(
 ) -> Result<Response<Bytes>, String> {
     let socket = dial::direct(&place.address, place.is_encrypted.then_some(tls), &Aside::default())
         .await
-        .map_err(|error| error.message)?;
+        .map_err(|error| error.message.to_string())?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;

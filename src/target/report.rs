@@ -1,10 +1,11 @@
 //! What a target shows on a page, and what it says of itself.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
+use tracing::{info, warn};
 
-use super::Target;
+use super::{Target, share};
 use crate::{
     config::collector::Collector,
     exposition::Labels,
@@ -22,6 +23,8 @@ pub struct Report {
     /// 0 closed, 1 half-open (a login is under way), 2 open.
     pub circuit: i64,
     pub trips: u64,
+    /// Collectors of which something was left out of the last page that had them.
+    pub left_out: Vec<String>,
 }
 
 /// One collector's tables on a page, by query, of the whole server or of one database.
@@ -49,7 +52,35 @@ impl Target {
             Shown { collector, labels, tables }
         };
         let is_shown = |collector: &Collector| wanted(collector) && (is_up || collector.remember);
-        slots.filter(|(slot, _)| is_shown(&slot.collector)).map(show).collect()
+        let mut shown: Vec<_> = slots.filter(|(slot, _)| is_shown(&slot.collector)).map(show).collect();
+        self.fit(&mut shown, now);
+        shown
+    }
+
+    /// Leaves out what is more than the target may have on a page: counted, and said.
+    fn fit(&self, shown: &mut [Shown], now: Instant) {
+        let most = self.settings.most;
+        let out = share::fit(shown, most);
+        let collectors: Vec<_> = out.keys().map(String::as_str).collect();
+        let told = (out.values().sum::<u64>(), collectors.join(", "));
+        let changed = self.state.lock().left_out.note(out, shown.iter().map(|shown| shown.collector.name.as_str()));
+        if changed && let Some(held) = self.told.say("left out", now) {
+            match told {
+                (0, _) => info!(target = self.name(), "all of it fits on a page again{held}"),
+                (samples, of) => warn!(
+                    target = self.name(),
+                    "{samples} samples of {of} are left out: more than max_bytes ({}) or max_samples ({}){held}",
+                    most.bytes,
+                    most.samples
+                ),
+            }
+        }
+    }
+
+    /// By collector, how many samples have been left out of pages; and whether some were when it was shown last.
+    pub fn left_out(&self) -> BTreeMap<String, (u64, bool)> {
+        let out = &self.state.lock().left_out;
+        out.counts.iter().map(|(name, samples)| (name.clone(), (*samples, out.now.contains(name)))).collect()
     }
 
     /// What became of each collector, in all databases together.
@@ -108,6 +139,7 @@ impl Target {
                 (true, false) => 2,
             },
             trips: state.breaker.trips(),
+            left_out: state.left_out.now.iter().cloned().collect(),
         }
     }
 }

@@ -147,6 +147,7 @@ impl Target {
         }
         self.note_role();
         self.tell_of_logins();
+        self.tell_overdue();
         if result.is_ok() {
             self.start_databases(&plan.in_databases);
         }
@@ -212,7 +213,12 @@ impl Target {
     fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
         let is_wanted = |slot: &Slot| wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
         let databases = self.databases.all();
-        let share = databases.len();
+        // Once for all of them: in each there are the same.
+        let shares: Vec<_> = wanted.iter().map(|collector| shared_out(collector, databases.len())).collect();
+        let share = |slot: &Arc<Slot>| {
+            let at = wanted.iter().position(|collector| Arc::ptr_eq(collector, &slot.collector))?;
+            Some(shares[at].clone())
+        };
         for database in databases.into_iter().filter(|database| !database.is_refusing()) {
             let begin = |slot: &Arc<Slot>| Some((slot.clone(), slot.begin(Instant::now())?));
             let due = database.slots.iter().filter(|slot| is_wanted(slot));
@@ -221,8 +227,8 @@ impl Target {
                 continue;
             }
             let target = self.clone();
+            let collectors: Vec<_> = slots.iter().filter_map(share).collect();
             tokio::spawn(async move {
-                let collectors: Vec<_> = slots.iter().map(|slot| shared_out(&slot.collector, share)).collect();
                 let report = target.storing(&slots, &database.name);
                 // What failed is in the slots by now.
                 database.visited(&target.source.ask_database(&database.name, &collectors, &report).await);

@@ -23,7 +23,9 @@ pub struct Liar {
 }
 
 impl Liar {
-    pub fn start(lie: Lie) -> Liar {
+    /// Plays the same to each connection.
+    pub fn start(lie: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Liar {
+        let lie = Arc::new(lie);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let ended = Arc::new(AtomicBool::new(false));
@@ -33,8 +35,8 @@ impl Liar {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                let over = over.clone();
-                thread::spawn(move || talk(stream, lie, &over));
+                let (over, lie) = (over.clone(), lie.clone());
+                thread::spawn(move || talk(stream, &*lie, &over));
             }
         });
         Liar { port, ended }
@@ -57,7 +59,7 @@ impl Drop for Liar {
     }
 }
 
-fn talk(mut stream: TcpStream, lie: Lie, over: &AtomicBool) {
+fn talk(mut stream: TcpStream, lie: &(impl Fn(&mut TcpStream) -> io::Result<()> + Sync), over: &AtomicBool) {
     _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
     _ = stream.set_write_timeout(Some(Duration::from_secs(30)));
     let watched = stream.try_clone();
@@ -118,7 +120,7 @@ pub fn greet(stream: &mut TcpStream) -> io::Result<()> {
 pub fn pour(stream: &mut TcpStream, first: &[&[u8]], endless: &[u8]) -> io::Result<()> {
     greet(stream)?;
     stream.write_all(&first.concat())?;
-    let endless = endless.repeat((64 << 10) / endless.len().max(1));
+    let endless = endless.repeat(((64 << 10) / endless.len().max(1)).max(1));
     while !endless.is_empty() {
         stream.write_all(&endless)?;
     }

@@ -12,6 +12,7 @@ mod crowd;
 mod deaf;
 mod endurance;
 mod floods;
+mod hostile;
 mod idle;
 pub mod liar;
 mod liars;

@@ -1,6 +1,6 @@
 //! What `pgvigil probe` prints: how quick each query was on each path, and how much quicker one path is than another.
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use serde_json::json;
 
@@ -40,7 +40,7 @@ struct Failed {
     reason: Reason,
     times: u64,
     /// What was said the last time, if that is remembered.
-    message: Option<String>,
+    message: Option<Arc<str>>,
 }
 
 impl Report {
@@ -112,7 +112,7 @@ impl Report {
                 "phase": failed.phase.word(),
                 "reason": failed.reason.word(),
                 "times": failed.times,
-                "message": failed.message,
+                "message": failed.message.as_deref(),
             })
         };
         let line = |line: &Line| {

@@ -37,6 +37,7 @@ pub const SECTIONS: &[Section] = &[
             "invalid",
         ],
     },
+    Section { name: "cut", of_target: true, columns: &["collector", "texts", "samples"] },
     Section { name: "skipped", of_target: true, columns: &["collector", "reason", "queries"] },
     Section { name: "databases", of_target: true, columns: &["datname", "reason", "skipped"] },
     Section { name: "failures", of_target: true, columns: &["collector", "reason", "count"] },

@@ -9,6 +9,7 @@ mod databases;
 mod overlap;
 mod own;
 mod quick;
+mod share;
 mod slow;
 mod targets;
 mod young;
@@ -170,6 +171,11 @@ fn settings<'a>(names: impl Iterator<Item = &'a str>) -> Settings {
 
 /// `quick` and `other`, the program's own series, and these slow collectors with their `ttl`.
 fn catalogue(slow: &[(&str, &str)]) -> Catalogue {
+    catalogue_with(slow, &[])
+}
+
+/// The same, and these files.
+fn catalogue_with(slow: &[(&str, &str)], more: &[(&str, &str)]) -> Catalogue {
     let slow = slow.iter().map(|(name, ttl)| (*name, format!("{ttl}\ntimeout: 5s")));
     let all = ["quick", "other"].map(|name| (name, "0s".to_owned())).into_iter().chain(slow);
     let mut files: Vec<_> = all
@@ -183,7 +189,7 @@ fn catalogue(slow: &[(&str, &str)]) -> Catalogue {
         })
         .collect();
     files.push(("own.yaml".to_owned(), OWN.to_owned()));
-    let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).chain(more.iter().copied());
     Catalogue::from_files(files).unwrap_or_else(|problems| panic!("{problems}"))
 }
 

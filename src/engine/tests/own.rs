@@ -4,17 +4,27 @@ use super::*;
 use crate::{
     config::{collector::SourceKind, sections},
     own,
-    source::{Reason, fixture::fails},
+    source::{
+        Reason,
+        fixture::{fails, rows},
+    },
     table::{Cell, Table},
 };
 
+const LABELLED: &str = "collector: labelled\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT}]\n    labels: [l]\n    \
+                        metrics: [{name: labelled, type: gauge, value: n, ecosystem: true, help: N.}]\n    example: [{l: a, n: 1}]\n";
+
 #[tokio::test(start_paused = true)]
 async fn every_section_is_filled() {
-    let world = World::with(catalogue(&[("slow", "60s"), ("sizes", "1h\nscope: database")]));
+    let world = World::with(catalogue_with(
+        &[("slow", "60s"), ("sizes", "1h\nscope: database")],
+        &[("labelled.yaml", LABELLED)],
+    ));
     world.server.tell(|server| {
         server.closed = vec!["closed"];
         server.answers.insert("quick", fails(Reason::Extension));
         server.answers.insert("other", fails(Reason::Query));
+        server.answers.insert("labelled", rows(["l", "n"], [["x".repeat(2000), "1".to_owned()]]));
     });
     world.scrape().await;
     let target = &world.engine.targets[0];

@@ -10,18 +10,22 @@ use super::{
     time,
 };
 
-/// The most commas and maps in a document, each of which is one more value to keep: those of 25,000 backups.
-const MOST_COMMAS: usize = 1_000_000;
-const MOST_MAPS: usize = 300_000;
+/// The most memory that the values of a document may take, by what stands between them: 6,000 backups take as much in the JSON of pgBackRest.
+const MOST_MEMORY: usize = 40 << 20;
+
+/// What a value takes; a list, which has room for four; and a map, which has room for eleven, with their names.
+const VALUE: usize = 32;
+const LIST: usize = 4 * VALUE + 16;
+const MAP: usize = 11 * (VALUE + 24) + 24;
 
 /// Reads a document. Bytes that are not UTF-8 are odd, and nothing worse.
 ///
 /// # Errors
 /// It is not JSON, or more than anybody has.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Odd) -> Result<T, Problem> {
-    let count = |wanted| bytes.iter().filter(|byte| **byte == wanted).count();
-    if count(b',') > MOST_COMMAS || count(b'{') > MOST_MAPS {
-        return Err(Problem::new(Why::TooLarge, format!("more than {MOST_COMMAS} values or {MOST_MAPS} maps")));
+    if memory(bytes) > MOST_MEMORY {
+        let message = format!("its values would take more than {} MiB of memory", MOST_MEMORY >> 20);
+        return Err(Problem::new(Why::TooLarge, message));
     }
     let text = String::from_utf8_lossy(bytes);
     odd.0 += u64::from(matches!(text, Cow::Owned(_)));
@@ -229,4 +233,15 @@ impl Time {
     pub fn wall(self) -> Option<f64> {
         if let Time::Wall(seconds) = self { Some(seconds) } else { None }
     }
+}
+
+/// What the values of a document take once they are read, but for their texts.
+fn memory(bytes: &[u8]) -> usize {
+    let of = |byte: &u8| match byte {
+        b',' => VALUE,
+        b'[' => LIST,
+        b'{' => MAP,
+        _ => 0,
+    };
+    bytes.iter().map(of).sum()
 }

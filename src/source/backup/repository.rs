@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::settings::{self, Ask, Document, Part, Tool},
+    cut,
     source::aside::Aside,
 };
 
@@ -102,7 +103,7 @@ impl Repository {
         };
         let verified = self.look_verified(until, &mut problems).await;
         for problem in problems.values_mut() {
-            problem.message = run::without_secrets(&problem.message, &self.settings.env);
+            problem.message = cut::message(&run::without_secrets(&problem.message, &self.settings.env)).to_string();
         }
         self.tell(&problems);
         let mut state = self.state.lock();

@@ -30,27 +30,23 @@ pub enum Decoder {
     Date,
     /// Seconds; a month is 30 days.
     Interval,
-    /// Nobody needs it.
-    Ignored,
 }
 
-/// The decoders of a result's columns; an error names a column that is needed and whose type must be cast.
+/// The places and decoders of the columns that are needed; an error names one whose type must be cast.
 pub fn decoders(
     columns: &[Column],
     charset: Charset,
     is_needed: impl Fn(&str) -> bool,
-) -> Result<Vec<Decoder>, FetchError> {
-    let of = |column: &Column| {
-        if !is_needed(column.name()) {
-            return Ok(Decoder::Ignored);
-        }
-        decoder(column.type_(), charset).ok_or_else(|| {
+) -> Result<Vec<(usize, Decoder)>, FetchError> {
+    let of = |(index, column): (usize, &Column)| {
+        let decoder = decoder(column.type_(), charset).ok_or_else(|| {
             let (name, kind) = (column.name(), column.type_());
             let message = format!("column \"{name}\" has the type {kind}; cast it to text, a number or a timestamp");
             FetchError::new(Reason::Columns, message)
-        })
+        })?;
+        Ok((index, decoder))
     };
-    columns.iter().map(of).collect()
+    columns.iter().enumerate().filter(|(_, column)| is_needed(column.name())).map(of).collect()
 }
 
 fn decoder(kind: &Type, charset: Charset) -> Option<Decoder> {
@@ -86,10 +82,10 @@ impl<'a> FromSql<'a> for Raw<'a> {
 }
 
 /// Appends one row. A value of the wrong length, which no server sends, is absent.
-pub fn push_row(table: &mut Table, row: &Row, decoders: &[Decoder]) {
-    for (index, decoder) in decoders.iter().enumerate() {
-        match row.try_get::<_, Option<Raw>>(index) {
-            Ok(Some(Raw(bytes))) if *decoder != Decoder::Ignored => push(table, bytes, *decoder),
+pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) {
+    for (index, decoder) in decoders {
+        match row.try_get::<_, Option<Raw>>(*index) {
+            Ok(Some(Raw(bytes))) => push(table, bytes, *decoder),
             _ => table.push(Cell::Absent),
         }
     }
@@ -107,7 +103,6 @@ fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
         Decoder::Timestamp => number(timestamp(bytes)),
         Decoder::Date => number(date(bytes)),
         Decoder::Interval => number(interval(bytes)),
-        Decoder::Ignored => Cell::Absent,
     });
 }
 

@@ -29,6 +29,9 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// More extensions than any database has.
 pub const MOST_FACTS: usize = 1000;
 
+/// What those take, and more.
+const FACTS_LIMIT: usize = 256 << 10;
+
 /// Asked along with the first words on a session, so every name is qualified.
 const SERVER: &str = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
                              pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding')";
@@ -219,9 +222,10 @@ async fn ask(client: &Client, major: u32, sql: &str) -> Result<Vec<Row>, FetchEr
 async fn read(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
     let parameters: [(i32, Type); 0] = [];
     let rows = client.query_typed_raw(sql, parameters).await.map_err(|error| error::of_query(&error))?;
-    let (mut rows, mut read) = (pin!(rows), Vec::new());
+    let (mut rows, mut read, mut bytes) = (pin!(rows), Vec::new(), 0);
     while let Some(row) = rows.try_next().await.map_err(|error| error::of_query(&error))? {
-        if read.len() == MOST_FACTS {
+        bytes += row.raw_size_bytes();
+        if read.len() == MOST_FACTS || bytes > FACTS_LIMIT {
             return Err(FetchError::new(Reason::Refused, "rows without end: not a PostgreSQL server?"));
         }
         read.push(row);
@@ -229,7 +233,7 @@ async fn read(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
     Ok(read)
 }
 
-fn skip(reason: Reason, message: impl Into<String>) -> FetchError {
+fn skip(reason: Reason, message: impl AsRef<str>) -> FetchError {
     FetchError::new(reason, message)
 }
 

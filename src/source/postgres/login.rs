@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     config::settings,
+    room::Room,
     source::{FetchError, dial, secret, sessions::Sessions},
 };
 
@@ -28,6 +29,8 @@ pub struct Destination {
     pub sessions: Sessions,
     pub mark: Mark,
     pub refusal: Arc<Refusal>,
+    /// Where the session's rows have their memory.
+    pub room: Room,
 }
 
 /// Whether a pooler in front refuses our settings in the startup packet: each time it does, it writes so to its log.
@@ -59,7 +62,7 @@ pub async fn log_in(to: Destination) -> Result<Session, FetchError> {
     };
     let Connected { client, task, major } = connected.map_err(meaning)?;
     let facts = settle(&client, major, &to.mark, &to.settings.database).await.inspect_err(|_| task.abort())?;
-    Ok(Session::new(client, task, to.settings, to.sessions, to.mark, facts))
+    Ok(Session::new(client, task, to, facts))
 }
 
 struct Connected {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::settings,
+    room::Room,
     source::{
         FetchError, Reason,
         login::{self, Login, Pending},
@@ -30,18 +31,21 @@ pub struct Logins {
     pub sessions: Sessions,
     mark: Mark,
     refusal: Arc<Refusal>,
+    /// Where the rows of its sessions have their memory.
+    room: Room,
     /// To the target's own database.
     own: Place,
     others: Guarded<HashMap<String, Place>>,
 }
 
 impl Logins {
-    pub fn new(settings: settings::Postgres) -> Self {
+    pub fn new(settings: settings::Postgres, room: Room) -> Self {
         Logins {
             settings: Arc::new(settings),
             sessions: Sessions::default(),
             mark: Mark::default(),
             refusal: Arc::default(),
+            room,
             own: Place::default(),
             others: Guarded::default(),
         }
@@ -71,10 +75,14 @@ impl Logins {
     }
 
     fn start(&self, settings: &Arc<settings::Postgres>) -> Login<Session> {
-        let (settings, sessions, mark, refusal) =
-            (settings.clone(), self.sessions.clone(), self.mark.clone(), self.refusal.clone());
-        let is_own = self.is_own(&settings.database);
-        Login::start(log_in(Destination { settings, is_own, sessions, mark, refusal }))
+        Login::start(log_in(Destination {
+            settings: settings.clone(),
+            is_own: self.is_own(&settings.database),
+            sessions: self.sessions.clone(),
+            mark: self.mark.clone(),
+            refusal: self.refusal.clone(),
+            room: self.room.clone(),
+        }))
     }
 
     fn place(&self, database: &str) -> Result<Place, FetchError> {

@@ -31,7 +31,10 @@ use tokio::{
 
 use self::{logins::Logins, session::Session, visit::Visit};
 use super::{Event, FetchError, Reason, Report, Status, guard::Entry, login::Session as _, statements::Histories};
-use crate::config::{collector::Collector, settings};
+use crate::{
+    config::{collector::Collector, settings},
+    room::Room,
+};
 
 /// The limit the server puts on each quick statement.
 const QUICK_STATEMENT: Duration = Duration::from_secs(1);
@@ -62,9 +65,10 @@ struct Lane {
 }
 
 impl Server {
-    pub fn new(settings: settings::Postgres) -> Self {
+    /// A server, whose rows have their memory in `room`.
+    pub fn new(settings: settings::Postgres, room: Room) -> Self {
         Server {
-            logins: Logins::new(settings),
+            logins: Logins::new(settings, room),
             quick: Mutex::default(),
             slow: Mutex::default(),
             visits: Semaphore::new(VISITS),

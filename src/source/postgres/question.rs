@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     config::collector::Variant,
+    room::Room,
     source::{Answer, FetchError, Reason, charset::Charset},
     table::{Names, Table},
 };
 
-/// The most memory the rows of one query may take.
-const TABLE_LIMIT: usize = 16 << 20;
+/// What PostgreSQL has in any query.
+const MOST_COLUMNS: usize = 1664;
 
 /// One SQL text, its limits, and what its rows are for.
 #[derive(Clone, Copy)]
@@ -32,13 +33,15 @@ pub struct Question<'a> {
     pub whole: bool,
     /// What its texts are.
     pub charset: Charset,
+    /// Where its rows have their memory.
+    pub room: &'a Room,
 }
 
-/// How a result is read: its columns and their decoders.
+/// How a result is read: the columns that are needed, their places and decoders.
 #[derive(Clone)]
 pub struct Reading {
     columns: Arc<Names>,
-    decoders: Arc<[Decoder]>,
+    decoders: Arc<[(usize, Decoder)]>,
 }
 
 impl Question<'_> {
@@ -48,35 +51,40 @@ impl Question<'_> {
     /// A column that a metric needs is missing, or of a type that must be cast.
     pub fn reading(&self, columns: &[Column]) -> Result<Reading, Failure> {
         let needed = |name: &str| self.whole || self.columns.contains(&name);
-        let names: Vec<String> = columns.iter().map(|column| column.name().to_owned()).collect();
-        if let Some(missing) = self.columns.iter().find(|column| !names.iter().any(|name| name == **column)) {
-            let message = format!("the SQL returns no column \"{missing}\"; it returns {}", names.join(", "));
-            return Err(Failure::Ours(FetchError::new(Reason::Columns, message)));
+        let names = || columns.iter().map(Column::name);
+        let failed = |message: String| Failure::Ours(FetchError::new(Reason::Columns, message));
+        if columns.len() > MOST_COLUMNS {
+            return Err(failed(format!("the SQL returns {} columns: not a PostgreSQL server?", columns.len())));
+        }
+        if let Some(missing) = self.columns.iter().find(|column| !names().any(|name| name == **column)) {
+            let returned = names().collect::<Vec<_>>().join(", ");
+            return Err(failed(format!("the SQL returns no column \"{missing}\"; it returns {returned}")));
         }
         let decoders = decoders(columns, self.charset, needed).map_err(Failure::Ours)?;
-        Ok(Reading { columns: Names::from_iter(&names).into(), decoders: decoders.into() })
+        let columns = Names::from_iter(names().filter(|name| needed(name))).into();
+        Ok(Reading { columns, decoders: decoders.into() })
     }
 
     /// Reads the rows, the first `max_rows` of them into a table; the rest is counted. Without a `reading` it is
     /// made from the first row; a result that has none then has no columns either.
     pub async fn read(self, rows: RowStream, mut reading: Option<Reading>) -> Result<Answer, Failure> {
         let mut rows = pin!(rows);
-        let mut table = reading.as_ref().map(|reading| Table::with_columns(reading.columns.clone()));
+        let empty = |reading: &Reading| Table::with_columns(reading.columns.clone()).in_room(self.room);
+        let mut table = reading.as_ref().map(empty);
         let mut cut = 0;
         while let Some(row) = rows.try_next().await? {
             let reading = match &mut reading {
                 Some(reading) => reading,
                 None => reading.insert(self.reading(row.columns())?),
             };
-            let table = table.get_or_insert_with(|| Table::with_columns(reading.columns.clone()));
+            let table = table.get_or_insert_with(|| empty(reading));
             if table.rows() >= self.max_rows {
                 cut += 1;
                 continue;
             }
             push_row(table, &row, &reading.decoders);
-            if table.bytes() > TABLE_LIMIT {
-                let message = format!("the rows of one query take more than {} MiB", TABLE_LIMIT >> 20);
-                return Err(Failure::Ours(FetchError::new(Reason::TooLarge, message)));
+            if !table.fits() {
+                return Err(Failure::Ours(FetchError::too_large(self.room)));
             }
         }
         Ok(Answer { table: table.unwrap_or_default().into(), cut })

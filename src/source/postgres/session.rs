@@ -22,6 +22,7 @@ use tracing::debug;
 use super::{
     error,
     facts::{EXTENSIONS, Facts, Installed, MOST_FACTS, read_facts},
+    login::Destination,
     question::{Failure, Question, Reading},
     session_settings::{self, Mark, Texts},
     startup::Dialled,
@@ -31,6 +32,7 @@ use crate::{
         collector::{Collector, Query, SourceKind},
         settings,
     },
+    room::Room,
     source::{Answer, Answers, Database, FetchError, dial, login, sessions::Sessions},
     table::{Cell, Table},
 };
@@ -55,6 +57,7 @@ pub struct Session {
     settings: Arc<settings::Postgres>,
     sessions: Sessions,
     mark: Mark,
+    room: Room,
     pub facts: Facts,
     /// By the names of collector and query, as is what is absent.
     statements: Mutex<HashMap<String, Prepared>>,
@@ -84,20 +87,15 @@ impl login::Session for Session {
 }
 
 impl Session {
-    pub fn new(
-        client: Client,
-        connection: JoinHandle<()>,
-        settings: Arc<settings::Postgres>,
-        sessions: Sessions,
-        mark: Mark,
-        facts: Facts,
-    ) -> Self {
+    /// One that has logged in there.
+    pub fn new(client: Client, connection: JoinHandle<()>, to: Destination, facts: Facts) -> Self {
         Session {
             client,
             connection,
-            settings,
-            sessions,
-            mark,
+            settings: to.settings,
+            sessions: to.sessions,
+            mark: to.mark,
+            room: to.room,
             facts,
             statements: Mutex::default(),
             absent: Mutex::default(),
@@ -182,7 +180,8 @@ impl Session {
         let whole = collector.source == SourceKind::Statements;
         let max_rows = collector.max_rows;
         let charset = self.facts.charset;
-        let question = Question { name: &name, sql: &sql, limit, max_rows, columns: &columns, whole, charset };
+        let room = &self.room;
+        let question = Question { name: &name, sql: &sql, limit, max_rows, columns: &columns, whole, charset, room };
         let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         if let Err(error) = &answer {
@@ -196,8 +195,9 @@ impl Session {
     }
 
     /// A question of our own, all of whose columns are read.
-    fn question<'a>(&self, name: &'a str, sql: &'a str, limit: Duration) -> Question<'a> {
-        Question { name, sql, limit, max_rows: 1, columns: &[], whole: true, charset: self.facts.charset }
+    fn question<'a>(&'a self, name: &'a str, sql: &'a str, limit: Duration) -> Question<'a> {
+        let (charset, room) = (self.facts.charset, &self.room);
+        Question { name, sql, limit, max_rows: 1, columns: &[], whole: true, charset, room }
     }
 
     async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {

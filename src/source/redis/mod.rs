@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     config::{login::Method, settings},
+    cut,
     secret::Secret,
 };
 
@@ -104,7 +105,7 @@ impl Server for Access {
 
 /// A server that does not know a command may repeat what came with it.
 fn without_password(error: FetchError, password: &str) -> FetchError {
-    match !password.is_empty() && error.message.contains(password) {
+    match cut::may_repeat(&error.message, password) {
         true => FetchError::new(error.reason, "the server's answer repeats the password and is not shown"),
         false => error,
     }

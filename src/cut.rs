@@ -1,0 +1,143 @@
+//! Texts that strangers wrote, cut to what anybody reads: messages and the values of labels. Pure.
+
+use std::{borrow::Cow, fmt::Write, sync::Arc};
+
+/// The most bytes of a message, and of a label's value.
+pub const LONGEST: usize = 1024;
+
+/// What a message that was cut says behind its beginning takes at most, with the largest number there is.
+const TOLD: usize = "... (18446744073709551615 bytes)".len();
+
+/// Stands between the beginning of a label's value and the hash of all of it.
+const CUT: &str = "...";
+
+/// The digits of the hash.
+const DIGITS: usize = 16;
+
+/// A message on one line: what would break the line, move a terminal's cursor or turn the direction of the text is escaped, and of a
+/// long one the beginning is kept, with its length behind.
+pub fn message(text: &str) -> Arc<str> {
+    // What is escaped only gets longer: more than this never stays.
+    let begin = beginning(text, LONGEST + 1);
+    let mut kept = escaped(begin);
+    if begin.len() < text.len() || kept.len() > LONGEST {
+        let end = beginning(&kept, LONGEST - TOLD).len();
+        let kept = kept.to_mut();
+        kept.truncate(end);
+        // Writing to memory does not fail.
+        _ = write!(kept, "... ({} bytes)", text.len());
+    }
+    kept.into()
+}
+
+/// Whether a message may repeat this text, or a part of it: escaped, or cut in the middle.
+pub fn may_repeat(message: &str, text: &str) -> bool {
+    !text.is_empty() && (message.len() > LONGEST - TOLD || message.contains(&*escaped(text)))
+}
+
+/// The text of a message without what acts on who shows it.
+fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match acts(letter) {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Control characters, the two line ends that are none of those, and what changes the direction of text.
+fn acts(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A label's value: of a long one the beginning and a hash of all of it, so that two that differ stay two, today and tomorrow.
+pub fn label(text: &str) -> Cow<'_, str> {
+    match text.len() {
+        ..=LONGEST => Cow::Borrowed(text),
+        _ => {
+            let begin = beginning(text, LONGEST - CUT.len() - DIGITS);
+            Cow::Owned(format!("{begin}{CUT}{:016x}", hash(text.as_bytes())))
+        }
+    }
+}
+
+/// Whether [`label`] has cut this value: it looks like it.
+pub fn is_cut(label: &str) -> bool {
+    // A letter that does not fit leaves at most three bytes free.
+    if !(LONGEST - 3..=LONGEST).contains(&label.len()) {
+        return false;
+    }
+    let (begin, digits) = label.as_bytes().split_at(label.len() - DIGITS);
+    begin.ends_with(CUT.as_bytes()) && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// As many bytes as these, or fewer where a letter would be cut.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// FNV-1a in 64 bits, which is the same everywhere and always. Who makes two texts with the same hash loses one of his own rows.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_one_line_of_a_kibibyte_at_most() {
+        for (text, expected) in [
+            ("", ""),
+            ("role \"pgvigil\" does not exist [28000]", "role \"pgvigil\" does not exist [28000]"),
+            ("für die Bücher: 本", "für die Bücher: 本"),
+            ("a\nb\r\tc\u{1b}[31m\0d", "a\\nb\\r\\tc\\u{1b}[31m\\u{0}d"),
+            ("a\u{2028}b\u{202e}c\u{85}", "a\\u{2028}b\\u{202e}c\\u{85}"),
+        ] {
+            assert_eq!(&*message(text), expected);
+        }
+        for (letter, length) in [("x", 1025), ("é", 1026), ("本", 4 << 20), ("\u{1b}", 300), ("\n", 4 << 20)] {
+            let text = letter.repeat(length / letter.len());
+            let cut = message(&text);
+            assert!(cut.len() <= LONGEST && cut.len() > LONGEST - TOLD - 8, "{letter:?}: {}", cut.len());
+            assert!(cut.ends_with(&format!("... ({} bytes)", text.len())), "{cut}");
+            assert!(!cut.contains(acts));
+        }
+        assert_eq!(message(&"x".repeat(LONGEST)).len(), LONGEST);
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_overlooked() {
+        for secret in ["secret", "se\ncret", "本"] {
+            for before in ["", "x", &"x".repeat(LONGEST - TOLD - 3), &"x".repeat(LONGEST), &"\n".repeat(LONGEST)] {
+                assert!(may_repeat(&message(&format!("{before}{secret} behind")), secret), "{before}");
+            }
+            assert!(!may_repeat(&message("another secre"), secret) && !may_repeat("what", ""));
+        }
+    }
+
+    #[test]
+    fn long_labels_are_cut_and_stay_two() {
+        let whole = "x".repeat(LONGEST);
+        assert!(matches!(label(&whole), Cow::Borrowed(text) if text == whole && !is_cut(text)));
+        for letter in ["x", "é", "本", "🐘"] {
+            let one = letter.repeat(LONGEST);
+            let other = format!("{one}{letter}");
+            let [one, other] = [one + "a", other].map(|text| label(&text).into_owned());
+            assert!(is_cut(&one) && is_cut(&other) && one != other, "{one} {other}");
+            // What was cut once is not cut again.
+            assert_eq!(label(&one), one);
+        }
+        // Pages of today and of the next release name the same series.
+        assert!(label(&"x".repeat(LONGEST + 1)).ends_with("x...9c4d84fd18ed0707"), "{}", label(&"x".repeat(1025)));
+    }
+}

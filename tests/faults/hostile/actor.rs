@@ -1,0 +1,253 @@
+//! A server that speaks PostgreSQL's protocol well enough to be watched, and says whatever a test wants.
+
+use std::{
+    collections::HashMap,
+    io::{self, ErrorKind, Read, Write},
+    net::TcpStream,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use pgvigil::config::{
+    catalogue::Catalogue,
+    collector::{Rows, SourceKind},
+};
+
+use crate::faults::liar::{AUTHENTICATED, READY, message};
+
+const TEXT: u32 = 25;
+const BOOL: u32 = 16;
+const INT4: u32 = 23;
+
+/// What is said to the question of a collector.
+pub struct Script {
+    /// Databases beside `postgres`.
+    pub databases: usize,
+    /// What is said at a login instead of letting in: to the database, at the so-manieth connection.
+    pub login: fn(&str, usize) -> Option<Vec<u8>>,
+    /// The name of a database.
+    pub database: fn(usize) -> String,
+    pub rows: usize,
+    /// A label's value in this row, and another value.
+    pub label: fn(usize) -> String,
+    pub value: fn(usize) -> String,
+    /// Name, version and schema of each.
+    pub extensions: fn() -> Vec<[String; 3]>,
+    /// More columns than were asked for.
+    pub more_columns: fn() -> Vec<String>,
+    /// What comes before the rows of each answer.
+    pub before: fn() -> Vec<u8>,
+    /// Instead of rows.
+    pub instead: fn() -> Option<Vec<u8>>,
+    /// After so many questions the session is closed; 0: never.
+    pub patience: usize,
+}
+
+impl Script {
+    /// One row for each question, and three databases.
+    pub fn honest() -> Script {
+        Script {
+            databases: 3,
+            login: |_, _| None,
+            database: |nth| format!("db{nth}"),
+            rows: 1,
+            label: |row| format!("label{row}"),
+            value: |row| row.to_string(),
+            extensions: || vec![["pg_stat_statements", "1.12", "public"].map(str::to_owned)],
+            more_columns: Vec::new,
+            before: Vec::new,
+            instead: || None,
+            patience: 0,
+        }
+    }
+}
+
+/// Who plays it.
+pub struct Actor {
+    script: Script,
+    /// By their SQL: the columns, and which of them are labels.
+    questions: HashMap<String, Vec<(String, bool)>>,
+    connections: AtomicUsize,
+}
+
+/// Columns with their types, and rows of cells.
+struct Answer {
+    columns: Vec<(String, u32)>,
+    rows: Vec<Vec<Vec<u8>>>,
+}
+
+impl Actor {
+    pub fn new(script: Script) -> Actor {
+        let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut questions = HashMap::new();
+        for collector in catalogue.collectors.iter().filter(|collector| collector.source.is_sql()) {
+            for query in &collector.queries {
+                let Rows::Sql(variants) = &query.rows else { continue };
+                let is_label = |column: &str| match collector.source {
+                    SourceKind::Statements => column == "datname",
+                    _ => query.metrics.iter().any(|metric| query.labels_of(metric).iter().any(|label| label == column)),
+                };
+                let mut columns: Vec<_> = query.asked_columns(collector.source);
+                columns.sort_unstable();
+                columns.dedup();
+                let columns: Vec<_> = columns.iter().map(|column| ((*column).to_owned(), is_label(column))).collect();
+                for variant in variants {
+                    questions.insert(variant.text.replace("@extschema@", "public"), columns.clone());
+                }
+            }
+        }
+        Actor { script, questions, connections: AtomicUsize::new(0) }
+    }
+
+    /// Plays to one connection, until it ends.
+    pub fn play(&self, stream: &mut TcpStream) -> io::Result<()> {
+        let nth = self.connections.fetch_add(1, Ordering::Relaxed);
+        let database = startup(stream)?;
+        if let Some(said) = (self.script.login)(&database, nth) {
+            return stream.write_all(&said);
+        }
+        let version = message(b'S', b"server_version\x0018.1\0");
+        stream.write_all(&[AUTHENTICATED, &version, READY].concat())?;
+        let (mut statements, mut portal, mut out, mut asked) = (HashMap::new(), String::new(), Vec::new(), 0);
+        loop {
+            let (kind, body) = hear(stream)?;
+            let mut words = body.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+            let mut word = || words.next().unwrap_or_default();
+            match kind {
+                b'Q' => out.extend([message(b'C', b"SET\0"), READY.to_vec()].concat()),
+                b'P' => {
+                    let (name, sql) = (word(), word());
+                    statements.insert(name, sql);
+                    out.extend(message(b'1', &[]));
+                }
+                b'D' => {
+                    let of_statement = body.first() == Some(&b'S');
+                    let name = word()[1..].to_owned();
+                    let sql = if of_statement { statements.get(&name).unwrap_or(&portal) } else { &portal };
+                    if of_statement {
+                        out.extend(message(b't', &[0, 0]));
+                    }
+                    out.extend(described(&self.answer(sql)));
+                }
+                b'B' => {
+                    let (_, name) = (word(), word());
+                    portal = statements.get(&name).cloned().unwrap_or_default();
+                    out.extend(message(b'2', &[]));
+                }
+                b'E' => {
+                    asked += 1;
+                    out.extend((self.script.before)());
+                    match (self.script.instead)().filter(|_| self.questions.contains_key(&portal)) {
+                        Some(said) => out.extend(said),
+                        None => push_rows(&mut out, &self.answer(&portal)),
+                    }
+                }
+                b'C' => out.extend(message(b'3', &[])),
+                b'S' => out.extend(READY),
+                b'X' => return Ok(()),
+                _ => (),
+            }
+            if matches!(kind, b'Q' | b'S' | b'H') || out.len() > 1 << 20 {
+                stream.write_all(&std::mem::take(&mut out))?;
+            }
+            if self.script.patience > 0 && asked >= self.script.patience {
+                return Ok(());
+            }
+        }
+    }
+
+    fn answer(&self, sql: &str) -> Answer {
+        let script = &self.script;
+        let text = |text: &str| text.as_bytes().to_vec();
+        let of = |columns: &[(&str, u32)], rows: Vec<Vec<Vec<u8>>>| Answer {
+            columns: columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect(),
+            rows,
+        };
+        match self.questions.get(sql) {
+            Some(columns) => {
+                let row = |row: usize| {
+                    let cell = |(_, is_label): &(String, bool)| {
+                        text(&if *is_label { (script.label)(row) } else { (script.value)(row) })
+                    };
+                    columns.iter().map(cell).collect()
+                };
+                let mut all: Vec<_> = columns.iter().map(|(name, _)| (name.clone(), TEXT)).collect();
+                all.extend((script.more_columns)().into_iter().map(|name| (name, TEXT)));
+                Answer { columns: all, rows: (0..script.rows).map(row).collect() }
+            }
+            None if sql.contains("server_version_num'), pg_catalog.pg_is_in_recovery") => of(
+                &[("version", TEXT), ("replica", BOOL), ("monitor", BOOL), ("encoding", TEXT)],
+                vec![vec![text("180001"), vec![0], vec![1], text("UTF8")]],
+            ),
+            None if sql.contains("pg_is_in_recovery() AS replica") => of(&[("replica", BOOL)], vec![vec![vec![0]]]),
+            None if sql.contains("FROM pg_catalog.pg_extension") => of(
+                &[("name", TEXT), ("version", TEXT), ("schema", TEXT)],
+                (script.extensions)().iter().map(|row| row.iter().map(|word| text(word)).collect()).collect(),
+            ),
+            None if sql.contains("AS closed") => {
+                let names = (0..script.databases).map(script.database).chain(["postgres".to_owned()]);
+                let row = |name: String| vec![text(&name), vec![], (name.len() as u32).to_be_bytes().to_vec()];
+                of(&[("datname", TEXT), ("closed", TEXT), ("bytes", INT4)], names.map(row).collect())
+            }
+            // That the session is ours alone.
+            None if sql.contains("set_config") && sql.contains("WHERE") => of(&[("set", TEXT)], vec![vec![text("1")]]),
+            None => of(&[("nothing", TEXT)], vec![]),
+        }
+    }
+}
+
+fn startup(stream: &mut TcpStream) -> io::Result<String> {
+    loop {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length) as usize;
+        let mut body = vec![0; length.checked_sub(4).filter(|length| *length < 10_000).ok_or(ErrorKind::InvalidData)?];
+        stream.read_exact(&mut body)?;
+        match body.get(..4) {
+            // TLS and GSSAPI are declined.
+            Some([0x04, 0xd2, 0x16, 0x2f | 0x30]) => stream.write_all(b"N")?,
+            Some([0x04, 0xd2, 0x16, 0x2e]) => return Err(ErrorKind::ConnectionAborted.into()),
+            _ => {
+                let words: Vec<_> = body[4..].split(|byte| *byte == 0).collect();
+                let at = words.iter().position(|word| *word == b"database");
+                let database = at.and_then(|at| words.get(at + 1)).copied().unwrap_or_default();
+                return Ok(String::from_utf8_lossy(database).into_owned());
+            }
+        }
+    }
+}
+
+fn hear(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
+    let mut head = [0; 5];
+    stream.read_exact(&mut head)?;
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+    let mut body = vec![0; length.checked_sub(4).filter(|length| *length < 1 << 20).ok_or(ErrorKind::InvalidData)?];
+    stream.read_exact(&mut body)?;
+    Ok((head[0], body))
+}
+
+fn described(answer: &Answer) -> Vec<u8> {
+    let mut body = (answer.columns.len() as u16).to_be_bytes().to_vec();
+    for (name, kind) in &answer.columns {
+        body.extend([name.as_bytes(), &[0; 7], &kind.to_be_bytes(), &[0xff; 6], &[0, 1]].concat());
+    }
+    message(b'T', &body)
+}
+
+fn push_rows(out: &mut Vec<u8>, answer: &Answer) {
+    for row in &answer.rows {
+        let mut body = (answer.columns.len() as u16).to_be_bytes().to_vec();
+        for column in 0..answer.columns.len() {
+            let cell = row.get(column).map_or(&[][..], Vec::as_slice);
+            body.extend((cell.len() as u32).to_be_bytes());
+            body.extend(cell);
+        }
+        out.extend(message(b'D', &body));
+    }
+    out.extend(message(b'C', b"SELECT 1\0"));
+}
+
+/// An error or a notice with these fields.
+pub fn told(kind: u8, fields: &[(char, &str)]) -> Vec<u8> {
+    let fields: String = fields.iter().map(|(field, text)| format!("{field}{text}\0")).collect();
+    message(kind, format!("{fields}\0").as_bytes())
+}
