@@ -18,7 +18,7 @@ use crate::{
 const GROWTH_KIB: u64 = 15 << 10;
 
 /// Lies to the login, with the reasons that fit; and lies to INFO, without: who lets us in is up until it keeps us waiting,
-/// and shows nothing else.
+/// and shows nothing else. What is refused at once, again and again, may have ten connections that the liar has not ended yet.
 const LIES: [(&str, &[&str], Lie); 45] = [
     ("silent", &["login_pending"], silent),
     ("closes at once", &["lost"], |_| Ok(())),
@@ -29,9 +29,11 @@ const LIES: [(&str, &[&str], Lie); 45] = [
     ("is loading", &["starting"], |stream| say(stream, b"-LOADING Redis is loading the dataset in memory\r\n")),
     ("is loading, says INFO", &["starting"], |stream| say(stream, b"+OK\r\n+OK\r\n+OK\r\n$11\r\nloading:1\r\n\r\n")),
     ("a push message instead of the login", &["login_pending"], |stream| say(stream, b">2\r\n+subscribe\r\n:1\r\n")),
-    ("a list instead of the login", &["refused"], |stream| say(stream, &b"*1\r\n".repeat(20_000))),
+    ("a list instead of the login", &["refused", "sessions_not_ending"], |stream| {
+        say(stream, &b"*1\r\n".repeat(20_000))
+    }),
     ("answers before the question", &[], |stream| stream.write_all(WELCOME).and_then(|()| silent(stream))),
-    ("answers twice", &["refused"], |stream| say(stream, &[WELCOME, b":1\r\n"].concat())),
+    ("answers twice", &["refused", "sessions_not_ending"], |stream| say(stream, &[WELCOME, b":1\r\n"].concat())),
     ("wants a password", &["authentication"], |stream| say(stream, b"-NOAUTH Authentication required.\r\n")),
     ("is full", &["connections_exhausted"], |stream| say(stream, b"-ERR max number of clients reached\r\n")),
     ("is protected", &["refused"], |stream| say(stream, b"-DENIED Redis is running in protected mode\r\n")),
@@ -132,28 +134,28 @@ fn late(stream: &mut TcpStream, what: &[u8]) -> io::Result<()> {
     }
 }
 
-/// A text of RESP3 for an INFO; the other commands are refused.
-fn verbatim(stream: &mut TcpStream, text: &[u8]) -> io::Result<()> {
-    let head = format!("={}\r\ntxt:", text.len() + 4);
-    let answer = [head.as_bytes(), text, b"\r\n", &b"-NOPERM no\r\n".repeat(7)].concat();
+/// Lets the other log in, and then answers each INFO with this and what is asked beside it with a refusal: no more than was asked.
+fn inform(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
     hear(stream)?;
     stream.write_all(WELCOME)?;
+    let mut said = [0; 4096];
     loop {
-        hear(stream)?;
-        stream.write_all(&answer)?;
+        let length = stream.read(&mut said)?;
+        let commands = said[..length].iter().filter(|byte| **byte == b'*').count();
+        let refusals = b"-NOPERM no\r\n".repeat(commands.saturating_sub(1));
+        stream.write_all(&[answer, &refusals].concat())?;
     }
 }
 
-/// As long an INFO as is let through, again and again; the other commands are refused.
+/// A text of RESP3.
+fn verbatim(stream: &mut TcpStream, text: &[u8]) -> io::Result<()> {
+    inform(stream, &[format!("={}\r\ntxt:", text.len() + 4).as_bytes(), text, b"\r\n"].concat())
+}
+
+/// As long an INFO as is let through, again and again.
 fn info(stream: &mut TcpStream, title: &str, line: &str) -> io::Result<()> {
     let text = format!("{title}{}", line.repeat((1_040_000 - title.len()) / line.len()));
-    let answer = format!("${}\r\n{text}\r\n{}", text.len(), "-NOPERM no\r\n".repeat(7));
-    hear(stream)?;
-    stream.write_all(WELCOME)?;
-    loop {
-        hear(stream)?;
-        stream.write_all(answer.as_bytes())?;
-    }
+    inform(stream, format!("${}\r\n{text}\r\n", text.len()).as_bytes())
 }
 
 #[test]
