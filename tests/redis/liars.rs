@@ -18,7 +18,7 @@ use crate::{
 const GROWTH_KIB: u64 = 15 << 10;
 
 /// Lies to the login, with the reasons that fit; and lies to INFO, without: who lets us in is up until it keeps us waiting,
-/// and shows nothing else. What is refused at once, again and again, may have ten connections that the liar has not ended yet.
+/// and shows nothing else.
 const LIES: [(&str, &[&str], Lie); 45] = [
     ("silent", &["login_pending"], silent),
     ("closes at once", &["lost"], |_| Ok(())),
@@ -29,11 +29,9 @@ const LIES: [(&str, &[&str], Lie); 45] = [
     ("is loading", &["starting"], |stream| say(stream, b"-LOADING Redis is loading the dataset in memory\r\n")),
     ("is loading, says INFO", &["starting"], |stream| say(stream, b"+OK\r\n+OK\r\n+OK\r\n$11\r\nloading:1\r\n\r\n")),
     ("a push message instead of the login", &["login_pending"], |stream| say(stream, b">2\r\n+subscribe\r\n:1\r\n")),
-    ("a list instead of the login", &["refused", "sessions_not_ending"], |stream| {
-        say(stream, &b"*1\r\n".repeat(20_000))
-    }),
+    ("a list instead of the login", &["refused"], |stream| say(stream, &b"*1\r\n".repeat(20_000))),
     ("answers before the question", &[], |stream| stream.write_all(WELCOME).and_then(|()| silent(stream))),
-    ("answers twice", &["refused", "sessions_not_ending"], |stream| say(stream, &[WELCOME, b":1\r\n"].concat())),
+    ("answers twice", &["refused"], |stream| say(stream, &[WELCOME, b":1\r\n"].concat())),
     ("wants a password", &["authentication"], |stream| say(stream, b"-NOAUTH Authentication required.\r\n")),
     ("is full", &["connections_exhausted"], |stream| say(stream, b"-ERR max number of clients reached\r\n")),
     ("is protected", &["refused"], |stream| say(stream, b"-DENIED Redis is running in protected mode\r\n")),
@@ -180,6 +178,8 @@ fn p15_no_lie_takes_time_or_memory() {
             assert!(shown == 1 || name.starts_with("an INFO"), "{name}: {page}");
             most = pgvigil.peak_kib();
             println!("promise 15: redis: {name}: {reason:?}, {} KiB more", most - before);
+            // The liar ends its connections a while after us: ten that it has not ended would be another reason.
+            millis(if is_long() { 100 } else { 0 });
         }
         assert!(most - before <= GROWTH_KIB, "{name}: {} KiB more", most - before);
         assert!(!pgvigil.stderr().contains("secret"), "{}", pgvigil.stderr());
