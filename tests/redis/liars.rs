@@ -132,28 +132,28 @@ fn late(stream: &mut TcpStream, what: &[u8]) -> io::Result<()> {
     }
 }
 
-/// A text of RESP3 for an INFO; the other commands are refused.
-fn verbatim(stream: &mut TcpStream, text: &[u8]) -> io::Result<()> {
-    let head = format!("={}\r\ntxt:", text.len() + 4);
-    let answer = [head.as_bytes(), text, b"\r\n", &b"-NOPERM no\r\n".repeat(7)].concat();
+/// Lets the other log in, and then answers each INFO with this and what is asked beside it with a refusal: no more than was asked.
+fn inform(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
     hear(stream)?;
     stream.write_all(WELCOME)?;
+    let mut said = [0; 4096];
     loop {
-        hear(stream)?;
-        stream.write_all(&answer)?;
+        let length = stream.read(&mut said)?;
+        let commands = said[..length].iter().filter(|byte| **byte == b'*').count();
+        let refusals = b"-NOPERM no\r\n".repeat(commands.saturating_sub(1));
+        stream.write_all(&[answer, &refusals].concat())?;
     }
 }
 
-/// As long an INFO as is let through, again and again; the other commands are refused.
+/// A text of RESP3.
+fn verbatim(stream: &mut TcpStream, text: &[u8]) -> io::Result<()> {
+    inform(stream, &[format!("={}\r\ntxt:", text.len() + 4).as_bytes(), text, b"\r\n"].concat())
+}
+
+/// As long an INFO as is let through, again and again.
 fn info(stream: &mut TcpStream, title: &str, line: &str) -> io::Result<()> {
     let text = format!("{title}{}", line.repeat((1_040_000 - title.len()) / line.len()));
-    let answer = format!("${}\r\n{text}\r\n{}", text.len(), "-NOPERM no\r\n".repeat(7));
-    hear(stream)?;
-    stream.write_all(WELCOME)?;
-    loop {
-        hear(stream)?;
-        stream.write_all(answer.as_bytes())?;
-    }
+    inform(stream, format!("${}\r\n{text}\r\n", text.len()).as_bytes())
 }
 
 #[test]
@@ -178,6 +178,8 @@ fn p15_no_lie_takes_time_or_memory() {
             assert!(shown == 1 || name.starts_with("an INFO"), "{name}: {page}");
             most = pgvigil.peak_kib();
             println!("promise 15: redis: {name}: {reason:?}, {} KiB more", most - before);
+            // The liar ends its connections a while after us: ten that it has not ended would be another reason.
+            millis(if is_long() { 100 } else { 0 });
         }
         assert!(most - before <= GROWTH_KIB, "{name}: {} KiB more", most - before);
         assert!(!pgvigil.stderr().contains("secret"), "{}", pgvigil.stderr());
