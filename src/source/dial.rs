@@ -86,7 +86,7 @@ async fn negotiate(server: &Postgres, files: &Aside, steps: &mut Steps) -> Resul
         Ok(_) => Err(FetchError::new(Reason::Tls, "the server offers no TLS, and sslmode asks for it")),
         Err(error) if error.reason == Reason::Tls && prefers => {
             let socket = connect(address, steps).await?;
-            Ok(Reached { fallback: Some(error.message.into()), ..reached(socket, tls) })
+            Ok(Reached { fallback: Some(error.message), ..reached(socket, tls) })
         }
         Err(error) => Err(error),
     }
