@@ -123,7 +123,9 @@ impl Mapped {
                 let is_invalid = |column: &usize| self.table.cell(*row as usize, *column).number().is_err();
                 invalid += value.numbers().into_iter().flatten().filter(is_invalid).count() as u64;
                 let native = value.native().map(|native| self.table.cell(*row as usize, native.column));
-                invalid += u64::from(native.is_some_and(|cell| !is_native(cell)));
+                if native.is_some_and(|cell| !is_native(cell)) {
+                    invalid += 1;
+                }
             }
         }
         invalid

@@ -47,7 +47,7 @@ const MAY_IMPORT: [(&str, &str); 26] = [
     ("tools/board.rs", ""),
     ("tools/boards/", "board config metric"),
     ("tools/grafana/", "board boards"),
-    ("exposition/", "config map metric table"),
+    ("exposition/", "config map metric native table"),
     ("native.rs", ""),
     // Its file and its folder.
     ("certificate", ""),

@@ -28,7 +28,9 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Odd) -> Result<T, Prob
         return Err(Problem::new(Why::TooLarge, message));
     }
     let text = String::from_utf8_lossy(bytes);
-    odd.0 += u64::from(matches!(text, Cow::Owned(_)));
+    if matches!(text, Cow::Owned(_)) {
+        odd.0 += 1;
+    }
     serde_json::from_str(&text).map_err(|error| {
         let begin: String = text.trim().chars().take(80).collect();
         Problem::new(Why::Garbage, format!("this is not JSON ({error}): {begin:?}"))
@@ -116,7 +118,9 @@ pub struct Odd(pub u64);
 impl Odd {
     /// The value, if it is as it should be.
     pub fn read<T: Clone>(&mut self, value: &Lenient<T>) -> Option<T> {
-        self.0 += u64::from(matches!(value, Lenient::Odd));
+        if matches!(value, Lenient::Odd) {
+            self.0 += 1;
+        }
         value.known().cloned()
     }
 
@@ -154,7 +158,9 @@ impl Odd {
 
     /// What must be there: that it is not is odd.
     pub fn needed<T>(&mut self, value: Option<T>) -> Option<T> {
-        self.0 += u64::from(value.is_none());
+        if value.is_none() {
+            self.0 += 1;
+        }
         value
     }
 }

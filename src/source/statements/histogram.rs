@@ -113,8 +113,9 @@ impl Histogram {
         let mut bucket = 0;
         for (at, calls) in self.expected.into_iter().enumerate() {
             expected[bucket] += calls;
-            let is_end = EDGES.get(at).is_some_and(|edge| *edge == native_bound(FIRST + bucket as i32));
-            bucket += usize::from(is_end);
+            if EDGES.get(at).is_some_and(|edge| *edge == native_bound(FIRST + bucket as i32)) {
+                bucket += 1;
+            }
         }
         let before = self.native.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
         whole::share_out(&mut self.native, &expected, self.count.saturating_sub(before));
