@@ -13,8 +13,14 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::{Answer, Answers, Database, Event, FetchError, Reason, Report, Status};
-use crate::{config::collector::Collector, table::Table};
+use super::{
+    Answer, Answers, Database, Event, FetchError, Reason, Report, Status,
+    guard::{Encryption, Entry, Way},
+};
+use crate::{
+    config::{collector::Collector, login::Method},
+    table::Table,
+};
 
 /// How often what hangs looks whether it still has to.
 const TICK: Duration = Duration::from_millis(10);
@@ -115,6 +121,12 @@ impl Fixture {
         let seen = self.seen.lock();
         let (sessions, login_pending) = (usize::from(seen.session), seen.pending.is_some());
         Status { replica: seen.replica, sessions, login_pending, ..Status::default() }
+    }
+
+    /// It asks nobody for a password.
+    pub fn entry(&self) -> Option<Entry> {
+        let way = Way { is_local: true, encryption: Encryption::None };
+        self.seen.lock().session.then_some(Entry { method: Method::None, way, fallback: None })
     }
 
     pub fn about(&self) -> String {

@@ -188,6 +188,8 @@ impl Source {
             Source::PgBouncer(console) => console.entry().into_iter().collect(),
             Source::Redis(redis) => redis.entry().into_iter().collect(),
             Source::Running(running) => running.entries(),
+            #[cfg(test)]
+            Source::Fixture(fixture) => fixture.entry().into_iter().collect(),
             _ => BTreeSet::new(),
         }
     }
