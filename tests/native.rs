@@ -176,7 +176,7 @@ queries:
           SELECT 1 AS le, 300 AS bucket, 300 AS total, 303 AS n, 'zero:3 ' || string_agg(i || ':1', ' ' ORDER BY i) AS fine
             FROM generate_series(-149, 150) i
     metrics:
-      - {name: pg_test_wide_seconds, type: histogram, le: le, bucket: bucket, sum: total, count: n, native: {schema: 3, buckets: fine}, help: Wide.}
+      - {name: pg_test_wide_seconds, type: histogram, le: le, value: bucket, sum: total, count: n, native: {schema: 3, buckets: fine}, help: Wide.}
     example: [{le: 1, bucket: 1, total: 1, n: 1, fine: '0:1'}]
 ";
     let server = Postgres::builder(*majors().last().expect("at least one version")).start();
