@@ -130,3 +130,20 @@ impl fmt::Display for GivenUp {
 }
 
 impl std::error::Error for GivenUp {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_are_cut_and_that_is_said_once() {
+        let unsent = Unsent::default();
+        let bodies: Vec<_> = (0..70).map(|_| unsent.body(vec![0; 1 << 20].into())).collect();
+        let cut: Vec<_> = bodies.iter().map(|body| body.said.bytes.lock().is_none()).collect();
+        assert_eq!(cut, [[true; 6].as_slice(), &[false; 64]].concat());
+        let later = Instant::now() + Duration::from_secs(60);
+        assert_eq!(unsent.told.overdue(later), [("cut", 5)], "of six one is said, the others are counted");
+    }
+}
