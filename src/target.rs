@@ -18,7 +18,7 @@ use std::{
 use databases::Databases;
 pub use report::{Places, Report, Shown};
 use share::LeftOut;
-use told::Told;
+pub use told::Told;
 pub use visit::Asks;
 
 pub use crate::source::running::Refusal;
