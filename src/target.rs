@@ -10,7 +10,7 @@ mod told;
 mod visit;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -77,6 +77,8 @@ struct State {
     left_out: LeftOut,
     /// At the end of the last visit.
     status: Status,
+    /// What was said of logins: each once.
+    told: HashSet<String>,
 }
 
 /// How a visit ended.
@@ -266,7 +268,7 @@ impl Target {
     fn tell_of_logins(&self) {
         for entry in self.source.entries() {
             for warning in entry.warnings() {
-                if self.told.say_once(&warning) {
+                if self.state.lock().told.insert(warning.clone()) {
                     warn!(target = self.name(), "{warning}");
                 }
             }

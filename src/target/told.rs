@@ -1,10 +1,6 @@
 //! What the log says of a target: of one reason a line a minute at most, whatever the server's words are.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -12,15 +8,9 @@ use tokio::time::Instant;
 /// How long after a line the next one like it waits.
 const PACE: Duration = Duration::from_secs(60);
 
-/// How much is said but once: a server may have ever other words for it.
-const MOST_ONCE: usize = 16;
-
-/// The lines that have been said, by reason; and those that are said but once.
+/// The lines that have been said, by reason.
 #[derive(Default)]
-pub struct Told {
-    lines: Mutex<BTreeMap<&'static str, Line>>,
-    once: Mutex<BTreeSet<String>>,
-}
+pub struct Told(Mutex<BTreeMap<&'static str, Line>>);
 
 struct Line {
     at: Instant,
@@ -43,7 +33,7 @@ impl fmt::Display for Held {
 impl Told {
     /// Whether a line may be said now, with what was held back before it; else it is held back and counted.
     pub fn say(&self, reason: &'static str, now: Instant) -> Option<Held> {
-        let mut lines = self.lines.lock();
+        let mut lines = self.0.lock();
         match lines.get_mut(reason) {
             Some(line) if now.duration_since(line.at) < PACE => {
                 line.held += 1;
@@ -60,15 +50,9 @@ impl Told {
         }
     }
 
-    /// Whether this may be said, which was not said before.
-    pub fn say_once(&self, text: &str) -> bool {
-        let mut once = self.once.lock();
-        once.len() < MOST_ONCE && once.insert(text.to_owned())
-    }
-
     /// What was held back and has had no line like it to follow: each reason, and how many.
     pub fn overdue(&self, now: Instant) -> Vec<(&'static str, u64)> {
-        let mut lines = self.lines.lock();
+        let mut lines = self.0.lock();
         let overdue = lines.iter_mut().filter(|(_, line)| line.held > 0 && now.duration_since(line.at) >= PACE);
         overdue
             .map(|(reason, line)| {
@@ -95,13 +79,5 @@ mod tests {
         assert_eq!(told.say("query", at(100)), None);
         assert_eq!((told.overdue(at(119)), told.overdue(at(120))), (vec![], vec![("query", 1)]));
         assert_eq!((told.overdue(at(300)), told.say("query", at(130))), (vec![], None));
-    }
-
-    #[test]
-    fn what_is_said_once_ends_too() {
-        let told = Told::default();
-        assert!(told.say_once("MD5") && !told.say_once("MD5"));
-        let said = (0..1000).filter(|nth| told.say_once(&format!("not encrypted: {nth}"))).count();
-        assert!((8..MOST_ONCE).contains(&said), "{said}");
     }
 }
