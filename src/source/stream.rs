@@ -66,7 +66,7 @@ pub struct Reached {
 /// How what comes in is measured.
 enum Measure {
     /// PostgreSQL's protocol, message by message.
-    Messages(Frames),
+    Messages(Box<Frames>),
     /// Redis' protocol, answer by answer.
     Answers(Answers),
 }
@@ -76,7 +76,7 @@ impl Stream {
     /// session has none.
     pub fn new(reached: Reached, open: Option<Open>, methods: Methods) -> Self {
         let frames = Frames { guard: Some(Guard::new(methods, reached.way)), ..Frames::default() };
-        Stream::measured(reached, open, Measure::Messages(frames))
+        Stream::measured(reached, open, Measure::Messages(frames.into()))
     }
 
     /// Speaks Redis' protocol: whatever it says to a request is at most [`answers::ANSWER_LIMIT`].
