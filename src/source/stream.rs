@@ -12,12 +12,12 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub mod answers;
-mod columns;
 mod parameters;
 
-use self::{answers::Answers, columns::Columns, parameters::Parameters};
+use self::{answers::Answers, parameters::Parameters};
 use super::{
     guard::{Entry, Guard, Way},
+    postgres::columns::Columns,
     sessions::Open,
     socket::Socket,
 };

@@ -10,6 +10,7 @@
 //! that does not answer by its own deadline is cancelled and given up as a whole: a cancel names a backend, not a
 //! query.
 
+pub mod columns;
 pub mod decode;
 pub mod error;
 mod facts;
