@@ -18,8 +18,10 @@ use crate::{
     exposition::{Block, Labels},
     map,
     own::{self, Process},
-    target::{Asks, Report, Shown, Target, YOUNG},
+    target::{Asks, Report, Shown, Target},
 };
+
+pub use crate::target::YOUNG;
 
 /// What a scrape asks for: targets and collectors by name, all where none is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -88,7 +90,7 @@ impl Engine {
         hurry: impl Future<Output = ()>,
     ) -> Vec<Block> {
         let scrape = self.begin(selection, Instant::now());
-        scrape.visit(deadline, hurry).await;
+        scrape.visit(deadline, hurry, &|| ()).await;
         self.show(&scrape)
     }
 
@@ -161,10 +163,15 @@ impl Scrape {
         self.targets.len()
     }
 
-    /// Visits all targets together, to the deadline or until `hurry` at most.
-    pub async fn visit(&self, deadline: Instant, hurry: impl Future<Output = ()>) {
+    /// Visits all targets together, to the deadline or until `hurry` at most. Whenever the visit of one is over, that is `visited`.
+    pub async fn visit(&self, deadline: Instant, hurry: impl Future<Output = ()>, visited: &(dyn Fn() + Sync)) {
         let wanted = |collector: &Collector| self.selection.has_collector(collector);
-        let visits = join_all(self.targets.iter().map(|(target, asks)| target.visit(&wanted, asks, deadline)));
+        let wanted = &wanted;
+        let visits = self.targets.iter().map(|(target, asks)| async move {
+            target.visit(wanted, asks, deadline).await;
+            visited();
+        });
+        let visits = join_all(visits);
         tokio::select! {
             _ = visits => (),
             () = hurry => (),

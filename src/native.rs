@@ -30,6 +30,12 @@ impl Native {
         Native { schema, zero_threshold: 0.0, zero_count: zero, buckets }
     }
 
+    /// The same as a table holds them: with the zero bucket in front.
+    pub fn cell(&self) -> Vec<(i32, u64)> {
+        let zero = (self.zero_count > 0).then_some((ZERO, self.zero_count));
+        zero.into_iter().chain(self.buckets.iter().copied()).collect()
+    }
+
     /// Reads `index:count` of buckets, rising by index and separated by single spaces: `-58:3 -57:12`. `zero:7` in front of them is
     /// the number of values that are 0. An empty text is a histogram of nothing; `None`: it is something else.
     pub fn parse(schema: i32, text: &str) -> Option<Native> {
@@ -49,7 +55,7 @@ impl Native {
     }
 
     fn push(&mut self, index: i32, count: u64) -> Option<()> {
-        let rises = self.buckets.last().is_none_or(|(before, _)| *before < index);
+        let rises = index > self.buckets.last().map_or(ZERO, |(before, _)| *before);
         rises.then(|| self.buckets.push((index, count)))
     }
 
@@ -111,15 +117,29 @@ mod tests {
             (vec![(-58, 3), (-57, 0), (2, u64::MAX)], "-58:3 2:18446744073709551615"),
             (vec![(ZERO, 1), (0, 1)], "zero:1 0:1"),
         ] {
-            assert_eq!(Native::parse(3, text), Some(Native::of(3, &buckets)), "{text:?}");
+            let native = Native::parse(3, text).expect("buckets");
+            assert_eq!(native, Native::of(3, &buckets), "{text:?}");
+            assert_eq!(Native::of(3, &native.cell()), native, "{text:?}");
         }
     }
 
     #[test]
     fn other_texts_are_none() {
-        for text in
-            [" ", "1", "1:", ":1", "1:-1", "1:1.5", "1:1  2:1", "1:1 ", "2:1 1:1", "1:1 1:1", "1:1 zero:1", "x:1"]
-        {
+        for text in [
+            " ",
+            "1",
+            "1:",
+            ":1",
+            "1:-1",
+            "1:1.5",
+            "1:1  2:1",
+            "1:1 ",
+            "2:1 1:1",
+            "1:1 1:1",
+            "1:1 zero:1",
+            "x:1",
+            "-2147483648:1",
+        ] {
             assert_eq!(Native::parse(3, text), None, "{text:?}");
         }
         assert_eq!(Native::parse(3, "1:18446744073709551615 2:1").and_then(|native| native.count()), None);

@@ -1,4 +1,4 @@
-//! Rendered pages: scrapes for the same page that overlap share one visit and one rendering, and a page whose askers have gone is given up.
+//! Rendered pages: scrapes for the same page that come together share one visit and one rendering, and a page whose askers have gone is given up.
 
 use std::{collections::HashMap, future::pending, io::Write, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    engine::{Engine, Scrape, Selection},
+    engine::{Engine, Scrape, Selection, YOUNG},
     exposition::{self, Format},
 };
 
@@ -30,31 +30,64 @@ type Page = watch::Sender<Option<Bytes>>;
 /// Targets that the pages being made wait for together; for each wait that takes some KiB.
 const MOST_WAITS: usize = 5000;
 
-/// Pages that may be made at a time beside one for each target. Further ones wait for their turn.
-const MOST_PAGES: usize = 64;
+/// Pages that may be asked for at a time, beside one for each target.
+const MOST_PAGES: usize = 1064;
 
-/// Pages that may wait for their turn.
-const MOST_WAITING: usize = 1000;
-
-/// Of those, pages that may be made out of turn because half of their time is over: those that have turns may wait for a server that
-/// hangs, and be less in a hurry.
+/// Pages that may be made out of turn because half of their time is over: those that have turns may wait for servers that hang, and be
+/// less in a hurry.
 const MOST_LATE: usize = 16;
 
 /// Pages that have been written, and that those who wait for them have not come for yet. Where more are due at once, the next is
 /// written then.
 const MOST_READY: usize = 4;
 
-/// Too many different pages wait for their turn.
+/// Too many different pages are asked for.
 #[derive(Debug)]
 pub struct Busy;
 
 /// The pages being made.
 pub struct Pages {
-    underway: Mutex<HashMap<Key, Page>>,
+    underway: Mutex<Underway>,
     waits: Semaphore,
     late: Semaphore,
     ready: Semaphore,
     hurry: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Underway {
+    /// How many they are.
+    pages: usize,
+    /// Of each key the one that was begun last.
+    newest: HashMap<Key, Newest>,
+}
+
+struct Newest {
+    engine: Arc<Engine>,
+    began: Instant,
+    page: Page,
+}
+
+impl Newest {
+    /// It is what somebody who asks now would get, but for what its targets have said since: as young as any result that is shared, and of the
+    /// configuration in force.
+    fn is_good(&self, engine: &Arc<Engine>, now: Instant) -> bool {
+        self.is_of(engine) && now.saturating_duration_since(self.began) <= YOUNG
+    }
+
+    fn is_of(&self, engine: &Arc<Engine>) -> bool {
+        Arc::ptr_eq(&self.engine, engine)
+    }
+}
+
+impl Underway {
+    /// Nobody joins this page any more.
+    fn close(&mut self, key: &Key, page: &Page) {
+        // Another may be made in its place.
+        if self.newest.get(key).is_some_and(|newest| newest.page.same_channel(page)) {
+            self.newest.remove(key);
+        }
+    }
 }
 
 impl Default for Pages {
@@ -70,20 +103,25 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// The page, from the scrape under way if there is one for it. It comes within the key's `timeout`; empty if the task that made
+    /// The page, from the scrape under way if one for it has just begun. It comes within the key's `timeout`; empty if the task that made
     /// it has ended without. Dropped, nobody waits here any more.
     ///
     /// # Errors
-    /// It is another page, and too many wait for their turn.
+    /// It is another page, and too many are being made.
     pub async fn get(self: &Arc<Self>, engine: &Arc<Engine>, key: Key) -> Result<Bytes, Busy> {
+        let began = Instant::now();
         let mut page = {
             let mut underway = self.underway.lock();
-            match underway.get(&key) {
-                Some(page) => page.subscribe(),
-                None if underway.len() >= at_once(engine.targets.len()) + MOST_WAITING => return Err(Busy),
-                None => {
+            let is_full = underway.pages >= MOST_PAGES + engine.targets.len();
+            match underway.newest.get(&key) {
+                Some(newest) if newest.is_good(engine, began) => newest.page.subscribe(),
+                // Older than it should be, which is better than nothing.
+                Some(newest) if is_full && newest.is_of(engine) => newest.page.subscribe(),
+                _ if is_full => return Err(Busy),
+                _ => {
                     let (sender, page) = watch::channel(None);
-                    underway.insert(key.clone(), sender.clone());
+                    underway.pages += 1;
+                    underway.newest.insert(key.clone(), Newest { engine: engine.clone(), began, page: sender.clone() });
                     let making = Making { pages: self.clone(), key, page: sender };
                     tokio::spawn(self.clone().make(engine.clone(), making));
                     page
@@ -96,7 +134,8 @@ impl Pages {
     /// None is being made.
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
-        self.underway.lock().is_empty()
+        let underway = self.underway.lock();
+        underway.pages == 0 && underway.newest.is_empty()
     }
 
     /// From now on nobody waits for a server: pages are made of what is there.
@@ -109,8 +148,10 @@ impl Pages {
         let deadline = began + key.timeout;
         let scrape = engine.begin(&key.selection, began);
         let visits = async {
-            let _turn = self.turn(scrape.targets(), engine.targets.len(), key.timeout / 2).await;
-            scrape.visit(deadline, pending()).await;
+            let turn = Mutex::new(self.turn(scrape.targets(), key.timeout / 2).await);
+            // What is over takes no place from others: those who wait for one server that hangs would keep all that ask healthy ones from them.
+            let visited = || _ = turn.lock().as_mut().map(give_one_back);
+            scrape.visit(deadline, pending(), &visited).await;
         };
         let mut hurried = self.hurry.subscribe();
         tokio::select! {
@@ -120,10 +161,9 @@ impl Pages {
         scrape
     }
 
-    /// The turn of a page with so many of all targets: in the order of their coming, or after this `patience`.
-    async fn turn(&self, targets: usize, all: usize, patience: Duration) -> Option<SemaphorePermit<'_>> {
-        let share = MOST_WAITS / at_once(all);
-        let in_turn = self.waits.acquire_many(targets.max(share).clamp(1, MOST_WAITS) as u32);
+    /// The turn of a page with so many targets: in the order of their coming, or after this `patience`.
+    async fn turn(&self, targets: usize, patience: Duration) -> Option<SemaphorePermit<'_>> {
+        let in_turn = self.waits.acquire_many(targets.clamp(1, MOST_WAITS) as u32);
         let late = async {
             sleep(patience).await;
             self.late.acquire().await
@@ -162,9 +202,11 @@ impl Pages {
     }
 }
 
-/// How many pages may be made at a time, with so many targets.
-fn at_once(targets: usize) -> usize {
-    MOST_PAGES + targets
+/// The last of a turn goes with the page.
+fn give_one_back(turn: &mut SemaphorePermit<'_>) {
+    if turn.num_permits() > 1 {
+        drop(turn.split(1));
+    }
 }
 
 /// A page being made. Whatever becomes of the task, who waits is let go with its sender, and nobody waits for it any more.
@@ -182,8 +224,7 @@ impl Making {
             let mut underway = self.pages.underway.lock();
             // Somebody may have joined a moment ago.
             if self.page.receiver_count() == 0 {
-                underway.remove(&self.key);
-                return;
+                return underway.close(&self.key, &self.page);
             }
         }
     }
@@ -192,10 +233,8 @@ impl Making {
 impl Drop for Making {
     fn drop(&mut self) {
         let mut underway = self.pages.underway.lock();
-        // After it was given up, another may be made in its place.
-        if underway.get(&self.key).is_some_and(|page| page.same_channel(&self.page)) {
-            underway.remove(&self.key);
-        }
+        underway.close(&self.key, &self.page);
+        underway.pages -= 1;
     }
 }
 

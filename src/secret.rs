@@ -48,7 +48,7 @@ impl Secret {
         if bytes.len() > MOST_BYTES {
             return Err("the file is larger than 64 KiB".to_owned());
         }
-        let text = str::from_utf8(&bytes).map_err(|_| "the file is no UTF-8 text")?;
+        let text = str::from_utf8(&bytes).map_err(|_| "the file is not UTF-8 text")?;
         let text = text.strip_suffix("\r\n").or(text.strip_suffix('\n')).unwrap_or(text);
         Ok(Secret { text: Zeroizing::new(text.to_owned()), file: Some(path.to_owned()) })
     }

@@ -186,6 +186,11 @@ impl Table {
         self.text.len()
     }
 
+    /// Native buckets in all its cells.
+    pub fn native_buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
     /// Bytes that the cells and their text take in memory.
     pub fn bytes(&self) -> usize {
         self.cells.len() * size_of::<Stored>() + self.text.len() + self.buckets.len() * size_of::<(i32, u64)>()

@@ -5,6 +5,7 @@
 mod readers;
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     path::Path,
@@ -16,6 +17,7 @@ use pgvigil::{
     config::{catalogue::Catalogue, settings::Settings},
     docs,
 };
+use serde_json::Value;
 
 use crate::support::{free_port, http};
 
@@ -33,6 +35,31 @@ fn the_example_settings_fit_the_shipped_collectors() {
     let adjusted = Catalogue::load(None).and_then(|catalogue| catalogue.adjust(settings));
     let (_, catalogue) = adjusted.unwrap_or_else(|problems| panic!("{problems}"));
     assert!(catalogue.get("buffers").is_none());
+}
+
+/// The file says of itself that it has.
+#[test]
+fn the_example_settings_have_every_key() {
+    let text = fs::read_to_string("examples/pgvigil.yaml").expect("the example");
+    let words: BTreeSet<_> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let schema = fs::read_to_string("docs/schema/settings.json").expect("the schema");
+    let keys = keys(&serde_json::from_str(&schema).expect("JSON"));
+    assert!(keys.len() > 50, "{keys:?}");
+    let lacks: Vec<_> = keys.iter().filter(|key| !words.contains(key.as_str())).collect();
+    assert!(lacks.is_empty(), "{lacks:?}");
+}
+
+/// Of each map that a schema tells of.
+fn keys(schema: &Value) -> BTreeSet<String> {
+    match schema {
+        Value::Object(map) => {
+            let own =
+                map.get("properties").and_then(Value::as_object).into_iter().flat_map(|keys| keys.keys().cloned());
+            own.chain(map.values().flat_map(keys)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(keys).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// `UPDATE_EXPECT=1 cargo test docs` writes it.

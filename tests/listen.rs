@@ -80,7 +80,7 @@ fn a_unix_socket_comes_and_goes_with_us() {
     assert_eq!(fs::read_to_string(&path).expect("a file"), "mine");
 
     let (code, says) = refused(&place);
-    assert!(code == Some(1) && says.contains("a file that is no socket"), "{says}");
+    assert!(code == Some(1) && says.contains("a file that is not a socket"), "{says}");
     let (code, says) = refused(&format!("{place}?mode=rw"));
     assert!(code == Some(1) && says.contains("octal"), "{says}");
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     boards::files as boards,
     rules::files as rules,
-    support::{Folder, Generation, Pgvigil, Postgres, Prometheus, eventually, majors},
+    support::{Folder, Generation, Pgvigil, Postgres, Prometheus, eventually, majors, page},
 };
 
 const PROBE: &str = "pgvigil_probe_duration_seconds";
@@ -160,4 +160,40 @@ fn nearer(ways: &[&Way], all: &[Prometheus]) {
             assert!((native - NAP).abs() < (classic - NAP).abs(), "{native} or {classic}");
         }
     }
+}
+
+/// More buckets than fit into a label's text.
+#[test]
+fn a_collector_of_ones_own_may_have_many_native_buckets() {
+    const WIDE: &str = "
+collector: wide
+source: postgres
+queries:
+  - name: only
+    sql:
+      - since: 13
+        text: |
+          SELECT 1 AS le, 300 AS bucket, 300 AS total, 303 AS n, 'zero:3 ' || string_agg(i || ':1', ' ' ORDER BY i) AS fine
+            FROM generate_series(-149, 150) i
+    metrics:
+      - {name: pg_test_wide_seconds, type: histogram, le: le, value: bucket, sum: total, count: n, native: {schema: 3, buckets: fine}, help: Wide.}
+    example: [{le: 1, bucket: 1, total: 1, n: 1, fine: '0:1'}]
+";
+    let server = Postgres::builder(*majors().last().expect("at least one version")).start();
+    server.create_monitor_role();
+    let folder = Folder::new("native", "TERM");
+    folder.write("wide.yaml", WIDE);
+    let url = server.url("pgvigil", "postgres");
+    let args = ["--collectors", &folder.path().display().to_string()];
+    let pgvigil = Pgvigil::start(env!("CARGO_BIN_EXE_pgvigil"), &args, &[("PGVIGIL_POSTGRES_URL", &url)]);
+    let invalid = page::sample(&pgvigil.scrape(), "pgvigil_values_invalid_total", &[("collector", "wide")]);
+    assert_eq!(invalid.unwrap_or_default(), 0.0);
+    let prometheus = prometheus(&WAYS[1], &pgvigil);
+    let value = |promql: &str| prometheus.value(promql);
+    eventually(Duration::from_secs(30), "it is a native histogram", || {
+        value("histogram_count(pg_test_wide_seconds)") == Some(303.0)
+    });
+    // Half of those above 0 are up to 1.
+    let below = value("histogram_fraction(0, 1, pg_test_wide_seconds)").expect("a share");
+    assert!((below - 153.0 / 303.0).abs() < 0.01, "{below}");
 }

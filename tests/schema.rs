@@ -62,7 +62,7 @@ const LEFT_TO_CHECK: [&str; 53] = [
     "a counter's name ends",
     "an info metric's name ends",
     "'s name does not end in",
-    "is no base unit",
+    "is not a base unit",
     "names that start with `pgvigil_`",
     "metric names are lower snake case",
     // What is inside a text.
@@ -88,7 +88,7 @@ const LEFT_OF_TEXTS: [&str; 14] = [
     "must be like https://",
     "an extension's name",
     "numbers, such as 1.8",
-    "this is no bcrypt hash",
+    "this is not a bcrypt hash",
     "is not a host name",
 ];
 

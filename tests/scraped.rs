@@ -11,6 +11,7 @@ use std::{
 
 use hyper::{HeaderMap, header::ACCEPT};
 use pgvigil::http::negotiate;
+use serde_json::Value;
 
 use crate::{
     exposition::{FORMATS, golden},
@@ -118,16 +119,61 @@ fn expect_all_taken(prometheus: &Prometheus, between: &[Between]) {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
-/// The series of a job by their labels, and their values; without native histograms, which are in protobuf only.
-fn series(prometheus: &Prometheus, job: &str) -> BTreeMap<String, f64> {
-    let found = prometheus.query(&format!("{{job=\"{job}\", __name__!~\"up|scrape_.*\"}}"));
-    let found = found.as_array().cloned().unwrap_or_default().into_iter().filter_map(|mut series| {
-        let labels = series["metric"].as_object_mut().expect("labels");
-        ["job", "instance"].iter().for_each(|name| _ = labels.remove(*name));
-        let value = series["value"][1].as_str()?.parse().expect("a value");
-        Some((series["metric"].to_string(), value))
-    });
-    found.collect()
+/// The series of a job by their labels.
+#[derive(Default)]
+struct Series {
+    values: BTreeMap<String, f64>,
+    /// Native histograms, which are in protobuf only.
+    native: BTreeSet<String>,
+}
+
+impl Series {
+    fn of(prometheus: &Prometheus, job: &str) -> Series {
+        let found = prometheus.query(&format!("{{job=\"{job}\", __name__!~\"up|scrape_.*\"}}"));
+        let mut all = Series::default();
+        for mut series in found.as_array().cloned().unwrap_or_default() {
+            let labels = series["metric"].as_object_mut().expect("labels");
+            ["job", "instance"].iter().for_each(|name| _ = labels.remove(*name));
+            let labels = series["metric"].to_string();
+            match series["value"][1].as_str() {
+                Some(value) => _ = all.values.insert(labels, value.parse().expect("a value")),
+                None => _ = all.native.insert(labels),
+            }
+        }
+        all
+    }
+
+    /// What a Prometheus has of these that keeps no `_bucket`, `_sum` and `_count` of a series that is a native histogram: docs/native.md.
+    fn beside(mut self, native: &BTreeSet<String>) -> Series {
+        self.values.retain(|labels, _| !is_part_of(labels, native));
+        self
+    }
+
+    fn names(&self) -> BTreeSet<&str> {
+        self.values.keys().map(String::as_str).collect()
+    }
+}
+
+/// Whether a series is a part of one of these histograms.
+fn is_part_of(labels: &str, histograms: &BTreeSet<String>) -> bool {
+    let mut labels: Value = serde_json::from_str(labels).expect("labels");
+    let name = labels["__name__"].as_str().unwrap_or_default().to_owned();
+    let Some(name) = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)) else {
+        return false;
+    };
+    labels["__name__"] = name.into();
+    labels.as_object_mut().map(|labels| labels.remove("le"));
+    histograms.contains(&labels.to_string())
+}
+
+/// Of each job; where the generation chooses between the two for itself, without what it does not keep of native histograms.
+fn of_each_job(prometheus: &Prometheus, generation: Generation) -> [Series; 3] {
+    let [text, open, protobuf] = JOBS.map(|(job, ..)| Series::of(prometheus, job));
+    assert!(text.native.is_empty() && open.native.is_empty());
+    match generation {
+        Generation::Oldest => [text.beside(&protobuf.native), open.beside(&protobuf.native), protobuf],
+        Generation::Newest => [text, open, protobuf],
+    }
 }
 
 #[test]
@@ -140,10 +186,10 @@ fn prometheus_takes_every_sample_in_each_format() {
     for generation in Generation::that_serve() {
         let (prometheus, between) = in_each_format(*generation, pgvigil.address());
         expect_all_taken(&prometheus, &between);
-        let names = |job: &str| series(&prometheus, job).into_keys().collect::<BTreeSet<_>>();
         // Scrapes are of different moments: a session may be seen by one only.
         eventually(Duration::from_secs(30), "the same series in each format", || {
-            let [text, open, protobuf] = JOBS.map(|(job, ..)| names(job));
+            let all = of_each_job(&prometheus, *generation);
+            let [text, open, protobuf] = all.each_ref().map(Series::names);
             text.len() > 300 && text == open && text == protobuf
         });
         for (job, ..) in JOBS {
@@ -170,7 +216,9 @@ fn prometheus_reads_the_same_in_each_format() {
     for generation in Generation::that_serve() {
         let (prometheus, between) = in_each_format(*generation, address);
         expect_all_taken(&prometheus, &between);
-        let [text, open, protobuf] = JOBS.map(|(job, ..)| series(&prometheus, job));
+        let all = of_each_job(&prometheus, *generation);
+        assert!(!all[2].native.is_empty(), "there are native histograms");
+        let [text, open, protobuf] = all.map(|series| series.values);
         assert!(text.len() > 1000, "{}", text.len());
         for (other, found) in [("OpenMetrics", open), ("protobuf", protobuf)] {
             let differs = |one: &BTreeMap<String, f64>, other: &BTreeMap<String, f64>| -> Vec<String> {

@@ -32,7 +32,7 @@ pub fn print(
 }
 
 fn print_pool_and_cache(PoolAndCache { samples, exporter_ms, pool_ms, cache_ms }: &PoolAndCache) {
-    target(&format!("PgBouncer and Redis, {samples} samples: exporter CPU, ms"), *exporter_ms, 0.3);
+    target(&format!("PgBouncer and Redis, {samples} samples: exporter CPU, ms"), *exporter_ms, 0.65);
     target("what is asked of PgBouncer: its CPU, ms", *pool_ms, 0.3);
     target("what is asked of Redis: its CPU, ms", *cache_ms, 0.2);
 }

@@ -36,6 +36,8 @@ fn for_others(names: &[Alternative], common: Option<String>, host: &str) -> Stri
         Alternative::Host(name) | Alternative::Other(name) => name.clone(),
         Alternative::Address(address) => address.to_string(),
     });
+    // The common name often is one of the others.
+    let common = common.filter(|common| !named.clone().any(|name| name == *common));
     let named: Vec<_> = named.chain(common).map(|name| name.escape_debug().collect::<String>()).take(8).collect();
     match named.is_empty() {
         true => format!("the certificate names no host, so it is not for {host}"),
@@ -56,6 +58,19 @@ fn is_host(pattern: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whom_it_is_for_is_said_once() {
+        let names = |names: &[&str]| names.iter().map(|name| Alternative::Host((*name).to_owned())).collect::<Vec<_>>();
+        for (named, common, expected) in [
+            (&["a", "b"][..], Some("a"), "the certificate is for a, b, not for c"),
+            (&["a"], Some("b"), "the certificate is for a, b, not for c"),
+            (&["a"], None, "the certificate is for a, not for c"),
+            (&[], None, "the certificate names no host, so it is not for c"),
+        ] {
+            assert_eq!(for_others(&names(named), common.map(str::to_owned), "c"), expected);
+        }
+    }
 
     #[test]
     fn a_star_is_one_label() {

@@ -170,6 +170,15 @@ impl Query {
         values.chain(labels).map(String::as_str)
     }
 
+    /// The columns of native buckets, but for one that is a label too.
+    pub fn native_columns(&self) -> impl Iterator<Item = &str> {
+        let native = self.metrics.iter().filter_map(|metric| match &metric.value {
+            Value::Histogram { native, .. } => Some(native.as_ref()?.buckets.as_str()),
+            Value::Column { .. } | Value::One => None,
+        });
+        native.filter(|column| !self.has_label(column))
+    }
+
     /// Every column that its SQL must return.
     pub fn asked_columns(&self, source: SourceKind) -> Vec<&str> {
         match source {

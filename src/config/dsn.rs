@@ -66,7 +66,7 @@ pub enum Wrong {
     Space,
     #[error("`%` in a URL must be followed by two hexadecimal digits; a percent sign itself is %25")]
     Percent,
-    #[error("the percent-encoded bytes are no UTF-8 text")]
+    #[error("the percent-encoded bytes are not UTF-8 text")]
     Utf8,
     #[error("a NUL character cannot be sent to a server: remove it")]
     Nul,

@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     if bytes.len() > MAX_BYTES {
         return Err(problem("the file is larger than 1 MiB: split it".into()));
     }
-    let text = str::from_utf8(&bytes).map_err(|_| problem("the file is no UTF-8 text".into()))?;
+    let text = str::from_utf8(&bytes).map_err(|_| problem("the file is not UTF-8 text".into()))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 

@@ -43,12 +43,15 @@ pub enum Binding {
     Require,
 }
 
+/// What libpq calls them.
 pub const BINDINGS: [(&str, Binding); 3] =
     [("disable", Binding::Disable), ("prefer", Binding::Prefer), ("require", Binding::Require)];
 
+/// Those words.
 pub const BINDING_WORDS: [&str; BINDINGS.len()] = words::of(&BINDINGS);
 
 impl Method {
+    /// What libpq calls it.
     pub fn word(self) -> &'static str {
         METHODS.iter().find(|(_, method)| *method == self).map_or("none", |(word, _)| word)
     }

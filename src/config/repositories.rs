@@ -20,7 +20,7 @@ pub struct Repository {
     pub documents: Vec<Document>,
     /// Variables for the tool.
     pub env: Environment,
-    /// What is older than this is no information.
+    /// What is older than this does not count.
     pub max_age: Duration,
     /// The WAL archive, if it can be read as a folder.
     pub archive: Option<PathBuf>,

@@ -37,7 +37,7 @@ const UNITS: [(&str, &str, &str); 22] = [
 /// What is wrong with a metric's name, if anything; `own`: it tells what pgvigil is, sees or remembers.
 pub fn name_problem(name: &str, kind: Kind, ecosystem: bool, own: bool) -> Option<String> {
     if !words::metric(name) {
-        return Some("this is no metric name: use a-z, 0-9 and _, starting with a letter".into());
+        return Some("this is not a metric name: use a-z, 0-9 and _, starting with a letter".into());
     }
     if name.starts_with("pgvigil_") && !own {
         return Some(
@@ -69,7 +69,7 @@ fn style_problem(name: &str, kind: Kind) -> Option<String> {
         Kind::Gauge | Kind::Counter => format!(", `scale: {scale}`"),
         Kind::Histogram | Kind::Info => " in the SQL".to_owned(),
     };
-    Some(format!("`{suffix}` is no base unit: end the name in `{base}` and convert{convert}"))
+    Some(format!("`{suffix}` is not a base unit: end the name in `{base}` and convert{convert}"))
 }
 
 /// What is wrong with a HELP text, if anything. The text formats cannot carry what is refused here.

@@ -32,12 +32,14 @@ impl<'a> Pieces<'a> {
         Ok(Pieces { user, password, host, path, query })
     }
 
+    /// Its user and password, decoded.
     pub fn set_login(&self, dsn: &mut Dsn) -> Result<(), Wrong> {
         dsn.set("user", decoded(self.user)?);
         dsn.set("password", decoded(self.password)?);
         Ok(())
     }
 
+    /// Its host and port, decoded.
     pub fn set_host(&self, dsn: &mut Dsn) -> Result<(), Wrong> {
         let (host, port) = host_and_port(self.host)?;
         dsn.set("host", decoded(host)?);

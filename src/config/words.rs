@@ -64,7 +64,9 @@ pub fn label(word: &str) -> Result<(), String> {
     let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let rest = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     match word {
-        _ if !starts || !rest => Err(format!("`{word}` is no label name: use a-z, 0-9 and _, starting with a letter")),
+        _ if !starts || !rest => {
+            Err(format!("`{word}` is not a label name: use a-z, 0-9 and _, starting with a letter"))
+        }
         "target" => Err("the label `target` is added by the program: choose another name".into()),
         "le" => Err("the label `le` belongs to histograms: choose another name".into()),
         _ if word.starts_with("__") => Err("label names that start with `__` are Prometheus's own: rename it".into()),

@@ -236,7 +236,7 @@ fn explain(error: &ScanError) -> String {
         return "a value cannot start with this character: quote it".into();
     }
     let advice = match info {
-        "simple key expect ':'" => "; the line before is no `key: value` (a space follows the colon)",
+        "simple key expect ':'" => "; the line before is not `key: value` (a space follows the colon)",
         "mapping values are not allowed in this context" => "; quote a value that contains `: `",
         "while parsing node, found unknown anchor" => "; quote a value that starts with `*`",
         _ => "",

@@ -12,6 +12,9 @@ use crate::{
     table::{Cell, Number},
 };
 
+/// A page that may take so much is large.
+const LARGE: usize = 8 << 20;
+
 /// What is reserved for a page at most.
 const MOST_EXPECTED: usize = 64 << 20;
 
@@ -25,14 +28,17 @@ pub fn render(blocks: &[Block], format: Format) -> String {
     out
 }
 
-/// What a page may take, or as much of it as is reserved at once: memory that grows by copying is there twice for a moment. What is not
-/// written to is not taken.
+/// What a large page may take, or as much of it as is reserved at once: memory that grows by copying is there twice for a moment. What
+/// is not written to is not taken. Most pages are small, and begin in memory that is at hand.
 fn expected(blocks: &[Block]) -> usize {
     let of = |block: &Block| {
         let query = block.collector.queries.get(block.query)?;
         Some(block.mapped.size_at_most(query, block.labels.text().len()).bytes)
     };
-    blocks.iter().filter_map(of).sum::<usize>().clamp(PAGE, MOST_EXPECTED)
+    match blocks.iter().filter_map(of).sum::<usize>() {
+        ..LARGE => PAGE,
+        large => large.min(MOST_EXPECTED),
+    }
 }
 
 /// Labels between braces, without them: `a="1",b="2"`.

@@ -228,7 +228,7 @@ fn too_soon(wait: Duration) -> Answer {
 }
 
 fn busy() -> Answer {
-    let why = "1,000 different pages wait for their turn; ask again in a few seconds, for a page that others ask for too: without `target=` or \
+    let why = "more than 1,000 pages are being made; ask again in a few seconds, for a page that others ask for too: without `target=` or \
                `collector=`, and with a timeout of whole seconds\n";
     let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));

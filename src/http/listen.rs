@@ -95,7 +95,7 @@ fn unix_socket(place: &str) -> io::Result<Listener> {
     let path = Path::new(path);
     if let Ok(there) = fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
-            return Err(io::Error::other("there is a file that is no socket"));
+            return Err(io::Error::other("there is a file that is not a socket"));
         }
         if unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::Error::other("another process listens there"));

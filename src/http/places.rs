@@ -134,6 +134,7 @@ pub struct Free {
 }
 
 impl Free {
+    /// Gives it to this peer.
     pub fn take(self, peer: Peer) -> Place {
         let number = self.places.next.fetch_add(1, Ordering::Relaxed);
         let state = watch::Sender::new(State::new());
@@ -156,6 +157,7 @@ impl Place {
         self.turn(|waits| waits == Waits::First, Waits::Handshake);
     }
 
+    /// Hands are shaken.
     pub fn shaken(&self) {
         self.turn(|waits| waits == Waits::Handshake, Waits::First);
     }

@@ -10,6 +10,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::places::Place;
 
+/// A body, and the place of the connection that it goes to.
 pub struct Sending<B> {
     body: B,
     place: Arc<Place>,

@@ -13,7 +13,10 @@ use std::{
 
 use hyper::body::{self, Bytes, Frame, SizeHint};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tracing::warn;
+
+use crate::told::Told;
 
 /// What the large ones hold together, in bytes, unless these few newest hold more.
 const MOST_BYTES: usize = 64 << 20;
@@ -27,7 +30,10 @@ const PIECE: usize = 16 << 10;
 
 /// The large answers that somebody still takes, the oldest first. Those who asked together share one.
 #[derive(Default)]
-pub struct Unsent(Mutex<VecDeque<Weak<Said>>>);
+pub struct Unsent {
+    large: Mutex<VecDeque<Weak<Said>>>,
+    told: Told,
+}
 
 impl Unsent {
     /// An answer's body. Older ones are given up for it where there is no room.
@@ -35,7 +41,7 @@ impl Unsent {
         if bytes.len() <= SMALL {
             return Body { said: Arc::new(Said::new(bytes)), at: 0 };
         }
-        let mut all = self.0.lock();
+        let mut all = self.large.lock();
         all.retain(|said| said.strong_count() > 0);
         let same = all.iter().filter_map(Weak::upgrade).find(|said| said.is(&bytes));
         let said = same.unwrap_or_else(|| {
@@ -43,18 +49,21 @@ impl Unsent {
             all.push_back(Arc::downgrade(&said));
             said
         });
-        make_room(&mut all);
+        self.make_room(&mut all);
         Body { said, at: 0 }
     }
-}
 
-fn make_room(all: &mut VecDeque<Weak<Said>>) {
-    let mut held: usize = all.iter().filter_map(Weak::upgrade).map(|said| said.length).sum();
-    while held > MOST_BYTES && all.len() > NEWEST {
-        if let Some(oldest) = all.pop_front().and_then(|oldest| oldest.upgrade()) {
-            warn!("an answer of {} bytes is cut: newer ones that are not taken either need its memory", oldest.length);
-            held -= oldest.length;
+    fn make_room(&self, all: &mut VecDeque<Weak<Said>>) {
+        let mut held: usize = all.iter().filter_map(Weak::upgrade).map(|said| said.length).sum();
+        while held > MOST_BYTES && all.len() > NEWEST {
+            let Some(oldest) = all.pop_front().and_then(|oldest| oldest.upgrade()) else { continue };
+            let length = oldest.length;
+            held -= length;
             oldest.bytes.lock().take();
+            // Who asks decides how often.
+            if let Some(more) = self.told.say("cut", Instant::now()) {
+                warn!("an answer of {length} bytes is cut: newer ones that are not taken either need its memory{more}");
+            }
         }
     }
 }
@@ -121,3 +130,20 @@ impl fmt::Display for GivenUp {
 }
 
 impl std::error::Error for GivenUp {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_are_cut_and_that_is_said_once() {
+        let unsent = Unsent::default();
+        let bodies: Vec<_> = (0..70).map(|_| unsent.body(vec![0; 1 << 20].into())).collect();
+        let cut: Vec<_> = bodies.iter().map(|body| body.said.bytes.lock().is_none()).collect();
+        assert_eq!(cut, [[true; 6].as_slice(), &[false; 64]].concat());
+        let later = Instant::now() + Duration::from_secs(60);
+        assert_eq!(unsent.told.overdue(later), [("cut", 5)], "of six one is said, the others are counted");
+    }
+}

@@ -1,4 +1,5 @@
-//! What a table takes on a page in the text format: at most, at once; and, where that may be too much, to the byte. Pure.
+//! What a table takes on a page in the text format: at most, at once; and, where that may be too much, to the byte. Native buckets, which only
+//! protobuf has, come on top with the most that they can take there. Pure.
 
 use super::{Family, Mapped, Sample, layout::Columns};
 use crate::{
@@ -25,6 +26,9 @@ const BOUND: usize = ",le=\"\"".len() + NUMBER;
 /// Around a label: the quotes, the equals sign, a comma.
 const QUOTES: usize = "=\"\",".len();
 
+/// A native bucket in protobuf, with a span of its own.
+const NATIVE_BUCKET: usize = 22;
+
 /// Buckets of a series that have no row: the last; and its sum and count.
 const BESIDE: usize = 3;
 
@@ -40,6 +44,9 @@ impl Mapped {
             // Each text of the table once for each of these lines at most, with each of its letters escaped.
             size.bytes +=
                 lines * line + 2 * self.table.bytes_of_text() * if family.is_histogram() { 1 + BESIDE } else { 1 };
+            if family.is_histogram() {
+                size.bytes += self.table.native_buckets() * NATIVE_BUCKET;
+            }
             size.samples += lines;
         }
         size
@@ -49,7 +56,7 @@ impl Mapped {
     pub fn size(&self, query: &Query, of_target: usize) -> Size {
         let (mut size, mut number) = (Size::default(), String::new());
         let mut labels: Vec<Option<Vec<usize>>> = vec![None; self.series.len()];
-        for family in self.families(query) {
+        for family in self.families(query).map(Family::with_native) {
             let labels = labels[family.series].get_or_insert_with(|| labels_of(&family));
             for ((at, row), labels) in family.rows().zip(labels.iter()) {
                 let Some(sample) = family.sample((at, row)) else { continue };
@@ -63,10 +70,11 @@ impl Mapped {
                 };
                 match sample {
                     Sample::Value(value) => add(0, value),
-                    Sample::Histogram { buckets, sum, count, .. } => {
+                    Sample::Histogram { buckets, sum, count, native } => {
                         buckets.into_iter().for_each(|(_, value)| add("_bucket".len() + BOUND, value));
                         sum.into_iter().for_each(|sum| add("_sum".len(), sum));
                         add("_count".len(), count);
+                        size.bytes += native.map_or(0, |native| native.buckets.len() * NATIVE_BUCKET);
                     }
                 }
             }

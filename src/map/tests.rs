@@ -92,6 +92,23 @@ fn native_buckets_are_exactly_as_many_as_the_count_however_large() {
     }
 }
 
+/// They are in one format only, and count for what they can take there.
+#[test]
+fn native_buckets_have_a_size() {
+    let catalogue = Catalogue::from_files([("c.yaml", HISTOGRAM)]).expect("a valid collector");
+    let query = &catalogue.collectors[0].queries[0];
+    let size = |native| {
+        let mut table = Table::new(["a", "le", "n", "sum", "count", "native"]);
+        table.push_row([Cell::Int(1), Cell::Float(1.0), Cell::Int(300), Cell::Int(1), Cell::Int(300), native]);
+        let mapped = map(query, table);
+        (mapped.size(query, 0), mapped.size_at_most(query, 0))
+    };
+    let buckets: Vec<_> = (0..300).map(|index| (2 * index, 1)).collect();
+    let ((without, _), (with, most)) = (size(Cell::Absent), size(Cell::Buckets(&buckets)));
+    assert_eq!((with.samples, with.bytes), (without.samples, without.bytes + 300 * 22));
+    assert!(most.bytes >= with.bytes, "{most:?}");
+}
+
 #[test]
 fn columns_may_move_go_and_come_back() {
     let catalogue = Catalogue::from_files([("c.yaml", FILE)]).expect("a valid collector");

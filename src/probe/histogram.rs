@@ -14,7 +14,7 @@ const STEPS: [u64; 17] = [
 const PER_DOUBLING: f64 = 8.0;
 
 /// What takes longer than this many doublings of a second, over an hour, counts in the last native bucket. The first is that of a nanosecond,
-/// so there are 337 at most; of one phase there are some thirty.
+/// so there are 337 at most; of one phase there are some dozens.
 const MOST_DOUBLINGS: f64 = 12.0;
 
 /// Upper bounds, rising.

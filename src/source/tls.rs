@@ -43,7 +43,7 @@ pub async fn handshake(
         Address::Tcp { host, .. } => ServerName::try_from(host.trim_matches(['[', ']']).to_owned()),
         Address::Unix(_) => ServerName::try_from("localhost".to_owned()),
     };
-    let name = name.map_err(|_| failed("the host is no name a certificate can hold"))?;
+    let name = name.map_err(|_| failed("the host is not a name that a certificate can hold"))?;
     TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| failed(&in_words(&error)))
 }
 

@@ -166,8 +166,8 @@ fn a_service_with_tls_is_believed_by_its_authority_and_name() {
     let by_address = moto.url.replace("localhost", "127.0.0.1");
     let repositories = [orders("well", &moto.url, key, &of_text), orders("misnamed", &by_address, key, &of_text)];
     for (authority, well, said) in [
-        ("ca", None, "certificate not valid for name \"127.0.0.1\""),
-        ("other", Some("failed"), "invalid peer certificate: UnknownIssuer"),
+        ("ca", None, "TLS: the certificate is for localhost, not for 127.0.0.1"),
+        ("other", Some("failed"), "leads to none of the system's authorities"),
     ] {
         let pgvigil = believing(&files, authority, &repositories);
         let page = until(&pgvigil, "all have answered", |page| {

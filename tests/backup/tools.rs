@@ -49,7 +49,8 @@ fn p22_each_way_to_fail_has_its_reason_and_hides_nothing_else() {
         ("other", "echo '{\"servers\": {}}'".to_owned(), Some("garbage")),
         ("silent", "exit 0".to_owned(), Some("garbage")),
         ("endless", "head -c 100000000 /dev/zero".to_owned(), Some("too_large")),
-        ("deep", "head -c 1000000 /dev/zero | tr '\\0' '['".to_owned(), Some("garbage")),
+        ("deep", "head -c 200000 /dev/zero | tr '\\0' '['".to_owned(), Some("garbage")),
+        ("deeper", "head -c 1000000 /dev/zero | tr '\\0' '['".to_owned(), Some("too_large")),
         ("many", "echo [0; yes ,0 | head -n 3000000; echo ]".to_owned(), Some("too_large")),
         ("reading", "cat".to_owned(), Some("garbage")),
     ];

@@ -1,5 +1,6 @@
-//! Documents that are written from the collectors and from data files of the repository, and kept current.
+//! Documents that are written from the collectors and from data files of the repository, and kept current; links and numbers that fit.
 
 mod compatibility;
 mod links;
+mod promises;
 mod versions;

@@ -1,4 +1,4 @@
-//! Promise 27: work that nobody waits for ends, and after any flood the next ordinary scrape is answered in time.
+//! Promise 28: work that nobody waits for ends, and after any flood the next ordinary scrape is answered in time.
 
 use std::{
     fmt,
@@ -298,7 +298,7 @@ impl Stage {
         assert!(healthz < Duration::from_secs(1) + BUSY, "{name}: {healthz:?}");
         let scrape = self.expect_ordinary(&name);
         let told = format!("{times} times, {} KiB more, /healthz {healthz:.1?}, a scrape {scrape:.1?}", more);
-        figure(27, &name, told);
+        figure(28, &name, told);
         assert!(more <= GROWTH_KIB, "{name}: {more} KiB more");
         drop(kept);
         self.expect_ordinary(&format!("{name}, when they have gone"));
@@ -384,7 +384,7 @@ fn p28_three_hundred_targets_at_once() {
                 });
             }
         });
-        figure(27, &format!("{TARGETS} targets at once, {state:?}"), format!("{:?}", began.elapsed()));
+        figure(28, &format!("{TARGETS} targets at once, {state:?}"), format!("{:?}", began.elapsed()));
         let signal = if state == Healthy && up == 1.0 { "STOP" } else { "CONT" };
         crate::support::process::signal(signal, &[redis.pid()]);
         millis(300);

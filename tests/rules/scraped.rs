@@ -12,8 +12,9 @@ use crate::support::{Pgvigil, Prometheus, eventually};
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
 /// Where we show some, and how many.
-const SHOWN: [(&str, usize); 5] = [
-    ("README.md", 2),
+const SHOWN: [(&str, usize); 6] = [
+    ("README.md", 1),
+    ("docs/prometheus.md", 2),
     ("docs/web.md", 1),
     ("helm/pgvigil/README.md", 1),
     ("helm/pgvigil/templates/NOTES.txt", 1),

@@ -43,7 +43,7 @@ impl Lines {
             let user = target.settings.user();
             _ = writeln!(
                 self.text,
-                "  note       role {user} is no member of pg_monitor and sees little of others' sessions and \
+                "  note       role {user} is not a member of pg_monitor and sees little of others' sessions and \
                  statements; run {}",
                 grant("pg_monitor", user)
             );

@@ -17,7 +17,7 @@ const REPOSITORIES: [Is; 5] =
     [Is::Map(&PGBACKREST), Is::Map(&BARMAN), Is::Map(&WALG), Is::Map(&FILES), Is::Map(&BUCKET)];
 
 const NAME: Key = key("name", Is::Text, "The label `repository`.");
-const MAX_AGE_KEY: Key = key("max_age", Is::Duration, "What is older than this is no information; 1h if left out.");
+const MAX_AGE_KEY: Key = key("max_age", Is::Duration, "What is older than this does not count; 1h if left out.");
 const VERIFIED: Key = key("verified", Is::Form(ABSOLUTE), "A file that is touched whenever a restore was tested.");
 const CONFIG: Key = key("config", Is::Text, "The tool's configuration file; its own default if left out.");
 const BINARY: Key = key("binary", Is::Text, "The tool's program; looked for on the path if left out.");

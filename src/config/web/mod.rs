@@ -122,7 +122,7 @@ pub const SUITES: [&str; 9] = [
 pub const CURVES: [&str; 3] = ["X25519", "CurveP256", "CurveP384"];
 
 /// What to say of a password that is none.
-pub const NO_HASH: &str = "this is no bcrypt hash: `htpasswd -nBC 10 NAME` makes one, which begins with $2y$10$";
+pub const NO_HASH: &str = "this is not a bcrypt hash: `htpasswd -nBC 10 NAME` makes one, which begins with $2y$10$";
 
 /// A comparison with a hash of this cost takes a second or so; each step more doubles it.
 const MOST_COST: u32 = 14;

@@ -11,14 +11,13 @@ use crate::{
     source::fixture::Login,
 };
 
-/// Waits for a page with this timeout: each is another one.
+/// Waits for a page with this timeout in seconds: each is another one.
 fn ask(pages: &Arc<Pages>, world: &World, timeout: u64) -> JoinHandle<Option<Page>> {
-    let key = Key {
-        selection: Selection::default(),
-        format: Format::Text,
-        gzip: false,
-        timeout: Duration::from_secs(timeout),
-    };
+    ask_within(pages, world, Duration::from_secs(timeout))
+}
+
+fn ask_within(pages: &Arc<Pages>, world: &World, timeout: Duration) -> JoinHandle<Option<Page>> {
+    let key = Key { selection: Selection::default(), format: Format::Text, gzip: false, timeout };
     let (pages, engine) = (pages.clone(), world.engine.clone());
     tokio::spawn(async move {
         let page = pages.get(&engine, key).await.ok()?;
@@ -88,15 +87,16 @@ async fn who_comes_when_the_last_one_goes_is_answered() {
     ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("quick=1 up=1");
 }
 
-/// Of pages that wait for their turn, those that somebody still waits for get it, in order; and beyond a thousand there is no room.
+/// Beyond a thousand pages there is no room for another, but for those who would join one; and there is again when somebody has gone.
 #[tokio::test(start_paused = true)]
-async fn pages_wait_for_their_turn() {
+async fn a_thousand_pages_are_made_at_a_time() {
     let (world, pages) = (World::new(), pages());
     world.server.tell(|server| server.login = Login::Hangs);
-    // With one target, 65 are made at a time.
+    // With one target, so many are made at a time.
     let asked: Vec<_> = (0..1065).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(0.01).await;
     assert!(ask(&pages, &world, 9).await.expect("an asker").is_none(), "there is no room for another page");
+    pause(1.0).await;
     let joined = ask(&pages, &world, 1000);
     abandon(asked).await;
     world.server.tell(|server| server.login = Login::default());
@@ -117,6 +117,41 @@ async fn a_page_that_has_less_time_need_not_wait_for_those_with_more() {
     let _asked: Vec<_> = (0..500).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(1.0).await;
     ask(&pages, &world, 8).await.expect("an asker").expect("room for it").expect("up=0 up.b=1 quick.b=2");
+}
+
+/// Where so many hang that pages wait for their turn, neither is who has less time.
+#[tokio::test(start_paused = true)]
+async fn a_page_in_a_hurry_is_made_out_of_turn() {
+    let hung: Vec<_> = (0..20).map(|n| (format!("h{n}"), Fixture::default())).collect();
+    let (b, pages) = (Fixture::default(), pages());
+    hung.iter().for_each(|(_, server)| server.tell(|server| server.login = Login::Hangs));
+    let named = hung.iter().map(|(name, server)| (name.as_str(), server));
+    let named: Vec<_> = named.chain([("b", &b)]).collect();
+    let world = World { engine: engine(catalogue(&[]), &named), server: b.clone() };
+    // Together they would wait for 10,000 targets.
+    let _asked: Vec<_> = (0..500).map(|n| ask(&pages, &world, 1000 + n)).collect();
+    pause(1.0).await;
+    ask(&pages, &world, 8).await.expect("an asker").expect("room for it").expect("up.h0=0 up.b=1");
+}
+
+/// However many wait for a server that hangs, and come again and again in as much of a hurry, one that is well is asked.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_server_that_hangs_keeps_nobody_from_another() {
+    let (a, b, pages) = (Fixture::default(), Fixture::default(), pages());
+    let engine = engine(catalogue(&[]), &[("a", &a), ("b", &b)]);
+    a.tell(|server| server.login = Login::Hangs);
+    let world = World { engine, server: a };
+    let mut flood = Vec::new();
+    for nth in 0..2400 {
+        flood.push(ask_within(&pages, &world, Duration::from_micros(9_000_000 + nth)));
+        pause(0.01).await;
+        if nth % 200 == 100 {
+            ask(&pages, &world, 2).await.expect("an asker").expect("room for it").expect("up=0 up.b=1");
+        }
+    }
+    let page = ask(&pages, &world, 9).await.expect("an asker").expect("room for it");
+    page.expect("up=0 up.b=1");
+    assert!(page.get("quick b").is_some(), "{page:?}");
 }
 
 /// Those who wait while a server is found hanging need not each find out for themselves.

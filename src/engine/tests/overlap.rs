@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use super::*;
 use crate::{
     page::{Key, Pages},
-    source::fixture::Login,
+    source::{Reason, fixture::Login},
 };
 
 fn key(format: Format, gzip: bool, timeout: Duration, collectors: &[&str]) -> Key {
@@ -59,6 +59,49 @@ async fn different_pages_share_the_visit() {
     ] {
         Page::of(text(page)).expect(wanted);
     }
+}
+
+/// A page that has waited long for one target says nothing new of the others: who comes meanwhile does not wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_waits_for_one_target_is_no_news_of_another() {
+    let (a, b, pages) = (Fixture::default(), Fixture::default(), Arc::new(Pages::default()));
+    let engine = engine(catalogue(&[]), &[("a", &a), ("b", &b)]);
+    a.tell(|server| server.login = Login::Hangs);
+    for (now, later, wanted) in [
+        (Login::default(), Login::Fails(Reason::Unreachable), 0),
+        (Login::Fails(Reason::Unreachable), Login::default(), 1),
+    ] {
+        b.tell(|server| server.login = now);
+        let get = || async { pages.get(&engine, key(Format::Text, false, DEADLINE, &[])).await.expect("room for it") };
+        let second = async {
+            pause(5.0).await;
+            b.end_session();
+            b.tell(|server| server.login = later);
+            get().await
+        };
+        let (_, second) = tokio::join!(get(), second);
+        let page = Page::of(std::str::from_utf8(&second).expect("text"));
+        page.expect(&format!("up=0 up.b={wanted}"));
+        assert_eq!(page.get("quick b").is_some(), wanted == 1, "{page:?}");
+        pause(60.0).await;
+    }
+}
+
+/// Nor is one of the configuration before.
+#[tokio::test(start_paused = true)]
+async fn after_a_reload_nobody_joins_a_page_of_before() {
+    let (before, after, pages) = (World::new(), World::new(), Arc::new(Pages::default()));
+    before.server.tell(|server| server.login = Login::Hangs);
+    let full = || key(Format::Text, false, DEADLINE, &[]);
+    let second = async {
+        pause(0.1).await;
+        let (began, page) = (Instant::now(), page(&pages, &after, full()).await);
+        Page::of(std::str::from_utf8(&page).expect("text")).expect("up=1 quick=1");
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    };
+    let (first, ()) = tokio::join!(page(&pages, &before, full()), second);
+    Page::of(std::str::from_utf8(&first).expect("text")).expect("up=0");
+    assert!(pages.is_idle());
 }
 
 #[tokio::test(start_paused = true)]

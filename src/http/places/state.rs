@@ -36,6 +36,7 @@ pub enum Waits {
     Given,
 }
 
+/// How a connection stands.
 #[derive(Clone, Copy)]
 pub struct State {
     pub waits: Waits,

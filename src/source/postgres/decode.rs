@@ -8,6 +8,7 @@ use tokio_postgres::{
 };
 
 use crate::{
+    native::Native,
     source::{FetchError, Reason, charset::Charset},
     table::{Cell, Table},
 };
@@ -26,12 +27,24 @@ pub enum Decoder {
     Text(Charset),
     /// Of a type that is not built in: a text, if it is one.
     Own(Charset),
+    /// Native buckets, written as a text; what is something else stays one.
+    Native(Charset),
     /// Seconds since 1970.
     Timestamp,
     /// Seconds since 1970, of midnight.
     Date,
     /// Seconds; a month is 30 days.
     Interval,
+}
+
+impl Decoder {
+    /// The same of a column of native buckets: as a text they would be cut, as labels are.
+    pub fn of_native(self) -> Self {
+        match self {
+            Decoder::Text(charset) => Decoder::Native(charset),
+            other => other,
+        }
+    }
 }
 
 /// The places and decoders of the columns that are needed; an error names one whose type must be cast.
@@ -106,6 +119,7 @@ fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
     let number = |cell: Option<Cell<'static>>| cell.unwrap_or(Cell::Absent);
     table.push(match decoder {
         Decoder::Text(charset) | Decoder::Own(charset) => return table.push(Cell::Text(&charset.text(bytes))),
+        Decoder::Native(charset) => return push_native(table, &charset.text(bytes)),
         Decoder::Bool => number(signed(bytes).map(Cell::Int)),
         Decoder::Signed => number(signed(bytes).map(Cell::Int)),
         Decoder::Unsigned => number(unsigned(bytes)),
@@ -115,6 +129,13 @@ fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
         Decoder::Date => number(date(bytes)),
         Decoder::Interval => number(interval(bytes)),
     });
+}
+
+fn push_native(table: &mut Table, text: &str) {
+    match Native::parse(0, text) {
+        Some(native) => table.push(Cell::Buckets(&native.cell())),
+        None => table.push(Cell::Text(text)),
+    }
 }
 
 fn signed(bytes: &[u8]) -> Option<i64> {
@@ -239,6 +260,23 @@ mod tests {
         ] {
             assert_eq!(numeric(&numeric_bytes(weight, sign, digits)), Some(expected));
         }
+    }
+
+    #[test]
+    fn native_buckets_are_as_long_as_there_are_buckets() {
+        let text = (1..=300).map(|n| format!("{n}:{n}")).collect::<Vec<_>>().join(" ");
+        let decoder = Decoder::Text(Charset::of("UTF8")).of_native();
+        let mut table = Table::new(["n"]);
+        for text in [&text, "zero:2 5:1", "", "many"] {
+            push(&mut table, text.as_bytes(), decoder);
+        }
+        let Cell::Buckets(buckets) = table.cell(0, 0) else { panic!("{:?}", table.cell(0, 0)) };
+        assert_eq!((buckets.len(), buckets[299]), (300, (300, 300)));
+        let others = [1, 2, 3].map(|row| table.cell(row, 0));
+        assert_eq!(
+            others,
+            [Cell::Buckets(&[(crate::native::ZERO, 2), (5, 1)]), Cell::Buckets(&[]), Cell::Text("many")]
+        );
     }
 
     #[test]

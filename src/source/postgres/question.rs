@@ -29,6 +29,8 @@ pub struct Question<'a> {
     pub max_rows: usize,
     /// The columns that must be there.
     pub columns: &'a [&'a str],
+    /// Those of them that are native buckets.
+    pub native: &'a [&'a str],
     /// Read the others too.
     pub whole: bool,
     /// What its texts are.
@@ -60,7 +62,12 @@ impl Question<'_> {
             let returned = names().collect::<Vec<_>>().join(", ");
             return Err(failed(format!("the SQL returns no column \"{missing}\"; it returns {returned}")));
         }
-        let decoders = decoders(columns, self.charset, needed).map_err(Failure::Ours)?;
+        let mut decoders = decoders(columns, self.charset, needed).map_err(Failure::Ours)?;
+        for (at, decoder) in &mut decoders {
+            if self.native.contains(&columns[*at].name()) {
+                *decoder = decoder.of_native();
+            }
+        }
         let columns = Names::from_iter(names().filter(|name| needed(name))).into();
         Ok(Reading { columns, decoders: decoders.into() })
     }

@@ -178,10 +178,9 @@ impl Session {
         let columns = query.asked_columns(collector.source);
         // What else a reading of statements returns says which statement it is.
         let whole = collector.source == SourceKind::Statements;
-        let max_rows = collector.max_rows;
-        let charset = self.facts.charset;
-        let room = &self.room;
-        let question = Question { name: &name, sql: &sql, limit, max_rows, columns: &columns, whole, charset, room };
+        let native: Vec<_> = query.native_columns().collect();
+        let (columns, native, max_rows) = (&columns[..], &native[..], collector.max_rows);
+        let question = Question { max_rows, columns, native, whole, ..self.question(&name, &sql, limit) };
         let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         if let Err(error) = &answer {
@@ -197,7 +196,7 @@ impl Session {
     /// A question of our own, all of whose columns are read.
     fn question<'a>(&'a self, name: &'a str, sql: &'a str, limit: Duration) -> Question<'a> {
         let (charset, room) = (self.facts.charset, &self.room);
-        Question { name, sql, limit, max_rows: 1, columns: &[], whole: true, charset, room }
+        Question { name, sql, limit, max_rows: 1, columns: &[], native: &[], whole: true, charset, room }
     }
 
     async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {

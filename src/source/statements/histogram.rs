@@ -49,6 +49,7 @@ const fn native_bound(index: i32) -> f64 {
     part[index.rem_euclid(PER_DOUBLING) as usize] * power
 }
 
+/// The calls of one database since the first reading.
 pub struct Histogram {
     /// Calls expected above the edge before and up to this one; the last are above all. What is shown are whole calls, so a part of one
     /// is carried over to when the rest of it comes.
@@ -65,6 +66,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
+    /// Counts calls that two readings prove.
     pub fn add(&mut self, calls: Calls) {
         if calls.count > 0 {
             self.count = self.count.saturating_add(calls.count);
