@@ -24,4 +24,5 @@ pub mod slot;
 pub mod source;
 pub mod table;
 pub mod target;
+pub mod told;
 pub mod web;

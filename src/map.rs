@@ -231,14 +231,19 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// The native buckets of a series; none that do not add up to its count, because some of them would be missing.
+    /// The native buckets of a series; none that do not add up to its count, because some of them would be missing, or are more than 63 bits can count:
+    /// Prometheus would take nothing of such a page.
     fn native(&self, rows: &[u32], native: NativeColumn, total: Number) -> Option<Native> {
         let found = rows.iter().find_map(|row| match self.cell(*row, native.column) {
             Cell::Buckets(buckets) => Some(Native::of(native.schema, buckets)),
             Cell::Text(text) => Native::parse(native.schema, text),
             Cell::Absent | Cell::Int(_) | Cell::Float(_) => None,
         })?;
-        (Some(total.as_f64()) == found.count().map(|count| count as f64)).then_some(found)
+        let total = match total {
+            Number::Int(total) => total,
+            Number::Float(total) => Some(total as i64).filter(|whole| *whole as f64 == total && *whole < i64::MAX)?,
+        };
+        (found.count().and_then(|count| i64::try_from(count).ok()) == Some(total)).then_some(found)
     }
 
     fn cell(&self, row: u32, column: usize) -> Cell<'a> {

@@ -6,7 +6,6 @@
 mod databases;
 mod report;
 mod share;
-mod told;
 mod visit;
 
 use std::{
@@ -18,7 +17,6 @@ use std::{
 use databases::Databases;
 pub use report::{Places, Report, Shown};
 use share::LeftOut;
-pub use told::Told;
 pub use visit::Asks;
 
 pub use crate::source::running::Refusal;
@@ -39,6 +37,7 @@ use crate::{
     room::Room,
     slot::Slot,
     source::{Answers, FetchError, Reason, Source, Status, guard::Entry},
+    told::Told,
 };
 
 /// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
@@ -77,8 +76,8 @@ struct State {
     left_out: LeftOut,
     /// At the end of the last visit.
     status: Status,
-    /// What was said of logins: each once.
-    told: HashSet<String>,
+    /// What was said of logins: each kind once, in whatever words.
+    told: HashSet<&'static str>,
 }
 
 /// How a visit ended.
@@ -246,8 +245,13 @@ impl Target {
         }
         let mut state = self.state.lock();
         state.ended = (!answered).then_some(Ended::Down(began));
-        if state.breaker.failed() {
-            warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only for a moment now");
+        if state.breaker.failed()
+            && let Some(held) = self.told.say("circuit open", now)
+        {
+            warn!(
+                target = self.name(),
+                "circuit open after repeated failures: scrapes wait only for a moment now{held}"
+            );
         }
         if answered {
             if let Some(held) = self.told.say(error.reason.word(), now) {
@@ -267,8 +271,8 @@ impl Target {
     /// Says, once, what people should know of how it lets us in.
     fn tell_of_logins(&self) {
         for entry in self.source.entries() {
-            for warning in entry.warnings() {
-                if self.state.lock().told.insert(warning.clone()) {
+            for (kind, warning) in entry.warnings() {
+                if self.state.lock().told.insert(kind) {
                     warn!(target = self.name(), "{warning}");
                 }
             }

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::target::Told;
+use crate::told::Told;
 
 /// What the large ones hold together, in bytes, unless these few newest hold more.
 const MOST_BYTES: usize = 64 << 20;

@@ -64,6 +64,34 @@ fn native_buckets_are_those_of_their_series_and_as_many_as_it_has_values() {
     assert_eq!(found(family.with_native()), wanted);
 }
 
+/// Prometheus takes nothing of a page with a native histogram whose buckets are not exactly as many as its count.
+#[test]
+fn native_buckets_are_exactly_as_many_as_the_count_however_large() {
+    let catalogue = Catalogue::from_files([("c.yaml", HISTOGRAM)]).expect("a valid collector");
+    let query = &catalogue.collectors[0].queries[0];
+    let exact = 1_i64 << 53;
+    for (count, bucket, is_there) in [
+        (Cell::Int(exact + 1), exact as u64 + 1, true),
+        (Cell::Int(exact + 1), exact as u64, false),
+        (Cell::Float(exact as f64), exact as u64, true),
+        (Cell::Float(0.5), 0, false),
+        (Cell::Int(i64::MAX), i64::MAX as u64, true),
+        (Cell::Int(i64::MAX), 1 << 63, false),
+        (Cell::Float(9_223_372_036_854_775_808.0), 1 << 63, false),
+        (Cell::Float(9_223_372_036_854_775_808.0), i64::MAX as u64, false),
+        (Cell::Float(f64::INFINITY), i64::MAX as u64, false),
+    ] {
+        let mut table = Table::new(["a", "le", "n", "sum", "count", "native"]);
+        let le = Cell::Float(f64::INFINITY);
+        table.push_row([Cell::Int(1), le, count, Cell::Float(2.5), count, Cell::Buckets(&[(3, bucket)])]);
+        let mapped = map(query, table);
+        let family = mapped.families(query).next().expect("a metric").with_native();
+        let sample = family.rows().find_map(|at| family.sample(at));
+        let Some(Sample::Histogram { native, .. }) = sample else { panic!("no histogram") };
+        assert_eq!(native.is_some(), is_there, "{count:?} {bucket}");
+    }
+}
+
 /// They are in one format only, and count for what they can take there.
 #[test]
 fn native_buckets_have_a_size() {

@@ -164,6 +164,10 @@ impl Question {
         pin_mut!(rows);
         let mut answer = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| failed(&error))? {
+            if answer.len() + row.raw_size_bytes() > ANSWER_LIMIT {
+                let message = format!("the answer has more than {} MiB", ANSWER_LIMIT >> 20);
+                return Err(Failure::new(Reason::TooLarge, Phase::Query, message));
+            }
             for column in 0..row.len() {
                 let cell: Raw<'_> = row.try_get(column).map_err(|error| failed(&error))?;
                 let length = cell.0.map_or(u32::MAX, |bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX));
@@ -171,10 +175,6 @@ impl Question {
                 answer.extend(cell.0.unwrap_or_default());
             }
             answer.push(b'\n');
-            if answer.len() > ANSWER_LIMIT {
-                let message = format!("the answer has more than {} MiB", ANSWER_LIMIT >> 20);
-                return Err(Failure::new(Reason::TooLarge, Phase::Query, message));
-            }
         }
         Ok(answer)
     }

@@ -70,8 +70,8 @@ impl Way {
 }
 
 impl Entry {
-    /// What people should know of it, each once.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
+    /// What people should know of it, each kind once: a word for it, and the words of this login.
+    pub fn warnings(&self) -> impl Iterator<Item = (&'static str, String)> {
         let clear = self.method == Method::Password && !self.way.is_trusted();
         let clear = clear.then(|| {
             "the password goes to a server that is neither verified nor local: who stands between can read or keep it; use TLS with \
@@ -85,7 +85,8 @@ impl Entry {
         });
         let fallback = self.fallback.as_ref().filter(|_| !self.way.is_local);
         let fallback = fallback.map(|why| format!("sslmode=prefer, and not encrypted: {why}"));
-        [clear, md5, fallback].into_iter().flatten()
+        let all = [("clear", clear), ("md5", md5), ("fallback", fallback)];
+        all.into_iter().filter_map(|(kind, words)| Some((kind, words?)))
     }
 }
 
@@ -146,6 +147,18 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Or a server would fill the log: why TLS failed is in words of its own, and others each time.
+    #[test]
+    fn whatever_the_words_are_the_kinds_are_few() {
+        let way = Way { is_local: false, encryption: Encryption::None };
+        let kinds = |method, why: &str| -> Vec<_> {
+            let entry = Entry { method, way, fallback: Some(why.into()) };
+            entry.warnings().map(|(kind, _)| kind).collect()
+        };
+        assert_eq!(kinds(Method::Md5, "an alert"), ["md5", "fallback"]);
+        assert_eq!(kinds(Method::Password, "another alert"), ["clear", "fallback"]);
+    }
 
     #[test]
     fn who_is_asked_for_what() {

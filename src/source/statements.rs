@@ -29,14 +29,25 @@ use crate::{
         collector::{Collector, SourceKind},
         sections::{READING, STATEMENTS},
     },
+    room::Room,
     table::{Cell, Table},
 };
 
+/// More databases than that have no histogram: each is 21 rows.
+const MOST_DATABASES: usize = 2000;
+
 /// The histories of a target's queries, by collector and place in it.
-#[derive(Default)]
-pub struct Histories(HashMap<(String, usize), History>);
+pub struct Histories {
+    all: HashMap<(String, usize), History>,
+    /// Where what is shown has its memory.
+    room: Room,
+}
 
 impl Histories {
+    pub fn new(room: Room) -> Self {
+        Histories { all: HashMap::new(), room }
+    }
+
     /// What a collector's readings make of its histories; answers of other collectors are left as they are.
     pub fn take(&mut self, collector: &Collector, answers: Answers) -> Answers {
         if collector.source != SourceKind::Statements {
@@ -44,8 +55,9 @@ impl Histories {
         }
         let take = |(index, answer): (usize, Result<Answer, FetchError>)| {
             let Answer { table, cut } = answer?;
-            let history = self.0.entry((collector.name.clone(), index)).or_default();
-            Ok(Answer { table: history.take(&table, cut == 0)?.into(), cut })
+            let history = self.all.entry((collector.name.clone(), index)).or_default();
+            let shown = history.take(&table, cut == 0, Some(&self.room))?;
+            Ok(Answer { table: shown.into(), cut: cut + history.left_out })
         };
         answers.into_iter().enumerate().map(take).collect()
     }
@@ -57,6 +69,8 @@ pub struct History {
     last: Option<Reading>,
     /// By oid.
     databases: BTreeMap<i64, Database>,
+    /// Databases of the last reading that were too many.
+    left_out: u64,
 }
 
 /// What is known of the statements at one time.
@@ -95,9 +109,10 @@ impl History {
     /// run of the server, only says from where to count.
     ///
     /// # Errors
-    /// A column is missing.
-    pub fn take(&mut self, table: &Table, complete: bool) -> Result<Table, FetchError> {
-        let mut shown = Table::new(STATEMENTS.columns.iter().copied());
+    /// A column is missing, or what is shown does not fit into the room.
+    pub fn take(&mut self, table: &Table, complete: bool, room: Option<&Room>) -> Result<Table, FetchError> {
+        let shown = Table::new(STATEMENTS.columns.iter().copied());
+        let mut shown = if let Some(room) = room { shown.in_room(room) } else { shown };
         let before = self.last.take();
         if table.rows() == 0 {
             // Nothing can be seen, which is not to say that there is nothing.
@@ -125,17 +140,29 @@ impl History {
             }
         }
         self.last = Some(reading);
-        self.databases.values_mut().for_each(|database| database.histogram.show(&database.name, &mut shown));
+        for database in self.databases.values_mut() {
+            database.histogram.show(&database.name, &mut shown);
+            if let Some(room) = room
+                && !shown.fits()
+            {
+                return Err(FetchError::too_large(room));
+            }
+        }
         Ok(shown)
     }
 
     /// Keeps the databases that are there, and returns which run of which server says so.
     fn find_databases(&mut self, table: &Table, columns: &Columns) -> u64 {
         let (mut before, mut server) = (std::mem::take(&mut self.databases), Cell::Absent);
+        self.left_out = 0;
         for row in 0..table.rows() {
             let (name, dbid) = (table.cell(row, columns.datname), columns.dbid(table, row));
             if let (Cell::Text(name), Some(dbid)) = (name, dbid) {
                 server = table.cell(row, columns.server);
+                if self.databases.len() >= MOST_DATABASES && !self.databases.contains_key(&dbid) {
+                    self.left_out += 1;
+                    continue;
+                }
                 let histogram = before.remove(&dbid).unwrap_or_default().histogram;
                 self.databases.insert(dbid, Database { name: name.to_owned(), histogram });
             }

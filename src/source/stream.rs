@@ -2,6 +2,7 @@
 //! claims, before anything is allocated, and a peer that does not stop saying what nobody asked for.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     sync::Arc,
@@ -11,10 +12,12 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub mod answers;
+mod parameters;
 
-use self::answers::Answers;
+use self::{answers::Answers, parameters::Parameters};
 use super::{
     guard::{Entry, Guard, Way},
+    postgres::columns::Columns,
     sessions::Open,
     socket::Socket,
 };
@@ -40,6 +43,10 @@ pub struct Stream {
     /// There until it is dropped.
     socket: Option<Socket>,
     measure: Measure,
+    /// What has come and cannot be measured before more does.
+    held: Vec<u8>,
+    /// What has been measured, and nobody has taken.
+    passed: VecDeque<u8>,
     open: Option<Open>,
     way: Way,
     fallback: Option<Arc<str>>,
@@ -59,7 +66,7 @@ pub struct Reached {
 /// How what comes in is measured.
 enum Measure {
     /// PostgreSQL's protocol, message by message.
-    Messages(Frames),
+    Messages(Box<Frames>),
     /// Redis' protocol, answer by answer.
     Answers(Answers),
 }
@@ -69,7 +76,7 @@ impl Stream {
     /// session has none.
     pub fn new(reached: Reached, open: Option<Open>, methods: Methods) -> Self {
         let frames = Frames { guard: Some(Guard::new(methods, reached.way)), ..Frames::default() };
-        Stream::measured(reached, open, Measure::Messages(frames))
+        Stream::measured(reached, open, Measure::Messages(frames.into()))
     }
 
     /// Speaks Redis' protocol: whatever it says to a request is at most [`answers::ANSWER_LIMIT`].
@@ -79,7 +86,16 @@ impl Stream {
 
     fn measured(reached: Reached, open: Option<Open>, measure: Measure) -> Self {
         let Reached { socket, way, fallback, end_point } = reached;
-        Stream { socket: Some(socket), measure, open, way, fallback, end_point }
+        Stream {
+            socket: Some(socket),
+            measure,
+            held: Vec::new(),
+            passed: VecDeque::new(),
+            open,
+            way,
+            fallback,
+            end_point,
+        }
     }
 
     /// The server's end of the connection (`tls-server-end-point`), where it has one.
@@ -97,6 +113,28 @@ impl Stream {
     fn socket(&mut self) -> io::Result<Pin<&mut Socket>> {
         self.socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
+
+    /// Measures these bytes, as they may change; returns how many at their end cannot be measured yet.
+    fn pass(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let (held, method) = self.measure.pass(bytes)?;
+        if let Some(method) = method {
+            self.let_in(method);
+        }
+        Ok(held)
+    }
+
+    /// Reads what is missing to what is held; false at the end.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut more = [0; 4];
+        let mut more = ReadBuf::new(&mut more);
+        ready!(self.socket()?.poll_read(cx, &mut more))?;
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(more.filled());
+        let held = self.pass(&mut bytes)?;
+        self.held = bytes.split_off(bytes.len() - held);
+        self.passed.extend(bytes);
+        Poll::Ready(Ok(!more.filled().is_empty()))
+    }
 }
 
 impl Drop for Stream {
@@ -110,11 +148,28 @@ impl Drop for Stream {
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(self.socket()?.poll_read(cx, buf))?;
-        if let Some(method) = self.measure.pass(&buf.filled()[before..])? {
-            self.let_in(method);
+        while self.passed.is_empty() && !self.held.is_empty() {
+            if !ready!(self.poll_rest(cx))? {
+                return Poll::Ready(Ok(()));
+            }
         }
-        Poll::Ready(Ok(()))
+        if !self.passed.is_empty() {
+            let taken = self.passed.len().min(buf.remaining());
+            self.passed.drain(..taken).for_each(|byte| buf.put_slice(&[byte]));
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            ready!(self.socket()?.poll_read(cx, buf))?;
+            let bytes = &mut buf.filled_mut()[before..];
+            let is_end = bytes.is_empty();
+            let held = self.pass(bytes)?;
+            let kept = bytes.len() - held;
+            self.held = bytes[kept..].to_vec();
+            buf.set_filled(before + kept);
+            if is_end || kept > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -136,11 +191,11 @@ impl AsyncWrite for Stream {
 }
 
 impl Measure {
-    /// The method by which the server has let us in, if it just did.
-    fn pass(&mut self, bytes: &[u8]) -> io::Result<Option<Method>> {
+    /// How many bytes at their end must come again with the next, and the method by which the server has let us in, if it just did.
+    fn pass(&mut self, bytes: &mut [u8]) -> io::Result<(usize, Option<Method>)> {
         match self {
-            Measure::Messages(frames) => frames.measure(bytes).map(|()| frames.let_in.take()),
-            Measure::Answers(answers) => answers.measure(bytes).map(|()| None),
+            Measure::Messages(frames) => frames.measure(bytes).map(|held| (held, frames.let_in.take())),
+            Measure::Answers(answers) => answers.measure(bytes).map(|()| (0, None)),
         }
     }
 }
@@ -161,29 +216,41 @@ struct Frames {
     code_left: usize,
     /// We were let in by this method, and nobody has been told.
     let_in: Option<Method>,
+    columns: Columns,
+    parameters: Parameters,
 }
 
 impl Frames {
-    fn measure(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
+    /// Follows these bytes; returns how many at their end must come again, before what comes next.
+    fn measure(&mut self, mut bytes: &mut [u8]) -> io::Result<usize> {
+        while let Some(first) = bytes.first().copied() {
             if self.body > 0 {
                 let step = if self.code_left > 0 { 1 } else { self.body.min(bytes.len()) };
-                self.listen(bytes[0])?;
+                self.listen(first)?;
+                self.parameters.pass(&bytes[..step])?;
+                let held = self.columns.pass(&mut bytes[..step]);
+                // A message that ends within a type is the client's to complain of.
+                if held > 0 && self.body > step {
+                    self.body -= step - held;
+                    return Ok(held);
+                }
                 self.body -= step;
-                bytes = &bytes[step..];
+                bytes = &mut bytes[step..];
                 continue;
             }
-            self.head[self.have] = bytes[0];
+            self.head[self.have] = first;
             self.have += 1;
-            bytes = &bytes[1..];
+            bytes = &mut bytes[1..];
             if self.have == self.head.len() {
                 self.have = 0;
                 self.body = body_length(self.head)?;
                 self.count_unasked()?;
                 self.expect_code()?;
+                self.columns.begin(self.head[0]);
+                self.parameters.begin(self.head[0]);
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     /// A message about the login begins with a code of four bytes, of which the guard hears before the client does.
@@ -213,11 +280,12 @@ impl Frames {
         Ok(())
     }
 
-    /// NoticeResponse, ParameterStatus and NotificationResponse count; each ReadyForQuery, of which there is one for
+    /// NoticeResponse, ParameterStatus and NotificationResponse count, and at the login everything; each ReadyForQuery, of which there is one for
     /// each question, takes a little off again: in pooled mode PostgreSQL 18 tells `search_path` twice with every query.
     fn count_unasked(&mut self) -> io::Result<()> {
         match self.head[0] {
             b'N' | b'S' | b'A' => self.unasked += UNASKED_EACH + self.body,
+            kind if kind != b'Z' && self.guard.is_some() => self.unasked += UNASKED_EACH + self.body,
             b'Z' => self.unasked = self.unasked.saturating_sub(FORGIVEN),
             _ => (),
         }
@@ -250,7 +318,7 @@ mod tests {
 
     fn measure(chunks: &[&[u8]]) -> io::Result<()> {
         let mut frames = Frames::default();
-        chunks.iter().try_for_each(|chunk| frames.measure(chunk))
+        chunks.iter().try_for_each(|chunk| frames.measure(&mut chunk.to_vec()).map(|_| ()))
     }
 
     #[test]
@@ -288,7 +356,7 @@ mod tests {
         ] {
             for step in [1, 3, 100] {
                 let mut frames = frames();
-                let heard = message.chunks(step).try_for_each(|chunk| frames.measure(chunk));
+                let heard = message.chunks(step).try_for_each(|chunk| frames.measure(&mut chunk.to_vec()).map(|_| ()));
                 assert_eq!(heard.is_ok(), passes, "{message:?} by {step}");
             }
         }
@@ -297,7 +365,9 @@ mod tests {
     #[test]
     fn what_nobody_asked_for_ends() {
         let mut frames = Frames::default();
-        let mut said = |message: &[u8]| (0..UNASKED_LIMIT / UNASKED_EACH).try_for_each(|_| frames.measure(message));
+        let mut said = |message: &[u8]| {
+            (0..UNASKED_LIMIT / UNASKED_EACH).try_for_each(|_| frames.measure(&mut message.to_vec()).map(|_| ()))
+        };
         assert!(said(b"Z\0\0\0\x05I").is_ok() && said(b"D\0\0\0\x04").is_ok() && said(b"S\0\0\0\x04").is_ok());
         assert!(said(b"N\0\0\0\x04").is_err());
     }

@@ -3,6 +3,7 @@
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, Response, Uri, body::Bytes, client::conn::http1, http::uri::PathAndQuery};
 use hyper_util::rt::TokioIo;
+use tokio::io::{self, AsyncReadExt};
 
 use super::{aside::Aside, dial};
 use crate::config::settings::{Address, Tls};
@@ -55,6 +56,9 @@ impl Place {
     }
 }
 
+/// What an answer may be besides its body: its head, and heads of others that say nothing but that it goes on, of which there could be no end.
+const HEADS: usize = 1 << 20;
+
 /// Asks once, and reads a body of at most `limit` bytes. `tls` is how to encrypt, where that is asked for.
 ///
 /// # Errors
@@ -68,7 +72,11 @@ pub async fn ask(
     let socket = dial::direct(&place.address, place.is_encrypted.then_some(tls), &Aside::default())
         .await
         .map_err(|error| error.message.to_string())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
+    let (from, to) = io::split(socket);
+    // A body in pieces is a little longer.
+    let from = from.take((2 * limit + HEADS) as u64);
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(io::join(from, to))).await.map_err(|error| error.to_string())?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let (head, body) = answer.into_parts();

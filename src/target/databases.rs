@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use wildmatch::WildMatch;
 
 use crate::{
@@ -29,6 +29,8 @@ pub struct Databases {
     labels: Labels,
     choice: settings::Databases,
     known: Mutex<Known>,
+    /// Who has a place is visited, or waits for it. A server whose databases are others each time would have ever more of them wait.
+    pub places: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -50,7 +52,13 @@ pub struct Database {
 impl Databases {
     /// None yet. `labels` are the target's.
     pub fn new(collectors: Vec<Arc<Collector>>, labels: Labels, choice: settings::Databases) -> Self {
-        Databases { collectors, labels, choice, known: Mutex::default() }
+        Databases {
+            collectors,
+            labels,
+            choice,
+            known: Mutex::default(),
+            places: Arc::new(Semaphore::new(MOST_VISITED)),
+        }
     }
 
     /// These are there now; what was known of others is forgotten.

@@ -220,6 +220,7 @@ impl Target {
             Some(shares[at].clone())
         };
         for database in databases.into_iter().filter(|database| !database.is_refusing()) {
+            let Ok(place) = self.databases.places.clone().try_acquire_owned() else { break };
             let begin = |slot: &Arc<Slot>| Some((slot.clone(), slot.begin(Instant::now())?));
             let due = database.slots.iter().filter(|slot| is_wanted(slot));
             let (slots, fetches): (Vec<_>, Vec<_>) = due.filter_map(begin).unzip();
@@ -232,7 +233,7 @@ impl Target {
                 let report = target.storing(&slots, &database.name);
                 // What failed is in the slots by now.
                 database.visited(&target.source.ask_database(&database.name, &collectors, &report).await);
-                drop(fetches);
+                drop((fetches, place));
             });
         }
     }

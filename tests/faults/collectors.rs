@@ -45,6 +45,39 @@ fn p04_a_failing_collector_takes_nothing_of_others() {
     }
 }
 
+/// The columns of a type that is not built in, and whether they are read: nobody asks the server what the type is.
+const OWN_TYPES: [(&str, &str, bool); 6] = [
+    ("enum", "'high'::public.mood AS kind, 1 AS value", true),
+    ("own_text", "'high'::public.citext AS kind, 1 AS value", true),
+    ("domain", "'high'::public.word AS kind, 1::public.whole AS value", true),
+    ("composite", "ROW(1, 'x')::public.pair AS kind, 1 AS value", false),
+    ("map", "'a=>1'::public.hstore AS kind, 1 AS value", false),
+    ("enums", "ARRAY['high']::public.mood[] AS kind, 1 AS value", false),
+];
+
+#[test]
+fn p04_types_that_are_not_built_in_are_read_as_texts_or_told_of() {
+    let files = OWN_TYPES.map(|(name, columns, _)| (name, collector(name, "", &format!("SELECT {columns}"))));
+    let folder = collectors(&files);
+    for major in majors() {
+        let server = server(major);
+        server.sql(
+            "postgres",
+            "CREATE TYPE mood AS ENUM ('low', 'high'); CREATE TYPE pair AS (a int, b text); CREATE DOMAIN word AS text; \
+             CREATE DOMAIN whole AS int; CREATE EXTENSION citext; CREATE EXTENSION hstore",
+        );
+        let pgvigil = watch(&server, &["--collectors", &folder.path().display().to_string()]);
+        let scrape = Scrape::of(&pgvigil, None).expect_up(true, "types of its own");
+        for (name, _, is_read) in OWN_TYPES {
+            let value = scrape.value(&format!("pg_test_{name}"), &[("kind", "high")]);
+            assert_eq!(value, is_read.then_some(1.0), "PostgreSQL {major}, {name}: {}", scrape.own());
+            let failed = [("collector", name), ("reason", "columns")];
+            let failures = scrape.value("pgvigil_collector_failures_total", &failed);
+            assert_eq!(failures, (!is_read).then_some(1.0), "PostgreSQL {major}, {name}");
+        }
+    }
+}
+
 fn expect_reasons(scrape: &Scrape) {
     for (name, _, _, reason, fails) in FAILING {
         let of_it: &[_] = &[("collector", name), ("reason", reason)];

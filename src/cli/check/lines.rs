@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::remedy::{grant, quoted, remedy};
 use crate::{
+    cut,
     slot::Report,
     source::{FetchError, Reason},
     target::Target,
@@ -37,7 +38,7 @@ impl Lines {
             self.failed += 1;
             return false;
         }
-        _ = writeln!(self.text, "{}", target.about());
+        _ = writeln!(self.text, "{}", cut::message(&target.about()));
         if report.status.monitor == Some(false) {
             let user = target.settings.user();
             _ = writeln!(
@@ -60,7 +61,8 @@ impl Lines {
             "encoding" => "its name is not UTF-8, so pgvigil cannot name it at login".to_owned(),
             _ => "it refused a login (see above); it is tried again every 5 minutes".to_owned(),
         };
-        _ = writeln!(self.text, "  off        database {database} is not visited: {why} ({reason})");
+        let told = format!("  off        database {database} is not visited: {why} ({reason})");
+        _ = writeln!(self.text, "{}", cut::message(&told));
     }
 
     /// A round over one path of a probe, as [`Target::now`] tells it.
@@ -115,7 +117,8 @@ impl Lines {
         if state == "FAILED" {
             self.failed += 1;
         }
-        _ = writeln!(self.text, "  {state:<10} {name}{}: {what}", places(databases));
+        let places = cut::message(&places(databases));
+        _ = writeln!(self.text, "  {state:<10} {name}{places}: {what}");
     }
 }
 

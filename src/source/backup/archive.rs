@@ -4,7 +4,6 @@
 //! hexadecimal digits. Timelines are taken together: after a failover the next one goes on where the last ended.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -38,42 +37,42 @@ pub fn segment(name: &str) -> Option<Segment> {
 /// # Errors
 /// The folder cannot be read, or has nothing from there on: a backup is complete when its own WAL is archived, so it is another one's.
 pub fn look(folder: &Path, begin: Segment) -> io::Result<(u64, Option<SystemTime>)> {
-    let mut files = BTreeMap::new();
-    let most = collect(folder, begin, &mut files, true)?;
-    if files.is_empty() {
+    let (mut segments, mut most) = (Vec::new(), 0);
+    // There may be a million: their paths are not kept.
+    each(folder, begin.0, true, &mut |segment, _| {
+        most = most.max(segment.1);
+        segments.extend((segment >= begin).then_some(segment));
+    })?;
+    if segments.is_empty() {
         let message = "there is no WAL of the newest backup in it, nor any later: is it archived elsewhere?";
         return Err(io::Error::new(io::ErrorKind::NotFound, message));
     }
-    let segments: Vec<Segment> = files.keys().copied().collect();
+    segments.sort_unstable();
+    segments.dedup();
     let seen = follow(&segments, begin, most);
-    let last = seen.last.and_then(|last| files.get(&last));
-    let time = last.map(|file| fs::metadata(file).and_then(|data| data.modified())).transpose()?;
+    let mut file = None;
+    if let Some(last) = seen.last {
+        each(folder, last.0, true, &mut |segment, path| file = (segment == last).then_some(path).or(file.take()))?;
+    }
+    let time = file.map(|file| fs::metadata(file).and_then(|data| data.modified())).transpose()?;
     Ok((seen.gaps, time))
 }
 
-/// Segments lie in the folder itself, or one below in folders named after their timeline and log. Returns the highest number that any has,
-/// those of the log before among them.
-fn collect(folder: &Path, begin: Segment, files: &mut BTreeMap<Segment, PathBuf>, is_top: bool) -> io::Result<u32> {
-    let mut most = 0;
+/// Tells of each segment and its file, from the log before this one on. Segments lie in the folder itself, or one below in folders named after their
+/// timeline and log.
+fn each(folder: &Path, begin: u32, is_top: bool, tell: &mut dyn FnMut(Segment, PathBuf)) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let log = (is_top && name.len() == 16).then(|| u32::from_str_radix(name.get(8..)?, 16).ok()).flatten();
         match (log, segment(&name)) {
-            (Some(log), _) if log.saturating_add(1) >= begin.0 => {
-                most = most.max(collect(&entry.path(), begin, files, false)?);
-            }
-            (None, Some(segment)) => {
-                most = most.max(segment.1);
-                if segment >= begin {
-                    files.insert(segment, entry.path());
-                }
-            }
+            (Some(log), _) if log.saturating_add(1) >= begin => each(&entry.path(), begin, false, tell)?,
+            (None, Some(segment)) => tell(segment, entry.path()),
             _ => {}
         }
     }
-    Ok(most)
+    Ok(())
 }
 
 /// Follows rising segments from `begin`. How many there are in a log depends on their size, which nobody says: it is a power of two,

@@ -13,6 +13,7 @@ use super::{
     problem::{Problem, Why},
     time,
 };
+use crate::cut;
 
 /// Zones differ by quarters of an hour.
 const QUARTER: f64 = 900.0;
@@ -136,6 +137,7 @@ fn apart(one: f64, other: f64) -> Option<f64> {
 
 /// `ahead`: how many seconds Barman's clock was ahead of UTC, if it writes times without their zone.
 fn read(odd: &mut Odd, name: &str, item: &Server, ahead: Option<f64>, found: &mut Found) {
+    let name = &*cut::label(name);
     let mut stanza = Stanza { name: name.to_owned(), archive: Some(format!("{name}/wals")), ..Stanza::default() };
     let backups = item.backups.known();
     let (mut unread, nothing) = (0, Backup::default());
@@ -160,17 +162,16 @@ fn read(odd: &mut Odd, name: &str, item: &Server, ahead: Option<f64>, found: &mu
         }
     }
     if backups.is_none() {
-        found.unknown.push(format!("server {name}: there is no list of its backups"));
+        found.tell(format!("server {name}: there is no list of its backups"));
     } else if unread > 0 {
         found
-            .unknown
-            .push(format!("server {name}: {unread} backups cannot be read: an unknown status, or no time with a zone"));
+            .tell(format!("server {name}: {unread} backups cannot be read: an unknown status, or no time with a zone"));
     }
     let wals = item.wals.last_archived_wal_per_timeline.values();
     let times = wals.filter_map(|wal| odd.time(&wal.known()?.time));
     stanza.archived = times.max_by(f64::total_cmp);
     stanza.partial = unread > 0 || backups.is_none();
-    found.stanzas.push(stanza);
+    found.push(stanza, odd);
 }
 
 impl Backup {

@@ -22,6 +22,11 @@ pub struct Named {
     pub changed: f64,
 }
 
+/// The most that is kept of names, each with so many bytes beside it, and the most files: a folder of more is not one of backups.
+pub const KEPT_LIMIT: usize = 16 << 20;
+pub const KEPT_EACH: usize = 80;
+const MOST_FILES: usize = 100_000;
+
 /// A file that was changed within this time may be still being written.
 const SETTLED: Duration = Duration::from_secs(300);
 
@@ -40,6 +45,10 @@ pub fn look(files: &Files) -> Result<Found, Problem> {
     folder.extend(fixed);
     let mut matching = Matching::default();
     walk(&folder, rest, &mut matching).map_err(|error| Problem::of_file(&folder, &error))?;
+    if matching.is_too_much() {
+        let message = format!("{} matches more than {MOST_FILES} files: give a narrower `pattern`", files.pattern);
+        return Err(Problem::new(Why::TooLarge, message));
+    }
     if matching.files == 0 && matching.folders > 0 {
         let message =
             format!("{} matches folders only: add the file in them that counts, such as /base.tar", files.pattern);
@@ -54,7 +63,15 @@ struct Matching {
     files: usize,
     /// Those of the files that are not being written.
     finished: Vec<Named>,
+    /// What those take in memory.
+    kept: usize,
     folders: usize,
+}
+
+impl Matching {
+    fn is_too_much(&self) -> bool {
+        self.files > MOST_FILES || self.kept > KEPT_LIMIT
+    }
 }
 
 fn is_pattern(part: &str) -> bool {
@@ -65,6 +82,9 @@ fn walk(folder: &Path, parts: &[&str], matching: &mut Matching) -> io::Result<()
     let Some((part, deeper)) = parts.split_first() else { return Ok(()) };
     let pattern = WildMatch::new(part);
     for entry in fs::read_dir(folder)? {
+        if matching.is_too_much() {
+            break;
+        }
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // As in a shell, what is hidden must be named.
@@ -87,6 +107,7 @@ fn walk(folder: &Path, parts: &[&str], matching: &mut Matching) -> io::Result<()
             // The filesystem's clock may be ahead of ours.
             if changed.elapsed().unwrap_or_else(|ahead| ahead.duration()) >= SETTLED {
                 let changed = changed.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+                matching.kept += name.len() + KEPT_EACH;
                 matching.finished.push(Named { name, size: data.len() as f64, changed });
             }
         } else if data.is_dir() && name != "lost+found" {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::json::Odd;
 use crate::{
     config::{collector::SourceKind, sections},
     table::{Cell, Table},
@@ -19,13 +20,48 @@ pub struct Found {
     pub odd: u64,
 }
 
+/// More stanzas than that are not told of; nor are more sentences of what is not known, more kinds of backups in one stanza, more bytes of the rows of
+/// a section that only one tool has. Who has as many has them to fill our memory.
+const MOST_STANZAS: usize = 2000;
+const MOST_UNKNOWN: usize = 20;
+const MOST_KINDS: usize = 20;
+const MOST_BYTES: usize = 1 << 20;
+
 /// No time zone, and hardly a clock, is wrong by more: what is farther in the future is a mistake.
 pub const MOST_AHEAD: Duration = Duration::from_secs(86_400);
 
 impl Found {
+    /// Adds a stanza; what does not fit is counted as odd.
+    pub fn push(&mut self, stanza: Stanza, odd: &mut Odd) {
+        match self.stanzas.len() {
+            ..MOST_STANZAS => self.stanzas.push(stanza),
+            _ => {
+                odd.0 += 1;
+                self.tell(format!("there are more than {MOST_STANZAS} stanzas or servers"));
+            }
+        }
+    }
+
+    /// Adds a row of a section that only one tool has; what does not fit is counted as odd.
+    pub fn push_row<'a>(&mut self, section: &'static str, row: impl IntoIterator<Item = Cell<'a>>, odd: &mut Odd) {
+        let rows = self.more.entry(section).or_insert_with(|| table(SourceKind::Backup, section));
+        match rows.bytes() {
+            ..MOST_BYTES => rows.push_row(row),
+            _ => odd.0 += 1,
+        }
+    }
+
+    /// Says what could not be found out. More than so much is said by what was said before.
+    pub fn tell(&mut self, unknown: String) {
+        if self.unknown.len() < MOST_UNKNOWN {
+            self.unknown.push(unknown);
+        }
+    }
+
     /// Leaves out backups that ended in the future, which would stay the newest for ever.
     pub fn leave_out_future(&mut self, now: f64) {
         let until = now + MOST_AHEAD.as_secs_f64();
+        let mut told = Vec::new();
         for stanza in &mut self.stanzas {
             let (past, future): (Vec<_>, Vec<_>) = stanza.backups.drain(..).partition(|done| done.end <= until);
             stanza.backups = past;
@@ -33,9 +69,11 @@ impl Found {
             if !future.is_empty() {
                 stanza.partial = true;
                 self.odd += future.len() as u64;
-                self.unknown.push(format!("{} backups end more than a day in the future by this clock", future.len()));
+                told.push(future.len());
             }
         }
+        let words = |backups| format!("{backups} backups end more than a day in the future by this clock");
+        told.into_iter().for_each(|backups| self.tell(words(backups)));
     }
 }
 
@@ -122,6 +160,7 @@ impl Stanza {
         let mut kinds: Vec<&str> = self.backups.iter().map(|done| done.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
+        kinds.truncate(MOST_KINDS);
         for kind in kinds {
             let of_kind = || self.backups.iter().filter(|done| done.kind == kind);
             let Some(done) = newest(of_kind()) else { continue };

@@ -1,7 +1,5 @@
 //! A tool's JSON, read into structs tolerantly: what is not there is absent, what is there and odd is absent and counted.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -9,9 +7,18 @@ use super::{
     problem::{Problem, Why},
     time,
 };
+use crate::cut;
 
-/// The most memory that the values of a document may take, by what stands between them: 6,000 backups take as much in the JSON of pgBackRest.
+/// The most memory that the values of a document may take, by what stands between them, and with it and its texts: 6,000 backups take as much in the JSON
+/// of pgBackRest.
 const MOST_MEMORY: usize = 40 << 20;
+const MOST_TOGETHER: usize = 56 << 20;
+
+/// The longest text, which is there several times while it is read.
+const LONGEST_TEXT: usize = 1 << 20;
+
+/// More bytes that are not UTF-8 are more than a name or two: each becomes three.
+const MOST_BROKEN: usize = 64 << 10;
 
 /// What a value takes; a list, which has room for four; and a map, which has room for eleven, with their names.
 const VALUE: usize = 32;
@@ -23,14 +30,26 @@ const MAP: usize = 11 * (VALUE + 24) + 24;
 /// # Errors
 /// It is not JSON, or more than anybody has.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Odd) -> Result<T, Problem> {
-    if memory(bytes) > MOST_MEMORY {
-        let message = format!("its values would take more than {} MiB of memory", MOST_MEMORY >> 20);
-        return Err(Problem::new(Why::TooLarge, message));
+    let too_large = |message: String| Err(Problem::new(Why::TooLarge, message));
+    let Needs { structure, longest } = Needs::of(bytes);
+    let broken: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+    // The bytes, their texts as values, and all of them mended.
+    let copies = if broken > 0 { 3 } else { 2 };
+    if structure > MOST_MEMORY || copies * bytes.len() + structure > MOST_TOGETHER {
+        let [values, together] = [MOST_MEMORY, MOST_TOGETHER].map(|limit| limit >> 20);
+        return too_large(format!(
+            "its values would take more than {values} MiB of memory, or {together} MiB with it and its texts"
+        ));
+    }
+    if longest > LONGEST_TEXT {
+        return too_large(format!("a text in it is longer than {} MiB", LONGEST_TEXT >> 20));
+    }
+    match broken {
+        0 => (),
+        1..=MOST_BROKEN => odd.0 += 1,
+        _ => return Err(Problem::new(Why::Garbage, "this is not a text: too much of it is not UTF-8")),
     }
     let text = String::from_utf8_lossy(bytes);
-    if matches!(text, Cow::Owned(_)) {
-        odd.0 += 1;
-    }
     serde_json::from_str(&text).map_err(|error| {
         let begin: String = text.trim().chars().take(80).collect();
         Problem::new(Why::Garbage, format!("this is not JSON ({error}): {begin:?}"))
@@ -179,7 +198,7 @@ impl TryFrom<Value> for Number {
     }
 }
 
-/// A text; a number is taken as its digits.
+/// A text, no longer than that of a label; a number is taken as its digits.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(try_from = "Value")]
 pub struct Text(pub String);
@@ -189,7 +208,7 @@ impl TryFrom<Value> for Text {
 
     fn try_from(value: Value) -> Result<Self, Self::Error> {
         match value {
-            Value::String(text) => Ok(Text(text)),
+            Value::String(text) => Ok(Text(cut::label(&text).into_owned())),
             Value::Number(number) => Ok(Text(number.to_string())),
             _ => Err("not a text"),
         }
@@ -241,13 +260,34 @@ impl Time {
     }
 }
 
-/// What the values of a document take once they are read, but for their texts.
-fn memory(bytes: &[u8]) -> usize {
-    let of = |byte: &u8| match byte {
-        b',' => VALUE,
-        b'[' => LIST,
-        b'{' => MAP,
-        _ => 0,
-    };
-    bytes.iter().map(of).sum()
+/// What it takes to read a document, as far as it is one.
+#[derive(Default)]
+struct Needs {
+    /// The memory of its values, but for their texts.
+    structure: usize,
+    /// The bytes of the longest text, as it is written.
+    longest: usize,
+}
+
+impl Needs {
+    fn of(bytes: &[u8]) -> Needs {
+        let (mut needs, mut text, mut is_escaped) = (Needs::default(), None, false);
+        for (at, byte) in bytes.iter().enumerate() {
+            match (text, byte) {
+                (Some(_), _) if is_escaped => is_escaped = false,
+                (Some(_), b'\\') => is_escaped = true,
+                (Some(begin), b'"') => {
+                    needs.longest = needs.longest.max(at - begin);
+                    text = None;
+                }
+                (None, b'"') => text = Some(at),
+                (None, b',') => needs.structure += VALUE,
+                (None, b'[') => needs.structure += LIST,
+                (None, b'{') => needs.structure += MAP,
+                _ => (),
+            }
+        }
+        needs.longest = needs.longest.max(text.map_or(0, |begin| bytes.len() - begin));
+        needs
+    }
 }

@@ -5,14 +5,11 @@ mod said;
 use said::{Archive, Backup, Repo, Said, Status};
 
 use super::{
-    found::{self, Found, Stanza, flag, float},
+    found::{Found, Stanza, flag, float},
     json::{self, List, Odd},
     problem::{Problem, Why},
 };
-use crate::{
-    config::collector::SourceKind,
-    table::{Cell, Table},
-};
+use crate::table::Cell;
 
 /// The kinds of backup, and which of them count when the last of a kind is looked for: a differential backup is
 /// no older than the full one that was made after it. So pgbackrest_exporter has it.
@@ -22,6 +19,9 @@ const KINDS: [(&str, &[&str]); 3] =
 /// What a repository may say of its backups: there are some (0) or none (2), there is no folder of the stanza (1), or nothing in it (3).
 /// With any other status, as 99 where it could not be read, that it shows no backup does not mean that it has none.
 const TOLD: [f64; 4] = [0.0, 1.0, 2.0, 3.0];
+
+/// It has 256 repositories at most.
+const MOST_REPOS: usize = 256;
 
 /// What pgBackRest calls the stanza where it was asked for none and could read none.
 const INVALID: &str = "[invalid]";
@@ -68,7 +68,9 @@ fn read(odd: &mut Odd, item: &Said, name: &str, repository: &str, found: &mut Fo
         some => Some(format!("{some} backups cannot be read: without a type, or a time of their end")),
     };
     let is_partial = unread.is_some();
-    found.unknown.extend(unread.map(|what| format!("stanza {name}: {what}")));
+    if let Some(what) = unread {
+        found.tell(format!("stanza {name}: {what}"));
+    }
     let archives = odd.list(&item.archive);
     for (key, told) in repos(odd, item, name, repository, found) {
         let mut stanza = Stanza { name: name.to_owned(), repo_key: key.clone(), ..Stanza::default() };
@@ -82,7 +84,7 @@ fn read(odd: &mut Odd, item: &Said, name: &str, repository: &str, found: &mut Fo
         let own = archives.iter().rfind(|archive| archive.database.repo_key(odd) == key);
         stanza.archive = own.and_then(|archive| odd.text(&archive.id)).map(|id| format!("{name}/{id}"));
         stanza.system_identifier = system_identifier(odd, item, &key);
-        found.stanzas.push(stanza);
+        found.push(stanza, odd);
     }
     push_stanza(odd, item, name, repository, found);
     archives.iter().for_each(|archive| push_archive(odd, archive, name, repository, found));
@@ -97,13 +99,17 @@ fn repos(odd: &mut Odd, item: &Said, name: &str, repository: &str, found: &mut F
         if !is_told {
             let code = code.map_or("without a status".to_owned(), |code| format!("status {code}"));
             let message = odd.text(&status.message).unwrap_or(code);
-            found.unknown.push(format!("stanza {name}, {what}: {message}"));
+            found.tell(format!("stanza {name}, {what}: {message}"));
         }
         is_told
     };
     let mut keys = Vec::new();
     for repo in odd.list(&item.repo) {
         let key = odd.text(&repo.key).unwrap_or_default();
+        if keys.len() == MOST_REPOS || keys.iter().any(|(known, _)| *known == key) {
+            odd.0 += 1;
+            continue;
+        }
         push_repo(odd, repo, name, &key, repository, found);
         keys.push((key.clone(), told(odd, &repo.status, found, &format!("repository {key}"))));
     }
@@ -130,14 +136,14 @@ fn push_stanza(odd: &mut Odd, item: &Said, name: &str, repository: &str, found: 
         float(odd.number(&locks.backup.size)),
         flag(odd.read(&locks.restore.held)),
     ];
-    section(found, "pgbackrest_stanzas").push_row(row);
+    found.push_row("pgbackrest_stanzas", row, odd);
 }
 
 fn push_repo(odd: &mut Odd, repo: &Repo, name: &str, key: &str, repository: &str, found: &mut Found) {
     let cipher = odd.text(&repo.cipher).unwrap_or_default();
     let status = odd.number(&repo.status.code);
     let row = [Cell::Text(repository), Cell::Text(name), Cell::Text(key), Cell::Text(&cipher), float(status)];
-    section(found, "pgbackrest_repos").push_row(row);
+    found.push_row("pgbackrest_repos", row, odd);
 }
 
 fn push_archive(odd: &mut Odd, archive: &Archive, name: &str, repository: &str, found: &mut Found) {
@@ -145,14 +151,8 @@ fn push_archive(odd: &mut Odd, archive: &Archive, name: &str, repository: &str, 
     let id = odd.text(&archive.database.id).unwrap_or_default();
     let version = odd.text(&archive.id).unwrap_or_default();
     let has_wal = odd.text(&archive.min).is_some() && odd.text(&archive.max).is_some();
-    section(found, "pgbackrest_archives").push_row([
-        Cell::Text(repository),
-        Cell::Text(name),
-        Cell::Text(&key),
-        Cell::Text(&id),
-        Cell::Text(&version),
-        Cell::Int(has_wal.into()),
-    ]);
+    let row = [repository, name, &key, &id, &version].map(Cell::Text).into_iter().chain([Cell::Int(has_wal.into())]);
+    found.push_row("pgbackrest_archives", row, odd);
 }
 
 fn push_last(
@@ -166,7 +166,7 @@ fn push_last(
     let of_kind = backups.iter().filter(|backup| counted.contains(&backup.done.kind.as_str()));
     let Some(last) = of_kind.max_by(|one, two| one.done.end.total_cmp(&two.done.end)) else { return };
     let map = odd.number(&last.stored.size_map);
-    section(found, "pgbackrest_last").push_row([
+    let row = [
         Cell::Text(repository),
         Cell::Text(name),
         Cell::Text(kind),
@@ -179,9 +179,6 @@ fn push_last(
         float(last.done.stored),
         float(odd.number(&last.stored.delta_map)),
         flag(last.done.error),
-    ]);
-}
-
-fn section<'f>(found: &'f mut Found, name: &'static str) -> &'f mut Table {
-    found.more.entry(name).or_insert_with(|| found::table(SourceKind::Backup, name))
+    ];
+    found.push_row("pgbackrest_last", row, odd);
 }

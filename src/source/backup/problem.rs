@@ -10,7 +10,7 @@ pub struct Problem {
 }
 
 /// The reasons, each a word that is also the value of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
     /// No attempt has ended yet.
     Pending,

@@ -25,6 +25,7 @@ use crate::{
     config::settings::{self, Ask, Document, Part, Tool},
     cut,
     source::aside::Aside,
+    told::Told,
 };
 
 /// A repository, and what is known of it.
@@ -38,6 +39,8 @@ pub struct Repository {
     archive: Aside,
     verified: Aside,
     state: Mutex<State>,
+    /// What the log has said of each part: why it is not known, or (`None`) that it is.
+    told: Told<(Part, Option<Why>)>,
 }
 
 /// What is known, and what is not.
@@ -76,6 +79,7 @@ impl Repository {
             archive: Aside::default(),
             verified: Aside::default(),
             state: Mutex::new(state),
+            told: Told::default(),
         }
     }
 
@@ -242,15 +246,19 @@ impl Repository {
 
     /// Says what is new about what is not known.
     fn tell(&self, problems: &BTreeMap<Part, Problem>) {
-        let (repository, state) = (&self.settings.name, self.state.lock());
+        let (repository, state, now) = (&self.settings.name, self.state.lock(), Instant::now());
         for (part, problem) in problems {
-            if state.problems.get(part).is_none_or(|before| before.why != problem.why) {
-                warn!(repository, part = part.word(), "not known: {problem}");
+            if state.problems.get(part).is_none_or(|before| before.why != problem.why)
+                && let Some(held) = self.told.say((*part, Some(problem.why)), now)
+            {
+                warn!(repository, part = part.word(), "not known: {problem}{held}");
             }
         }
         for (part, before) in state.problems.iter().filter(|(part, _)| !problems.contains_key(part)) {
-            if before.why != Why::Pending {
-                info!(repository, part = part.word(), "known again");
+            if before.why != Why::Pending
+                && let Some(held) = self.told.say((*part, None), now)
+            {
+                info!(repository, part = part.word(), "known again{held}");
             }
         }
     }

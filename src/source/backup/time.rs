@@ -33,6 +33,9 @@ pub fn on_the_wall(text: &str) -> Option<f64> {
     unix(strtime::parse("%a %b %e %H:%M:%S %Y", text).and_then(|time| time.to_datetime()).ok()?, Offset::UTC)
 }
 
+/// Where in a name a time is looked for: no file's or object's is longer.
+const MOST_PLACES: usize = 1024;
+
 /// Finds a time in a name by a pattern: `%Y %m %d %H %M %S` are parts of it, `%s` are Unix seconds, `%%` is a percent
 /// sign, all else stands for itself. It is taken as UTC. What the pattern leaves out is the beginning: 1, or 0 o'clock.
 pub fn find(name: &str, pattern: &str) -> Option<f64> {
@@ -42,7 +45,11 @@ pub fn find(name: &str, pattern: &str) -> Option<f64> {
         let rest = rest.strip_prefix(literal).unwrap_or_default();
         rest.starts_with(|c: char| c.is_ascii_digit() || c == '%')
     };
-    name.char_indices().map(|(at, _)| &name[at..]).filter(may_begin).find_map(|rest| begins(rest, pattern))
+    name.char_indices()
+        .take(MOST_PLACES)
+        .map(|(at, _)| &name[at..])
+        .filter(may_begin)
+        .find_map(|rest| begins(rest, pattern))
 }
 
 fn begins(name: &str, pattern: &str) -> Option<f64> {

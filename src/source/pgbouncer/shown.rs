@@ -36,9 +36,12 @@ fn is_on_its_side(command: &str) -> bool {
     ["config", "lists", "state"].contains(&command)
 }
 
+/// The widest table of any version has some 30 columns. Each is looked for among all, in each row.
+const MOST_COLUMNS: usize = 100;
+
 /// How many of a command's columns are read: a name and a value of those that are put on their side.
 pub fn width(command: &str) -> usize {
-    if is_on_its_side(command) { 2 } else { usize::MAX }
+    if is_on_its_side(command) { 2 } else { MOST_COLUMNS }
 }
 
 /// What a column that a command shows is called here: as in the versions before 1.24.

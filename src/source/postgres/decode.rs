@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write};
 
 use tokio_postgres::{
     Column, Row,
-    types::{FromSql, Kind, Type},
+    types::{FromSql, Type},
 };
 
 use crate::{
@@ -25,6 +25,8 @@ pub enum Decoder {
     Float,
     Numeric,
     Text(Charset),
+    /// Of a type that is not built in: a text, if it is one.
+    Own(Charset),
     /// Native buckets, written as a text; what is something else stays one.
     Native(Charset),
     /// Seconds since 1970.
@@ -73,11 +75,9 @@ fn decoder(kind: &Type, charset: Charset) -> Option<Decoder> {
         Type::TIMESTAMP | Type::TIMESTAMPTZ => Decoder::Timestamp,
         Type::DATE => Decoder::Date,
         Type::INTERVAL => Decoder::Interval,
-        _ => match kind.kind() {
-            Kind::Enum(_) => Decoder::Text(charset),
-            Kind::Domain(base) => decoder(base, charset)?,
-            _ => return None,
-        },
+        // What the stream makes of all that are not built in. A domain comes as what it is based on.
+        Type::ANYENUM => Decoder::Own(charset),
+        _ => return None,
     })
 }
 
@@ -95,19 +95,30 @@ impl<'a> FromSql<'a> for Raw<'a> {
 }
 
 /// Appends one row. A value of the wrong length, which no server sends, is absent.
-pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) {
+///
+/// # Errors
+/// A value is of a type that is not built in, and is not a text.
+pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) -> Result<(), FetchError> {
     for (index, decoder) in decoders {
         match row.try_get::<_, Option<Raw>>(*index) {
+            Ok(Some(Raw(bytes))) if matches!(decoder, Decoder::Own(_)) && bytes.iter().any(u8::is_ascii_control) => {
+                let name = row.columns().get(*index).map_or("", Column::name);
+                let message = format!(
+                    "column \"{name}\" has a type that is not built in; cast it to text, a number or a timestamp"
+                );
+                return Err(FetchError::new(Reason::Columns, message));
+            }
             Ok(Some(Raw(bytes))) => push(table, bytes, *decoder),
             _ => table.push(Cell::Absent),
         }
     }
+    Ok(())
 }
 
 fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
     let number = |cell: Option<Cell<'static>>| cell.unwrap_or(Cell::Absent);
     table.push(match decoder {
-        Decoder::Text(charset) => return table.push(Cell::Text(&charset.text(bytes))),
+        Decoder::Text(charset) | Decoder::Own(charset) => return table.push(Cell::Text(&charset.text(bytes))),
         Decoder::Native(charset) => return push_native(table, &charset.text(bytes)),
         Decoder::Bool => number(signed(bytes).map(Cell::Int)),
         Decoder::Signed => number(signed(bytes).map(Cell::Int)),
@@ -181,6 +192,9 @@ fn interval(bytes: &[u8]) -> Option<Cell<'static>> {
     Some(Cell::Float(micros as f64 / 1e6 + days as f64 * 86_400.0))
 }
 
+/// More digits than a number here can have: those behind are left out.
+const MOST_DIGITS: usize = 100;
+
 /// Digits in base 10,000 with a weight, a sign and a scale; whole numbers that fit stay exact.
 fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
     let (head, digits) = bytes.split_at_checked(8)?;
@@ -193,7 +207,8 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
         _ => (),
     }
     let mut text = String::from(if sign == 0x4000 { "-" } else { "" });
-    let digits: Vec<u16> = digits.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    let digits: Vec<u16> =
+        digits.chunks_exact(2).take(MOST_DIGITS).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
     // Mantissa and exponent: the last digit group stands for 10000^(weight - count + 1).
     digits.iter().for_each(|digit| _ = write!(text, "{digit:04}"));
     let zeros = i32::from(weight) - digits.len() as i32 + 1;
@@ -214,6 +229,15 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_digits_than_a_number_has_are_left_out() {
+        let digits = vec![1234; 30_000];
+        for weight in [0, 5, i16::MAX] {
+            let (long, short) = (numeric_bytes(weight, 0, &digits), numeric_bytes(weight, 0, &digits[..MOST_DIGITS]));
+            assert_eq!(numeric(&long), numeric(&short), "{weight}");
+        }
+    }
 
     fn numeric_bytes(weight: i16, sign: u16, digits: &[i16]) -> Vec<u8> {
         let head = [digits.len() as i16, weight, sign as i16, 0];

@@ -10,6 +10,7 @@
 //! that does not answer by its own deadline is cancelled and given up as a whole: a cancel names a backend, not a
 //! query.
 
+pub mod columns;
 pub mod decode;
 pub mod error;
 mod facts;
@@ -68,12 +69,12 @@ impl Server {
     /// A server, whose rows have their memory in `room`.
     pub fn new(settings: settings::Postgres, room: Room) -> Self {
         Server {
-            logins: Logins::new(settings, room),
+            logins: Logins::new(settings, room.clone()),
             quick: Mutex::default(),
             slow: Mutex::default(),
             visits: Semaphore::new(VISITS),
             status: Guarded::default(),
-            histories: Guarded::default(),
+            histories: Guarded::new(Histories::new(room)),
         }
     }
 

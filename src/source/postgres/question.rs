@@ -89,7 +89,7 @@ impl Question<'_> {
                 cut += 1;
                 continue;
             }
-            push_row(table, &row, &reading.decoders);
+            push_row(table, &row, &reading.decoders).map_err(Failure::Ours)?;
             if !table.fits() {
                 return Err(Failure::Ours(FetchError::too_large(self.room)));
             }

@@ -13,6 +13,9 @@ use crate::{
 const MOST_LINES: usize = 20_000;
 const MOST_FIELDS: usize = 1000;
 
+/// The most percentiles: a server has about 250 commands, and tells three of each that was called.
+const MOST_PERCENTILES: usize = 5000;
+
 /// Room for as many before the first is read.
 const EXPECTED_LINES: usize = 300;
 
@@ -153,7 +156,7 @@ impl<'a> Info<'a> {
         let mut table = Table::new(columns.iter().copied());
         for (field, value) in &self.lines {
             let Some(command) = field.strip_prefix(PERCENTILES) else { continue };
-            for (key, usec) in pairs(value) {
+            for (key, usec) in pairs(value).take(MOST_PERCENTILES.saturating_sub(table.rows())) {
                 let percent = key.strip_prefix('p').and_then(|text| text.parse::<f64>().ok());
                 let Some(percent) = percent.filter(|percent| (0.0..=100.0).contains(percent)) else { continue };
                 // In one step of rounding, so that 99.9 is 0.999 and nothing near it.
@@ -222,6 +225,13 @@ mod tests {
         (0..table.rows())
             .map(|row| (0..columns).map(|column| cell(row, column)).collect::<Vec<_>>().join(" "))
             .collect()
+    }
+
+    #[test]
+    fn percentiles_have_an_end() {
+        let line = |command: &str| format!("{PERCENTILES}{command}:{}\r\n", "p50=1,".repeat(MOST_PERCENTILES));
+        let table = table(&(line("a") + &line("b")), "latencystats");
+        assert_eq!((table.rows(), table.cell(4999, 0)), (MOST_PERCENTILES, Cell::Text("a")));
     }
 
     #[test]

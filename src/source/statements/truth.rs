@@ -95,7 +95,7 @@ fn native_quantiles_are_nearer_to_the_truth_than_classic_ones() {
         let all = durations(case, 5000);
         let mut history = History::default();
         take(&mut history, &reading(1, &[]));
-        let table = history.take(&reading(1, &[(1, &all)]), true).expect("all columns are there");
+        let table = history.take(&reading(1, &[(1, &all)]), true, None).expect("all columns are there");
         let classic: Vec<_> = BOUNDS.into_iter().chain([f64::INFINITY]).zip(histogram(&table).0).collect();
         let classic: Vec<_> = classic.into_iter().map(|(bound, count)| (bound, count.unsigned_abs())).collect();
         for q in [0.5, 0.95, 0.99] {

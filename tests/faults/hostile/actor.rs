@@ -17,6 +17,21 @@ use crate::faults::liar::{AUTHENTICATED, READY, message};
 const TEXT: u32 = 25;
 const BOOL: u32 = 16;
 const INT4: u32 = 23;
+const INT8: u32 = 20;
+
+/// A type that is not built in.
+const OWN: u32 = 70_000;
+
+/// The types of what the client asks of a type.
+const OF_TYPES: [(&str, u32); 7] = [
+    ("typname", 19),
+    ("typtype", 18),
+    ("typelem", 26),
+    ("rngsubtype", 26),
+    ("typbasetype", 26),
+    ("nspname", 19),
+    ("typrelid", 26),
+];
 
 /// What is said to the question of a collector.
 pub struct Script {
@@ -27,6 +42,14 @@ pub struct Script {
     /// The name of a database.
     pub database: fn(usize) -> String,
     pub rows: usize,
+    /// Rows of a reading of statements, if they are others.
+    pub statements: Option<usize>,
+    /// Why databases let nobody in.
+    pub closed: &'static str,
+    /// What labels are of a type of the server's own: its kind, and the type that this one is made of.
+    pub own_type: fn(u32) -> Option<(u8, u32)>,
+    /// So many bytes are said to what nobody but a probe asks.
+    pub others: usize,
     /// A label's value in this row, and another value.
     pub label: fn(usize) -> String,
     pub value: fn(usize) -> String,
@@ -50,6 +73,10 @@ impl Script {
             login: |_, _| None,
             database: |nth| format!("db{nth}"),
             rows: 1,
+            statements: None,
+            closed: "",
+            own_type: |_| None,
+            others: 0,
             label: |row| format!("label{row}"),
             value: |row| row.to_string(),
             extensions: || vec![["pg_stat_statements", "1.12", "public"].map(str::to_owned)],
@@ -108,6 +135,8 @@ impl Actor {
         let version = message(b'S', b"server_version\x0018.1\0");
         stream.write_all(&[AUTHENTICATED, &version, READY].concat())?;
         let (mut statements, mut portal, mut out, mut asked) = (HashMap::new(), String::new(), Vec::new(), 0);
+        // The one parameter that is ever sent is the number of a type.
+        let mut number = 0;
         loop {
             let (kind, body) = hear(stream)?;
             let mut words = body.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
@@ -124,13 +153,14 @@ impl Actor {
                     let name = word()[1..].to_owned();
                     let sql = if of_statement { statements.get(&name).unwrap_or(&portal) } else { &portal };
                     if of_statement {
-                        out.extend(message(b't', &[0, 0]));
+                        out.extend(parameters(sql));
                     }
-                    out.extend(described(&self.answer(sql)));
+                    out.extend(described(&self.answer(sql, number)));
                 }
                 b'B' => {
                     let (_, name) = (word(), word());
                     portal = statements.get(&name).cloned().unwrap_or_default();
+                    number = parameter(&body);
                     out.extend(message(b'2', &[]));
                 }
                 b'E' => {
@@ -138,7 +168,7 @@ impl Actor {
                     out.extend((self.script.before)());
                     match (self.script.instead)().filter(|_| self.questions.contains_key(&portal)) {
                         Some(said) => out.extend(said),
-                        None => push_rows(&mut out, &self.answer(&portal)),
+                        None => push_rows(&mut out, &self.answer(&portal, number)),
                     }
                 }
                 b'C' => out.extend(message(b'3', &[])),
@@ -155,7 +185,32 @@ impl Actor {
         }
     }
 
-    fn answer(&self, sql: &str) -> Answer {
+    /// The rows of a collector's question. Each label may be of a type of the server's own.
+    fn rows(&self, columns: &[(String, bool)]) -> Answer {
+        let script = &self.script;
+        // As on an honest server, or nothing would be counted.
+        let is_number = |name: &str| name == "dbid";
+        let row = |row: usize| {
+            let cell = |(name, is_label): &(String, bool)| match is_number(name) {
+                true => (row as i64).to_be_bytes().to_vec(),
+                false => if *is_label { (script.label)(row) } else { (script.value)(row) }.into_bytes(),
+            };
+            columns.iter().map(cell).collect()
+        };
+        let of_label = if (script.own_type)(OWN).is_some() { OWN } else { TEXT };
+        let kind = |(name, is_label): &(String, bool)| match (is_number(name), is_label) {
+            (true, _) => INT8,
+            (_, true) => of_label,
+            _ => TEXT,
+        };
+        let mut all: Vec<_> = columns.iter().map(|column| (column.0.clone(), kind(column))).collect();
+        all.extend((script.more_columns)().into_iter().map(|name| (name, TEXT)));
+        let is_reading = columns.iter().any(|(name, _)| is_number(name));
+        let rows = script.statements.filter(|_| is_reading).unwrap_or(script.rows);
+        Answer { columns: all, rows: (0..rows).map(row).collect() }
+    }
+
+    fn answer(&self, sql: &str, number: u32) -> Answer {
         let script = &self.script;
         let text = |text: &str| text.as_bytes().to_vec();
         let of = |columns: &[(&str, u32)], rows: Vec<Vec<Vec<u8>>>| Answer {
@@ -163,17 +218,7 @@ impl Actor {
             rows,
         };
         match self.questions.get(sql) {
-            Some(columns) => {
-                let row = |row: usize| {
-                    let cell = |(_, is_label): &(String, bool)| {
-                        text(&if *is_label { (script.label)(row) } else { (script.value)(row) })
-                    };
-                    columns.iter().map(cell).collect()
-                };
-                let mut all: Vec<_> = columns.iter().map(|(name, _)| (name.clone(), TEXT)).collect();
-                all.extend((script.more_columns)().into_iter().map(|name| (name, TEXT)));
-                Answer { columns: all, rows: (0..script.rows).map(row).collect() }
-            }
+            Some(columns) => self.rows(columns),
             None if sql.contains("server_version_num'), pg_catalog.pg_is_in_recovery") => of(
                 &[("version", TEXT), ("replica", BOOL), ("monitor", BOOL), ("encoding", TEXT)],
                 vec![vec![text("180001"), vec![0], vec![1], text("UTF8")]],
@@ -185,11 +230,22 @@ impl Actor {
             ),
             None if sql.contains("AS closed") => {
                 let names = (0..script.databases).map(script.database).chain(["postgres".to_owned()]);
-                let row = |name: String| vec![text(&name), vec![], (name.len() as u32).to_be_bytes().to_vec()];
+                let closed = script.closed;
+                let row = |name: String| vec![text(&name), text(closed), (name.len() as u32).to_be_bytes().to_vec()];
                 of(&[("datname", TEXT), ("closed", TEXT), ("bytes", INT4)], names.map(row).collect())
             }
             // That the session is ours alone.
             None if sql.contains("set_config") && sql.contains("WHERE") => of(&[("set", TEXT)], vec![vec![text("1")]]),
+            None if sql.contains("FROM pg_catalog.pg_type t") => {
+                let (kind, base) = (script.own_type)(number).unwrap_or((b'b', 0));
+                let none = || vec![0; 4];
+                let base = base.to_be_bytes().to_vec();
+                of(&OF_TYPES, vec![vec![text("own"), vec![kind], none(), none(), base, text("public"), none()]])
+            }
+            None if sql.contains("FROM pg_catalog.pg_enum") => {
+                of(&[("enumlabel", 19)], (0..100).map(|_| vec![vec![b'e'; 1 << 20]]).collect())
+            }
+            None if script.others > 0 => of(&[("other", TEXT)], vec![vec![vec![b'o'; script.others]]]),
             None => of(&[("nothing", TEXT)], vec![]),
         }
     }
@@ -223,6 +279,20 @@ fn hear(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
     let mut body = vec![0; length.checked_sub(4).filter(|length| *length < 1 << 20).ok_or(ErrorKind::InvalidData)?];
     stream.read_exact(&mut body)?;
     Ok((head[0], body))
+}
+
+/// The parameters of a statement: one, the number of a type, or none.
+fn parameters(sql: &str) -> Vec<u8> {
+    match sql.contains("$1") {
+        true => message(b't', &[0, 1, 0, 0, 0, 26]),
+        false => message(b't', &[0, 0]),
+    }
+}
+
+/// The last parameter that is bound, before how answers are to be written; of none anything.
+fn parameter(bound: &[u8]) -> u32 {
+    let before = &bound[..bound.len().saturating_sub(4)];
+    before.last_chunk().map_or(0, |number| u32::from_be_bytes(*number))
 }
 
 fn described(answer: &Answer) -> Vec<u8> {

@@ -2,8 +2,10 @@
 //! memory, and the log few lines.
 
 mod actor;
+mod backups;
 mod others;
 mod postgres;
+mod twenty;
 
 use std::{
     io,
@@ -84,8 +86,8 @@ const TOGETHER: usize = 4;
 
 #[test]
 fn p22_no_peer_costs_another_target_a_series() {
-    let peers: Vec<Peer> = postgres::peers().into_iter().chain(others::peers()).collect();
-    assert!(peers.len() >= 40, "{} peers", peers.len());
+    let peers: Vec<Peer> = postgres::peers().into_iter().chain(others::peers()).chain(backups::peers()).collect();
+    assert!(peers.len() >= 70, "{} peers", peers.len());
     let wanted = std::env::var("PGVIGIL_TEST_PEER").unwrap_or_default();
     let good = server(newest());
     let (next, alone) = (AtomicUsize::new(0), series_alone(&good));

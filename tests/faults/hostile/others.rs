@@ -1,14 +1,10 @@
-//! Peers that are asked as poolers, Redis servers, backup tools, buckets, folders and a probe's paths are.
+//! Peers that are asked as poolers, Redis servers and a probe's paths are.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
-    os::unix::fs::PermissionsExt,
-};
+use std::io::{BufRead, BufReader, Write};
 
 use super::{
-    actor::told,
-    postgres::{forged, text},
+    actor::{Script, told},
+    postgres::{forged, plays, text},
     *,
 };
 use crate::faults::liar::{AUTHENTICATED, READY, greet, message};
@@ -16,15 +12,8 @@ use crate::faults::liar::{AUTHENTICATED, READY, greet, message};
 pub fn peers() -> Vec<Peer> {
     let mut peers = poolers();
     peers.extend(redis());
-    peers.extend(tools());
-    peers.extend(buckets_and_folders());
     peers.extend(probes());
     peers
-}
-
-/// Nobody is there, or who is asked is no server.
-fn nobody() -> Lie {
-    Box::new(|_| Ok(()))
 }
 
 fn pooler(name: &'static str, lie: fn() -> Lie) -> Peer {
@@ -85,6 +74,10 @@ fn poolers() -> Vec<Peer> {
         pooler("a console with 100,000 rows", || console(pools, 100_000, |row, column| cell(row, column, 20))),
         pooler("a console with 10,000 columns", || {
             console(|| (0..10_000).map(|nth| format!("c{nth}")).collect(), 10, |_, _| "1".to_owned())
+        }),
+        pooler("a console with 2,000 states of servers", || {
+            let columns = || pools().into_iter().take(2).chain((0..2000).map(|nth| format!("sv_{nth}"))).collect();
+            console(columns, 200, |row, column| cell(row, column, 10))
         }),
         pooler("a console with columns of 200 KB", || console(|| vec![text(0, 200_000)], 10, |_, _| "1".to_owned())),
         pooler("a console that refuses in other words each time", || {
@@ -174,6 +167,12 @@ fn redis() -> Vec<Peer> {
                 bulk(format!("# Errorstats\r\n{}", (0..30).map(line).collect::<String>()))
             })
         }),
+        redis_server("INFO with percentiles without end", || {
+            info(|| {
+                let line = format!("latency_percentiles_usec_{}:{}\r\n", text(0, 15_000), "p1=1,".repeat(200_000));
+                bulk(format!("# Latencystats\r\n{line}"))
+            })
+        }),
         redis_server("an INFO of 2 MB", || info(|| bulk("x".repeat(2 << 20)))),
         redis_server("an error of 900 KB", || {
             Box::new(|stream| {
@@ -197,139 +196,6 @@ fn redis() -> Vec<Peer> {
     ]
 }
 
-/// A repository whose tool is a program in the peer's folder; its output is made by this line of a shell.
-fn tool(site: &Site, tool: &str, line: &str) -> String {
-    let program = site.file("tool", &format!("#!/bin/sh\n{line}\n"));
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program");
-    format!("backup: {{repositories: [{{name: r, tool: {tool}, exec: [{}]}}]}}", program.display())
-}
-
-/// The same, with a document that it prints.
-fn document(site: &Site, named: &str, text: &str) -> String {
-    let file = site.file("document", text);
-    tool(site, named, &format!("cat {}", file.display()))
-}
-
-fn backups(backup: &dyn Fn(usize) -> String, many: usize) -> String {
-    let all: Vec<_> = (0..many).map(backup).collect();
-    format!(
-        "[{{\"name\": \"s\", \"status\": {{\"code\": 0, \"message\": \"ok\"}}, \"db\": [], \"repo\": [], \"archive\": [], \"backup\": [{}]}}]",
-        all.join(",")
-    )
-}
-
-fn a_tool(name: &'static str, target: fn(&Site) -> String) -> Peer {
-    Peer { name, target, lie: nobody, must: nothing_else }
-}
-
-fn tools() -> Vec<Peer> {
-    vec![
-        a_tool("a tool that says a million objects", |site| {
-            document(site, "pgbackrest", &format!("[{}0]", "{\"a\":0},".repeat(999_999)))
-        }),
-        a_tool("a tool that says a million lists", |site| {
-            document(site, "pgbackrest", &format!("[{}0]", "[0],".repeat(999_999)))
-        }),
-        a_tool("a tool that says lists within lists", |site| document(site, "walg", &"[".repeat(16 << 20))),
-        a_tool("a tool that says 16 MiB of numbers", |site| {
-            document(site, "barman", &format!("[{}0]", "0,".repeat((8 << 20) - 2)))
-        }),
-        a_tool("a tool that does not stop", |site| tool(site, "walg", "yes '[{\"backup_name\": \"b\"},'")),
-        a_tool("a tool that complains without end", |site| {
-            tool(
-                site,
-                "pgbackrest",
-                "printf 'a\\nb\\033[2J\\033[31m' >&2; yes complaint | head -c 50000000 >&2; exit 1",
-            )
-        }),
-        a_tool("a tool whose backups have names of 1 MB", |site| {
-            let backup = |nth| {
-                let label = text(nth, 1_000_000);
-                format!(
-                    "{{\"label\": \"{label}\", \"type\": \"full\", \"timestamp\": {{\"start\": 1, \"stop\": 2}}, \"database\": {{\"id\": 1, \"repo-key\": 1}}}}"
-                )
-            };
-            document(site, "pgbackrest", &backups(&backup, 14))
-        }),
-        a_tool("a tool whose stanzas have names of 10 KB", |site| {
-            let stanza = |nth| {
-                format!(
-                    "{{\"name\": \"{}\", \"status\": {{\"code\": 0}}, \"db\": [], \"backup\": []}}",
-                    text(nth, 10_000)
-                )
-            };
-            document(site, "pgbackrest", &format!("[{}]", (0..1000).map(stanza).collect::<Vec<_>>().join(",")))
-        }),
-        a_tool("a file of 16 MiB of objects", |site| {
-            let file = site.file("document", &format!("[{}0]", "{\"a\":{}},".repeat(900_000)));
-            format!("backup: {{repositories: [{{name: r, tool: pgbackrest, from_file: {}}}]}}", file.display())
-        }),
-    ]
-}
-
-fn buckets_and_folders() -> Vec<Peer> {
-    let bucket = |name, lie| Peer {
-        name,
-        target: |site| {
-            let url = format!("http://127.0.0.1:{}", site.port);
-            format!(
-                "backup: {{repositories: [{{name: r, tool: s3, endpoint: \"{url}\", bucket: b, access_key: k, secret_key: s}}]}}"
-            )
-        },
-        lie,
-        must: nothing_else,
-    };
-    vec![
-        bucket("a bucket of keys of 4 KiB", || {
-            Box::new(|stream| listed(stream, (0..1800).map(|nth| object(&text(nth, 4096))).collect::<String>()))
-        }),
-        bucket("a bucket of 70,000 keys a page", || {
-            Box::new(|stream| listed(stream, (0..70_000).map(|nth| object(&nth.to_string())).collect::<String>()))
-        }),
-        bucket("a bucket that refuses in 8 MB", || {
-            Box::new(|stream| {
-                let text = format!(
-                    "<Error><Code>{}</Code><Message>{}\n\u{1b}[2J</Message></Error>",
-                    text(0, 4_000_000),
-                    text(1, 4_000_000)
-                );
-                answered(stream, "403 Forbidden", &text)
-            })
-        }),
-        Peer {
-            name: "a folder of 5,000 files with long names",
-            target: |site| {
-                let folder = site.folder.path().join("dumps");
-                fs::create_dir(&folder).expect("a folder");
-                for nth in 0..5000 {
-                    fs::write(folder.join(format!("{nth:04}-{}.dump", text(nth, 240))), "x").expect("a file");
-                }
-                format!(
-                    "backup: {{repositories: [{{name: r, tool: files, pattern: \"{}/*.dump\"}}]}}",
-                    folder.display()
-                )
-            },
-            lie: nobody,
-            must: nothing_else,
-        },
-    ]
-}
-
-fn object(key: &str) -> String {
-    format!("<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-11-21T12:54:20Z</LastModified></Contents>")
-}
-
-fn listed(stream: &mut TcpStream, objects: String) -> io::Result<()> {
-    let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
-    answered(stream, "200 OK", &format!("<ListBucketResult>{more}{objects}</ListBucketResult>"))
-}
-
-fn answered(stream: &mut TcpStream, status: &str, text: &str) -> io::Result<()> {
-    io::Read::read(stream, &mut [0; 8192])?;
-    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", text.len());
-    stream.write_all(&[head.as_bytes(), text.as_bytes()].concat())
-}
-
 fn probes() -> Vec<Peer> {
     let probe = |name, lie| Peer {
         name,
@@ -349,6 +215,17 @@ fn probes() -> Vec<Peer> {
                 stream.write_all(&told(b'E', &[('S', "FATAL"), ('C', "28P01"), ('M', &(forged() + &text(0, 60_000)))]))
             })
         }),
+        Peer {
+            target: |site| {
+                let url = format!("postgresql://pgvigil_probe:secret@127.0.0.1:{}/postgres", site.port);
+                format!(
+                    "probe: {{interval: 250ms, primary: {{url: \"{url}\"}}, paths: [pooled: {{size: 2}}, cached: {{through: pooled}}]}}"
+                )
+            },
+            ..probe("a probe's server whose every answer has 1 MB", || {
+                plays(Script { others: 1_000_000, ..Script::honest() })
+            })
+        },
         probe("a probe's server with rows without end", || {
             Box::new(|stream| {
                 greet(stream)?;

@@ -18,7 +18,7 @@ const FIRST: usize = 6;
 /// Questions after which the sessions of the first logins are closed.
 const PATIENCE: usize = 60;
 
-fn plays(script: Script) -> Lie {
+pub fn plays(script: Script) -> Lie {
     let actor = Actor::new(script);
     Box::new(move |stream| actor.play(stream))
 }
@@ -98,6 +98,25 @@ fn at_the_login() -> Vec<Peer> {
         peer("a password is asked for in a way of 60 KB", || {
             floods(b"", || {
                 message(b'R', &[&10u32.to_be_bytes()[..], "SCRAM\0".repeat(10_000).as_bytes(), b"\0"].concat())
+            })
+        }),
+        Peer {
+            must: |seen| assert!(seen.log.contains("without end"), "{}", seen.log),
+            ..peer("keys without end at the login", || floods(AUTHENTICATED, || message(b'K', &[0; 8])))
+        },
+        peer("SCRAM with as many rounds as there may be, and more", || {
+            static TIMES: AtomicU64 = AtomicU64::new(0);
+            Box::new(|stream| {
+                greet(stream)?;
+                stream.write_all(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"))?;
+                let mut heard = [0; 4096];
+                let length = io::Read::read(stream, &mut heard)?;
+                let heard = String::from_utf8_lossy(&heard[..length]).into_owned();
+                let nonce = heard.split_once("r=").map_or("", |(_, nonce)| nonce);
+                let rounds = [100_000, u32::MAX][TIMES.fetch_add(1, Ordering::Relaxed) as usize % 2];
+                let first = format!("\0\0\0\x0br={nonce}x,s=c2FsdHNhbHQ=,i={rounds}");
+                stream.write_all(&message(b'R', first.as_bytes()))?;
+                io::Read::read(stream, &mut [0; 4096]).map(|_| ())
             })
         }),
         peer("a message of 2 GiB", || floods(b"R\x7f\xff\xff\xff", || vec![0; 64 << 10])),
@@ -220,6 +239,31 @@ fn answers() -> Vec<Peer> {
         peer("cells of 4 MB", || plays(Script { label: |row| text(row, 2_000_000), ..Script::honest() })),
         peer("rows of 16 MiB", || {
             plays(Script { instead: || Some([&b"D\x01\0\0\0"[..], &[0; 100_000]].concat()), ..Script::honest() })
+        }),
+        peer("types that are made of types without end", || {
+            plays(Script { own_type: |number| Some((b'd', number + 1)), ..Script::honest() })
+        }),
+        peer("an enum of 100 MiB", || plays(Script { own_type: |_| Some((b'e', 0)), ..Script::honest() })),
+        peer("statements in 20,000 databases", || plays(Script { statements: Some(20_000), ..Script::honest() })),
+        peer("10,000 databases that let nobody in", || {
+            plays(Script {
+                databases: 10_000,
+                closed: "privilege",
+                database: |nth| text(nth, 1000),
+                ..Script::honest()
+            })
+        }),
+        peer("errors of queries in 1,000 databases", || {
+            plays(Script { databases: 1000, instead: || Some(of_query(&forged().repeat(10))), ..Script::honest() })
+        }),
+        peer("1,000 databases that are others each time, and do not answer a login", || {
+            static TIMES: AtomicU64 = AtomicU64::new(0);
+            let database = |nth| format!("{}-{nth}-{}", TIMES.fetch_add(1, Ordering::Relaxed), "d".repeat(1000));
+            let login = |database: &str, _| {
+                millis(if database == "postgres" { 0 } else { 60_000 });
+                None
+            };
+            plays(Script { databases: 1000, database, login, ..Script::honest() })
         }),
         peer("1,000 databases with long names", || {
             plays(Script { databases: 1000, database: |nth| text(nth, 1000), ..Script::honest() })

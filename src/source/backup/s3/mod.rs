@@ -19,7 +19,7 @@ use wildmatch::WildMatch;
 
 use self::list::Page;
 use super::{
-    files::{self, Named},
+    files::{self, KEPT_EACH, KEPT_LIMIT, Named},
     found::Found,
     problem::{Problem, Why},
     time,
@@ -37,10 +37,6 @@ const MOST_PAGES: usize = 100;
 
 /// The most that one page may be: a thousand names of 1,024 bytes, percent-encoded, are 3 MB, and beside each some 300 bytes stand.
 const PAGE_LIMIT: usize = 4 << 20;
-
-/// The most that is kept of the objects, each with so many bytes beside its name: 100,000 whose names have 80 characters.
-const KEPT_LIMIT: usize = 16 << 20;
-const KEPT_EACH: usize = 80;
 
 /// How long a signature is good for: as long as services forgive clocks that differ, so that one that is slow does no harm.
 const SIGNED_FOR: Duration = Duration::from_secs(900);

@@ -1,4 +1,4 @@
-//! What the log says of a target: of one reason a line a minute at most, whatever the server's words are.
+//! What the log says of a stranger: of one reason a line a minute at most, whatever his words are.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -9,8 +9,7 @@ use tokio::time::Instant;
 const PACE: Duration = Duration::from_secs(60);
 
 /// The lines that have been said, by reason.
-#[derive(Default)]
-pub struct Told(Mutex<BTreeMap<&'static str, Line>>);
+pub struct Told<R = &'static str>(Mutex<BTreeMap<R, Line>>);
 
 struct Line {
     at: Instant,
@@ -30,11 +29,17 @@ impl fmt::Display for Held {
     }
 }
 
-impl Told {
+impl<R> Default for Told<R> {
+    fn default() -> Self {
+        Told(Mutex::default())
+    }
+}
+
+impl<R: Copy + Ord> Told<R> {
     /// Whether a line may be said now, with what was held back before it; else it is held back and counted.
-    pub fn say(&self, reason: &'static str, now: Instant) -> Option<Held> {
+    pub fn say(&self, reason: R, now: Instant) -> Option<Held> {
         let mut lines = self.0.lock();
-        match lines.get_mut(reason) {
+        match lines.get_mut(&reason) {
             Some(line) if now.duration_since(line.at) < PACE => {
                 line.held += 1;
                 None
@@ -51,7 +56,7 @@ impl Told {
     }
 
     /// What was held back and has had no line like it to follow: each reason, and how many.
-    pub fn overdue(&self, now: Instant) -> Vec<(&'static str, u64)> {
+    pub fn overdue(&self, now: Instant) -> Vec<(R, u64)> {
         let mut lines = self.0.lock();
         let overdue = lines.iter_mut().filter(|(_, line)| line.held > 0 && now.duration_since(line.at) >= PACE);
         overdue
