@@ -31,7 +31,7 @@ pub struct Mapped {
     series: Vec<Series>,
     /// Rows whose labels an earlier row had already.
     pub duplicates: u64,
-    /// Values that are no number, and texts that are no native buckets.
+    /// Values that are not numbers, and texts that are not native buckets.
     pub invalid: u64,
     /// Texts of labels that were too long.
     pub cut: u64,

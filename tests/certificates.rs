@@ -129,7 +129,7 @@ fn table() -> Vec<Shown> {
             "ca root /CN=root; by root server /CN=localhost \"$san\\nkeyUsage=critical,keyCertSign\"",
         ),
         shown(
-            "by a root that is no authority",
+            "by a root that is not an authority",
             "key root; openssl req -new -x509 -days 9 -key root.key -subj /CN=root -addext basicConstraints=critical,CA:FALSE -out root.crt; by root server /CN=localhost $san",
         ),
         shown(
@@ -141,7 +141,7 @@ fn table() -> Vec<Shown> {
             "ca root /CN=root; by root between /CN=between; by between server /CN=localhost $san; cat between.crt >>server.crt",
         ),
         shown(
-            "by an intermediate that is no authority",
+            "by an intermediate that is not an authority",
             "ca root /CN=root; by root between /CN=between basicConstraints=CA:FALSE; by between server /CN=localhost; cat between.crt >>server.crt",
         ),
         shown(

@@ -59,7 +59,7 @@ pub async fn timed(server: &Postgres, sessions: &Sessions, steps: &mut Steps) ->
     Ok(Stream::new(reached, Some(open), server.methods.clone()))
 }
 
-/// The same for a connection that is no session: to cancel what another one runs.
+/// The same for a connection that is not a session: to cancel what another one runs.
 pub async fn uncounted(server: &Postgres, sessions: &Sessions) -> Result<Stream, FetchError> {
     let reached = negotiate(server, sessions.files(), &mut Steps::default()).await?;
     Ok(Stream::new(reached, None, server.methods.clone()))

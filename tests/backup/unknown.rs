@@ -314,6 +314,6 @@ fn an_object_that_cannot_be_read_is_not_left_out_in_silence() {
         assert_eq!(reason(&page, name, "information"), Some(why), "{name}: {}", pgvigil.stderr());
         assert_eq!(of("pgvigil_backup_restore_points"), None, "{name}");
         assert_eq!(of("pgvigil_backup_last_timestamp_seconds"), last, "{name}");
-        assert_eq!(of("pgvigil_backup_failed_timestamp_seconds"), None, "a folder is no backup that failed");
+        assert_eq!(of("pgvigil_backup_failed_timestamp_seconds"), None, "a folder is not a failed backup");
     }
 }

@@ -1,4 +1,4 @@
-//! What makes files of this repository, and is no part of the program: of boards as people write them, Grafana's dashboards.
+//! Compiles files of this repository from what people write: Grafana's dashboards from boards. Not part of the program.
 
 pub mod board;
 pub mod boards;

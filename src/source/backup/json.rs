@@ -33,7 +33,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Odd) -> Result<T, Prob
     let too_large = |message: String| Err(Problem::new(Why::TooLarge, message));
     let Needs { structure, longest } = Needs::of(bytes);
     let broken: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
-    // The bytes, their texts as values, and all of them mended.
+    // The bytes, their texts as values, and all of them with bad bytes replaced.
     let copies = if broken > 0 { 3 } else { 2 };
     if structure > MOST_MEMORY || copies * bytes.len() + structure > MOST_TOGETHER {
         let [values, together] = [MOST_MEMORY, MOST_TOGETHER].map(|limit| limit >> 20);
