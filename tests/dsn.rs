@@ -1,6 +1,9 @@
 //! Connection strings: what good ones mean, and that malformed ones are refused without repeating a password.
 
-use pgvigil::config::{dsn::Dsn, endpoint::resolve, redis, settings::Address};
+use pgvigil::settings::{
+    Address,
+    connection::{dsn::Dsn, postgres::resolve, redis},
+};
 use proptest::prelude::*;
 
 /// `user password address dbname`, as a connection string means them.

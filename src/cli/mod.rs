@@ -14,11 +14,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{
-    config::{catalogue::Catalogue, problem::Problems},
-    docs,
-    live::Files,
-};
+use crate::{collector::catalogue::Catalogue, docs, schema::problem::Problems, scrape::reload::ConfigPaths};
 
 /// Watches PostgreSQL servers and tells Prometheus the truth about them.
 ///
@@ -33,24 +29,24 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: serve::Arguments,
+    serve: serve::ServeArguments,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve metrics over HTTP until SIGTERM (what happens without a command)
-    Serve(serve::Arguments),
+    Serve(serve::ServeArguments),
     /// Check settings and collectors; all problems at once, exit code 2 if there are any
-    Check(check::Arguments),
+    Check(check::CheckArguments),
     /// Scrape once and print the page
-    Scrape(scrape::Arguments),
+    Scrape(scrape::ScrapeArguments),
     /// Measure each path of a probe for some rounds, and say what a client would feel
-    Probe(probe::Arguments),
+    Probe(probe::ProbeArguments),
     /// Print every metric there is, as Markdown
     Docs(CollectorFiles),
     /// Print or write what pgvigil ships: collectors, rules, the role's SQL, the manual, completions of shells
     #[command(subcommand)]
-    Export(export::What),
+    Export(export::Export),
 }
 
 /// Where the configuration is.
@@ -70,9 +66,9 @@ struct CollectorFiles {
     collectors: Option<PathBuf>,
 }
 
-impl From<ConfigArguments> for Files {
+impl From<ConfigArguments> for ConfigPaths {
     fn from(arguments: ConfigArguments) -> Self {
-        Files { settings: arguments.config, collectors: arguments.collectors.collectors, web: None }
+        ConfigPaths { settings: arguments.config, collectors: arguments.collectors.collectors, web: None }
     }
 }
 
@@ -115,7 +111,7 @@ impl LogArguments {
 }
 
 /// Why a command ends with an exit code other than 0.
-enum Failure {
+enum CommandError {
     /// Bad input: 2.
     Input(Problems),
     /// An argument that names nothing: 2.
@@ -124,21 +120,21 @@ enum Failure {
     Failed(anyhow::Error),
 }
 
-impl From<Problems> for Failure {
+impl From<Problems> for CommandError {
     fn from(problems: Problems) -> Self {
-        Failure::Input(problems)
+        CommandError::Input(problems)
     }
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
-        Failure::Failed(error)
+        CommandError::Failed(error)
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> Self {
-        Failure::Failed(error.into())
+        CommandError::Failed(error.into())
     }
 }
 
@@ -165,27 +161,27 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCod
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Input(problems)) => {
+        Err(CommandError::Input(problems)) => {
             eprintln!("{problems}");
             ExitCode::from(2)
         }
-        Err(Failure::Usage(message)) => {
+        Err(CommandError::Usage(message)) => {
             eprintln!("pgvigil: {message}");
             ExitCode::from(2)
         }
-        Err(Failure::Failed(error)) => {
+        Err(CommandError::Failed(error)) => {
             eprintln!("pgvigil: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn print_docs(files: &CollectorFiles) -> Result<(), Failure> {
+fn print_docs(files: &CollectorFiles) -> Result<(), CommandError> {
     print(&docs::markdown(&Catalogue::load(files.collectors.as_deref())?))
 }
 
 /// To standard output; a reader that has gone (`| head`) is no failure.
-fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
+fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), CommandError> {
     match io::Write::write_all(&mut io::stdout().lock(), text.as_ref()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
@@ -193,7 +189,7 @@ fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
 }
 
 /// Runs it, and ends soon after it: lookups of names and reads of files run in threads that cannot be stopped.
-fn run_to_end(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn run_to_end(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(work);
     // Sessions that ended with it say goodbye.

@@ -5,17 +5,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, info};
 
-use super::{ConfigArguments, Failure, LogArguments, WebArguments, run_to_end};
 use crate::{
+    cli::{CommandError, ConfigArguments, LogArguments, WebArguments, run_to_end},
+    http,
     http::{
-        self, App,
-        listen::{self, Listener, Passed},
+        App, listen,
+        listen::{Listener, Passed},
     },
-    live::{Files, Live},
+    scrape::reload::{ConfigPaths, LiveConfig},
 };
 
 #[derive(Args)]
-pub struct Arguments {
+pub struct ServeArguments {
     #[command(flatten)]
     config: ConfigArguments,
     /// Where to serve: HOST:PORT (`:9878`: on all addresses), `unix:/path` (`?mode=0660`), or `systemd` for the sockets it
@@ -38,7 +39,7 @@ pub struct Arguments {
     log: LogArguments,
 }
 
-pub fn run(arguments: Arguments) -> Result<(), Failure> {
+pub fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     let passed = listen::passed();
     arguments.log.start();
     let files = allow_many_files();
@@ -62,11 +63,11 @@ fn leave_no_core() {
     }
 }
 
-async fn serve(arguments: Arguments, passed: Passed, files: usize) -> Result<(), Failure> {
+async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> Result<(), CommandError> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let live = Live::start(Files { web: arguments.web.web_config, ..arguments.config.into() })?;
+    let live = LiveConfig::start(ConfigPaths { web: arguments.web.web_config, ..arguments.config.into() })?;
     let listeners = listen::open(&arguments.listen, passed).await.map_err(anyhow::Error::msg)?;
     for listener in &listeners {
         let scheme = match listener {
