@@ -30,7 +30,7 @@ pub use {
     page::sample,
     pgbouncer::PgBouncer,
     pgvigil::Pgvigil,
-    place::{Generation, free_port, is_long, majors, system_program},
+    place::{Generation, free_port, is_long, majors, majors_where, system_program},
     postgres::{GRANTS, PASSWORD, Postgres, Stop},
     process::Process,
     prometheus::{Prometheus, promtool, promtool_check_metrics},

@@ -64,7 +64,7 @@ fn judge(recorded: &Recorded, length: &Length, major: u64) -> String {
     // The one that sees most first, and another one beside it.
     for pair in places.chunks(2) {
         let judged = |place: &&str| {
-            let generation = *Generation::that_serve().last().expect("a Prometheus");
+            let generation = *Generation::tested().last().expect("a Prometheus");
             let past = Past::new(generation, span, &recorded.series(&systems, place, span, &selectors));
             let mut told = silent(&past, place, &systems, &rules, length);
             told.extend(caught(&past, place, &systems, &mutations, major, length));
