@@ -12,9 +12,11 @@ use std::{
 };
 
 use pgvigil::{
-    config::{catalogue::Catalogue, collector::Collector},
-    exposition::{self, Block, Format, Labels, labels},
-    map::{self, Family, Mapped, Sample},
+    collector::{Collector, catalogue::Catalogue},
+    exposition,
+    exposition::{Block, Format, TargetLabels, labels},
+    map,
+    map::{Family, Mapped, Sample},
     table::{Cell, Table},
 };
 use prometheus_client::{
@@ -58,12 +60,12 @@ struct Alone {
     collector: Arc<Collector>,
     query: usize,
     metric: usize,
-    labels: Labels,
+    labels: TargetLabels,
     mapped: Arc<Mapped>,
 }
 
 /// Of one row.
-struct RowLabels<'a>(&'a Labels, &'a Family<'a>, u32);
+struct RowLabels<'a>(&'a TargetLabels, &'a Family<'a>, u32);
 
 impl EncodeLabelSet for RowLabels<'_> {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {

@@ -13,23 +13,23 @@ use hyper::{
     header::{ACCEPT, ACCEPT_ENCODING, HeaderValue},
 };
 use pgvigil::{
-    certificate::{
-        self, Certificate, Usage,
-        chain::{self, Authorities},
-        name,
-    },
-    config::{
-        catalogue::Catalogue, collector::SourceKind, dsn::Dsn, endpoint::resolve, redis, sections, settings::Settings,
-        web::Web,
-    },
-    exposition::{self, Block, Format, labels},
+    certificate,
+    certificate::{Certificate, Usage, chain, chain::Authorities, name},
+    collector::{SourceKind, catalogue::Catalogue, sections},
+    exposition,
+    exposition::{Block, Format, labels},
     http::negotiate,
     map,
+    settings::{
+        Settings,
+        connection::{dsn::Dsn, postgres::resolve, redis},
+        web::WebSettings,
+    },
     source::{
-        backup::{barman, found, pgbackrest, s3::list, walg},
+        backup::{barman, pgbackrest, s3::list, tool_tables, walg},
+        net::stream::redis_framing::RedisFraming,
         pgbouncer::shown,
-        redis::{Answer, answer, info::Info},
-        stream::answers::Answers,
+        redis::{Reply, info::InfoReply, reply},
     },
     table::{Cell, Table},
 };
@@ -89,7 +89,7 @@ pub fn settings(bytes: &[u8]) {
 /// Who may read our pages, and how.
 pub fn web(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    if let Err(problems) = Web::parse("tests/good/x.yaml".as_ref(), &text) {
+    if let Err(problems) = WebSettings::parse("tests/good/x.yaml".as_ref(), &text) {
         assert!(!problems.to_string().is_empty());
     }
 }
@@ -146,7 +146,7 @@ pub fn headers(bytes: &[u8]) {
 /// What INFO says.
 pub fn redis_info(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let info = Info::new(&text);
+    let info = InfoReply::new(&text);
     for section in sections::of(SourceKind::Redis) {
         let table = info.table(section);
         assert_eq!(table.cell(table.rows(), 0), Cell::Absent);
@@ -156,13 +156,13 @@ pub fn redis_info(bytes: &[u8]) {
 /// What a Redis answers: as far as the stream lets it through, it makes no difference how it is cut into packets, and there is no more of
 /// it than was counted.
 pub fn redis_answer(bytes: &[u8]) {
-    let mut measure = Answers::default();
+    let mut measure = RedisFraming::default();
     let let_through: usize =
         bytes.chunks(16).map_while(|piece| measure.measure(piece).ok().map(|()| piece.len())).sum();
     let read = |capacity| {
         let mut from = tokio::io::BufReader::with_capacity(capacity, &bytes[..let_through]);
         // Bytes in memory keep nobody waiting.
-        let read = answer::read(&mut from, 3).now_or_never().expect("an end");
+        let read = reply::read(&mut from, 3).now_or_never().expect("an end");
         read.map(|(answers, _)| answers)
     };
     let answers = read(4096);
@@ -171,9 +171,9 @@ pub fn redis_answer(bytes: &[u8]) {
     assert!(count <= measure.values(), "{count}");
 }
 
-fn count(answer: &Answer) -> usize {
+fn count(answer: &Reply) -> usize {
     match answer {
-        Answer::List(answers) => 1 + answers.iter().map(count).sum::<usize>(),
+        Reply::List(answers) => 1 + answers.iter().map(count).sum::<usize>(),
         _ => 1,
     }
 }
@@ -196,7 +196,7 @@ pub fn pgbouncer(bytes: &[u8]) {
     ];
     let commands = ["pools", "databases", "users", "lists", "config", "state", "stats_totals"];
     let parts = bytes.split(|byte| *byte == 0);
-    let shown: shown::Shown = commands
+    let shown: shown::ConsoleTables = commands
         .iter()
         .zip(parts)
         .map(|(command, part)| ((*command).to_owned(), Ok(table(&COLUMNS, part).into())))
@@ -216,7 +216,7 @@ pub fn backup(bytes: &[u8]) {
     let found = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None, 0.0), walg::parse(bytes)];
     for mut found in found.into_iter().flatten() {
         _ = walg::add_wal(&mut found, bytes);
-        let mut table = found::table(SourceKind::Backup, "stanzas");
+        let mut table = tool_tables::table(SourceKind::Backup, "stanzas");
         found.stanzas.iter().for_each(|stanza| {
             stanza.push(&mut table, "r");
             stanza.push_backups(&mut table, "r");

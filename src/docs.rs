@@ -3,11 +3,9 @@
 use std::{fmt::Write, sync::Arc};
 
 use crate::{
-    config::{
-        catalogue::Catalogue,
-        collector::{Collector, OWN_FUNCTIONS, Query, Role, Rows, SourceKind},
-    },
-    exposition::{self, Block, Labels},
+    collector::{Collector, OWN_FUNCTIONS, Query, Role, Rows, SourceKind, catalogue::Catalogue},
+    exposition,
+    exposition::{Block, TargetLabels},
     map,
 };
 
@@ -98,7 +96,8 @@ fn needs(query: &Query) -> Option<String> {
 /// The file's own example as a scraper would see it, without HELP and TYPE.
 fn sample(collector: &Arc<Collector>, query: usize) -> String {
     let mapped = map::map(&collector.queries[query], collector.queries[query].example.clone());
-    let block = Block { collector: collector.clone(), query, labels: Labels::default(), mapped: Arc::new(mapped) };
+    let block =
+        Block { collector: collector.clone(), query, labels: TargetLabels::default(), mapped: Arc::new(mapped) };
     let page = exposition::text(&[block]);
     page.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |out, line| out + line + "\n")
 }

@@ -2,27 +2,23 @@
 //!
 //! Start at ARCHITECTURE.md: the four words (Table, Source, Collector, Slot) and the map of the modules.
 
-pub mod breaker;
+pub mod access;
 pub mod certificate;
+pub mod circuit_breaker;
 pub mod cli;
-pub mod config;
-mod cut;
+pub mod collector;
 pub mod docs;
-pub mod engine;
 pub mod exposition;
 pub mod http;
-pub mod live;
+pub mod log_limit;
 pub mod map;
-pub mod metric;
-pub mod native;
-pub mod own;
-pub mod page;
+mod memory_budget;
 pub mod probe;
-mod room;
+pub mod schema;
+pub mod scrape;
 pub mod secret;
-pub mod slot;
+pub mod settings;
+pub mod shipped;
 pub mod source;
 pub mod table;
-pub mod target;
-pub mod told;
-pub mod web;
+mod truncate;

@@ -6,10 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pgvigil::{
-    config::{catalogue::Catalogue, problem::Problems, settings::Settings},
-    web::Web,
-};
+use pgvigil::{access::WebAccess, collector::catalogue::Catalogue, schema::problem::Problems, settings::Settings};
 
 /// Passwords in the inputs contain one of these; no message may.
 const SECRETS: [&str; 4] = ["s3c", "s3/", "s3 c", "s3%"];
@@ -40,7 +37,7 @@ fn broken_settings_are_told_without_their_secrets() {
 #[test]
 fn broken_web_configurations_are_told_without_their_secrets() {
     compare("web", |input| {
-        let told = Web::load(Some(input), None).err();
+        let told = WebAccess::load(Some(input), None).err();
         let text = told.as_ref().map(Problems::to_string).unwrap_or_default();
         assert!(
             ![SECRETS[0], "$2y$10$a", "$2y$10$z"].iter().any(|secret| text.contains(secret)),

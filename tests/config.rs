@@ -3,16 +3,17 @@
 use std::{fs, time::Duration};
 
 use pgvigil::{
-    config::{
-        catalogue::Catalogue,
-        collector::{Role, Rows, SourceKind, Value},
-        dsn::Dsn,
-        endpoint::resolve,
+    collector::{Role, Rows, SourceKind, ValueSource, catalogue::Catalogue, metric::MetricKind},
+    schema::problem::Problems,
+    settings::{
+        Endpoint, Settings, Threshold,
+        connection::{
+            dsn::Dsn,
+            model::{Address, Roots, TlsMode},
+            postgres::resolve,
+        },
         probe::Path,
-        problem::Problems,
-        settings::{Address, Endpoint, Roots, Settings, Threshold, TlsMode},
     },
-    metric::Kind,
     table::Cell,
 };
 use proptest::prelude::*;
@@ -35,8 +36,11 @@ fn a_collector_means_what_it_says() {
     assert_eq!(query.variant(17).map(|v| v.since), Some(16));
     assert!(query.variant(18).is_none() && query.variant(13).is_none());
     let kinds: Vec<_> = query.metrics.iter().map(|metric| metric.def.kind).collect();
-    assert_eq!(kinds, [Kind::Gauge, Kind::Counter, Kind::Gauge, Kind::Info, Kind::Histogram]);
-    assert_eq!(query.metrics[1].value, Value::Column { column: "wait".into(), scale: 0.001 });
+    assert_eq!(
+        kinds,
+        [MetricKind::Gauge, MetricKind::Counter, MetricKind::Gauge, MetricKind::Info, MetricKind::Histogram]
+    );
+    assert_eq!(query.metrics[1].value, ValueSource::Column { column: "wait".into(), scale: 0.001 });
     assert_eq!(query.labels_of(&query.metrics[2]), [] as [&str; 0]);
     let count = query.example.column("count").expect("a column");
     assert_eq!((query.example.cell(0, count), query.example.cell(1, count)), (Cell::Text("3"), Cell::Absent));

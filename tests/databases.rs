@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 
 use crate::support::{BUSY, Folder, Pgvigil, Postgres, eventually, majors, page, sample};
 

@@ -13,10 +13,7 @@ use std::{
 };
 
 use expect_test::expect_file;
-use pgvigil::{
-    config::{catalogue::Catalogue, settings::Settings},
-    docs,
-};
+use pgvigil::{collector::catalogue::Catalogue, docs, settings::Settings};
 use serde_json::Value;
 
 use crate::support::{free_port, http};

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 use serde_json::Value;
 
 use crate::support::{Pgvigil, Postgres, eventually, majors, page, prometheus, sample};

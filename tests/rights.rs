@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fmt::Write, process::Command, time::Duration};
 
 use expect_test::expect_file;
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 
 use crate::support::{Folder, GRANTS, Pgvigil, Postgres, Session, eventually, majors, psql, sample};
 

@@ -7,7 +7,10 @@ use std::{
 
 use expect_test::expect_file;
 use jsonschema::Validator;
-use pgvigil::config::{catalogue::Catalogue, schema, settings::Settings, web::Web};
+use pgvigil::{
+    collector::catalogue::Catalogue,
+    settings::{Settings, json_schema, web::WebSettings},
+};
 use serde_json::{Map, Value, json};
 
 use crate::support::yaml;
@@ -182,15 +185,15 @@ fn told_of_settings(shipped: &Catalogue, text: &str) -> String {
 }
 
 fn told_of_web(text: &str) -> String {
-    Web::parse(Path::new("x.yaml"), text).err().map(|told| told.to_string()).unwrap_or_default()
+    WebSettings::parse(Path::new("x.yaml"), text).err().map(|told| told.to_string()).unwrap_or_default()
 }
 
 /// `UPDATE_EXPECT=1 cargo test schema` writes them.
 #[test]
 fn the_schemas_in_the_docs_are_current() {
-    expect_file!["../docs/schema/collector.json"].assert_eq(&schema::collector());
-    expect_file!["../docs/schema/settings.json"].assert_eq(&schema::settings());
-    expect_file!["../docs/schema/web.json"].assert_eq(&schema::web());
+    expect_file!["../docs/schema/collector.json"].assert_eq(&json_schema::collector());
+    expect_file!["../docs/schema/settings.json"].assert_eq(&json_schema::settings());
+    expect_file!["../docs/schema/web.json"].assert_eq(&json_schema::web());
 }
 
 #[test]
@@ -200,11 +203,11 @@ fn whatever_is_shipped_fits() {
         let wrong: Vec<_> = schema.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
         assert!(wrong.is_empty(), "{}: {wrong:#?}", path.display());
     };
-    let schema = validator(&schema::collector());
+    let schema = validator(&json_schema::collector());
     for (path, text) in ["collectors", "examples/collectors", "tests/good"].into_iter().flat_map(files) {
         good(&schema, &path, &text);
     }
-    let schema = validator(&schema::settings());
+    let schema = validator(&json_schema::settings());
     files("examples").iter().for_each(|(path, text)| good(&schema, path, text));
 }
 
@@ -220,9 +223,9 @@ fn the_line_that_names_the_schema_is_no_description() {
 #[test]
 fn whatever_is_broken_is_refused() {
     for (schema, folder, least) in [
-        (schema::collector(), "tests/bad/collectors", 5),
-        (schema::settings(), "tests/bad/settings", 5),
-        (schema::web(), "tests/bad/web", 2),
+        (json_schema::collector(), "tests/bad/collectors", 5),
+        (json_schema::settings(), "tests/bad/settings", 5),
+        (json_schema::web(), "tests/bad/web", 2),
     ] {
         let schema = validator(&schema);
         let mut refused = 0;
@@ -263,9 +266,9 @@ fn schema_and_loader_are_of_one_mind() {
     let settings = |text: &str| told_of_settings(&shipped, text);
     let mut wrong = Vec::new();
     for (base, schema, told) in [
-        (COLLECTOR, schema::collector(), &collector as &dyn Fn(&str) -> String),
-        (SETTINGS, schema::settings(), &settings),
-        (WEB, schema::web(), &told_of_web),
+        (COLLECTOR, json_schema::collector(), &collector as &dyn Fn(&str) -> String),
+        (SETTINGS, json_schema::settings(), &settings),
+        (WEB, json_schema::web(), &told_of_web),
     ] {
         let schema = validator(&schema);
         let base = yaml::parse(base).expect("YAML");

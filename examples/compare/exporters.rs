@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 
 use crate::support::{Folder, Postgres, eventually, free_port, http, process::Process};
 

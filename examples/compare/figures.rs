@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 
 use crate::{
     clock::{Sessions, cpu_ms, server_cpu_ms},

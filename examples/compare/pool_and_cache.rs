@@ -8,7 +8,7 @@ use std::{
     thread::sleep,
 };
 
-use pgvigil::config::{catalogue::Catalogue, collector::SourceKind};
+use pgvigil::collector::{SourceKind, catalogue::Catalogue};
 
 use crate::{
     clock::cpu_ms,

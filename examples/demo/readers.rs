@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use pgvigil::config::dashboards as shipped;
+use pgvigil::shipped::dashboards as shipped;
 
 use crate::support::{Folder, eventually, http, place::find_program, process::Process};
 

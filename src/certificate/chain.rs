@@ -12,10 +12,10 @@ use rustls::{
     server::{ParsedCertificate, WebPkiClientVerifier},
 };
 
-pub use super::words::told;
-use super::{
+pub use crate::certificate::words::told;
+use crate::certificate::{
     Certificate, Usage, name,
-    words::{Unbelieved, lacks, of_whom, out_of_time},
+    words::{Untrusted, lacks, of_whom, out_of_time},
 };
 
 /// How many certificates may stand between the first of a chain and its root, and how many signatures are verified to find a way.
@@ -75,9 +75,9 @@ impl Authorities {
     ) -> Result<(), Error> {
         let now = Duration::from_secs(now.as_secs());
         let Some(first) = Certificate::read(shown) else {
-            return Err(Unbelieved::error("the certificate cannot be read"));
+            return Err(Untrusted::error("the certificate cannot be read"));
         };
-        let told = |lacks: String| Unbelieved::error(format!("{} {lacks}", of_whom(&first)));
+        let told = |lacks: String| Untrusted::error(format!("{} {lacks}", of_whom(&first)));
         let of_itself = lacks(&first, self.algorithms(), self.is_root(shown));
         if let Some(lacks) = out_of_time(&first, now).or(of_itself) {
             return Err(told(lacks));
@@ -190,15 +190,15 @@ impl Authorities {
                     (!issuer.may_sign(0, *is_root)).then(|| "may not sign others: it is not an authority's".to_owned())
                 })
         {
-            return Unbelieved::error(format!("{} {lacks}", of_whom(issuer)));
+            return Untrusted::error(format!("{} {lacks}", of_whom(issuer)));
         }
         match error {
-            Error::InvalidCertificate(CertificateError::UnknownIssuer) => Unbelieved::error(format!(
+            Error::InvalidCertificate(CertificateError::UnknownIssuer) => Untrusted::error(format!(
                 "{} leads to none of {}: name its authority's own certificate in there",
                 of_whom(first),
                 self.what
             )),
-            error => Unbelieved::error(format!("{} {}", of_whom(first), refused(&error))),
+            error => Untrusted::error(format!("{} {}", of_whom(first), refused(&error))),
         }
     }
 }
@@ -280,8 +280,8 @@ fn is_signed_by(
 /// # Errors
 /// In words: whom it is for.
 pub fn verify_name(shown: &CertificateDer<'_>, host: &str) -> Result<(), Error> {
-    let certificate = Certificate::read(shown).ok_or_else(|| Unbelieved::error("the certificate cannot be read"))?;
-    name::check(&certificate, host).map_err(Unbelieved::error)
+    let certificate = Certificate::read(shown).ok_or_else(|| Untrusted::error("the certificate cannot be read"))?;
+    name::check(&certificate, host).map_err(Untrusted::error)
 }
 
 /// What makes a certificate of no use to us, whoever has signed it: its key is of a kind that we cannot verify with.
@@ -291,7 +291,7 @@ pub fn verify_name(shown: &CertificateDer<'_>, host: &str) -> Result<(), Error> 
 pub fn verify_key(shown: &CertificateDer<'_>, provider: &CryptoProvider) -> Result<(), Error> {
     let Some(certificate) = Certificate::read(shown) else { return Ok(()) };
     match lacks(&certificate, &provider.signature_verification_algorithms, true) {
-        Some(lacks) => Err(Unbelieved::error(format!("{} {lacks}", of_whom(&certificate)))),
+        Some(lacks) => Err(Untrusted::error(format!("{} {lacks}", of_whom(&certificate)))),
         None => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ use rustls::{
 };
 use x509_cert::der::Encode;
 
-use super::Certificate;
+use crate::certificate::Certificate;
 
 /// The signatures of a handshake.
 #[derive(Clone, Copy, Debug)]

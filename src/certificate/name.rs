@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{Alternative, Certificate};
+use crate::certificate::{Alternative, Certificate};
 
 /// Nothing, if it is for this host (a name or an address); else whom it is for.
 ///

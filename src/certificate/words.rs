@@ -13,7 +13,7 @@ use x509_cert::der::{
     asn1::{ObjectIdentifier, UintRef},
 };
 
-use super::Certificate;
+use crate::certificate::Certificate;
 
 /// What is signed with, and keys, by their identifiers: those that are still met.
 const ALGORITHMS: [(&str, &str); 12] = [
@@ -38,20 +38,20 @@ const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// Why a certificate is not believed.
 #[derive(Debug)]
-pub struct Unbelieved(String);
+pub struct Untrusted(String);
 
-impl fmt::Display for Unbelieved {
+impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl error::Error for Unbelieved {}
+impl error::Error for Untrusted {}
 
-impl Unbelieved {
+impl Untrusted {
     /// As the library takes it: the handshake ends, and [`told`] gives the words back.
     pub fn error(words: impl Into<String>) -> Error {
-        let unbelieved = Unbelieved(words.into());
+        let unbelieved = Untrusted(words.into());
         CertificateError::Other(OtherError(Arc::new(unbelieved))).into()
     }
 }

@@ -6,29 +6,37 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, CommandFactory, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::{Cli, Failure, links::Links, print};
-use crate::config::{alert_rules, catalogue, dashboards, files, schema, words};
+use crate::{
+    cli::{
+        links::Links,
+        run::{CommandError, print},
+    },
+    collector::catalogue,
+    schema::{files, words},
+    settings::json_schema,
+    shipped::{alert_rules, dashboards},
+};
 
 /// As it is called in a shell.
 const NAME: &str = "pgvigil";
 
 /// The SQL of the monitoring role.
-const GRANTS: &str = include_str!("../grants.sql");
+const GRANTS: &str = include_str!("grants.sql");
 
 /// An example for Alertmanager; Prometheus would not take it for a rule file.
 const ALERTMANAGER: &str = include_str!("../../rules/alertmanager.yaml");
 
 #[derive(Subcommand)]
-pub enum What {
+pub enum Export {
     /// The shipped collector files: written into a folder, or one of them printed
-    Collectors(Files),
+    Collectors(ExportArguments),
     /// The alert rules: written into a folder, or one file of them printed
     Rules {
         #[command(flatten)]
-        files: Files,
+        files: ExportArguments,
         /// As Prometheus reads them, or each as a PrometheusRule for its operator
         #[arg(long, value_enum, default_value_t)]
         format: RuleFormat,
@@ -38,11 +46,11 @@ pub enum What {
     /// An example of a configuration for Alertmanager: who is told what, and what mutes what
     Alertmanager,
     /// The Grafana dashboards: written into a folder, or one of them printed
-    Dashboards(Files),
+    Dashboards(ExportArguments),
     /// What editors need to complete, explain and check your files: a JSON Schema
     Schema {
         /// Of which file
-        of: Written,
+        of: FileKind,
     },
     /// What a shell completes: for bash, zsh, fish and others
     Completions {
@@ -61,14 +69,14 @@ pub enum What {
 
 /// A kind of file that people write.
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Written {
+pub enum FileKind {
     Collector,
     Settings,
     Web,
 }
 
 #[derive(Args)]
-pub struct Files {
+pub struct ExportArguments {
     /// Write all files into this folder
     #[arg(long, value_name = "DIR", required_unless_present = "name", conflicts_with = "name")]
     dir: Option<PathBuf>,
@@ -86,33 +94,34 @@ pub enum RuleFormat {
 /// A file's name and its text.
 type File = (String, String);
 
-pub fn run(what: What) -> Result<(), Failure> {
+/// Exports; `program` is the whole command line, for its manual and completions.
+pub fn run(what: Export, program: clap::Command) -> Result<(), CommandError> {
     match what {
-        What::Grants => print(GRANTS),
-        What::Alertmanager => print(ALERTMANAGER),
-        What::Completions { shell } => completions(shell),
-        What::Man { dir: None } => print(&pages()?.swap_remove(0).1),
-        What::Man { dir: Some(dir) } => write(&dir, pages()?.into_iter()),
-        What::Schema { of: Written::Collector } => print(&schema::collector()),
-        What::Schema { of: Written::Settings } => print(&schema::settings()),
-        What::Schema { of: Written::Web } => print(&schema::web()),
-        What::Collectors(files) => {
+        Export::Grants => print(GRANTS),
+        Export::Alertmanager => print(ALERTMANAGER),
+        Export::Completions { shell } => completions(shell, program),
+        Export::Man { dir: None } => print(&pages(program)?.swap_remove(0).1),
+        Export::Man { dir: Some(dir) } => write(&dir, pages(program)?.into_iter()),
+        Export::Schema { of: FileKind::Collector } => print(&json_schema::collector()),
+        Export::Schema { of: FileKind::Settings } => print(&json_schema::settings()),
+        Export::Schema { of: FileKind::Web } => print(&json_schema::web()),
+        Export::Collectors(files) => {
             files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
         }
-        What::Dashboards(files) => files.export("dashboard", dashboards::files()?.into_iter()),
-        What::Rules { files, format, links } => files.export("rule", rule_files(format, &links)),
+        Export::Dashboards(files) => files.export("dashboard", dashboards::files()?.into_iter()),
+        Export::Rules { files, format, links } => files.export("rule", rule_files(format, &links)),
     }
 }
 
-impl Files {
-    fn export(&self, kind: &str, shipped: impl Iterator<Item = File>) -> Result<(), Failure> {
+impl ExportArguments {
+    fn export(&self, kind: &str, shipped: impl Iterator<Item = File>) -> Result<(), CommandError> {
         match &self.dir {
             Some(dir) => write(dir, shipped),
             None => self.print(kind, &shipped.collect::<Vec<_>>()),
         }
     }
 
-    fn print(&self, kind: &str, shipped: &[File]) -> Result<(), Failure> {
+    fn print(&self, kind: &str, shipped: &[File]) -> Result<(), CommandError> {
         let wanted = self.name.as_deref().unwrap_or_default();
         if let Some((_, text)) = shipped.iter().find(|(name, _)| files::stem(name.as_ref()) == wanted) {
             return print(text);
@@ -120,26 +129,26 @@ impl Files {
         let names: Vec<_> = shipped.iter().map(|(name, _)| files::stem(name.as_ref())).collect();
         let told =
             words::unknown(&format!("no shipped {kind} file"), wanted, "there are", names.iter().map(String::as_str));
-        Err(Failure::Usage(format!("{told}\nTo write all of them into a folder: `--dir {wanted}`")))
+        Err(CommandError::Usage(format!("{told}\nTo write all of them into a folder: `--dir {wanted}`")))
     }
 }
 
-fn completions(shell: Shell) -> Result<(), Failure> {
+fn completions(shell: Shell, mut program: clap::Command) -> Result<(), CommandError> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    clap_complete::generate(shell, &mut program, NAME, &mut script);
     print(&script)
 }
 
 /// The pages of the manual, the program's own first: `pgvigil.1`, `pgvigil-check.1`.
-fn pages() -> Result<Vec<File>, Failure> {
-    let mut all = Cli::command().disable_help_subcommand(true);
+fn pages(program: clap::Command) -> Result<Vec<File>, CommandError> {
+    let mut all = program.disable_help_subcommand(true);
     all.build();
     let mut pages = Vec::new();
     push_pages(&all, &mut pages)?;
     Ok(pages)
 }
 
-fn push_pages(command: &clap::Command, pages: &mut Vec<File>) -> Result<(), Failure> {
+fn push_pages(command: &clap::Command, pages: &mut Vec<File>) -> Result<(), CommandError> {
     let page = clap_mangen::Man::new(command.clone());
     let mut text = Vec::new();
     page.render(&mut text)?;
@@ -147,7 +156,7 @@ fn push_pages(command: &clap::Command, pages: &mut Vec<File>) -> Result<(), Fail
     command.get_subcommands().try_for_each(|command| push_pages(command, pages))
 }
 
-fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), Failure> {
+fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), CommandError> {
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     for (name, text) in files {
         let path = dir.join(name);

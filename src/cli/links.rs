@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::source::web::Place;
+use crate::source::net::http_client::HttpAddress;
 
 /// Where runbooks are unless it is said.
 const RUNBOOKS: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runbooks/";
@@ -38,7 +38,7 @@ impl Links {
 fn address(url: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"'`\\{}<>|^?#".contains(c);
     let is_web = url.starts_with("http://") || url.starts_with("https://");
-    if is_web && url.chars().all(is_plain) && Place::parse(url).is_some() {
+    if is_web && url.chars().all(is_plain) && HttpAddress::parse(url).is_some() {
         return Ok(url.trim_end_matches('/').to_owned());
     }
     Err("it must be like https://grafana.example.com or https://example.com/grafana: no user, no `?`, no `#`"

@@ -6,15 +6,21 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
-use super::{ConfigArguments, Failure, LogArguments, print, run_to_end};
 use crate::{
-    engine::Selection,
-    exposition::{self, Format},
-    live::{Files, Live},
+    cli::{
+        arguments::{ConfigArguments, LogArguments},
+        run::{CommandError, print, run_to_end},
+    },
+    exposition,
+    exposition::Format,
+    scrape::{
+        engine::Selection,
+        reload::{ConfigPaths, LiveConfig},
+    },
 };
 
 #[derive(Args)]
-pub struct Arguments {
+pub struct ScrapeArguments {
     #[command(flatten)]
     config: ConfigArguments,
     /// Only this target (may be repeated)
@@ -37,7 +43,7 @@ enum PageFormat {
     Protobuf,
 }
 
-pub fn run(arguments: Arguments) -> Result<(), Failure> {
+pub fn run(arguments: ScrapeArguments) -> Result<(), CommandError> {
     arguments.log.start();
     let selection = Selection {
         targets: arguments.target.into_iter().collect(),
@@ -48,10 +54,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         PageFormat::Openmetrics => Format::OpenMetrics,
         PageFormat::Protobuf => Format::Protobuf,
     };
-    let files: Files = arguments.config.into();
+    let files: ConfigPaths = arguments.config.into();
     run_to_end(async {
-        let engine = Live::once(&files)?;
-        engine.check(&selection).map_err(Failure::Usage)?;
+        let engine = LiveConfig::once(&files)?;
+        engine.check(&selection).map_err(CommandError::Usage)?;
         let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout, pending()).await;
         print(&exposition::render(&blocks, format))?;
         let down = engine.targets.iter().filter(|target| selection.has_target(target) && !target.last_report().up);

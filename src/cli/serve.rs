@@ -5,17 +5,21 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, info};
 
-use super::{ConfigArguments, Failure, LogArguments, WebArguments, run_to_end};
 use crate::{
-    http::{
-        self, App,
-        listen::{self, Listener, Passed},
+    cli::{
+        arguments::{ConfigArguments, LogArguments, WebArguments},
+        run::{CommandError, run_to_end},
     },
-    live::{Files, Live},
+    http,
+    http::{
+        App, listen,
+        listen::{Listener, Passed},
+    },
+    scrape::reload::{ConfigPaths, LiveConfig},
 };
 
 #[derive(Args)]
-pub struct Arguments {
+pub struct ServeArguments {
     #[command(flatten)]
     config: ConfigArguments,
     /// Where to serve: HOST:PORT (`:9878`: on all addresses), `unix:/path` (`?mode=0660`), or `systemd` for the sockets it
@@ -38,7 +42,7 @@ pub struct Arguments {
     log: LogArguments,
 }
 
-pub fn run(arguments: Arguments) -> Result<(), Failure> {
+pub fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     let passed = listen::passed();
     arguments.log.start();
     let files = allow_many_files();
@@ -46,7 +50,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     run_to_end(serve(arguments, passed, files))
 }
 
-/// The system's limit for a process is made for those who use `select`; what may be set without asking is more. How many then may be.
+/// Raises the limit on open files from the soft one, which is low for the sake of programs that use `select`, to the hard one. Returns the limit.
 fn allow_many_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -62,11 +66,11 @@ fn leave_no_core() {
     }
 }
 
-async fn serve(arguments: Arguments, passed: Passed, files: usize) -> Result<(), Failure> {
+async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> Result<(), CommandError> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let live = Live::start(Files { web: arguments.web.web_config, ..arguments.config.into() })?;
+    let live = LiveConfig::start(ConfigPaths { web: arguments.web.web_config, ..arguments.config.into() })?;
     let listeners = listen::open(&arguments.listen, passed).await.map_err(anyhow::Error::msg)?;
     for listener in &listeners {
         let scheme = match listener {

@@ -2,29 +2,29 @@
 
 use std::sync::Arc;
 
-use super::text;
+use crate::exposition::text;
 
 /// Labels that many blocks share. Cloning is cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels(Option<Arc<Written>>);
+pub struct TargetLabels(Option<Arc<WrittenLabels>>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct Written {
+struct WrittenLabels {
     pairs: Vec<(String, String)>,
     text: String,
 }
 
-impl Labels {
+impl TargetLabels {
     /// These labels, in this order. The names are valid and each is there once; the values may be any text.
     pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let text = text::labels(&pairs);
-        Labels((!pairs.is_empty()).then(|| Arc::new(Written { pairs, text })))
+        TargetLabels((!pairs.is_empty()).then(|| Arc::new(WrittenLabels { pairs, text })))
     }
 
     /// These and one more.
     pub fn with(&self, name: &str, value: &str) -> Self {
-        Labels::new(self.pairs().chain([(name, value)]))
+        TargetLabels::new(self.pairs().chain([(name, value)]))
     }
 
     /// Names and values, unescaped.

@@ -6,9 +6,9 @@ mod text;
 
 use std::sync::Arc;
 
-pub use self::{labels::Labels, text::family_name};
+pub use crate::exposition::{labels::TargetLabels, text::family_name};
 use crate::{
-    config::collector::{Collector, Query},
+    collector::{Collector, Query},
     map::Mapped,
 };
 
@@ -42,7 +42,7 @@ pub struct Block {
     /// The index of the query in its collector.
     pub query: usize,
     /// The target's own; none for what concerns the whole program.
-    pub labels: Labels,
+    pub labels: TargetLabels,
     pub mapped: Arc<Mapped>,
 }
 
@@ -63,8 +63,8 @@ pub fn text(blocks: &[Block]) -> String {
 }
 
 /// Labels of a target.
-pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
-    Labels::new(pairs)
+pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> TargetLabels {
+    TargetLabels::new(pairs)
 }
 
 /// The blocks of each query, in their order.

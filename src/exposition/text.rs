@@ -4,11 +4,13 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use super::{Block, Format, PAGE, by_query};
 use crate::{
-    config::collector::Query,
+    collector::{
+        Query,
+        metric::{MetricDef, MetricKind},
+    },
+    exposition::{Block, Format, PAGE, by_query},
     map::{Family, Sample},
-    metric::{Kind, MetricDef},
     table::{Cell, Number},
 };
 
@@ -49,7 +51,7 @@ pub fn labels(pairs: &[(String, String)]) -> String {
 }
 
 /// A block's families, and what has been written of its rows' labels so far.
-struct Prepared<'a> {
+struct TextBlock<'a> {
     families: Vec<Family<'a>>,
     labels: Vec<Option<LabelTexts>>,
     of_target: &'a str,
@@ -65,9 +67,9 @@ struct LabelTexts {
 }
 
 fn write_query(out: &mut String, query: &Query, blocks: &[Block], format: Format) {
-    let mut prepared: Vec<Prepared> = blocks
+    let mut prepared: Vec<TextBlock> = blocks
         .iter()
-        .map(|block| Prepared {
+        .map(|block| TextBlock {
             families: block.mapped.families(query).collect(),
             labels: Vec::new(),
             of_target: block.labels.text(),
@@ -89,7 +91,7 @@ fn write_query(out: &mut String, query: &Query, blocks: &[Block], format: Format
     }
 }
 
-impl Prepared<'_> {
+impl TextBlock<'_> {
     fn texts(&mut self, family: &Family<'_>) -> &LabelTexts {
         if self.labels.len() <= family.series {
             self.labels.resize_with(family.series + 1, || None);
@@ -127,9 +129,9 @@ fn write_head(out: &mut String, def: &MetricDef, format: Format) {
     let name = family_name(def, format);
     let kind = match (def.kind, format) {
         // OpenMetrics calls a counter only what ends in _total, and an info only what ends in _info.
-        (Kind::Counter, Format::OpenMetrics) if !def.name.ends_with("_total") => "unknown",
-        (Kind::Info, Format::OpenMetrics) if !def.name.ends_with("_info") => "gauge",
-        (Kind::Info, Format::Text) => "gauge",
+        (MetricKind::Counter, Format::OpenMetrics) if !def.name.ends_with("_total") => "unknown",
+        (MetricKind::Info, Format::OpenMetrics) if !def.name.ends_with("_info") => "gauge",
+        (MetricKind::Info, Format::Text) => "gauge",
         (kind, _) => kind.word(),
     };
     // Only OpenMetrics has quotes escaped here; what else would have to be is refused when the file is loaded.
@@ -145,8 +147,8 @@ fn write_head(out: &mut String, def: &MetricDef, format: Format) {
 /// The name in the head: OpenMetrics leaves off the suffix that the samples carry.
 pub fn family_name(def: &MetricDef, format: Format) -> &str {
     let suffix = match (def.kind, format) {
-        (Kind::Counter, Format::OpenMetrics) => "_total",
-        (Kind::Info, Format::OpenMetrics) => "_info",
+        (MetricKind::Counter, Format::OpenMetrics) => "_total",
+        (MetricKind::Info, Format::OpenMetrics) => "_info",
         _ => return &def.name,
     };
     def.name.strip_suffix(suffix).unwrap_or(&def.name)

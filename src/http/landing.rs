@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{engine::Engine, target::Target};
+use crate::scrape::{engine::Engine, target::Target};
 
 /// The page, as HTML without scripts.
 pub fn page(engine: &Engine) -> String {

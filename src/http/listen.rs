@@ -30,7 +30,7 @@ pub enum Listener {
 }
 
 /// A client that has come.
-pub enum Stream {
+pub enum ClientStream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -133,15 +133,15 @@ fn activated(passed: &mut Passed) -> io::Result<Vec<Listener>> {
 }
 
 impl Listener {
-    pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    pub async fn accept(&self) -> io::Result<(ClientStream, Peer)> {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 // What is not set is no reason to refuse anyone.
                 _ = let_go_of_the_dead(&stream);
-                Ok((Stream::Tcp(stream), Peer::new(Some(address.ip()))))
+                Ok((ClientStream::Tcp(stream), Peer::new(Some(address.ip()))))
             }
-            Listener::Unix(listener, _) => Ok((Stream::Unix(listener.accept().await?.0), Peer::new(None))),
+            Listener::Unix(listener, _) => Ok((ClientStream::Unix(listener.accept().await?.0), Peer::new(None))),
         }
     }
 }

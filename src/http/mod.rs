@@ -1,14 +1,14 @@
 //! Serving: the accept loop with its limits, and what happens to connections at shutdown.
 
-mod answer;
-mod gate;
-mod heard;
+mod auth;
+mod body_budget;
+mod connections;
 mod landing;
 pub mod listen;
 pub mod negotiate;
-mod places;
-mod sending;
-mod unsent;
+mod routes;
+mod watched_body;
+mod watched_stream;
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
@@ -25,13 +25,12 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-pub use answer::App;
-
-use self::{
-    heard::Heard,
-    listen::{Listener, Stream},
-    places::{Free, Place, Places},
-    sending::Sending,
+pub use crate::http::routes::App;
+use crate::http::{
+    connections::{ConnectionPermit, Connections, Free},
+    listen::{ClientStream, Listener},
+    watched_body::WatchedBody,
+    watched_stream::WatchedStream,
 };
 
 /// A request's head must fit into this buffer.
@@ -45,13 +44,13 @@ const SEND_LIMIT: Duration = Duration::from_secs(1);
 /// Answers until `shutdown`, then lets the requests in flight finish. So many `files` may be open.
 pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, files: usize, shutdown: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
-    let places = Places::new(files);
+    let places = Connections::new(files);
     let answering = watch::Sender::new(0);
     let accepting = join_all(listeners.iter().map(|listener| async {
         loop {
             let Some((stream, place)) = accept(listener, places.free().await).await else { continue };
             let (app, answering, watcher) = (app.clone(), answering.clone(), connections.watcher());
-            let connection = Connection { app, answering, watcher, place: place.into() };
+            let connection = ClientConnection { app, answering, watcher, place: place.into() };
             tokio::spawn(async move {
                 let place = connection.place.clone();
                 let ended = tokio::select! {
@@ -86,20 +85,20 @@ pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, files: usize, shutdo
 }
 
 /// What one connection is served with.
-struct Connection {
+struct ClientConnection {
     app: Arc<App>,
     answering: watch::Sender<usize>,
     watcher: Watcher,
-    place: Arc<Place>,
+    place: Arc<ConnectionPermit>,
 }
 
-impl Connection {
+impl ClientConnection {
     /// In clear on the machine itself: who may open a unix socket is the file's affair.
-    async fn serve(self, stream: Stream) -> Result<(), Box<dyn Error + Send + Sync>> {
+    async fn serve(self, stream: ClientStream) -> Result<(), Box<dyn Error + Send + Sync>> {
         match (stream, self.app.tls()) {
-            (Stream::Unix(stream), _) => self.speak(stream).await,
-            (Stream::Tcp(stream), None) => self.speak(stream).await,
-            (Stream::Tcp(stream), Some(tls)) => {
+            (ClientStream::Unix(stream), _) => self.speak(stream).await,
+            (ClientStream::Tcp(stream), None) => self.speak(stream).await,
+            (ClientStream::Tcp(stream), Some(tls)) => {
                 self.place.shakes();
                 let stream = tls.accept(stream).await?;
                 self.place.shaken();
@@ -114,41 +113,41 @@ impl Connection {
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let service = service_fn(|request| {
             self.place.asked();
-            let (app, place, answering) = (self.app.clone(), self.place.clone(), Answering::new(&self.answering));
+            let (app, place, answering) = (self.app.clone(), self.place.clone(), ServedRequest::new(&self.answering));
             async move {
                 let answer = app.answer(request).await;
                 place.answered();
                 drop(answering);
-                Ok::<_, Infallible>(answer.map(|body| Sending::new(body, place)))
+                Ok::<_, Infallible>(answer.map(|body| WatchedBody::new(body, place)))
             }
         });
         // What has how much time is the place's affair: hyper's one timer for a head runs between requests too.
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(Heard::new(stream, self.place.clone())), service);
+            .serve_connection(TokioIo::new(WatchedStream::new(stream, self.place.clone())), service);
         Ok(self.watcher.watch(connection).await?)
     }
 }
 
 /// A request that is being answered.
-struct Answering(watch::Sender<usize>);
+struct ServedRequest(watch::Sender<usize>);
 
-impl Answering {
+impl ServedRequest {
     fn new(requests: &watch::Sender<usize>) -> Self {
         requests.send_modify(|requests| *requests += 1);
-        Answering(requests.clone())
+        ServedRequest(requests.clone())
     }
 }
 
-impl Drop for Answering {
+impl Drop for ServedRequest {
     fn drop(&mut self) {
         self.0.send_modify(|requests| *requests -= 1);
     }
 }
 
 /// The next connection. Out of descriptors, it waits a moment instead of spinning.
-async fn accept(listener: &Listener, place: Free) -> Option<(Stream, Place)> {
+async fn accept(listener: &Listener, place: Free) -> Option<(ClientStream, ConnectionPermit)> {
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, place.take(peer))),
         Err(error) => {

@@ -7,7 +7,7 @@ use hyper::{
     header::{ACCEPT, ACCEPT_ENCODING},
 };
 
-use crate::{engine::Selection, exposition::Format};
+use crate::{exposition::Format, scrape::engine::Selection};
 
 /// Prometheus says here how long it waits.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
@@ -53,15 +53,15 @@ pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
 
 /// What `/probe` is asked for.
 #[derive(Debug, Default)]
-pub struct Asked {
+pub struct ScrapeRequest {
     pub target: Option<String>,
     pub path: String,
     pub debug: bool,
 }
 
 /// `target=` (the first probe, if left out), `path=`, `debug=true`.
-pub fn probe(query: Option<&str>) -> Asked {
-    let mut asked = Asked::default();
+pub fn probe(query: Option<&str>) -> ScrapeRequest {
+    let mut asked = ScrapeRequest::default();
     for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match &*key {
             "target" => asked.target = Some(value.into_owned()),

@@ -6,12 +6,14 @@ use std::{
     hash::{BuildHasher, Hash, Hasher, RandomState},
 };
 
-use super::layout::Labels;
-use crate::table::{Cell, Number, Table};
+use crate::{
+    map::layout::LabelColumns,
+    table::{Cell, Number, Table},
+};
 
 /// Of the rows that say anything, the first for each choice of labels, and those that came after. A histogram's rows come series by
 /// series, each with rising bounds.
-pub fn distinct_rows(table: &Table, labels: &Labels, says: impl Fn(usize) -> bool) -> (Vec<u32>, Vec<u32>) {
+pub fn distinct_rows(table: &Table, labels: &LabelColumns, says: impl Fn(usize) -> bool) -> (Vec<u32>, Vec<u32>) {
     let candidates: Vec<u32> = (0..table.rows()).filter(|row| says(*row)).map(|row| row as u32).collect();
     // A server's own numbers are one row, which needs no comparing.
     if candidates.len() < 2 {

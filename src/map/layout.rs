@@ -1,7 +1,7 @@
 //! Where a query's metrics find their labels and values in a table with certain columns. Pure.
 
 use crate::{
-    config::collector::{Query, Value},
+    collector::{Query, ValueSource},
     table::{Cell, Table},
 };
 
@@ -9,14 +9,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Layout {
     /// Of each metric, in order.
-    pub values: Vec<Columns>,
+    pub values: Vec<ValueColumns>,
     /// Every choice of label columns that there is.
-    pub labels: Vec<Labels>,
+    pub labels: Vec<LabelColumns>,
 }
 
 /// The columns of a metric's value.
 #[derive(Clone, Copy, Debug)]
-pub enum Columns {
+pub enum ValueColumns {
     /// A column is missing.
     Nothing,
     One,
@@ -42,7 +42,7 @@ pub struct NativeColumn {
 
 /// Label columns, and the metrics that have them.
 #[derive(Debug)]
-pub struct Labels {
+pub struct LabelColumns {
     pub columns: Vec<usize>,
     /// For histograms: the column of the upper bounds, which distinguishes rows but is no label of the series.
     pub le: Option<usize>,
@@ -54,23 +54,24 @@ impl Layout {
         let mut layout = Layout { values: Vec::with_capacity(query.metrics.len()), labels: Vec::new() };
         for (index, metric) in query.metrics.iter().enumerate() {
             let labels: Option<Vec<usize>> = query.labels_of(metric).iter().map(|label| table.column(label)).collect();
-            let (columns, value) = labels.zip(value(&metric.value, table)).unwrap_or((Vec::new(), Columns::Nothing));
+            let (columns, value) =
+                labels.zip(value(&metric.value, table)).unwrap_or((Vec::new(), ValueColumns::Nothing));
             let le = value.le();
             layout.values.push(value);
             match layout.labels.iter_mut().find(|labels| labels.columns == columns && labels.le == le) {
                 Some(labels) => labels.metrics.push(index),
-                None => layout.labels.push(Labels { columns, le, metrics: vec![index] }),
+                None => layout.labels.push(LabelColumns { columns, le, metrics: vec![index] }),
             }
         }
         layout
     }
 }
 
-fn value(value: &Value, table: &Table) -> Option<Columns> {
+fn value(value: &ValueSource, table: &Table) -> Option<ValueColumns> {
     Some(match value {
-        Value::One => Columns::One,
-        Value::Column { column, scale } => Columns::Value { column: table.column(column)?, scale: *scale },
-        Value::Histogram { le, bucket, sum, count, native } => Columns::Histogram {
+        ValueSource::One => ValueColumns::One,
+        ValueSource::Column { column, scale } => ValueColumns::Value { column: table.column(column)?, scale: *scale },
+        ValueSource::Histogram { le, bucket, sum, count, native } => ValueColumns::Histogram {
             le: table.column(le)?,
             bucket: table.column(bucket)?,
             sum: table.column(sum)?,
@@ -82,10 +83,10 @@ fn value(value: &Value, table: &Table) -> Option<Columns> {
     })
 }
 
-impl Columns {
+impl ValueColumns {
     fn le(&self) -> Option<usize> {
         match self {
-            Columns::Histogram { le, .. } => Some(*le),
+            ValueColumns::Histogram { le, .. } => Some(*le),
             _ => None,
         }
     }
@@ -93,16 +94,16 @@ impl Columns {
     /// The columns that must hold numbers.
     pub fn numbers(&self) -> [Option<usize>; 4] {
         match *self {
-            Columns::Value { column, .. } => [Some(column), None, None, None],
-            Columns::Histogram { le, bucket, sum, count, .. } => [le, bucket, sum, count].map(Some),
-            Columns::One | Columns::Nothing => [None; 4],
+            ValueColumns::Value { column, .. } => [Some(column), None, None, None],
+            ValueColumns::Histogram { le, bucket, sum, count, .. } => [le, bucket, sum, count].map(Some),
+            ValueColumns::One | ValueColumns::Nothing => [None; 4],
         }
     }
 
     /// The column of native buckets, if it has them.
     pub fn native(&self) -> Option<NativeColumn> {
         match self {
-            Columns::Histogram { native, .. } => *native,
+            ValueColumns::Histogram { native, .. } => *native,
             _ => None,
         }
     }
@@ -112,10 +113,10 @@ impl Columns {
     pub fn is_in(&self, table: &Table, row: usize, labels: &[usize]) -> bool {
         let there = |column: usize| table.cell(row, column) != Cell::Absent;
         match self {
-            Columns::Nothing => false,
-            Columns::One => labels.is_empty() || labels.iter().any(|column| there(*column)),
-            Columns::Value { column, .. } => there(*column),
-            Columns::Histogram { bucket, sum, count, .. } => [bucket, sum, count].into_iter().any(|c| there(*c)),
+            ValueColumns::Nothing => false,
+            ValueColumns::One => labels.is_empty() || labels.iter().any(|column| there(*column)),
+            ValueColumns::Value { column, .. } => there(*column),
+            ValueColumns::Histogram { bucket, sum, count, .. } => [bucket, sum, count].into_iter().any(|c| there(*c)),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What a table takes on a page in the text format: at most, at once; and, where that may be too much, to the byte. Native buckets, which only
 //! protobuf has, come on top with the most that they can take there. Pure.
 
-use super::{Family, Mapped, Sample, layout::Columns};
 use crate::{
-    config::collector::Query,
+    collector::Query,
+    map::{Family, Mapped, Sample, layout::ValueColumns},
     table::{Cell, Number},
 };
 
@@ -96,6 +96,6 @@ fn labels_of(family: &Family<'_>) -> Vec<usize> {
 
 impl Family<'_> {
     fn is_histogram(&self) -> bool {
-        matches!(self.value, Columns::Histogram { .. })
+        matches!(self.value, ValueColumns::Histogram { .. })
     }
 }

@@ -1,7 +1,6 @@
 //! Which rows make which samples.
 
-use super::*;
-use crate::{config::catalogue::Catalogue, native::ZERO};
+use crate::{collector::catalogue::Catalogue, map::*, table::native::ZERO};
 
 const FILE: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT 1}]\n    labels: [a]\n    \
                     metrics: [{name: pg_n_total, type: counter, value: n, help: h}]\n    example: [{a: x, n: 1}]\n";
@@ -27,7 +26,7 @@ fn native_buckets_are_those_of_their_series_and_as_many_as_it_has_values() {
     let catalogue = Catalogue::from_files([("c.yaml", HISTOGRAM)]).expect("a valid collector");
     let query = &catalogue.collectors[0].queries[0];
     let buckets = |zero_count, buckets: &[(i32, u64)]| {
-        Some(Native { schema: 2, zero_threshold: 0.0, zero_count, buckets: buckets.to_vec() })
+        Some(NativeBuckets { schema: 2, zero_threshold: 0.0, zero_count, buckets: buckets.to_vec() })
     };
     let cases = [
         (Cell::Text("-2:1 0:2"), buckets(0, &[(-2, 1), (0, 2)])),

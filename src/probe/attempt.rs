@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{cut, source::dial::Steps};
+use crate::{source::net::dial::DialSteps, truncate};
 
 /// A part of an attempt that is timed by itself; in the order of their coming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +51,7 @@ impl Phase {
 
 /// Why an attempt failed; each a word that is also the value of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum FailureReason {
     // The path failed: its breaker counts these.
     Resolve,
     Refused,
@@ -75,48 +75,48 @@ pub enum Reason {
     Error,
 }
 
-impl Reason {
+impl FailureReason {
     /// The word for it, as a label's value.
     pub fn word(self) -> &'static str {
         match self {
-            Reason::Resolve => "resolve",
-            Reason::Refused => "refused",
-            Reason::Timeout => "timeout",
-            Reason::Tls => "tls",
-            Reason::Authentication => "authentication",
-            Reason::TooManyConnections => "too_many_connections",
-            Reason::AcquireTimeout => "acquire_timeout",
-            Reason::Starting => "starting",
-            Reason::Lost => "lost",
-            Reason::SessionsNotEnding => "sessions_not_ending",
-            Reason::CircuitOpen => "circuit_open",
-            Reason::Missed => "missed",
-            Reason::StatementTimeout => "statement_timeout",
-            Reason::LockTimeout => "lock_timeout",
-            Reason::ReadOnly => "read_only",
-            Reason::TooLarge => "too_large",
-            Reason::Undefined => "undefined",
-            Reason::Error => "error",
+            FailureReason::Resolve => "resolve",
+            FailureReason::Refused => "refused",
+            FailureReason::Timeout => "timeout",
+            FailureReason::Tls => "tls",
+            FailureReason::Authentication => "authentication",
+            FailureReason::TooManyConnections => "too_many_connections",
+            FailureReason::AcquireTimeout => "acquire_timeout",
+            FailureReason::Starting => "starting",
+            FailureReason::Lost => "lost",
+            FailureReason::SessionsNotEnding => "sessions_not_ending",
+            FailureReason::CircuitOpen => "circuit_open",
+            FailureReason::Missed => "missed",
+            FailureReason::StatementTimeout => "statement_timeout",
+            FailureReason::LockTimeout => "lock_timeout",
+            FailureReason::ReadOnly => "read_only",
+            FailureReason::TooLarge => "too_large",
+            FailureReason::Undefined => "undefined",
+            FailureReason::Error => "error",
         }
     }
 
     /// The path failed, and not the query.
     pub fn is_of_path(self) -> bool {
-        self <= Reason::SessionsNotEnding
+        self <= FailureReason::SessionsNotEnding
     }
 }
 
 /// A failure, the phase it came in, and what happened, for people.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    pub reason: Reason,
+pub struct AttemptError {
+    pub reason: FailureReason,
     pub phase: Phase,
     pub message: Arc<str>,
 }
 
-impl Failure {
-    pub fn new(reason: Reason, phase: Phase, message: impl AsRef<str>) -> Self {
-        Failure { reason, phase, message: cut::message(message.as_ref()) }
+impl AttemptError {
+    pub fn new(reason: FailureReason, phase: Phase, message: impl AsRef<str>) -> Self {
+        AttemptError { reason, phase, message: truncate::message(message.as_ref()) }
     }
 }
 
@@ -135,7 +135,7 @@ impl Trace {
     }
 
     /// Notes what the dialler has timed.
-    pub fn dialled(&mut self, steps: &Steps) {
+    pub fn dialled(&mut self, steps: &DialSteps) {
         let timed = [(Phase::Resolve, steps.resolve), (Phase::Connect, steps.connect), (Phase::Tls, steps.tls)];
         self.phases.extend(timed.into_iter().filter_map(|(phase, took)| Some((phase, took?))));
         self.expires = steps.expires.or(self.expires);

@@ -11,14 +11,14 @@ const FAILURES: u32 = 5;
 const REST: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
-pub struct Breaker {
+pub struct PathBreaker {
     failures: u32,
     /// When it has opened, or the last trial has failed.
     opened: Option<Instant>,
     trips: u64,
 }
 
-impl Breaker {
+impl PathBreaker {
     /// Whether an attempt may be made now. One at a time is made on a path, so a trial is one.
     pub fn allows(&self, now: Instant) -> bool {
         self.opened.is_none_or(|opened| now.duration_since(opened) >= REST)
@@ -60,7 +60,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn opens_after_five_failures_rests_and_tries_once() {
-        let mut breaker = Breaker::default();
+        let mut breaker = PathBreaker::default();
         let pause = |seconds| tokio::time::advance(Duration::from_secs(seconds));
         (0..4).for_each(|_| breaker.failed(Instant::now()));
         breaker.succeeded();

@@ -14,21 +14,24 @@ use moka::{Expiry, notification::RemovalCause, sync::Cache as Moka};
 use parking_lot::Mutex;
 use tracing::debug;
 
-use super::{
-    attempt::{Failure, Trace},
-    remote::Remote,
+use crate::{
+    probe::{
+        attempt::{AttemptError, Trace},
+        remote::Remote,
+    },
+    settings::probe,
+    source::fetch::FetchError,
 };
-use crate::{config::probe, source::FetchError};
 
 /// What a load gives: an answer, and the phases it took.
-pub type Loaded = (Result<Arc<[u8]>, Failure>, Trace);
+pub type LoadedAnswer = (Result<Arc<[u8]>, AttemptError>, Trace);
 
 /// Loads under way, each waited for by whoever asks for the same.
-type Loads = HashMap<String, Shared<BoxFuture<'static, Loaded>>>;
+type Loads = HashMap<String, Shared<BoxFuture<'static, LoadedAnswer>>>;
 
 /// The cache of a path.
 pub struct Cache {
-    own: Moka<String, Entry>,
+    own: Moka<String, CacheEntry>,
     /// What is used instead of our own as long as it can be reached.
     pub remote: Option<Remote>,
     /// What keys begin with there.
@@ -36,12 +39,12 @@ pub struct Cache {
     /// How long what is loaded is kept.
     life: Duration,
     loads: Mutex<Loads>,
-    counts: Arc<Mutex<Counts>>,
+    counts: Arc<Mutex<CacheCounts>>,
 }
 
 /// What the cache has been through.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counts {
+pub struct CacheCounts {
     pub hits: u64,
     pub misses: u64,
     pub loads: u64,
@@ -59,7 +62,7 @@ pub struct Counts {
     pub stampedes: u64,
 }
 
-impl Counts {
+impl CacheCounts {
     /// The built-in cache is used because the remote one failed last.
     pub fn is_fallen_back(&self) -> bool {
         self.unreadable || self.unwritable
@@ -68,13 +71,13 @@ impl Counts {
 
 /// How an answer was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum CacheOutcome {
     Hit,
     Miss,
 }
 
 #[derive(Clone)]
-struct Entry {
+struct CacheEntry {
     answer: Arc<[u8]>,
     life: Duration,
 }
@@ -82,16 +85,16 @@ struct Entry {
 /// Each entry has its own life.
 struct Lives;
 
-impl Expiry<String, Entry> for Lives {
-    fn expire_after_create(&self, _: &String, entry: &Entry, _: Clock) -> Option<Duration> {
+impl Expiry<String, CacheEntry> for Lives {
+    fn expire_after_create(&self, _: &String, entry: &CacheEntry, _: Clock) -> Option<Duration> {
         Some(entry.life)
     }
 }
 
 impl Cache {
     /// Empty; what is loaded is kept for `life`, or as long as the settings let it if that is shorter.
-    pub fn new(settings: &probe::Cache, life: Duration, prefix: String) -> Arc<Self> {
-        let counts: Arc<Mutex<Counts>> = Arc::default();
+    pub fn new(settings: &probe::CacheSettings, life: Duration, prefix: String) -> Arc<Self> {
+        let counts: Arc<Mutex<CacheCounts>> = Arc::default();
         let counted = counts.clone();
         let count = move |_, _, cause| {
             let mut counts = counted.lock();
@@ -116,7 +119,7 @@ impl Cache {
         self.life
     }
 
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> CacheCounts {
         self.own.run_pending_tasks();
         self.counts.lock().clone()
     }
@@ -142,11 +145,11 @@ impl Cache {
         self: &Arc<Self>,
         key: &str,
         trace: &mut Trace,
-        load: impl Future<Output = Loaded> + Send + 'static,
-    ) -> (Result<Arc<[u8]>, Failure>, Found) {
+        load: impl Future<Output = LoadedAnswer> + Send + 'static,
+    ) -> (Result<Arc<[u8]>, AttemptError>, CacheOutcome) {
         if let Some(answer) = self.kept(key).await {
             self.counts.lock().hits += 1;
-            return (Ok(answer), Found::Hit);
+            return (Ok(answer), CacheOutcome::Hit);
         }
         self.counts.lock().misses += 1;
         let (load, is_ours) = self.join(key, load);
@@ -155,7 +158,7 @@ impl Cache {
             trace.phases.extend(phases.phases);
             trace.expires = phases.expires;
         }
-        (answer, Found::Miss)
+        (answer, CacheOutcome::Miss)
     }
 
     /// What is there under this key.
@@ -169,7 +172,7 @@ impl Cache {
     }
 
     /// A load has ended: who asks from now on finds what it gave, or loads anew.
-    async fn keep(&self, key: &str, answer: Result<&Arc<[u8]>, &Failure>) {
+    async fn keep(&self, key: &str, answer: Result<&Arc<[u8]>, &AttemptError>) {
         if let Ok(answer) = answer {
             let is_kept = match self.remote() {
                 Some(remote) => {
@@ -179,7 +182,7 @@ impl Cache {
                 None => false,
             };
             if !is_kept {
-                self.own.insert(key.to_owned(), Entry { answer: answer.clone(), life: self.life });
+                self.own.insert(key.to_owned(), CacheEntry { answer: answer.clone(), life: self.life });
             }
         }
         self.loads.lock().remove(key);
@@ -191,7 +194,7 @@ impl Cache {
     }
 
     /// Notes whether the remote cache did what it was asked for.
-    fn count<T>(&self, done: Result<T, FetchError>, failed: fn(&mut Counts) -> &mut bool) -> Result<T, ()> {
+    fn count<T>(&self, done: Result<T, FetchError>, failed: fn(&mut CacheCounts) -> &mut bool) -> Result<T, ()> {
         let mut counts = self.counts.lock();
         *failed(&mut counts) = done.is_err();
         done.map_err(|error| {
@@ -212,8 +215,8 @@ impl Cache {
     fn join(
         self: &Arc<Self>,
         key: &str,
-        load: impl Future<Output = Loaded> + Send + 'static,
-    ) -> (Shared<BoxFuture<'static, Loaded>>, bool) {
+        load: impl Future<Output = LoadedAnswer> + Send + 'static,
+    ) -> (Shared<BoxFuture<'static, LoadedAnswer>>, bool) {
         let mut loads = self.loads.lock();
         if let Some(under_way) = loads.get(key) {
             self.counts.lock().saved += 1;
@@ -242,19 +245,19 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
-    use crate::probe::attempt::{Phase, Reason};
+    use crate::probe::attempt::{FailureReason, Phase};
 
     fn cache(entries: u64, life: Duration) -> Arc<Cache> {
-        Cache::new(&probe::Cache { entries, ttl: Duration::from_secs(300), redis: None }, life, String::new())
+        Cache::new(&probe::CacheSettings { entries, ttl: Duration::from_secs(300), redis: None }, life, String::new())
     }
 
     /// Asks with a loader that counts.
-    async fn ask(cache: &Arc<Cache>, key: &str, loads: &Arc<AtomicUsize>, fails: bool) -> (bool, Found) {
+    async fn ask(cache: &Arc<Cache>, key: &str, loads: &Arc<AtomicUsize>, fails: bool) -> (bool, CacheOutcome) {
         let loads = loads.clone();
         let load = async move {
             loads.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let failure = Failure::new(Reason::Lost, Phase::Query, "as the test wants it");
+            let failure = AttemptError::new(FailureReason::Lost, Phase::Query, "as the test wants it");
             (if fails { Err(failure) } else { Ok(Arc::from(&b"answer"[..])) }, Trace::default())
         };
         let (answer, found) = cache.get(key, &mut Trace::default(), load).await;
@@ -277,7 +280,7 @@ mod tests {
         let counts = cache.counts();
         assert_eq!(counts.loads, 3);
         assert_eq!(counts.hits + counts.loads + counts.saved, 150);
-        assert_eq!(ask(&cache, "a", &loads, true).await, (true, Found::Hit));
+        assert_eq!(ask(&cache, "a", &loads, true).await, (true, CacheOutcome::Hit));
         assert!(cache.loads.lock().is_empty());
     }
 

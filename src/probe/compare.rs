@@ -19,7 +19,7 @@ const WAITING: usize = 50;
 
 /// What an answer is, beside the primary's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum Comparison {
     Same,
     /// What the primary has said before, and not longer ago than the path may keep it.
     Stale,
@@ -29,32 +29,32 @@ pub enum Verdict {
     Unjudged,
 }
 
-impl Verdict {
-    pub const ALL: [Verdict; 4] = [Verdict::Same, Verdict::Stale, Verdict::Wrong, Verdict::Unjudged];
+impl Comparison {
+    pub const ALL: [Comparison; 4] = [Comparison::Same, Comparison::Stale, Comparison::Wrong, Comparison::Unjudged];
 
     /// The word for it, as a label's value.
     pub fn word(self) -> &'static str {
         match self {
-            Verdict::Same => "same",
-            Verdict::Stale => "stale",
-            Verdict::Wrong => "wrong",
-            Verdict::Unjudged => "unjudged",
+            Comparison::Same => "same",
+            Comparison::Stale => "stale",
+            Comparison::Wrong => "wrong",
+            Comparison::Unjudged => "unjudged",
         }
     }
 }
 
 /// The answers to one query.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub struct AnswerHistory {
     /// The primary's, the newest last, and when each was last given.
     said: VecDeque<(u64, Instant)>,
     /// Those of paths that have to wait for the primary's next.
     waiting: Vec<(usize, u64)>,
 }
 
-impl Answers {
+impl AnswerHistory {
     /// The primary answers; what that means for the paths that waited.
-    pub fn primary(&mut self, answer: &[u8], now: Instant) -> Vec<(usize, Verdict)> {
+    pub fn primary(&mut self, answer: &[u8], now: Instant) -> Vec<(usize, Comparison)> {
         let answer = digest(answer);
         let before = self.said.back().map(|(before, _)| *before);
         self.said.retain(|(said, _)| *said != answer);
@@ -63,22 +63,22 @@ impl Answers {
             self.said.pop_front();
         }
         let judge = |(path, theirs): (usize, u64)| match before {
-            _ if theirs == answer => (path, Verdict::Same),
-            Some(before) if before == answer => (path, Verdict::Wrong),
-            _ => (path, Verdict::Unjudged),
+            _ if theirs == answer => (path, Comparison::Same),
+            Some(before) if before == answer => (path, Comparison::Wrong),
+            _ => (path, Comparison::Unjudged),
         };
         std::mem::take(&mut self.waiting).into_iter().map(judge).collect()
     }
 
     /// A path answers, which may keep an answer for so long; `None` if that cannot be judged yet, or ever.
-    pub fn other(&mut self, path: usize, answer: &[u8], keeps: Option<Duration>, now: Instant) -> Option<Verdict> {
+    pub fn other(&mut self, path: usize, answer: &[u8], keeps: Option<Duration>, now: Instant) -> Option<Comparison> {
         let answer = digest(answer);
         let newest = self.said.back().is_some_and(|(said, _)| *said == answer);
         let before = self.said.iter().find(|(said, _)| *said == answer);
         match before {
-            _ if newest => Some(Verdict::Same),
-            Some((_, at)) if keeps.is_some_and(|keeps| now.duration_since(*at) > keeps) => Some(Verdict::Wrong),
-            Some(_) => Some(Verdict::Stale),
+            _ if newest => Some(Comparison::Same),
+            Some((_, at)) if keeps.is_some_and(|keeps| now.duration_since(*at) > keeps) => Some(Comparison::Wrong),
+            Some(_) => Some(Comparison::Stale),
             None => {
                 if self.waiting.len() < WAITING {
                     self.waiting.push((path, answer));
@@ -103,19 +103,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_stale_is_told_apart_from_what_is_wrong() {
-        let mut answers = Answers::default();
+        let mut answers = AnswerHistory::default();
         let now = Instant::now();
         assert!(answers.primary(b"one", now).is_empty());
-        assert_eq!(answers.other(1, b"one", KEEPS, now), Some(Verdict::Same));
+        assert_eq!(answers.other(1, b"one", KEEPS, now), Some(Comparison::Same));
         answers.primary(b"two", now);
         let later = |seconds| now + Duration::from_secs(seconds);
-        assert_eq!(answers.other(1, b"one", KEEPS, later(10)), Some(Verdict::Stale));
-        assert_eq!(answers.other(1, b"one", KEEPS, later(11)), Some(Verdict::Wrong));
-        assert_eq!(answers.other(2, b"one", None, later(999)), Some(Verdict::Stale), "a replica that was cut off");
+        assert_eq!(answers.other(1, b"one", KEEPS, later(10)), Some(Comparison::Stale));
+        assert_eq!(answers.other(1, b"one", KEEPS, later(11)), Some(Comparison::Wrong));
+        assert_eq!(answers.other(2, b"one", None, later(999)), Some(Comparison::Stale), "a replica that was cut off");
         // Never said: wrong if the primary stays, newer if the primary follows, else nobody knows.
-        for (next, verdict) in [(&b"two"[..], Verdict::Wrong), (b"three", Verdict::Same), (b"four", Verdict::Unjudged)]
+        for (next, verdict) in
+            [(&b"two"[..], Comparison::Wrong), (b"three", Comparison::Same), (b"four", Comparison::Unjudged)]
         {
-            let theirs: &[u8] = if verdict == Verdict::Unjudged { b"other" } else { b"three" };
+            let theirs: &[u8] = if verdict == Comparison::Unjudged { b"other" } else { b"three" };
             assert_eq!(answers.other(1, theirs, KEEPS, later(12)), None);
             assert_eq!(answers.primary(next, later(13)), [(1, verdict)]);
         }

@@ -9,16 +9,15 @@ use tokio::{
 };
 use tokio_postgres::{Client, Config};
 
-use super::attempt::{Failure, Phase, Reason, Trace};
 use crate::{
-    config::settings::{Address, Postgres},
+    probe::attempt::{AttemptError, FailureReason, Phase, Trace},
     secret::Secret,
+    settings::connection::model::{Address, PostgresSettings},
     source::{
-        self, FetchError,
-        dial::{self, Steps},
+        fetch::{FetchError, Reason},
+        net::{dial, dial::DialSteps, session_limit::SessionLimit},
         postgres::{error, startup},
         secret,
-        sessions::Sessions,
     },
 };
 
@@ -33,21 +32,21 @@ const OPTIONS: &str = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_tra
 
 /// A place to connect to.
 pub struct Connector {
-    pub server: Arc<Postgres>,
+    pub server: Arc<PostgresSettings>,
     /// A pooler refuses settings at the start of a session; there those of the role hold.
     options: bool,
-    pub sessions: Sessions,
+    pub sessions: SessionLimit,
 }
 
 /// A session. Dropped, it is closed.
-pub struct Connection {
+pub struct ProbeConnection {
     pub client: Client,
     task: JoinHandle<()>,
     /// Nothing is under way on it, so the server is told that it ends, as an application does.
     pub is_idle: bool,
 }
 
-impl Drop for Connection {
+impl Drop for ProbeConnection {
     fn drop(&mut self) {
         // The task ends by itself once the client is gone; but not before everything is answered.
         if !self.is_idle {
@@ -57,14 +56,14 @@ impl Drop for Connection {
 }
 
 impl Connector {
-    pub fn new(server: Postgres, options: bool) -> Self {
-        Connector { server: server.into(), options, sessions: Sessions::default() }
+    pub fn new(server: PostgresSettings, options: bool) -> Self {
+        Connector { server: server.into(), options, sessions: SessionLimit::default() }
     }
 
     /// Connects within the limit, and by `until` at the latest.
-    pub async fn connect(&self, until: Instant, trace: &mut Trace) -> Result<Connection, Failure> {
+    pub async fn connect(&self, until: Instant, trace: &mut Trace) -> Result<ProbeConnection, AttemptError> {
         let until = until.min(Instant::now() + CONNECT_LIMIT);
-        let mut steps = Steps::default();
+        let mut steps = DialSteps::default();
         let server = &self.server;
         let password = timeout_at(until, secret::now(server.password.as_ref())).await;
         let password = password.map_err(|_| late(Phase::Authentication))?.map_err(login_failed)?;
@@ -83,7 +82,7 @@ impl Connector {
         trace.ended(Phase::Authentication, began);
         // What ends it shows in the next query.
         let task = tokio::spawn(async move { _ = connection.await });
-        Ok(Connection { client, task, is_idle: false })
+        Ok(ProbeConnection { client, task, is_idle: false })
     }
 
     fn config(&self, password: Option<&Secret>) -> Config {
@@ -95,7 +94,7 @@ impl Connector {
     }
 
     /// How far the dialler has come.
-    fn dialling(&self, steps: &Steps) -> Phase {
+    fn dialling(&self, steps: &DialSteps) -> Phase {
         match (steps.resolve, steps.connect, &self.server.address) {
             (_, Some(_), _) => Phase::Tls,
             (None, _, Address::Tcp { .. }) => Phase::Resolve,
@@ -103,35 +102,35 @@ impl Connector {
         }
     }
 
-    fn refused(&self, error: FetchError, steps: &Steps) -> Failure {
+    fn refused(&self, error: FetchError, steps: &DialSteps) -> AttemptError {
         let phase = self.dialling(steps);
         let reason = match (error.reason, steps.refused) {
-            (source::Reason::SessionsNotEnding, _) => Reason::SessionsNotEnding,
-            (source::Reason::Tls, _) => Reason::Tls,
-            (source::Reason::Lost, _) => Reason::Lost,
-            (_, Some(io::ErrorKind::TimedOut)) => Reason::Timeout,
-            (_, Some(_)) if phase == Phase::Resolve => Reason::Resolve,
-            (_, Some(_)) => Reason::Refused,
-            _ => Reason::Error,
+            (Reason::SessionsNotEnding, _) => FailureReason::SessionsNotEnding,
+            (Reason::Tls, _) => FailureReason::Tls,
+            (Reason::Lost, _) => FailureReason::Lost,
+            (_, Some(io::ErrorKind::TimedOut)) => FailureReason::Timeout,
+            (_, Some(_)) if phase == Phase::Resolve => FailureReason::Resolve,
+            (_, Some(_)) => FailureReason::Refused,
+            _ => FailureReason::Error,
         };
-        Failure::new(reason, phase, &*error.message)
+        AttemptError::new(reason, phase, &*error.message)
     }
 }
 
 /// Nothing came by the time it was waited for.
-pub fn late(phase: Phase) -> Failure {
-    Failure::new(Reason::Timeout, phase, format!("no answer in time ({})", phase.word()))
+pub fn late(phase: Phase) -> AttemptError {
+    AttemptError::new(FailureReason::Timeout, phase, format!("no answer in time ({})", phase.word()))
 }
 
-fn login_failed(error: FetchError) -> Failure {
+fn login_failed(error: FetchError) -> AttemptError {
     let reason = match error.reason {
-        source::Reason::Authentication => Reason::Authentication,
-        source::Reason::ConnectionsExhausted => Reason::TooManyConnections,
+        Reason::Authentication => FailureReason::Authentication,
+        Reason::ConnectionsExhausted => FailureReason::TooManyConnections,
         // As PgBouncer says it (max_client_conn).
-        _ if error.message.contains("no more connections allowed") => Reason::TooManyConnections,
-        source::Reason::Starting => Reason::Starting,
-        source::Reason::Lost => Reason::Lost,
-        _ => Reason::Error,
+        _ if error.message.contains("no more connections allowed") => FailureReason::TooManyConnections,
+        Reason::Starting => FailureReason::Starting,
+        Reason::Lost => FailureReason::Lost,
+        _ => FailureReason::Error,
     };
-    Failure::new(reason, Phase::Authentication, &*error.message)
+    AttemptError::new(reason, Phase::Authentication, &*error.message)
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::native::ZERO;
+use crate::table::native::ZERO;
 
 /// The bounds that every histogram has, in microseconds: 50 microseconds to 10 seconds, in steps of about 1, 2, 5.
 const STEPS: [u64; 17] = [
@@ -30,7 +30,7 @@ pub fn bounds(objectives: impl IntoIterator<Item = Duration>) -> Bounds {
 
 /// How many durations fell into which bucket.
 #[derive(Clone, Debug)]
-pub struct Histogram {
+pub struct DurationHistogram {
     bounds: Bounds,
     /// By bound; the last is what is above all of them.
     counts: Vec<u64>,
@@ -40,9 +40,9 @@ pub struct Histogram {
     longest: Duration,
 }
 
-impl Histogram {
+impl DurationHistogram {
     pub fn new(bounds: Bounds) -> Self {
-        Histogram {
+        DurationHistogram {
             counts: vec![0; bounds.len() + 1],
             bounds,
             native: Vec::new(),
@@ -106,14 +106,14 @@ fn native_index(took: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::{
-        Native,
+    use crate::table::native::{
+        NativeBuckets,
         quantile::{of_classic, of_native, off},
     };
 
     #[test]
     fn a_duration_counts_once_in_the_native_bucket_whose_bounds_are_around_it() {
-        let mut histogram = Histogram::new(bounds([]));
+        let mut histogram = DurationHistogram::new(bounds([]));
         let nanos = |n: u64| (0..50).map(move |power| n << power);
         let all: Vec<_> = [1, 3, 1_000, 1_953_125].into_iter().flat_map(nanos).map(Duration::from_nanos).collect();
         for took in &all {
@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(native_index(Duration::from_nanos(bound)), index, "{bound} ns: the bound is its bucket's");
         }
         [Duration::ZERO; 2].into_iter().for_each(|took| histogram.observe(took));
-        let native = Native::of(3, histogram.native());
+        let native = NativeBuckets::of(3, histogram.native());
         assert_eq!((native.zero_count, native.count()), (2, Some(histogram.count())));
         assert_eq!(histogram.count(), all.len() as u64 + 2);
     }
@@ -147,10 +147,10 @@ mod tests {
     fn native_quantiles_are_within_a_bucket_and_nearer_to_the_truth_than_classic_ones() {
         let (mut all_native, mut all_classic) = (0.0, 0.0);
         for (what, quantile) in SHAPES {
-            let mut histogram = Histogram::new(bounds([]));
+            let mut histogram = DurationHistogram::new(bounds([]));
             let took = |n: u32| Duration::from_secs_f64(quantile((f64::from(n) + 0.5) / 20_000.0));
             (0..20_000).for_each(|n| histogram.observe(took(n)));
-            let native = Native::of(3, histogram.native());
+            let native = NativeBuckets::of(3, histogram.native());
             let seconds = |bound: Option<Duration>| bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
             let classic: Vec<_> = histogram.buckets().map(|(bound, count)| (seconds(bound), count)).collect();
             for q in [0.5, 0.95, 0.99] {
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_duration_counts_in_the_bucket_of_its_bound() {
         let odd = Duration::from_millis(30);
-        let mut histogram = Histogram::new(bounds([odd, Duration::from_millis(10)]));
+        let mut histogram = DurationHistogram::new(bounds([odd, Duration::from_millis(10)]));
         for micros in [0, 50, 51, 30_000, 30_001, 10_000_000, 10_000_001] {
             histogram.observe(Duration::from_micros(micros));
         }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    attempt::{Failure, Phase, Reason, Trace},
-    connect::Connector,
-    question,
+use crate::{
+    probe::{
+        attempt::{AttemptError, FailureReason, Phase, Trace},
+        check,
+        connect::Connector,
+    },
+    settings::connection::model::PostgresSettings,
 };
-use crate::config::settings::Postgres;
 
 /// The SQL that makes them.
 pub const SCHEMA: &str = include_str!("schema.sql");
@@ -25,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// What went wrong; the tables are not there then, or not analyzed.
-pub async fn install(server: &Postgres, reader: &str) -> Result<(), Failure> {
+pub async fn install(server: &PostgresSettings, reader: &str) -> Result<(), AttemptError> {
     let reader = format!("\"{}\"", reader.replace('"', "\"\""));
     let grants = format!(
         "GRANT USAGE ON SCHEMA pgvigil_probe TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA pgvigil_probe TO {reader}; \
@@ -39,11 +41,11 @@ pub async fn install(server: &Postgres, reader: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What went wrong; nothing was done then.
-pub async fn uninstall(server: &Postgres) -> Result<(), Failure> {
+pub async fn uninstall(server: &PostgresSettings) -> Result<(), AttemptError> {
     run(server, "DROP SCHEMA IF EXISTS pgvigil_probe CASCADE;").await
 }
 
-async fn run(server: &Postgres, sql: &str) -> Result<(), Failure> {
+async fn run(server: &PostgresSettings, sql: &str) -> Result<(), AttemptError> {
     let until = Instant::now() + LIMIT;
     let connection = Connector::new(server.clone(), false).connect(until, &mut Trace::default()).await?;
     // One message is one transaction. The role may be one that only reads unless it is told.
@@ -51,6 +53,6 @@ async fn run(server: &Postgres, sql: &str) -> Result<(), Failure> {
         "BEGIN READ WRITE; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = '60s'; {sql} COMMIT;"
     );
     let done = tokio::time::timeout_at(until, connection.client.batch_execute(&sql)).await;
-    done.map_err(|_| Failure::new(Reason::Timeout, Phase::Query, "no answer within a minute"))?
-        .map_err(|error| question::failed(&error))
+    done.map_err(|_| AttemptError::new(FailureReason::Timeout, Phase::Query, "no answer within a minute"))?
+        .map_err(|error| check::failed(&error))
 }

@@ -3,23 +3,23 @@
 //! It runs by itself: each path has a task, and at most one query in flight. Scrapes only read what has been counted.
 
 pub mod attempt;
-pub mod board;
 mod breaker;
 mod cache;
-mod cached;
+mod cached_path;
+pub mod check;
 mod compare;
 mod connect;
+mod debug_round;
 pub mod histogram;
 pub mod install;
-mod looks;
-mod now;
+pub mod path_runner;
 mod pool;
-pub mod question;
 mod remote;
+mod replication_lag;
 mod rounds;
-pub mod route;
+pub mod stats;
 mod tables;
-mod token;
+mod write_visibility;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,32 +30,35 @@ use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::Instant};
 
-use self::{board::Board, compare::Answers, question::Question, rounds::Rounds, route::Route, token::Written};
 use crate::{
-    config::probe::{self as settings, Kind},
+    probe::{
+        check::ProbeCheck, compare::AnswerHistory, path_runner::PathRunner, rounds::Rounds, stats::PathStats,
+        write_visibility::WriteToken,
+    },
+    settings::{probe as settings, probe::PathKind},
     source::{
-        guard::Entry,
-        kept::Tables,
-        running::{Refusal, Runs},
+        net::login_guard::LoginInfo,
+        running::{DebugRefusal, Runs},
+        sections::Tables,
     },
 };
 
 /// What the paths of a probe have in common.
-pub struct Course {
-    pub settings: settings::Probe,
-    pub questions: Vec<Question>,
-    pub routes: Vec<Route>,
+pub struct ProbeState {
+    pub settings: settings::ProbeSettings,
+    pub questions: Vec<ProbeCheck>,
+    pub routes: Vec<PathRunner>,
     /// By question: what has been answered.
-    answers: Mutex<Vec<Answers>>,
+    answers: Mutex<Vec<AnswerHistory>>,
     /// The path whose answers the others' are compared with: the plainest to the primary.
     reference: Option<usize>,
     /// The token that was written last.
-    written: watch::Sender<Option<Written>>,
+    written: watch::Sender<Option<WriteToken>>,
 }
 
 /// A probe that runs. Dropped, it ends.
 pub struct Probe {
-    pub course: Arc<Course>,
+    pub course: Arc<ProbeState>,
     /// One for each path.
     tasks: Vec<JoinHandle<()>>,
     /// Those that look for tokens.
@@ -63,14 +66,14 @@ pub struct Probe {
 }
 
 /// Starts a probe that goes on until it is dropped.
-pub fn start(settings: &settings::Probe) -> Box<dyn Runs> {
+pub fn start(settings: &settings::ProbeSettings) -> Box<dyn Runs> {
     Box::new(Probe::start(settings.clone(), None))
 }
 
 impl Probe {
     /// Starts it; it ends by itself after this many rounds, if it should.
-    pub fn start(settings: settings::Probe, rounds: Option<u64>) -> Probe {
-        let course = Arc::new(Course::new(settings));
+    pub fn start(settings: settings::ProbeSettings, rounds: Option<u64>) -> Probe {
+        let course = Arc::new(ProbeState::new(settings));
         if rounds.is_some() {
             course.routes.iter().for_each(|route| route.board.lock().totals = Some(BTreeMap::new()));
         }
@@ -94,25 +97,28 @@ impl Drop for Probe {
     }
 }
 
-impl Course {
-    fn new(settings: settings::Probe) -> Self {
-        let questions = question::questions(&settings);
+impl ProbeState {
+    fn new(settings: settings::ProbeSettings) -> Self {
+        let questions = check::questions(&settings);
         let bounds = histogram::bounds(questions.iter().map(|question| question.objective));
-        let pools: Vec<_> = settings.paths.iter().filter_map(Route::pool_of).collect();
+        let pools: Vec<_> = settings.paths.iter().filter_map(PathRunner::pool_of).collect();
         let interval = settings.interval;
-        let route = |path: &settings::Path| Route::new(path.clone(), Board::new(bounds.clone()), interval, &pools);
+        let route =
+            |path: &settings::Path| PathRunner::new(path.clone(), PathStats::new(bounds.clone()), interval, &pools);
         let routes = settings.paths.iter().map(route).collect();
         let is_a = |kind: &str| settings.paths.iter().position(|path| path.kind.word() == kind);
         let reference = ["direct", "pooled", "pgbouncer"].into_iter().find_map(is_a);
-        let answers = Mutex::new(questions.iter().map(|_| Answers::default()).collect());
-        Course { settings, questions, routes, answers, reference, written: watch::Sender::default() }
+        let answers = Mutex::new(questions.iter().map(|_| AnswerHistory::default()).collect());
+        ProbeState { settings, questions, routes, answers, reference, written: watch::Sender::default() }
     }
 
     /// Where tokens are looked for, if they are written.
     fn looks(self: &Arc<Self>) -> impl Iterator<Item = impl Future<Output = ()> + Send + 'static> {
-        let shows = |(_, route): &(usize, &Route)| matches!(route.path.kind, Kind::Replica(_) | Kind::Cached { .. });
+        let shows = |(_, route): &(usize, &PathRunner)| {
+            matches!(route.path.kind, PathKind::Replica(_) | PathKind::Cached { .. })
+        };
         let routes = self.routes.iter().enumerate().filter(|_| self.settings.write).filter(shows);
-        routes.map(|(index, _)| looks::look(self.clone(), index, self.written.subscribe()))
+        routes.map(|(index, _)| replication_lag::look(self.clone(), index, self.written.subscribe()))
     }
 
     /// Compares an answer with the primary's, and counts what comes of it, on whichever path.
@@ -150,11 +156,11 @@ impl Runs for Probe {
     }
 
     fn sessions(&self) -> usize {
-        self.course.routes.iter().map(Route::sessions).sum()
+        self.course.routes.iter().map(PathRunner::sessions).sum()
     }
 
-    fn entries(&self) -> BTreeSet<Entry> {
-        self.course.routes.iter().flat_map(Route::entries).collect()
+    fn entries(&self) -> BTreeSet<LoginInfo> {
+        self.course.routes.iter().flat_map(PathRunner::entries).collect()
     }
 
     fn about(&self) -> String {
@@ -162,7 +168,7 @@ impl Runs for Probe {
         format!("probe over {}", paths.join(", "))
     }
 
-    fn now<'a>(&'a self, part: &'a str, debug: bool) -> BoxFuture<'a, Result<String, Refusal>> {
+    fn now<'a>(&'a self, part: &'a str, debug: bool) -> BoxFuture<'a, Result<String, DebugRefusal>> {
         self.course.clone().now(part, debug).boxed()
     }
 }

@@ -11,11 +11,13 @@ use std::{
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    attempt::{Failure, Phase, Reason, Trace},
-    connect::{Connection, Connector},
+use crate::{
+    probe::{
+        attempt::{AttemptError, FailureReason, Phase, Trace},
+        connect::{Connector, ProbeConnection},
+    },
+    source::net::session_limit::SessionLimit,
 };
-use crate::source::sessions::Sessions;
 
 /// How long an application waits for a connection of its pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
@@ -65,10 +67,10 @@ impl Pool {
     }
 
     /// A connection, within the limit and by `until` at the latest.
-    pub async fn acquire(&self, until: Instant, trace: &mut Trace) -> Result<Pooled, Failure> {
+    pub async fn acquire(&self, until: Instant, trace: &mut Trace) -> Result<Pooled, AttemptError> {
         let began = Instant::now();
         let until = until.min(began + ACQUIRE_LIMIT);
-        let broken = || Failure::new(Reason::Error, Phase::Acquire, "the pool is closed");
+        let broken = || AttemptError::new(FailureReason::Error, Phase::Acquire, "the pool is closed");
         let pool = self.pool.as_ref().ok_or_else(broken)?;
         let connection = match timeout_at(until, pool.get()).await {
             Ok(Ok(connection)) => connection,
@@ -76,7 +78,7 @@ impl Pool {
             Ok(Err(_)) => return Err(broken()),
             Err(_) => {
                 let message = format!("no connection within {ACQUIRE_LIMIT:?}");
-                return Err(Failure::new(Reason::AcquireTimeout, Phase::Acquire, message));
+                return Err(AttemptError::new(FailureReason::AcquireTimeout, Phase::Acquire, message));
             }
         };
         trace.ended(Phase::Acquire, began);
@@ -84,7 +86,7 @@ impl Pool {
     }
 
     /// Connections that are open, or that the server has not ended yet.
-    pub fn sessions(&self) -> &Sessions {
+    pub fn sessions(&self) -> &SessionLimit {
         &self.manager.connector.sessions
     }
 
@@ -117,10 +119,10 @@ pub fn discard(connection: Pooled) {
 }
 
 impl managed::Manager for Manager {
-    type Type = Connection;
-    type Error = Failure;
+    type Type = ProbeConnection;
+    type Error = AttemptError;
 
-    async fn create(&self) -> Result<Connection, Failure> {
+    async fn create(&self) -> Result<ProbeConnection, AttemptError> {
         let connector = &self.0.connector;
         // Who acquires gives up sooner; what the connection's own phases take is in that time.
         let made = connector.connect(Instant::now() + 2 * ACQUIRE_LIMIT, &mut Trace::default()).await;
@@ -129,7 +131,7 @@ impl managed::Manager for Manager {
         made
     }
 
-    async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<Failure> {
+    async fn recycle(&self, connection: &mut ProbeConnection, metrics: &Metrics) -> RecycleResult<AttemptError> {
         match connection.client.is_closed() || age(metrics) >= LIFETIME {
             true => Err(RecycleError::message("closed, or too old")),
             false => Ok(()),

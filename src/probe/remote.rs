@@ -6,12 +6,12 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    config::settings,
+    settings::connection::model::RedisSettings,
     source::{
-        FetchError, Reason,
-        login::Session,
-        redis::{Access, Answer, Talk},
-        sessions::Sessions,
+        fetch::{FetchError, Reason},
+        net::session_limit::SessionLimit,
+        pending_login::LoginOutcome,
+        redis::{RedisServer, RedisSession, Reply},
     },
 };
 
@@ -32,17 +32,17 @@ const MOST: usize = 256 << 10;
 
 /// The server, and the one connection that is kept to it.
 pub struct Remote {
-    access: Access,
-    pub sessions: Sessions,
-    talk: tokio::sync::Mutex<Option<Talk>>,
+    access: RedisServer,
+    pub sessions: SessionLimit,
+    talk: tokio::sync::Mutex<Option<RedisSession>>,
     rests_until: Mutex<Option<Instant>>,
 }
 
 impl Remote {
-    pub fn new(settings: settings::Redis) -> Self {
+    pub fn new(settings: RedisSettings) -> Self {
         Remote {
-            access: Access::new(settings),
-            sessions: Sessions::default(),
+            access: RedisServer::new(settings),
+            sessions: SessionLimit::default(),
             talk: tokio::sync::Mutex::default(),
             rests_until: Mutex::default(),
         }
@@ -59,8 +59,8 @@ impl Remote {
     /// The server cannot be asked, refuses, or has something there that is no answer.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, FetchError> {
         match self.ask(&[b"GET", key.as_bytes()]).await? {
-            Answer::Nothing => Ok(None),
-            Answer::Text(kept) => answer(kept),
+            Reply::Nothing => Ok(None),
+            Reply::Text(kept) => answer(kept),
             other => Err(refused(&other)),
         }
     }
@@ -76,19 +76,19 @@ impl Remote {
         let millis = life.as_millis().max(1).to_string();
         let marked = [MARK, answer].concat();
         match self.ask(&[b"SET", key.as_bytes(), &marked, b"PX", millis.as_bytes()]).await? {
-            Answer::Text(_) => Ok(()),
+            Reply::Text(_) => Ok(()),
             other => Err(refused(&other)),
         }
     }
 
-    async fn ask(&self, command: &[&[u8]]) -> Result<Answer, FetchError> {
+    async fn ask(&self, command: &[&[u8]]) -> Result<Reply, FetchError> {
         let mut kept = self.talk.lock().await;
         let asked = async {
             let mut talk = match kept.take().filter(|talk| !talk.is_closed()) {
                 Some(talk) => talk,
                 None => self.access.connect(&self.sessions).await?,
             };
-            let answer = talk.ask(&[command]).await?.pop().unwrap_or(Answer::Nothing);
+            let answer = talk.ask(&[command]).await?.pop().unwrap_or(Reply::Nothing);
             *kept = Some(talk);
             Ok(answer)
         };
@@ -99,9 +99,9 @@ impl Remote {
     }
 }
 
-fn refused(answer: &Answer) -> FetchError {
+fn refused(answer: &Reply) -> FetchError {
     let message = match answer {
-        Answer::Error(said) => said.clone(),
+        Reply::Error(said) => said.clone(),
         _ => "an answer of another kind than asked for".to_owned(),
     };
     FetchError::new(Reason::Query, message)

@@ -10,11 +10,11 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{
-    Course,
-    attempt::{Failure, Phase, Reason, Trace},
-    board::Remembered,
-    question::{How, token_of},
+use crate::probe::{
+    ProbeState,
+    attempt::{AttemptError, FailureReason, Phase, Trace},
+    check::{How, token_of},
+    stats::Remembered,
 };
 
 /// How late the clock itself may be (it counts milliseconds); what is later was kept waiting.
@@ -25,7 +25,7 @@ const STAMPEDE_EVERY: usize = 12;
 
 /// One path's turns.
 pub struct Rounds {
-    course: Arc<Course>,
+    course: Arc<ProbeState>,
     route: usize,
     /// When the next query is due.
     due: Instant,
@@ -37,7 +37,7 @@ pub struct Rounds {
 
 impl Rounds {
     /// Those of all paths.
-    pub fn all(course: &Arc<Course>, rounds: Option<u64>) -> impl Iterator<Item = Rounds> {
+    pub fn all(course: &Arc<ProbeState>, rounds: Option<u64>) -> impl Iterator<Item = Rounds> {
         let (queries, paths) = (course.questions.len(), course.routes.len());
         let step = course.settings.interval / u32::try_from(queries).unwrap_or(u32::MAX).max(1);
         let shift = step / u32::try_from(paths).unwrap_or(u32::MAX).max(1);
@@ -67,7 +67,7 @@ impl Rounds {
     }
 }
 
-impl Course {
+impl ProbeState {
     /// A query's turn on a path.
     async fn turn(&self, path: usize, query: usize, due: Instant) {
         let (route, question) = (&self.routes[path], &self.questions[query]);
@@ -79,9 +79,13 @@ impl Course {
             }
             let skipped = if now >= due + self.settings.interval {
                 board.missed += 1;
-                Some(Failure::new(Reason::Missed, Phase::Total, "its next turn had come before it could begin"))
+                Some(AttemptError::new(
+                    FailureReason::Missed,
+                    Phase::Total,
+                    "its next turn had come before it could begin",
+                ))
             } else if !board.breaker.allows(now) {
-                Some(Failure::new(Reason::CircuitOpen, Phase::Total, "not tried: the circuit is open"))
+                Some(AttemptError::new(FailureReason::CircuitOpen, Phase::Total, "not tried: the circuit is open"))
             } else {
                 None
             };
@@ -123,7 +127,7 @@ impl Course {
             board.late += 1;
         }
         match &outcome {
-            Err(failure) if question.needs_schema && failure.reason == Reason::Undefined => {
+            Err(failure) if question.needs_schema && failure.reason == FailureReason::Undefined => {
                 board.breaker.succeeded();
                 return board.schema_is_absent(ended);
             }

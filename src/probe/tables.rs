@@ -4,14 +4,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::{Course, board::Board, compare::Verdict, route::Route};
 use crate::{
-    config::{collector::SourceKind, sections},
+    collector::{SourceKind, sections},
+    probe::{ProbeState, compare::Comparison, path_runner::PathRunner, stats::PathStats},
     table::{Cell, Table},
 };
 
 /// The table of a section; empty if there is none of this name.
-pub fn table(course: &Course, section: &str) -> Table {
+pub fn table(course: &ProbeState, section: &str) -> Table {
     let columns = sections::section(SourceKind::Probe, section).map_or(&[][..], |section| section.columns);
     let mut table = Table::new(columns.iter().copied());
     if section == "objectives" {
@@ -25,7 +25,7 @@ pub fn table(course: &Course, section: &str) -> Table {
     table
 }
 
-fn push(table: &mut Table, section: &str, course: &Course, route: &Route) {
+fn push(table: &mut Table, section: &str, course: &ProbeState, route: &PathRunner) {
     let path = Cell::Text(&route.path.name);
     let board = route.board.lock();
     match section {
@@ -55,7 +55,7 @@ fn push(table: &mut Table, section: &str, course: &Course, route: &Route) {
         }
         "comparisons" => {
             for (query, verdicts) in &board.verdicts {
-                for (verdict, answers) in Verdict::ALL.into_iter().zip(verdicts) {
+                for (verdict, answers) in Comparison::ALL.into_iter().zip(verdicts) {
                     table.push_row([path, name(course, *query), Cell::Text(verdict.word()), count(*answers)]);
                 }
             }
@@ -82,7 +82,7 @@ fn push(table: &mut Table, section: &str, course: &Course, route: &Route) {
     }
 }
 
-fn push_cache(table: &mut Table, path: Cell<'_>, route: &Route) {
+fn push_cache(table: &mut Table, path: Cell<'_>, route: &PathRunner) {
     let Some(cache) = route.cache() else { return };
     let counts = cache.counts();
     let counted = [counts.hits, counts.misses, counts.loads, counts.saved, counts.stampedes];
@@ -96,7 +96,7 @@ fn push_cache(table: &mut Table, path: Cell<'_>, route: &Route) {
 }
 
 /// A row for each bucket of each histogram; the last has the native ones too.
-fn push_durations(table: &mut Table, course: &Course, path: Cell<'_>, board: &Board) {
+fn push_durations(table: &mut Table, course: &ProbeState, path: Cell<'_>, board: &PathStats) {
     for ((query, phase), histogram) in &board.durations {
         let query = query.map_or(Cell::Text(""), |query| name(course, query));
         let (sum, total, native) = (seconds(histogram.sum()), count(histogram.count()), histogram.native());
@@ -110,7 +110,7 @@ fn push_durations(table: &mut Table, course: &Course, path: Cell<'_>, board: &Bo
     }
 }
 
-fn name(course: &Course, query: usize) -> Cell<'_> {
+fn name(course: &ProbeState, query: usize) -> Cell<'_> {
     course.questions.get(query).map_or(Cell::Absent, |question| Cell::Text(&question.name))
 }
 

@@ -13,16 +13,14 @@ use rustix::{
 };
 use tokio::time::Instant;
 
-use super::{
-    Event, FetchError, Report, Status,
-    aside::Aside,
-    kept::{Tables, answers},
-};
 use crate::{
-    config::{
-        collector::{Collector, SourceKind},
-        sections,
-        settings::{self, NamedPath},
+    collector::{Collector, SourceKind, sections},
+    settings,
+    settings::NamedPath,
+    source::{
+        blocking_pool::BlockingPool,
+        fetch::{Event, EventSink, FetchError, SourceStatus},
+        sections::{Tables, answers},
     },
     table::{Cell, Table},
 };
@@ -31,25 +29,25 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The paths of a target.
-pub struct Disk {
+pub struct DiskSource {
     paths: Vec<Watched>,
 }
 
 struct Watched {
     named: NamedPath,
-    aside: Aside,
+    aside: BlockingPool,
     /// Why it was not known when last asked.
     problem: Mutex<Option<(&'static str, String)>>,
 }
 
-impl Disk {
-    pub fn new(settings: settings::Disk) -> Self {
-        let watched = |named| Watched { named, aside: Aside::default(), problem: Mutex::default() };
-        Disk { paths: settings.paths.into_iter().map(watched).collect() }
+impl DiskSource {
+    pub fn new(settings: settings::DiskSettings) -> Self {
+        let watched = |named| Watched { named, aside: BlockingPool::default(), problem: Mutex::default() };
+        DiskSource { paths: settings.paths.into_iter().map(watched).collect() }
     }
 
-    pub fn status(&self) -> Status {
-        Status::default()
+    pub fn status(&self) -> SourceStatus {
+        SourceStatus::default()
     }
 
     /// There is nothing to connect to.
@@ -76,7 +74,7 @@ impl Disk {
         due: &[Arc<Collector>],
         _discover: bool,
         _until: Instant,
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         report(Event::Answered);
         if !due.is_empty() {
@@ -85,12 +83,12 @@ impl Disk {
         Ok(())
     }
 
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
         self.ask(std::slice::from_ref(collector), report).await;
         Ok(())
     }
 
-    async fn ask(&self, due: &[Arc<Collector>], report: Report<'_>) {
+    async fn ask(&self, due: &[Arc<Collector>], report: EventSink<'_>) {
         let looks = join_all(self.paths.iter().map(|watched| watched.look(|path| statvfs(path)))).await;
         let tables = Ok(self.tables(&looks));
         for (index, collector) in due.iter().enumerate() {
@@ -156,7 +154,7 @@ mod tests {
 
     fn watched(path: &str) -> Watched {
         let named = NamedPath { name: path.to_owned(), path: path.into() };
-        Watched { named, aside: Aside::default(), problem: Mutex::default() }
+        Watched { named, aside: BlockingPool::default(), problem: Mutex::default() }
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! A source for tests of slots, visits and the breaker: it does what it is told, on the test's clock.
 //!
-//! It keeps the promises of [`super::Source`]: a login is begun once and kept until it ends, every collector that is
+//! It keeps the promises of [`crate::source::Source`]: a login is begun once and kept until it ends, every collector that is
 //! due is reported, the slow lane asks one collector at a time.
 
 use std::{
@@ -13,12 +13,13 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::{
-    Answer, Answers, Database, Event, FetchError, Reason, Report, Status,
-    guard::{Encryption, Entry, Way},
-};
 use crate::{
-    config::{collector::Collector, login::Method},
+    collector::Collector,
+    settings::connection::login::LoginMethod,
+    source::{
+        fetch::{Answer, Answers, Database, Event, EventSink, FetchError, Reason, SourceStatus},
+        net::login_guard::{Encryption, LoginInfo, Way},
+    },
     table::Table,
 };
 
@@ -117,16 +118,16 @@ impl Fixture {
         self.seen.lock().session = false;
     }
 
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> SourceStatus {
         let seen = self.seen.lock();
         let (sessions, login_pending) = (usize::from(seen.session), seen.pending.is_some());
-        Status { replica: seen.replica, sessions, login_pending, ..Status::default() }
+        SourceStatus { replica: seen.replica, sessions, login_pending, ..SourceStatus::default() }
     }
 
     /// It asks nobody for a password.
-    pub fn entry(&self) -> Option<Entry> {
+    pub fn entry(&self) -> Option<LoginInfo> {
         let way = Way { is_local: true, encryption: Encryption::None };
-        self.seen.lock().session.then_some(Entry { method: Method::None, way, fallback: None })
+        self.seen.lock().session.then_some(LoginInfo { method: LoginMethod::None, way, fallback: None })
     }
 
     pub fn about(&self) -> String {
@@ -172,7 +173,7 @@ impl Fixture {
         due: &[Arc<Collector>],
         discover: bool,
         until: Instant,
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         self.seen.lock().visits += 1;
         if !self.told().silent && self.told().lost.is_none() {
@@ -194,7 +195,7 @@ impl Fixture {
         self.outcome(until).await
     }
 
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
         let _lane = self.slow_lane.lock().await;
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
         report(Event::Collected(0, self.ask(collector, until).await));
@@ -205,7 +206,7 @@ impl Fixture {
         &self,
         database: &str,
         due: &[Arc<Collector>],
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         if self.told().refusing.contains(&database) {
             self.seen.lock().refused += 1;

@@ -1,134 +1,45 @@
 //! Sources: what fetches a Table, and why a fetch can fail.
 
-pub mod aside;
 pub mod backup;
+pub mod blocking_pool;
 pub mod charset;
-pub mod dial;
 pub mod disk;
+pub mod fetch;
 #[cfg(test)]
 pub mod fixture;
-pub mod guard;
-pub mod kept;
-pub mod login;
+pub mod net;
+pub mod pending_login;
 pub mod pgbouncer;
 pub mod postgres;
-mod reason;
 pub mod redis;
 pub mod running;
 pub mod secret;
-pub mod sessions;
-pub mod socket;
+pub mod sections;
 pub mod statements;
-mod status;
-pub mod stream;
-pub mod tls;
-pub mod web;
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::time::Instant;
 
-use self::{guard::Entry, kept::Kept};
-pub use self::{reason::Reason, status::Status};
-
 use crate::{
-    config::{
-        collector::{Collector, Place, SourceKind},
-        probe::Probe,
-        settings::Endpoint,
+    collector::{Collector, SourceKind},
+    memory_budget::MemoryBudget,
+    settings::{Endpoint, probe::ProbeSettings},
+    source::{
+        fetch::{EventSink, FetchError, SourceStatus},
+        net::login_guard::LoginInfo,
+        sections::SectionSource,
     },
-    cut,
-    room::Room,
-    table::Table,
 };
-
-/// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    pub table: Arc<Table>,
-    pub cut: u64,
-}
-
-/// One collector's answers, in the order of its queries.
-pub type Answers = Vec<Result<Answer, FetchError>>;
-
-/// Why there are no rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FetchError {
-    pub reason: Reason,
-    /// For people: what happened, in the server's words where it has any; one line, cut to what anybody reads. Shared, because one
-    /// error may stand for every collector of a hundred databases.
-    pub message: Arc<str>,
-    /// The query that failed, if it was one.
-    pub query: Option<String>,
-    /// Where in a collector file, if the server pointed into its SQL.
-    pub place: Option<Place>,
-}
-
-impl FetchError {
-    pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
-        FetchError { reason, message: cut::message(message.as_ref()), query: None, place: None }
-    }
-
-    /// The rows of a target need more memory than it has.
-    pub fn too_large(room: &Room) -> Self {
-        let most = room.bytes() >> 20;
-        let message =
-            format!("all rows of the target together take more than {most} MiB: fewer `max_rows`, or more `max_bytes`");
-        FetchError::new(Reason::TooLarge, message)
-    }
-
-    /// The same, of this query.
-    pub fn of(self, query: &str) -> Self {
-        FetchError { query: Some(query.to_owned()), ..self }
-    }
-}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
-        }
-        if let Some(query) = &self.query {
-            write!(f, "query {query}: ")?;
-        }
-        write!(f, "{} ({})", self.message, self.reason.word())
-    }
-}
-
-impl std::error::Error for FetchError {}
-
-/// A database of a server.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Database {
-    pub name: String,
-    /// Why we know that we cannot log in to it (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`); `None` where it may.
-    pub closed: Option<String>,
-}
-
-/// What a visit says while it goes on.
-pub enum Event {
-    /// The server has answered something.
-    Answered,
-    /// The databases there are.
-    Databases(Vec<Database>),
-    /// It is the turn of the next slow collector.
-    Begun,
-    /// All answers of the visited collector with this index.
-    Collected(usize, Answers),
-}
-
-/// Where a visit reports to.
-pub type Report<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
 /// The kinds of source a target can have.
 #[allow(clippy::large_enum_variant, reason = "one for each target, behind an Arc")]
 pub enum Source {
-    Postgres(postgres::Server),
+    Postgres(postgres::PostgresServer),
     PgBouncer(pgbouncer::PgBouncer),
-    Redis(redis::Redis),
-    Backup(backup::Backup),
-    Disk(disk::Disk),
+    Redis(redis::RedisSource),
+    Backup(backup::BackupSource),
+    Disk(disk::DiskSource),
     Running(running::Running),
     #[cfg(test)]
     Fixture(fixture::Fixture),
@@ -152,13 +63,19 @@ macro_rules! each_source {
 
 impl Source {
     /// A source for this endpoint; `room` is for the rows of a PostgreSQL server. What runs by itself lives in a room above this one, which starts it.
-    pub fn new(endpoint: &Endpoint, room: Room, start: impl FnOnce(&Probe) -> Box<dyn running::Runs>) -> Self {
+    pub fn new(
+        endpoint: &Endpoint,
+        room: MemoryBudget,
+        start: impl FnOnce(&ProbeSettings) -> Box<dyn running::Runs>,
+    ) -> Self {
         match endpoint {
-            Endpoint::Postgres(settings) => Source::Postgres(postgres::Server::new(settings.clone(), room)),
-            Endpoint::PgBouncer(settings) => Source::PgBouncer(Kept::new(pgbouncer::Console::new(settings.clone()))),
-            Endpoint::Redis(settings) => Source::Redis(Kept::new(redis::Access::new(settings.clone()))),
-            Endpoint::Backup(settings) => Source::Backup(backup::Backup::new(settings.clone())),
-            Endpoint::Disk(settings) => Source::Disk(disk::Disk::new(settings.clone())),
+            Endpoint::Postgres(settings) => Source::Postgres(postgres::PostgresServer::new(settings.clone(), room)),
+            Endpoint::PgBouncer(settings) => {
+                Source::PgBouncer(SectionSource::new(pgbouncer::Console::new(settings.clone())))
+            }
+            Endpoint::Redis(settings) => Source::Redis(SectionSource::new(redis::RedisServer::new(settings.clone()))),
+            Endpoint::Backup(settings) => Source::Backup(backup::BackupSource::new(settings.clone())),
+            Endpoint::Disk(settings) => Source::Disk(disk::DiskSource::new(settings.clone())),
             Endpoint::Probe(settings) => Source::Running(running::Running::new(start(settings))),
         }
     }
@@ -177,12 +94,12 @@ impl Source {
         }
     }
 
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> SourceStatus {
         each_source!(self, source => source.status())
     }
 
     /// How the last sessions were let in, each way once; none where nobody logs in.
-    pub fn entries(&self) -> BTreeSet<Entry> {
+    pub fn entries(&self) -> BTreeSet<LoginInfo> {
         match self {
             Source::Postgres(server) => server.entry().into_iter().collect(),
             Source::PgBouncer(console) => console.entry().into_iter().collect(),
@@ -209,13 +126,13 @@ impl Source {
         due: &[Arc<Collector>],
         discover: bool,
         until: Instant,
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         each_source!(self, source => source.ask_quick(due, discover, until, report).await)
     }
 
     /// Asks one slow collector, when the slow lane is free; errors as above.
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
         each_source!(self, source => source.ask_slow(collector, report).await)
     }
 
@@ -224,7 +141,7 @@ impl Source {
         &self,
         database: &str,
         due: &[Arc<Collector>],
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         match self {
             Source::Postgres(server) => server.ask_database(database, due, report).await,
@@ -235,7 +152,7 @@ impl Source {
     }
 
     /// Does now what it does by its clock, if it is one that runs by itself.
-    pub async fn now(&self, part: &str, debug: bool) -> Option<Result<String, running::Refusal>> {
+    pub async fn now(&self, part: &str, debug: bool) -> Option<Result<String, running::DebugRefusal>> {
         match self {
             Source::Running(running) => Some(running.now(part, debug).await),
             _ => None,

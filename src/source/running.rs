@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::{
-    Event, FetchError, Reason, Report, Status,
-    guard::Entry,
-    kept::{Tables, answers, wanted},
+use crate::{
+    collector::Collector,
+    source::{
+        fetch::{Event, EventSink, FetchError, Reason, SourceStatus},
+        net::login_guard::LoginInfo,
+        sections::{Tables, answers, wanted},
+    },
 };
-use crate::config::collector::Collector;
 
 /// What runs. Dropped, it ends.
 pub trait Runs: Send + Sync {
@@ -24,19 +26,19 @@ pub trait Runs: Send + Sync {
     fn sessions(&self) -> usize;
 
     /// How the last sessions to its servers were let in, each way once.
-    fn entries(&self) -> BTreeSet<Entry>;
+    fn entries(&self) -> BTreeSet<LoginInfo>;
 
     /// What it is, for people.
     fn about(&self) -> String;
 
     /// Does now what it does by its clock, in a part of itself: what came of it, for people; `debug`: step by step, with
     /// what it remembers.
-    fn now<'a>(&'a self, part: &'a str, debug: bool) -> BoxFuture<'a, Result<String, Refusal>>;
+    fn now<'a>(&'a self, part: &'a str, debug: bool) -> BoxFuture<'a, Result<String, DebugRefusal>>;
 }
 
 /// Why it does nothing now.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Refusal {
+pub enum DebugRefusal {
     /// There is no such part; what there is.
     Unknown(String),
     /// It was asked to a short while ago; how long to wait.
@@ -51,12 +53,12 @@ impl Running {
         Running(runs)
     }
 
-    pub fn status(&self) -> Status {
-        Status { sessions: self.0.sessions(), ..Status::default() }
+    pub fn status(&self) -> SourceStatus {
+        SourceStatus { sessions: self.0.sessions(), ..SourceStatus::default() }
     }
 
     /// See [`Runs::entries`].
-    pub fn entries(&self) -> BTreeSet<Entry> {
+    pub fn entries(&self) -> BTreeSet<LoginInfo> {
         self.0.entries()
     }
 
@@ -65,7 +67,7 @@ impl Running {
     }
 
     /// See [`Runs::now`].
-    pub async fn now(&self, part: &str, debug: bool) -> Result<String, Refusal> {
+    pub async fn now(&self, part: &str, debug: bool) -> Result<String, DebugRefusal> {
         self.0.now(part, debug).await
     }
 
@@ -82,7 +84,7 @@ impl Running {
         due: &[Arc<Collector>],
         _discover: bool,
         _until: Instant,
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         let tables = Ok(self.0.tables(&wanted(due)));
         report(Event::Answered);
@@ -92,7 +94,7 @@ impl Running {
         Ok(())
     }
 
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
         self.ask_quick(std::slice::from_ref(collector), false, Instant::now(), report).await
     }
 }

@@ -2,8 +2,10 @@
 
 use tokio::task::spawn_blocking;
 
-use super::{FetchError, Reason};
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    source::fetch::{FetchError, Reason},
+};
 
 /// The password for the next login, if there is one. A file is read in a thread of its own: its filesystem may hang.
 ///

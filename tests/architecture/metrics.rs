@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pgvigil::config::{
-    catalogue::Catalogue,
-    collector::{Rows, SourceKind},
-    sections,
-};
+use pgvigil::collector::{Rows, SourceKind, catalogue::Catalogue, sections};
 
 use super::{each, mentions};
 

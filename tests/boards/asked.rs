@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use pgvigil::{
-    config::{catalogue::Catalogue, collector::Collector, thresholds},
-    metric::Kind,
+    collector::{Collector, catalogue::Catalogue, metric::MetricKind},
+    settings::thresholds,
 };
 use serde_json::json;
 
@@ -95,7 +95,7 @@ fn rates_are_over_what_grafana_thinks_fit() {
 fn counters_are_read_as_rates_or_increases() {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     let queries = catalogue.collectors.iter().flat_map(|collector| &collector.queries);
-    let metrics = queries.flat_map(|query| &query.metrics).filter(|metric| metric.def.kind == Kind::Counter);
+    let metrics = queries.flat_map(|query| &query.metrics).filter(|metric| metric.def.kind == MetricKind::Counter);
     let counters: BTreeSet<_> = metrics.map(|metric| metric.def.name.as_str()).collect();
     each(|dashboard, wrong| {
         for (at, expr) in dashboard.expressions() {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 
 use super::files::{self, text};
 use crate::{

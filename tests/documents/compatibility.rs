@@ -7,10 +7,7 @@ use std::{
 };
 
 use expect_test::expect_file;
-use pgvigil::config::{
-    catalogue::Catalogue,
-    collector::{Collector, Metric, Query, Scope},
-};
+use pgvigil::collector::{Collector, Metric, Query, Scope, catalogue::Catalogue};
 use serde_json::Value;
 
 use crate::support::yaml;

@@ -6,9 +6,8 @@
 use std::{collections::BTreeSet, fmt::Write, ops::RangeInclusive, time::Duration};
 
 use expect_test::expect_file;
-use pgvigil::config::{
-    catalogue::Catalogue,
-    collector::{Collector, EXTENSION_SCHEMA, Metric, OWN_FUNCTIONS, Query, Role, Rows, Scope, Value},
+use pgvigil::collector::{
+    Collector, EXTENSION_SCHEMA, Metric, OWN_FUNCTIONS, Query, Role, Rows, Scope, ValueSource, catalogue::Catalogue,
 };
 
 use crate::support::{Postgres, eventually, majors};
@@ -17,7 +16,7 @@ use crate::support::{Postgres, eventually, majors};
 const SUPPORTED: RangeInclusive<u32> = 13..=18;
 
 /// What `pgvigil export grants` prints.
-const GRANTS: &str = include_str!("../../src/grants.sql");
+const GRANTS: &str = include_str!("../../src/cli/grants.sql");
 
 const HEAD: &str = "# Versions\n\nWhat is asked of which PostgreSQL server (13 to 18). Written from the files in `collectors/`; \
     `make test` holds it to them, and them to real servers.\n\n\
@@ -178,7 +177,7 @@ fn differences(server: &Postgres, major: u32, query: &Query, elsewhere: &str) ->
     let text = variant.text.replace(EXTENSION_SCHEMA, if own { OWN_FUNCTIONS } else { "public" });
     let (real, filled) = (valued(server, &text), valued(server, &filled(&text)));
     let verdict = |metric: &Metric| {
-        let Value::Column { column, .. } = &metric.value else { return None };
+        let ValueSource::Column { column, .. } = &metric.value else { return None };
         let versions = versions_of_metric(query, metric).unwrap_or_else(|unread| panic!("{unread}"));
         let is_said = versions.contains(&major) && on(metric) != elsewhere;
         match (is_said, real.contains(column), filled.contains(column)) {

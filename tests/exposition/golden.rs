@@ -10,7 +10,7 @@ use std::{
 };
 
 use pgvigil::{
-    config::collector::Query,
+    collector::Query,
     exposition::labels,
     table::{Cell, Table},
 };
@@ -23,7 +23,7 @@ use crate::support::promtool_check_metrics;
 struct Input {
     path: PathBuf,
     collector: Arc<Collector>,
-    tables: Vec<(Labels, Table)>,
+    tables: Vec<(TargetLabels, Table)>,
 }
 
 fn inputs() -> Vec<Input> {
@@ -136,12 +136,12 @@ fn ecosystem<'a>(collectors: impl IntoIterator<Item = &'a Arc<Collector>>) -> BT
 }
 
 /// The tables in a file of rows, with the labels of their targets.
-fn tables(json: &str) -> Vec<(Labels, Table)> {
+fn tables(json: &str) -> Vec<(TargetLabels, Table)> {
     let targets: Vec<Map<String, Value>> = serde_json::from_str(json).expect("a list of targets");
     targets.iter().map(|target| (target_labels(target), table(&target["rows"]))).collect()
 }
 
-fn target_labels(target: &Map<String, Value>) -> Labels {
+fn target_labels(target: &Map<String, Value>) -> TargetLabels {
     let own = target.get("labels").and_then(Value::as_object).into_iter().flatten();
     let own = own.map(|(name, value)| (name.as_str(), value.as_str().expect("a text")));
     let name = target["target"].as_str().expect("a name");

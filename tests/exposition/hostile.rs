@@ -80,7 +80,7 @@ fn any_table() -> impl Strategy<Value = Table> {
 fn whatever_comes_in_can_be_read() {
     let collector = collector("hostile.yaml", COLLECTOR);
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(300) });
-    let read = |tables: &[(Labels, Table)], format| {
+    let read = |tables: &[(TargetLabels, Table)], format| {
         let page = page(&collector, tables, format);
         check::check(&page, format)
             .map_err(|wrong| TestCaseError::fail(format!("{format:?}: {wrong}\n{}", String::from_utf8_lossy(&page))))

@@ -7,8 +7,9 @@ mod hostile;
 use std::sync::Arc;
 
 use pgvigil::{
-    config::{catalogue::Catalogue, collector::Collector},
-    exposition::{self, Block, Format, Labels},
+    collector::{Collector, catalogue::Catalogue},
+    exposition,
+    exposition::{Block, Format, TargetLabels},
     map,
     table::Table,
 };
@@ -23,12 +24,12 @@ fn collector(name: &str, text: &str) -> Arc<Collector> {
 }
 
 /// The page that shows these tables of one collector, each with its target's labels. Each query reads all tables.
-fn page(collector: &Arc<Collector>, tables: &[(Labels, Table)], format: Format) -> Vec<u8> {
+fn page(collector: &Arc<Collector>, tables: &[(TargetLabels, Table)], format: Format) -> Vec<u8> {
     exposition::render(&blocks(collector, tables), format)
 }
 
-fn blocks(collector: &Arc<Collector>, tables: &[(Labels, Table)]) -> Vec<Block> {
-    let block = |query: usize, (labels, table): &(Labels, Table)| {
+fn blocks(collector: &Arc<Collector>, tables: &[(TargetLabels, Table)]) -> Vec<Block> {
+    let block = |query: usize, (labels, table): &(TargetLabels, Table)| {
         let mapped = Arc::new(map::map(&collector.queries[query], table.clone()));
         Block { collector: collector.clone(), query, labels: labels.clone(), mapped }
     };

@@ -1,6 +1,6 @@
 //! Servers newer than those that can be had: the shipped query on relations with the columns that PostgreSQL 19 has.
 
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 
 use crate::support::{Postgres, majors_where};
 

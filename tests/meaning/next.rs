@@ -1,6 +1,6 @@
 //! What PostgreSQL 19 shows otherwise, on a server of now that is made to look like it.
 
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 
 use super::server;
 

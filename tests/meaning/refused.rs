@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use pgvigil::config::catalogue::Catalogue;
-
-use crate::support::{Postgres, Stop, majors};
+use pgvigil::collector::catalogue::Catalogue;
 
 use super::{server, until};
+use crate::support::{Postgres, Stop, majors};
 
 const COLLECTORS: &[&str] = &["replication", "wal", "wal_files"];
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use pgvigil::config::{catalogue::Catalogue, collector::Query};
+use pgvigil::collector::{Query, catalogue::Catalogue};
 
 use crate::support::{Postgres, majors};
 

@@ -4,13 +4,11 @@ use std::{fs, path::Path, sync::Arc};
 
 use expect_test::expect_file;
 use pgvigil::{
-    config::{
-        catalogue::Catalogue,
-        collector::{Rows, SourceKind},
-    },
-    exposition::{self, Block, Labels},
+    collector::{Rows, SourceKind, catalogue::Catalogue},
+    exposition,
+    exposition::{Block, TargetLabels},
     map,
-    source::pgbouncer::shown::{self, Shown},
+    source::pgbouncer::{shown, shown::ConsoleTables},
     table::{Cell, Table},
 };
 
@@ -26,7 +24,7 @@ fn table(command: &str, text: &str) -> Table {
 }
 
 /// All that the shipped collectors make of it, and what they have no value of.
-fn page(shown: &Shown) -> (String, Vec<String>) {
+fn page(shown: &ConsoleTables) -> (String, Vec<String>) {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     let (mut blocks, mut missing) = (Vec::new(), Vec::new());
     for collector in catalogue.collectors.iter().filter(|collector| collector.source == SourceKind::PgBouncer) {
@@ -38,7 +36,7 @@ fn page(shown: &Shown) -> (String, Vec<String>) {
             blocks.push(Block {
                 collector: collector.clone(),
                 query,
-                labels: Labels::default(),
+                labels: TargetLabels::default(),
                 mapped: Arc::new(mapped),
             });
             missing.extend(asked.metrics.iter().map(|metric| metric.def.name.to_string()));

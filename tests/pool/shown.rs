@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt};
 
-use pgvigil::config::{catalogue::Catalogue, collector::SourceKind};
+use pgvigil::collector::{SourceKind, catalogue::Catalogue};
 
 use super::{Load, PATIENCE, databases, run, scrape, server, watch};
 use crate::support::{PgBouncer, Session, eventually, page, sample};

@@ -4,20 +4,17 @@ use std::{fs, path::Path, sync::Arc};
 
 use expect_test::expect_file;
 use pgvigil::{
-    config::{
-        catalogue::Catalogue,
-        collector::{Rows, SourceKind},
-        sections,
-    },
-    exposition::{self, Block, Labels},
+    collector::{Rows, SourceKind, catalogue::Catalogue, sections},
+    exposition,
+    exposition::{Block, TargetLabels},
     map,
-    source::redis::info::Info,
+    source::redis::info::InfoReply,
 };
 
 /// All that the shipped collectors make of an INFO.
 fn page(text: &str) -> String {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
-    let info = Info::new(text);
+    let info = InfoReply::new(text);
     let mut blocks = Vec::new();
     for collector in catalogue.collectors.iter().filter(|collector| collector.source == SourceKind::Redis) {
         for (query, asked) in collector.queries.iter().enumerate() {
@@ -28,7 +25,7 @@ fn page(text: &str) -> String {
             blocks.push(Block {
                 collector: collector.clone(),
                 query,
-                labels: Labels::default(),
+                labels: TargetLabels::default(),
                 mapped: Arc::new(mapped),
             });
         }
@@ -60,9 +57,10 @@ fn odd_values_are_left_out_and_counted() {
     let text = "# Memory\nused_memory:\nmaxmemory:-5\nused_memory_rss:99999999999999999999999\nused_memory_peak:\\xff\nused_memory_lua:7\n\
                 mem_fragmentation_ratio:nan\nunknown:1\n:\nused_memory_lua:8\n";
     let section = sections::section(SourceKind::Redis, "memory").expect("a section");
-    let mapped = map::map(&collector.queries[0], Info::new(text).table(section));
+    let mapped = map::map(&collector.queries[0], InfoReply::new(text).table(section));
     assert_eq!((mapped.duplicates, mapped.invalid), (0, 3), "empty, no text, nan");
-    let block = Block { collector: collector.clone(), query: 0, labels: Labels::default(), mapped: Arc::new(mapped) };
+    let block =
+        Block { collector: collector.clone(), query: 0, labels: TargetLabels::default(), mapped: Arc::new(mapped) };
     let page = exposition::text(&[block]);
     let lines: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(

@@ -3,7 +3,7 @@
 
 use std::{process::Command, thread};
 
-use pgvigil::config::thresholds;
+use pgvigil::settings::thresholds;
 use serde_json::{Value, json};
 
 use super::{

@@ -6,9 +6,9 @@ use std::{
     process::Command,
 };
 
-use pgvigil::config::{
-    catalogue::Catalogue,
-    thresholds::{self, Shipped},
+use pgvigil::{
+    collector::catalogue::Catalogue,
+    settings::{thresholds, thresholds::ShippedThreshold},
 };
 use promql_parser::parser::VectorSelector;
 
@@ -218,7 +218,7 @@ fn the_number_of_thresholds_is_known() {
     let rules = files::rules();
     let rule = rules.iter().find(|rule| rule.alert.as_deref() == Some("PgvigilThresholdMissing")).expect("the alert");
     for (kind, series) in OF_KIND {
-        let has = |s: &&Shipped| s.value.is_some() && s.kinds.iter().any(|own| own == kind);
+        let has = |s: &&ShippedThreshold| s.value.is_some() && s.kinds.iter().any(|own| own == kind);
         let count = shipped.iter().filter(has).count();
         let clause = format!("(pgvigil_threshold and on (job, instance, target) {series}) < {count}\n");
         assert!(rule.expr.contains(&clause), "{}\nlacks: {clause}", rule.expr);

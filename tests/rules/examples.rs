@@ -4,7 +4,7 @@
 use std::fs;
 
 use expect_test::expect_file;
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 use pgvigil_tools::{boards, grafana};
 
 use crate::support::{Generation, promtool};

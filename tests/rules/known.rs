@@ -2,13 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pgvigil::{
-    config::{
-        catalogue::Catalogue,
-        collector::{Metric, Query, Scope, Value},
-    },
-    metric::Kind,
-};
+use pgvigil::collector::{Metric, Query, Scope, ValueSource, catalogue::Catalogue, metric::MetricKind};
 use promql_parser::label::Matchers;
 
 use super::used::Used;
@@ -55,7 +49,7 @@ pub fn labels_of(catalogue: &Catalogue, sample: &str) -> Option<BTreeSet<String>
 
 fn of_query(query: &Query, sample: &str) -> Option<BTreeSet<String>> {
     let metric = query.metrics.iter().find(|metric| is_of(metric, sample))?;
-    let le = (metric.def.kind == Kind::Histogram).then(|| "le".to_owned());
+    let le = (metric.def.kind == MetricKind::Histogram).then(|| "le".to_owned());
     Some(query.labels_of(metric).iter().cloned().chain(le).collect())
 }
 
@@ -63,7 +57,7 @@ fn of_query(query: &Query, sample: &str) -> Option<BTreeSet<String>> {
 pub fn is_of(metric: &Metric, sample: &str) -> bool {
     let Some(end) = sample.strip_prefix(metric.def.name.as_str()) else { return false };
     match &metric.value {
-        Value::Histogram { native, .. } => {
+        ValueSource::Histogram { native, .. } => {
             ["_bucket", "_sum", "_count"].contains(&end) || native.is_some() && end.is_empty()
         }
         _ => end.is_empty(),

@@ -1,10 +1,7 @@
 //! Every rule about PostgreSQL servers says for which role it holds, and its expression makes it so: else a replica says again what its primary
 //! says, or is told off for what is right for a replica.
 
-use pgvigil::config::{
-    catalogue::Catalogue,
-    collector::{Collector, Role},
-};
+use pgvigil::collector::{Collector, Role, catalogue::Catalogue};
 
 use super::{
     files::{self, Rule},

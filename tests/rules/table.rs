@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write, path::Path, time::Duration};
 
 use expect_test::expect_file;
-use pgvigil::config::thresholds::{self, Shipped};
+use pgvigil::settings::{thresholds, thresholds::ShippedThreshold};
 
 use super::{
     files::{self, Case, Rule},
@@ -70,7 +70,7 @@ fn by_alert(rules: &[Rule]) -> Vec<Vec<&Rule>> {
     all
 }
 
-fn line(rules: &[&Rule], cases: &[Case], live: &BTreeMap<String, String>, shipped: &[Shipped]) -> String {
+fn line(rules: &[&Rule], cases: &[Case], live: &BTreeMap<String, String>, shipped: &[ShippedThreshold]) -> String {
     let alert = rules[0].alert.as_deref().unwrap_or_default();
     let of_this: Vec<_> = cases.iter().filter(|case| case.alert == alert).collect();
     let silent: usize = of_this.iter().map(|case| case.silent.len()).sum();
@@ -88,12 +88,12 @@ fn line(rules: &[&Rule], cases: &[Case], live: &BTreeMap<String, String>, shippe
 }
 
 /// `ticket: above 70 % (connections_used_ratio), for 5m`.
-fn severity(rule: &Rule, shipped: &[Shipped]) -> String {
+fn severity(rule: &Rule, shipped: &[ShippedThreshold]) -> String {
     let mut parts: Vec<String> = compared(&rule.expr)
         .iter()
         .map(|(word, times, name)| {
             // An info has none of its own: it says which of the others it compares with.
-            let of_this = |s: &&Shipped| {
+            let of_this = |s: &&ShippedThreshold| {
                 let compared = format!("{{name=\"{name}\", severity=\"{}\"}}", s.severity);
                 s.name == *name && rule.expr.contains(&compared)
             };

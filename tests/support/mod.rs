@@ -24,24 +24,22 @@ pub mod size;
 pub mod template;
 pub mod yaml;
 
-pub use {
-    backups::{Barman, PgBackRest},
-    folder::Folder,
-    page::sample,
-    pgbouncer::PgBouncer,
-    pgvigil::Pgvigil,
-    place::{Generation, free_port, is_long, majors, majors_where, system_program},
-    postgres::{GRANTS, PASSWORD, Postgres, Stop},
-    process::Process,
-    prometheus::{Prometheus, promtool, promtool_check_metrics},
-    psql::Session,
-    redis::{Redis, redis_programs},
-};
-
 use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+
+pub use backups::{Barman, PgBackRest};
+pub use folder::Folder;
+pub use page::sample;
+pub use pgbouncer::PgBouncer;
+pub use pgvigil::Pgvigil;
+pub use place::{Generation, free_port, is_long, majors, majors_where, system_program};
+pub use postgres::{GRANTS, PASSWORD, Postgres, Stop};
+pub use process::Process;
+pub use prometheus::{Prometheus, promtool, promtool_check_metrics};
+pub use psql::Session;
+pub use redis::{Redis, redis_programs};
 
 /// How much later than announced an answer may come on a machine that has other work: what is asserted is that nobody waits for
 /// who does not answer, and benchmarks are for the rest.

@@ -7,13 +7,13 @@ use http_body_util::Empty;
 use hyper::{Request, StatusCode, header::HOST};
 use tokio::time::timeout;
 
-use super::super::{Failure, print, run_to_end};
 use crate::{
-    config::{
-        settings::{Roots, Tls, TlsMode},
-        web::Web,
+    cli::run::{CommandError, print, run_to_end},
+    settings::{
+        connection::model::{Roots, TlsMode, TlsSettings},
+        web::WebSettings,
     },
-    source::web::{self, Place},
+    source::net::{http_client, http_client::HttpAddress},
 };
 
 /// The page that says no more than that the process lives.
@@ -26,19 +26,21 @@ const LIMIT: Duration = Duration::from_secs(2);
 const BODY_LIMIT: usize = 1 << 20;
 
 /// Asks the address; without one, the pgvigil that this environment and this web configuration would start.
-pub fn run(url: &str, web: Option<&Path>) -> Result<(), Failure> {
+pub fn run(url: &str, web: Option<&Path>) -> Result<(), CommandError> {
     let url = match url {
         "" => {
-            let is_encrypted = web.map(Web::load).transpose()?.is_some_and(|web| web.tls.is_some());
+            let is_encrypted = web.map(WebSettings::load).transpose()?.is_some_and(|web| web.tls.is_some());
             own(&env::var("PGVIGIL_LISTEN").unwrap_or_default(), if is_encrypted { "https" } else { "http" })
         }
         url => url.to_owned(),
     };
     // It is not repeated: it may hold a password.
     let wrong = || {
-        Failure::Usage("--health: the address must be like http://127.0.0.1:9878/healthz, without a user".to_owned())
+        CommandError::Usage(
+            "--health: the address must be like http://127.0.0.1:9878/healthz, without a user".to_owned(),
+        )
     };
-    let mut place = Place::parse(&url).ok_or_else(wrong)?;
+    let mut place = HttpAddress::parse(&url).ok_or_else(wrong)?;
     if place.path.is_empty() {
         place.path = LIVES.to_owned();
     }
@@ -51,11 +53,11 @@ pub fn run(url: &str, web: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// The answer's status, if that is a good one. Who asks for a password lives, but has not said how the targets are.
-async fn ask(place: &Place) -> anyhow::Result<StatusCode> {
+async fn ask(place: &HttpAddress) -> anyhow::Result<StatusCode> {
     // Asked is whether somebody answers, and nothing is entrusted to him: whose certificate it is does not matter.
-    let tls = Tls { mode: TlsMode::Require, roots: Roots::System, client: None };
+    let tls = TlsSettings { mode: TlsMode::Require, roots: Roots::System, client: None };
     let request = Request::get(&place.path).header(HOST, &place.host).body(Empty::new())?;
-    let status = web::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?.status();
+    let status = http_client::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?.status();
     match status.is_success() || status == StatusCode::UNAUTHORIZED && place.path == LIVES {
         true => Ok(status),
         false => Err(anyhow!("{status}")),
@@ -80,7 +82,7 @@ fn own(listen: &str, scheme: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::own;
+    use crate::cli::check::health::own;
 
     #[test]
     fn it_is_found_where_it_listens() {

@@ -5,12 +5,11 @@ use std::{fmt::Write, time::Duration};
 use humantime::format_duration;
 use tokio::time::Instant;
 
-use super::remedy::{grant, quoted, remedy};
 use crate::{
-    cut,
-    slot::Report,
-    source::{FetchError, Reason},
-    target::Target,
+    cli::check::remedy::{grant, quoted, remedy},
+    scrape::{slot::CollectorStatus, target::Target},
+    source::fetch::{FetchError, Reason},
+    truncate,
 };
 
 /// Databases beyond this many are counted, not named.
@@ -18,17 +17,17 @@ const MOST_NAMED: usize = 10;
 
 /// A target's lines, and how many of them tell of a failure. What is merely off is none.
 #[derive(Default)]
-pub struct Lines {
+pub struct CheckReport {
     pub text: String,
     pub failed: usize,
 }
 
 /// Asked, and lacks nothing.
-pub fn is_well((_, report): &(Option<String>, Report)) -> bool {
+pub fn is_well((_, report): &(Option<String>, CollectorStatus)) -> bool {
     report.attempt.is_some() && report.errors.is_empty()
 }
 
-impl Lines {
+impl CheckReport {
     /// What the target is. False if it is down, and nothing more can be said.
     pub fn head(&mut self, target: &Target, began: Instant) -> bool {
         let report = target.report(began);
@@ -38,7 +37,7 @@ impl Lines {
             self.failed += 1;
             return false;
         }
-        _ = writeln!(self.text, "{}", cut::message(&target.about()));
+        _ = writeln!(self.text, "{}", truncate::message(&target.about()));
         if report.status.monitor == Some(false) {
             let user = target.settings.user();
             _ = writeln!(
@@ -62,7 +61,7 @@ impl Lines {
             _ => "it refused a login (see above); it is tried again every 5 minutes".to_owned(),
         };
         let told = format!("  off        database {database} is not visited: {why} ({reason})");
-        _ = writeln!(self.text, "{}", cut::message(&told));
+        _ = writeln!(self.text, "{}", truncate::message(&told));
     }
 
     /// A round over one path of a probe, as [`Target::now`] tells it.
@@ -79,7 +78,7 @@ impl Lines {
     pub fn collector(
         &mut self,
         name: &str,
-        reports: &[(Option<String>, Report)],
+        reports: &[(Option<String>, CollectorStatus)],
         is_on: bool,
         wait: Duration,
         user: &str,
@@ -117,13 +116,13 @@ impl Lines {
         if state == "FAILED" {
             self.failed += 1;
         }
-        let places = cut::message(&places(databases));
+        let places = truncate::message(&places(databases));
         _ = writeln!(self.text, "  {state:<10} {name}{places}: {what}");
     }
 }
 
 /// The errors in the order they came in, each with the databases that gave it.
-fn by_error(reports: &[(Option<String>, Report)]) -> Vec<(&FetchError, Vec<&str>)> {
+fn by_error(reports: &[(Option<String>, CollectorStatus)]) -> Vec<(&FetchError, Vec<&str>)> {
     let mut found: Vec<(&FetchError, Vec<&str>)> = Vec::new();
     for (database, report) in reports.iter().filter(|(_, report)| report.attempt.is_some()) {
         for error in &report.errors {
@@ -149,15 +148,15 @@ fn places(databases: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::{
-        config::{catalogue::Catalogue, collector::Collector},
-        slot::Slot,
+        collector::{Collector, catalogue::Catalogue},
+        scrape::slot::Slot,
     };
 
     #[test]
     fn what_never_answered_has_failed() {
         let collector = Collector::clone(&Catalogue::load(None).unwrap().collectors[0]);
         let never = Slot::new(collector.into()).report(Instant::now());
-        let mut lines = Lines::default();
+        let mut lines = CheckReport::default();
         let reports = ["a", "b"].map(|database| (Some(database.to_owned()), never.clone()));
         lines.collector("x", &reports, false, Duration::from_secs(90), "me");
         assert_eq!((lines.text.as_str(), lines.failed), ("  FAILED     x in a, b: no answer within 1m 30s\n", 1));

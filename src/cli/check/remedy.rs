@@ -1,6 +1,6 @@
 //! What would give what is missing, read off the server's words.
 
-use crate::config::collector::OWN_FUNCTIONS;
+use crate::collector::OWN_FUNCTIONS;
 
 const ENCODING: &str = "a statement text of another database cannot be converted to this database's encoding: log in to a database with \
      encoding UTF8; if this one has it, the text is from a SQL_ASCII database: run pg_stat_statements_reset(0, OID) with that database's oid";

@@ -5,25 +5,25 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use serde_json::json;
 
 use crate::probe::{
-    Course,
-    attempt::{Phase, Reason},
-    board::Board,
+    ProbeState,
+    attempt::{FailureReason, Phase},
+    stats::PathStats,
 };
 
 /// Of this share of the attempts the time counts; a failure is slower than any.
 const SHARE: f64 = 0.95;
 
 /// A run's results.
-pub struct Report {
+pub struct ProbeSummary {
     name: String,
-    lines: Vec<Line>,
+    lines: Vec<ReportLine>,
     /// Speed-ups: what is quicker than what, and how many times.
     gains: Vec<(String, String, f64)>,
     installed: bool,
 }
 
 /// One query on one path.
-struct Line {
+struct ReportLine {
     path: String,
     query: String,
     attempts: u64,
@@ -37,14 +37,14 @@ struct Line {
 /// Attempts that failed in the same phase for the same reason.
 struct Failed {
     phase: Phase,
-    reason: Reason,
+    reason: FailureReason,
     times: u64,
     /// What was said the last time, if that is remembered.
     message: Option<Arc<str>>,
 }
 
-impl Report {
-    pub fn of(name: &str, course: &Course) -> Self {
+impl ProbeSummary {
+    pub fn of(name: &str, course: &ProbeState) -> Self {
         let mut lines = Vec::new();
         let mut means = Vec::new();
         let mut installed = true;
@@ -56,7 +56,7 @@ impl Report {
             means.push((route.path.name.clone(), route.path.kind.word(), mean(&of_path)));
             lines.extend(of_path);
         }
-        Report { name: name.to_owned(), lines, gains: gains(&means), installed }
+        ProbeSummary { name: name.to_owned(), lines, gains: gains(&means), installed }
     }
 
     /// What did not keep its objective: `path/query`.
@@ -65,7 +65,8 @@ impl Report {
     }
 
     pub fn text(&self) -> String {
-        let width = |of: fn(&Line) -> &str| self.lines.iter().map(|line| of(line).len()).max().unwrap_or(0).max(5);
+        let width =
+            |of: fn(&ReportLine) -> &str| self.lines.iter().map(|line| of(line).len()).max().unwrap_or(0).max(5);
         let (paths, queries) = (width(|line| &line.path), width(|line| &line.query));
         let mut text = format!(
             "{:paths$}  {:queries$} {:>9} {:>9} {:>9} {:>9} {:>7}  objective\n",
@@ -115,7 +116,7 @@ impl Report {
                 "message": failed.message.as_deref(),
             })
         };
-        let line = |line: &Line| {
+        let line = |line: &ReportLine| {
             json!({
                 "path": line.path,
                 "query": line.query,
@@ -142,20 +143,20 @@ impl Report {
     }
 }
 
-fn line(path: &str, query: usize, course: &Course, board: &Board) -> Line {
+fn line(path: &str, query: usize, course: &ProbeState, board: &PathStats) -> ReportLine {
     let attempts = board.attempts.get(&query).copied().unwrap_or_default();
     let totals = board.totals.as_ref().and_then(|totals| totals.get(&query));
     let mut totals = totals.cloned().unwrap_or_default();
     totals.sort_unstable();
     let question = &course.questions[query];
-    let message = |phase: Phase, reason: Reason| {
+    let message = |phase: Phase, reason: FailureReason| {
         let failures = board.failed.iter().rev().filter(|attempt| attempt.query == question.name);
         let mut failures = failures.filter_map(|attempt| attempt.failure.as_ref());
         Some(failures.find(|failure| (failure.phase, failure.reason) == (phase, reason))?.message.clone())
     };
     let failures = board.failures.iter().filter(|((its, ..), _)| *its == query);
     let failed = |(&(_, phase, reason), &times)| Failed { phase, reason, times, message: message(phase, reason) };
-    Line {
+    ReportLine {
         path: path.to_owned(),
         query: question.name.clone(),
         attempts: attempts.due,
@@ -166,7 +167,7 @@ fn line(path: &str, query: usize, course: &Course, board: &Board) -> Line {
     }
 }
 
-impl Line {
+impl ReportLine {
     /// The time within which this share of the attempts succeeded; `None` if fewer did.
     fn quantile(&self, share: f64) -> Option<Duration> {
         let of = if share < 1.0 { self.attempts } else { self.totals.len() as u64 };
@@ -180,7 +181,7 @@ impl Line {
 }
 
 /// The mean over the queries, each of which weighs the same.
-fn mean(lines: &[Line]) -> Option<f64> {
+fn mean(lines: &[ReportLine]) -> Option<f64> {
     let means = lines.iter().filter(|line| !line.totals.is_empty());
     let means: Vec<_> =
         means.map(|line| line.totals.iter().sum::<Duration>().as_secs_f64() / line.totals.len() as f64).collect();

@@ -11,12 +11,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{native::spans_and_deltas, wire};
 use crate::{
+    collector::metric::{MetricDef, MetricKind},
+    exposition::protobuf::{native::spans_and_deltas, wire},
     map::Sample,
-    metric::{Kind, MetricDef},
-    native::Native,
-    table::Number,
+    table::{Number, native::NativeBuckets},
 };
 
 /// What a family is called, and is.
@@ -24,24 +23,24 @@ use crate::{
 pub struct Head {
     pub name: String,
     pub help: String,
-    pub kind: Kind,
+    pub kind: MetricKind,
 }
 
 /// A sample as protobuf has it.
 #[derive(Debug)]
-pub enum Value {
+pub enum SampleValue {
     Number(f64),
-    Histogram(Histogram),
+    Histogram(EncodableHistogram),
 }
 
 /// One that a message can hold.
 #[derive(Debug)]
-pub struct Histogram {
+pub struct EncodableHistogram {
     sum: f64,
     count: u64,
     /// Bounds, and how many are between each and the one before.
     buckets: Vec<(f64, u64)>,
-    native: Option<Native>,
+    native: Option<NativeBuckets>,
 }
 
 impl Head {
@@ -50,11 +49,11 @@ impl Head {
     }
 }
 
-impl Value {
+impl SampleValue {
     /// `None` for a histogram that no message can hold: without a sum, or with counts that fall or are not whole.
     pub fn new(sample: &Sample) -> Option<Self> {
         match sample {
-            Sample::Value(number) => Some(Value::Number(number.as_f64())),
+            Sample::Value(number) => Some(SampleValue::Number(number.as_f64())),
             Sample::Histogram { buckets, sum, count, native } => {
                 let mut before = 0;
                 let part = |(bound, cumulative): &(f64, Number)| {
@@ -64,7 +63,7 @@ impl Value {
                 };
                 let buckets = buckets.iter().map(part).collect::<Option<_>>()?;
                 let (sum, count, native) = ((*sum)?.as_f64(), whole(*count)?, native.clone());
-                Some(Value::Histogram(Histogram { sum, count, buckets, native }))
+                Some(SampleValue::Histogram(EncodableHistogram { sum, count, buckets, native }))
             }
         }
     }
@@ -79,15 +78,15 @@ fn whole(number: Number) -> Option<u64> {
 
 /// A part of a family.
 #[derive(Debug)]
-struct Part {
+struct FamilyPart {
     head: Head,
-    values: Vec<Value>,
+    values: Vec<SampleValue>,
 }
 
 /// The message `MetricFamily` of these values, in their order, without labels.
-pub fn encode(head: Head, values: Vec<Value>) -> Vec<u8> {
+pub fn encode(head: Head, values: Vec<SampleValue>) -> Vec<u8> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Part { head, values }));
+    registry.register_collector(Box::new(FamilyPart { head, values }));
     // Writing to memory does not fail.
     let delimited = prometheus_protobuf::encode_to_vec(&registry).unwrap_or_default();
     let mut message = &delimited[..];
@@ -95,28 +94,28 @@ pub fn encode(head: Head, values: Vec<Value>) -> Vec<u8> {
     message.to_vec()
 }
 
-impl Collector for Part {
+impl Collector for FamilyPart {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match self.head.kind {
             // A counter's name would be made to end in _total.
-            Kind::Counter => MetricType::Unknown,
-            Kind::Gauge | Kind::Info => MetricType::Gauge,
-            Kind::Histogram => MetricType::Histogram,
+            MetricKind::Counter => MetricType::Unknown,
+            MetricKind::Gauge | MetricKind::Info => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
         };
         let mut metrics = encoder.encode_descriptor(&self.head.name, &self.head.help, None, kind)?;
         self.values.iter().try_for_each(|value| match value {
-            Value::Histogram(histogram) => histogram.encode(&mut metrics),
-            Value::Number(number) if self.head.kind == Kind::Counter => {
+            SampleValue::Histogram(histogram) => histogram.encode(&mut metrics),
+            SampleValue::Number(number) if self.head.kind == MetricKind::Counter => {
                 metrics.encode_counter::<NoLabelSet, _, f64>(number, None)
             }
-            Value::Number(number) => metrics.encode_gauge(number),
+            SampleValue::Number(number) => metrics.encode_gauge(number),
         })
     }
 }
 
-impl Histogram {
+impl EncodableHistogram {
     fn encode(&self, metrics: &mut MetricEncoder<'_>) -> fmt::Result {
-        let Histogram { sum, count, buckets, native } = self;
+        let EncodableHistogram { sum, count, buckets, native } = self;
         let Some(native) = native else {
             return metrics.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None);
         };
@@ -137,7 +136,12 @@ impl Histogram {
 mod tests {
     use super::*;
 
-    fn histogram(buckets: &[(f64, Number)], sum: Option<Number>, count: Number, native: Option<Native>) -> Sample {
+    fn histogram(
+        buckets: &[(f64, Number)],
+        sum: Option<Number>,
+        count: Number,
+        native: Option<NativeBuckets>,
+    ) -> Sample {
         Sample::Histogram { buckets: buckets.to_vec(), sum, count, native }
     }
 
@@ -147,12 +151,12 @@ mod tests {
         for (buckets, spans, deltas) in
             [(vec![(-2, 4), (-1, 1), (3, 4)], vec![(-2, 2), (3, 1)], vec![4, -3, 3]), (vec![], vec![(0, 0)], vec![])]
         {
-            let native = Native { schema: 3, zero_threshold: 1e-9, zero_count: 2, buckets };
+            let native = NativeBuckets { schema: 3, zero_threshold: 1e-9, zero_count: 2, buckets };
             let sample = histogram(&bounds, Some(Number::Float(0.25)), Number::Int(9), Some(native));
-            let value = Value::new(&sample).expect("a histogram that can be held");
-            let head = Head { name: "h".into(), help: "H.".into(), kind: Kind::Histogram };
+            let value = SampleValue::new(&sample).expect("a histogram that can be held");
+            let head = Head { name: "h".into(), help: "H.".into(), kind: MetricKind::Histogram };
             let mut registry = Registry::default();
-            registry.register_collector(Box::new(Part { head, values: vec![value] }));
+            registry.register_collector(Box::new(FamilyPart { head, values: vec![value] }));
             let families = prometheus_protobuf::encode(&registry).expect("memory takes all");
             let found = families[0].metric[0].histogram.as_ref().expect("a histogram");
             let classic: Vec<_> = found.bucket.iter().map(|b| (b.upper_bound, b.cumulative_count)).collect();
@@ -175,9 +179,12 @@ mod tests {
             ([(1.0, one), (inf, Number::Float(1e300))], Some(one), two),
             ([(1.0, one), (inf, two)], Some(one), Number::Float(inf)),
         ] {
-            assert!(Value::new(&histogram(&buckets, sum, count, None)).is_none(), "{buckets:?} {sum:?} {count:?}");
+            assert!(
+                SampleValue::new(&histogram(&buckets, sum, count, None)).is_none(),
+                "{buckets:?} {sum:?} {count:?}"
+            );
         }
         let large = [(1.0, Number::Int(i64::MAX)), (inf, Number::Float(1e19))];
-        assert!(Value::new(&histogram(&large, Some(one), Number::Float(-0.0), None)).is_some());
+        assert!(SampleValue::new(&histogram(&large, Some(one), Number::Float(-0.0), None)).is_some());
     }
 }

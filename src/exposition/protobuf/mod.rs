@@ -7,12 +7,14 @@ mod library;
 mod native;
 mod wire;
 
-use self::library::{Head, Value};
-use super::{Block, PAGE, by_query, text::push_bound};
 use crate::{
-    config::collector::Query,
+    collector::{Query, metric::MetricKind},
+    exposition::{
+        Block, PAGE, by_query,
+        protobuf::library::{Head, SampleValue},
+        text::push_bound,
+    },
     map::{Family, Sample},
-    metric::Kind,
     table::Cell,
 };
 
@@ -34,7 +36,7 @@ pub fn render(blocks: &[Block]) -> Vec<u8> {
 }
 
 /// A block's families, and what has been written of its rows' labels so far.
-struct Prepared<'a> {
+struct ProtobufBlock<'a> {
     families: Vec<Family<'a>>,
     labels: Vec<Option<RowLabels>>,
     of_target: Vec<u8>,
@@ -47,12 +49,12 @@ struct RowLabels {
 }
 
 fn write_query(out: &mut Vec<u8>, query: &Query, blocks: &[Block]) {
-    let mut prepared: Vec<Prepared<'_>> = blocks.iter().map(|block| Prepared::new(query, block)).collect();
+    let mut prepared: Vec<ProtobufBlock<'_>> = blocks.iter().map(|block| ProtobufBlock::new(query, block)).collect();
     for (index, metric) in query.metrics.iter().enumerate() {
         prepared.iter_mut().for_each(|block| block.write_labels(index));
         let samples = prepared.iter().flat_map(|block| block.samples(index));
         let (head, mut loose) = (Head::of(&metric.def), Vec::new());
-        let whole = samples.filter_map(|(labels, sample)| match Value::new(&sample) {
+        let whole = samples.filter_map(|(labels, sample)| match SampleValue::new(&sample) {
             Some(value) => Some((labels, value)),
             None => {
                 loose.push((labels, sample));
@@ -64,11 +66,11 @@ fn write_query(out: &mut Vec<u8>, query: &Query, blocks: &[Block]) {
     }
 }
 
-impl<'a> Prepared<'a> {
+impl<'a> ProtobufBlock<'a> {
     fn new(query: &'a Query, block: &'a Block) -> Self {
         let mut of_target = Vec::new();
         block.labels.pairs().for_each(|(name, value)| wire::push_label(&mut of_target, name, Cell::Text(value)));
-        Prepared {
+        ProtobufBlock {
             families: block.mapped.families(query).map(Family::with_native).collect(),
             labels: Vec::new(),
             of_target,
@@ -117,10 +119,10 @@ impl RowLabels {
 }
 
 /// One message, if there are samples. Large ones are encoded part by part, and so is never more in memory than the page and a part.
-fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: impl Iterator<Item = (L, Value)>) {
+fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: impl Iterator<Item = (L, SampleValue)>) {
     let start = out.len();
     loop {
-        let (labels, values): (Vec<L>, Vec<Value>) = samples.by_ref().take(TOGETHER).unzip();
+        let (labels, values): (Vec<L>, Vec<SampleValue>) = samples.by_ref().take(TOGETHER).unzip();
         if values.is_empty() {
             break;
         }
@@ -134,7 +136,7 @@ fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: imp
                     out.extend_from_slice(field.content);
                 }
                 // The type of a message that does not tell it.
-                TYPE if head.kind == Kind::Counter => (),
+                TYPE if head.kind == MetricKind::Counter => (),
                 _ if is_first => out.extend_from_slice(field.whole),
                 _ => (),
             }
@@ -157,8 +159,12 @@ fn write_loose(out: &mut Vec<u8>, head: &Head, loose: &[(&[u8], Sample)]) {
         counts.push((labels.to_vec(), *count));
     }
     for (suffix, samples) in [("_bucket", buckets), ("_sum", sums), ("_count", counts)] {
-        let head = Head { name: format!("{}{suffix}", head.name), kind: Kind::Counter, ..head.clone() };
-        write_family(out, &head, samples.into_iter().map(|(labels, number)| (labels, Value::Number(number.as_f64()))));
+        let head = Head { name: format!("{}{suffix}", head.name), kind: MetricKind::Counter, ..head.clone() };
+        write_family(
+            out,
+            &head,
+            samples.into_iter().map(|(labels, number)| (labels, SampleValue::Number(number.as_f64()))),
+        );
     }
 }
 
@@ -202,9 +208,9 @@ mod tests {
             let joined = whole.0.iter().map(|(labels, value)| {
                 let mut bytes = Vec::new();
                 labels.iter().for_each(|(name, value)| wire::push_label(&mut bytes, name, Cell::Text(value)));
-                (bytes, Value::Number(*value))
+                (bytes, SampleValue::Number(*value))
             });
-            let head = Head { name: "pg_size_bytes".into(), help: "A \"size\".".into(), kind: Kind::Gauge };
+            let head = Head { name: "pg_size_bytes".into(), help: "A \"size\".".into(), kind: MetricKind::Gauge };
             let mut out = Vec::new();
             write_family(&mut out, &head, joined);
             let mut registry = Registry::default();

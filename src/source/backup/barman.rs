@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    found::{Done, Found, Stanza},
-    json::{self, Digits, Lenient, Number, Odd, Text, Time},
-    problem::{Problem, Why},
-    time,
+use crate::{
+    source::backup::{
+        json,
+        json::{Digits, Lenient, LenientNumber, Malformed, Text, Time},
+        problem::{BackupProblem, BackupReason},
+        time,
+        tool_tables::{FinishedBackup, RepositoryContents, Stanza},
+    },
+    truncate,
 };
-use crate::cut;
 
 /// Zones differ by quarters of an hour.
 const QUARTER: f64 = 900.0;
@@ -23,10 +26,10 @@ const APART: f64 = 26.0 * 3600.0;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Said {
+struct BarmanDiagnose {
     #[serde(deserialize_with = "json::map")]
     global: Global,
-    servers: Lenient<BTreeMap<String, Lenient<Server>>>,
+    servers: Lenient<BTreeMap<String, Lenient<BarmanServer>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -45,10 +48,10 @@ struct SystemInfo {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Server {
+struct BarmanServer {
     #[serde(deserialize_with = "json::map")]
     config: Config,
-    backups: Lenient<BTreeMap<String, Lenient<Backup>>>,
+    backups: Lenient<BTreeMap<String, Lenient<BarmanBackup>>>,
     #[serde(deserialize_with = "json::map")]
     wals: Wals,
 }
@@ -69,14 +72,14 @@ enum Active {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Backup {
+struct BarmanBackup {
     status: Lenient<Text>,
     begin_time: Lenient<Time>,
     end_time: Lenient<Time>,
     backup_type: Lenient<Text>,
     parent_backup_id: Lenient<Text>,
-    size: Lenient<Number>,
-    deduplicated_size: Lenient<Number>,
+    size: Lenient<LenientNumber>,
+    deduplicated_size: Lenient<LenientNumber>,
     begin_wal: Lenient<Text>,
     systemid: Lenient<Digits>,
 }
@@ -98,15 +101,18 @@ struct Wal {
 ///
 /// # Errors
 /// This is not what Barman says, or it tells of no such server.
-pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<Found, Problem> {
-    let mut odd = Odd::default();
-    let said: Lenient<Said> = json::parse(bytes, &mut odd)?;
+pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<RepositoryContents, BackupProblem> {
+    let mut odd = Malformed::default();
+    let said: Lenient<BarmanDiagnose> = json::parse(bytes, &mut odd)?;
     let Some((said, servers)) = said.known().and_then(|said| Some((said, said.servers.known()?))) else {
-        return Err(Problem::new(Why::Garbage, "this is not what `barman diagnose` says: no `servers` in it"));
+        return Err(BackupProblem::new(
+            BackupReason::Garbage,
+            "this is not what `barman diagnose` says: no `servers` in it",
+        ));
     };
     let ahead = said.global.system_info.timestamp.known().and_then(|wrote| apart(wrote.wall()?, at));
-    let mut found = Found::default();
-    let nothing = Server::default();
+    let mut found = RepositoryContents::default();
+    let nothing = BarmanServer::default();
     for (name, item) in servers {
         let item = item.known().unwrap_or(&nothing);
         if server.map_or_else(|| item.config.is_active(), |wanted| wanted == name) {
@@ -117,7 +123,7 @@ pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<Found, Probl
         let which = server.map_or("an active server".to_owned(), |name| format!("a server {name}"));
         let names: Vec<_> = servers.keys().map(String::as_str).collect();
         let message = format!("`barman diagnose` does not tell of {which}; servers in it: {}", names.join(", "));
-        return Err(Problem::new(Why::Missing, message));
+        return Err(BackupProblem::new(BackupReason::Missing, message));
     }
     found.odd = odd.0;
     Ok(found)
@@ -136,11 +142,11 @@ fn apart(one: f64, other: f64) -> Option<f64> {
 }
 
 /// `ahead`: how many seconds Barman's clock was ahead of UTC, if it writes times without their zone.
-fn read(odd: &mut Odd, name: &str, item: &Server, ahead: Option<f64>, found: &mut Found) {
-    let name = &*cut::label(name);
+fn read(odd: &mut Malformed, name: &str, item: &BarmanServer, ahead: Option<f64>, found: &mut RepositoryContents) {
+    let name = &*truncate::label(name);
     let mut stanza = Stanza { name: name.to_owned(), archive: Some(format!("{name}/wals")), ..Stanza::default() };
     let backups = item.backups.known();
-    let (mut unread, nothing) = (0, Backup::default());
+    let (mut unread, nothing) = (0, BarmanBackup::default());
     for (id, backup) in backups.into_iter().flatten() {
         let backup = backup.known().unwrap_or(&nothing);
         let zone = backup.zone(id, ahead);
@@ -174,12 +180,12 @@ fn read(odd: &mut Odd, name: &str, item: &Server, ahead: Option<f64>, found: &mu
     found.push(stanza, odd);
 }
 
-impl Backup {
-    fn read(&self, odd: &mut Odd, zone: Option<f64>) -> Option<Done> {
+impl BarmanBackup {
+    fn read(&self, odd: &mut Malformed, zone: Option<f64>) -> Option<FinishedBackup> {
         let (start, end) = (odd.time_in(&self.begin_time, zone), odd.time_in(&self.end_time, zone));
         let is_incremental = odd.text(&self.backup_type).is_some_and(|kind| kind.starts_with("incr"))
             || odd.text(&self.parent_backup_id).is_some();
-        Some(Done {
+        Some(FinishedBackup {
             kind: if is_incremental { "incr" } else { "full" }.to_owned(),
             start,
             end: odd.needed(end)?,

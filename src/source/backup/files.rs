@@ -8,15 +8,17 @@ use std::{
 
 use wildmatch::WildMatch;
 
-use super::{
-    found::{Done, Found, Stanza},
-    problem::{Problem, Why},
-    time,
+use crate::{
+    settings::FilesSettings,
+    source::backup::{
+        problem::{BackupProblem, BackupReason},
+        time,
+        tool_tables::{FinishedBackup, RepositoryContents, Stanza},
+    },
 };
-use crate::config::settings::Files;
 
 /// A file, or an object in a bucket.
-pub struct Named {
+pub struct NamedFile {
     pub name: String,
     pub size: f64,
     pub changed: f64,
@@ -37,22 +39,22 @@ const UNFINISHED: [&str; 7] = [".part", ".partial", ".tmp", ".temp", ".incomplet
 ///
 /// # Errors
 /// A folder on the way cannot be read, or is not there.
-pub fn look(files: &Files) -> Result<Found, Problem> {
+pub fn look(files: &FilesSettings) -> Result<RepositoryContents, BackupProblem> {
     let parts: Vec<&str> = files.pattern.split('/').filter(|part| !part.is_empty()).collect();
     let (fixed, rest) =
         parts.split_at(parts.iter().position(|part| is_pattern(part)).unwrap_or(parts.len().max(1) - 1));
     let mut folder = PathBuf::from("/");
     folder.extend(fixed);
     let mut matching = Matching::default();
-    walk(&folder, rest, &mut matching).map_err(|error| Problem::of_file(&folder, &error))?;
+    walk(&folder, rest, &mut matching).map_err(|error| BackupProblem::of_file(&folder, &error))?;
     if matching.is_too_much() {
         let message = format!("{} matches more than {MOST_FILES} files: give a narrower `pattern`", files.pattern);
-        return Err(Problem::new(Why::TooLarge, message));
+        return Err(BackupProblem::new(BackupReason::TooLarge, message));
     }
     if matching.files == 0 && matching.folders > 0 {
         let message =
             format!("{} matches folders only: add the file in them that counts, such as /base.tar", files.pattern);
-        return Err(Problem::new(Why::Garbage, message));
+        return Err(BackupProblem::new(BackupReason::Garbage, message));
     }
     Ok(found(matching.finished.into_iter(), files.name_time.as_deref()))
 }
@@ -62,7 +64,7 @@ pub fn look(files: &Files) -> Result<Found, Problem> {
 struct Matching {
     files: usize,
     /// Those of the files that are not being written.
-    finished: Vec<Named>,
+    finished: Vec<NamedFile>,
     /// What those take in memory.
     kept: usize,
     folders: usize,
@@ -108,7 +110,7 @@ fn walk(folder: &Path, parts: &[&str], matching: &mut Matching) -> io::Result<()
             if changed.elapsed().unwrap_or_else(|ahead| ahead.duration()) >= SETTLED {
                 let changed = changed.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
                 matching.kept += name.len() + KEPT_EACH;
-                matching.finished.push(Named { name, size: data.len() as f64, changed });
+                matching.finished.push(NamedFile { name, size: data.len() as f64, changed });
             }
         } else if data.is_dir() && name != "lost+found" {
             matching.folders += 1;
@@ -119,7 +121,7 @@ fn walk(folder: &Path, parts: &[&str], matching: &mut Matching) -> io::Result<()
 
 /// Files as backups. One without content is a backup that failed; one whose name has no time is odd, and where no name has one, what
 /// backups there are is not known.
-pub fn found(files: impl Iterator<Item = Named>, name_time: Option<&str>) -> Found {
+pub fn found(files: impl Iterator<Item = NamedFile>, name_time: Option<&str>) -> RepositoryContents {
     let (mut stanza, mut odd) = (Stanza::default(), 0);
     for file in files.filter(|file| !UNFINISHED.iter().any(|end| file.name.ends_with(end))) {
         let end = name_time.map_or(time::sensible(file.changed), |pattern| time::find(&file.name, pattern));
@@ -130,7 +132,13 @@ pub fn found(files: impl Iterator<Item = Named>, name_time: Option<&str>) -> Fou
             }
             Some(end) => {
                 let size = Some(file.size);
-                stanza.backups.push(Done { kind: "full".into(), end, size, stored: size, ..Done::default() });
+                stanza.backups.push(FinishedBackup {
+                    kind: "full".into(),
+                    end,
+                    size,
+                    stored: size,
+                    ..FinishedBackup::default()
+                });
             }
         }
     }
@@ -138,14 +146,19 @@ pub fn found(files: impl Iterator<Item = Named>, name_time: Option<&str>) -> Fou
     let unknown = stanza
         .partial
         .then(|| format!("{odd} files match, and none has a time in its name or of its own that can be one"));
-    Found { stanzas: vec![stanza], odd, unknown: unknown.into_iter().collect(), ..Found::default() }
+    RepositoryContents {
+        stanzas: vec![stanza],
+        odd,
+        unknown: unknown.into_iter().collect(),
+        ..RepositoryContents::default()
+    }
 }
 
 /// Reads a document that somebody writes, and when that was.
 ///
 /// # Errors
 /// It cannot be read, or is too large.
-pub fn read(path: &Path, limit: usize) -> Result<(Vec<u8>, std::time::SystemTime), Problem> {
+pub fn read(path: &Path, limit: usize) -> Result<(Vec<u8>, std::time::SystemTime), BackupProblem> {
     use std::io::Read;
     let read = || -> io::Result<_> {
         let file = fs::File::open(path)?;
@@ -154,9 +167,12 @@ pub fn read(path: &Path, limit: usize) -> Result<(Vec<u8>, std::time::SystemTime
         file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
         Ok((bytes, changed))
     };
-    let (bytes, changed) = read().map_err(|error| Problem::of_file(path, &error))?;
+    let (bytes, changed) = read().map_err(|error| BackupProblem::of_file(path, &error))?;
     match bytes.len() > limit {
-        true => Err(Problem::new(Why::TooLarge, format!("{} is larger than {} MiB", path.display(), limit >> 20))),
+        true => Err(BackupProblem::new(
+            BackupReason::TooLarge,
+            format!("{} is larger than {} MiB", path.display(), limit >> 20),
+        )),
         false => Ok((bytes, changed)),
     }
 }

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{
-    problem::{Problem, Why},
-    time,
+use crate::{
+    source::backup::{
+        problem::{BackupProblem, BackupReason},
+        time,
+    },
+    truncate,
 };
-use crate::cut;
 
 /// The most memory that the values of a document may take, by what stands between them, and with it and its texts: 6,000 backups take as much in the JSON
 /// of pgBackRest.
@@ -29,8 +31,8 @@ const MAP: usize = 11 * (VALUE + 24) + 24;
 ///
 /// # Errors
 /// It is not JSON, or more than anybody has.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Odd) -> Result<T, Problem> {
-    let too_large = |message: String| Err(Problem::new(Why::TooLarge, message));
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Malformed) -> Result<T, BackupProblem> {
+    let too_large = |message: String| Err(BackupProblem::new(BackupReason::TooLarge, message));
     let Needs { structure, longest } = Needs::of(bytes);
     let broken: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
     // The bytes, their texts as values, and all of them with bad bytes replaced.
@@ -47,12 +49,12 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Odd) -> Result<T, Prob
     match broken {
         0 => (),
         1..=MOST_BROKEN => odd.0 += 1,
-        _ => return Err(Problem::new(Why::Garbage, "this is not a text: too much of it is not UTF-8")),
+        _ => return Err(BackupProblem::new(BackupReason::Garbage, "this is not a text: too much of it is not UTF-8")),
     }
     let text = String::from_utf8_lossy(bytes);
     serde_json::from_str(&text).map_err(|error| {
         let begin: String = text.trim().chars().take(80).collect();
-        Problem::new(Why::Garbage, format!("this is not JSON ({error}): {begin:?}"))
+        BackupProblem::new(BackupReason::Garbage, format!("this is not JSON ({error}): {begin:?}"))
     })
 }
 
@@ -100,7 +102,7 @@ pub fn map<'de, T: DeserializeOwned + Default, D: Deserializer<'de>>(deserialize
 
 /// The items of a list that could be read.
 #[derive(Debug)]
-pub struct List<T> {
+pub struct LenientList<T> {
     /// There is a list.
     pub is_there: bool,
     pub items: Vec<T>,
@@ -108,15 +110,15 @@ pub struct List<T> {
     pub odd: usize,
 }
 
-impl<T> Default for List<T> {
+impl<T> Default for LenientList<T> {
     fn default() -> Self {
-        List { is_there: false, items: Vec::new(), odd: 0 }
+        LenientList { is_there: false, items: Vec::new(), odd: 0 }
     }
 }
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
+impl<'de, T: DeserializeOwned> Deserialize<'de> for LenientList<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut list = List::default();
+        let mut list = LenientList::default();
         match Value::deserialize(deserializer)? {
             Value::Null => {}
             Value::Array(values) => {
@@ -132,9 +134,9 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
 
 /// How many values were odd.
 #[derive(Debug, Default, PartialEq)]
-pub struct Odd(pub u64);
+pub struct Malformed(pub u64);
 
-impl Odd {
+impl Malformed {
     /// The value, if it is as it should be.
     pub fn read<T: Clone>(&mut self, value: &Lenient<T>) -> Option<T> {
         if matches!(value, Lenient::Odd) {
@@ -143,8 +145,8 @@ impl Odd {
         value.known().cloned()
     }
 
-    pub fn number(&mut self, value: &Lenient<Number>) -> Option<f64> {
-        self.read(value).map(|Number(number)| number)
+    pub fn number(&mut self, value: &Lenient<LenientNumber>) -> Option<f64> {
+        self.read(value).map(|LenientNumber(number)| number)
     }
 
     pub fn text(&mut self, value: &Lenient<Text>) -> Option<String> {
@@ -170,7 +172,7 @@ impl Odd {
     }
 
     /// The items of a list; none where there is no list.
-    pub fn list<'l, T>(&mut self, list: &'l List<T>) -> &'l [T] {
+    pub fn list<'l, T>(&mut self, list: &'l LenientList<T>) -> &'l [T] {
         self.0 += list.odd as u64;
         &list.items
     }
@@ -187,14 +189,14 @@ impl Odd {
 /// A number that is not negative; in quotes too.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(try_from = "Value")]
-pub struct Number(pub f64);
+pub struct LenientNumber(pub f64);
 
-impl TryFrom<Value> for Number {
+impl TryFrom<Value> for LenientNumber {
     type Error = &'static str;
 
     fn try_from(value: Value) -> Result<Self, Self::Error> {
         let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
-        number.filter(|number| number.is_finite() && *number >= 0.0).map(Number).ok_or("not a number")
+        number.filter(|number| number.is_finite() && *number >= 0.0).map(LenientNumber).ok_or("not a number")
     }
 }
 
@@ -208,7 +210,7 @@ impl TryFrom<Value> for Text {
 
     fn try_from(value: Value) -> Result<Self, Self::Error> {
         match value {
-            Value::String(text) => Ok(Text(cut::label(&text).into_owned())),
+            Value::String(text) => Ok(Text(truncate::label(&text).into_owned())),
             Value::Number(number) => Ok(Text(number.to_string())),
             _ => Err("not a text"),
         }

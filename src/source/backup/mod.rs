@@ -4,7 +4,6 @@
 mod archive;
 pub mod barman;
 mod files;
-pub mod found;
 pub mod json;
 pub mod pgbackrest;
 pub mod problem;
@@ -15,6 +14,7 @@ pub mod s3;
 #[cfg(test)]
 mod tests;
 mod time;
+pub mod tool_tables;
 pub mod walg;
 
 use std::{
@@ -25,19 +25,18 @@ use std::{
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use found::{append, count, float};
-use problem::{Problem, Why};
-use repository::{Repository, State};
-
-use super::{
-    Event, FetchError, Report, Status,
-    kept::{Tables, answers},
-};
 use crate::{
-    config::{
-        collector::{Collector, SourceKind},
-        sections,
-        settings::{self, Tool},
+    collector::{Collector, SourceKind, sections},
+    settings,
+    settings::Tool,
+    source::{
+        backup::{
+            problem::{BackupProblem, BackupReason},
+            repository::{Repository, RepositoryState},
+            tool_tables::{append, count, float},
+        },
+        fetch::{Event, EventSink, FetchError, SourceStatus},
+        sections::{Tables, answers},
     },
     table::{Cell, Table},
 };
@@ -46,17 +45,17 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The repositories of a target.
-pub struct Backup {
+pub struct BackupSource {
     repositories: Vec<Repository>,
 }
 
-impl Backup {
-    pub fn new(settings: settings::Backup) -> Self {
-        Backup { repositories: settings.repositories.into_iter().map(Repository::new).collect() }
+impl BackupSource {
+    pub fn new(settings: settings::BackupSettings) -> Self {
+        BackupSource { repositories: settings.repositories.into_iter().map(Repository::new).collect() }
     }
 
-    pub fn status(&self) -> Status {
-        Status::default()
+    pub fn status(&self) -> SourceStatus {
+        SourceStatus::default()
     }
 
     /// There is nothing to connect to.
@@ -90,7 +89,7 @@ impl Backup {
         due: &[Arc<Collector>],
         _discover: bool,
         until: Instant,
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         report(Event::Answered);
         if !due.is_empty() {
@@ -99,12 +98,12 @@ impl Backup {
         Ok(())
     }
 
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
         self.ask(std::slice::from_ref(collector), Instant::now() + collector.timeout, report).await;
         Ok(())
     }
 
-    async fn ask(&self, due: &[Arc<Collector>], until: Instant, report: Report<'_>) {
+    async fn ask(&self, due: &[Arc<Collector>], until: Instant, report: EventSink<'_>) {
         let tell = || {
             let tables = Ok(self.tables());
             for (index, collector) in due.iter().enumerate() {
@@ -127,7 +126,7 @@ impl Backup {
     fn tables(&self) -> Tables {
         let sections = sections::of(SourceKind::Backup).iter();
         let mut tables: std::collections::BTreeMap<&str, Table> =
-            sections.map(|section| (section.name, found::table(SourceKind::Backup, section.name))).collect();
+            sections.map(|section| (section.name, tool_tables::table(SourceKind::Backup, section.name))).collect();
         for repository in &self.repositories {
             let (name, state) = (&repository.settings.name, repository.state());
             let mut with = |section, push: &dyn Fn(&mut Table)| {
@@ -149,12 +148,12 @@ impl Backup {
     }
 }
 
-fn push_repository(table: &mut Table, settings: &settings::Repository, state: &State) {
+fn push_repository(table: &mut Table, settings: &settings::RepositorySettings, state: &RepositoryState) {
     let seconds = |time: std::time::SystemTime| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64());
     table.push_row([
         Cell::Text(&settings.name),
         Cell::Text(settings.tool.word()),
-        Cell::Int((!state.problems.contains_key(&settings::Part::Information)).into()),
+        Cell::Int((!state.problems.contains_key(&settings::DocumentPart::Information)).into()),
         float(state.known.as_ref().and_then(|known| seconds(known.at))),
         float(state.took.map(|took| took.as_secs_f64())),
         count(usize::try_from(state.odd).unwrap_or(usize::MAX)),
@@ -162,27 +161,27 @@ fn push_repository(table: &mut Table, settings: &settings::Repository, state: &S
     ]);
 }
 
-fn push_problems(table: &mut Table, repository: &str, state: &State) {
+fn push_problems(table: &mut Table, repository: &str, state: &RepositoryState) {
     for (part, problem) in &state.problems {
         table.push_row([Cell::Text(repository), Cell::Text(part.word()), Cell::Text(problem.why.word()), Cell::Int(1)]);
     }
 }
 
 /// What to do, where that is known.
-fn remedy(problem: &Problem, tool: &Tool) -> &'static str {
+fn remedy(problem: &BackupProblem, tool: &Tool) -> &'static str {
     match (problem.why, tool) {
         // From 2.59 on.
-        (Why::Failed, Tool::PgBackRest { .. }) if problem.message.contains("as the root user") => {
+        (BackupReason::Failed, Tool::PgBackRest { .. }) if problem.message.contains("as the root user") => {
             "; run pgvigil as the user that the repository belongs to, or the tool: exec: [setpriv, --reuid=postgres, \
              --regid=postgres, --init-groups, pgbackrest, info, --output=json]"
         }
-        (Why::Missing, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
+        (BackupReason::Missing, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
             "; name it in `binary`, or let a job beside the tool write what it says to a file and name that in `from_file`"
         }
-        (Why::Failed, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
+        (BackupReason::Failed, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
             "; run it as the user that pgvigil runs as, with `config`, `env` or rights that it lacks"
         }
-        (Why::Timeout, _) => "; a longer `timeout` of the collector `backup` may help",
+        (BackupReason::Timeout, _) => "; a longer `timeout` of the collector `backup` may help",
         _ => "",
     }
 }

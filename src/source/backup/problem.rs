@@ -4,14 +4,14 @@ use std::fmt;
 
 /// A reason, and what happened, for people.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
-    pub why: Why,
+pub struct BackupProblem {
+    pub why: BackupReason,
     pub message: String,
 }
 
 /// The reasons, each a word that is also the value of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Why {
+pub enum BackupReason {
     /// No attempt has ended yet.
     Pending,
     /// There is no such program, file or folder.
@@ -29,34 +29,35 @@ pub enum Why {
     Stale,
 }
 
-impl Why {
+impl BackupReason {
     pub fn word(self) -> &'static str {
         match self {
-            Why::Pending => "pending",
-            Why::Missing => "missing",
-            Why::Failed => "failed",
-            Why::Timeout => "timeout",
-            Why::Busy => "busy",
-            Why::TooLarge => "too_large",
-            Why::Garbage => "garbage",
-            Why::Stale => "stale",
+            BackupReason::Pending => "pending",
+            BackupReason::Missing => "missing",
+            BackupReason::Failed => "failed",
+            BackupReason::Timeout => "timeout",
+            BackupReason::Busy => "busy",
+            BackupReason::TooLarge => "too_large",
+            BackupReason::Garbage => "garbage",
+            BackupReason::Stale => "stale",
         }
     }
 }
 
-impl Problem {
-    pub fn new(why: Why, message: impl Into<String>) -> Self {
-        Problem { why, message: message.into() }
+impl BackupProblem {
+    pub fn new(why: BackupReason, message: impl Into<String>) -> Self {
+        BackupProblem { why, message: message.into() }
     }
 
     /// Of a file or folder that could not be read.
     pub fn of_file(path: &std::path::Path, error: &std::io::Error) -> Self {
-        let why = if error.kind() == std::io::ErrorKind::NotFound { Why::Missing } else { Why::Failed };
-        Problem::new(why, format!("{}: {error}", path.display()))
+        let why =
+            if error.kind() == std::io::ErrorKind::NotFound { BackupReason::Missing } else { BackupReason::Failed };
+        BackupProblem::new(why, format!("{}: {error}", path.display()))
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for BackupProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.message, self.why.word())
     }

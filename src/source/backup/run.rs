@@ -1,7 +1,13 @@
 //! A backup tool as a child process: without a shell, in a process group of its own, with a deadline and a limit on what
 //! is read. What it leaves behind is killed with it, at the deadline and after its end alike.
 
-use std::{env, io::ErrorKind, process::ExitStatus, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    env,
+    io::ErrorKind,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
@@ -11,8 +17,11 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::problem::{Problem, Why};
-use crate::{config::settings::Environment, secret::Secret};
+use crate::{
+    secret::Secret,
+    settings::Environment,
+    source::backup::problem::{BackupProblem, BackupReason},
+};
 
 /// The most that is read of what a tool says.
 pub const OUTPUT_LIMIT: usize = 16 << 20;
@@ -68,13 +77,13 @@ pub type Turn = Arc<Mutex<()>>;
 ///
 /// # Errors
 /// It could not be started, failed, did not end in time, or said too much.
-pub async fn run(command: &[String], own: &Environment, turn: &Turn, until: Instant) -> Result<Vec<u8>, Problem> {
-    let busy = || Problem::new(Why::Busy, "the run before has not ended yet");
+pub async fn run(command: &[String], own: &Environment, turn: &Turn, until: Instant) -> Result<Vec<u8>, BackupProblem> {
+    let busy = || BackupProblem::new(BackupReason::Busy, "the run before has not ended yet");
     let guard = timeout_at(until, turn.clone().lock_owned()).await.map_err(|_| busy())?;
     let began = Instant::now();
     let mut child = start(command, own)?;
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-    let mut said = Said::default();
+    let mut group = ProcessGroup(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let mut said = ToolOutput::default();
     let talked = timeout_at(until, said.listen(&mut child)).await;
     group.end();
     if timeout(REAPING, child.wait()).await.is_err() {
@@ -86,27 +95,27 @@ pub async fn run(command: &[String], own: &Environment, turn: &Turn, until: Inst
     let program = &command[0];
     let status = talked.unwrap_or_else(|_| {
         let waited = humantime::format_duration(Duration::from_secs(began.elapsed().as_secs()));
-        Err(Problem::new(
-            Why::Timeout,
+        Err(BackupProblem::new(
+            BackupReason::Timeout,
             format!("{program} did not end within {waited} and was killed{}", said.complaint()),
         ))
     })?;
     match status.success() {
         true => Ok(said.output),
-        false => Err(Problem::new(Why::Failed, format!("{program}: {status}{}", said.complaint()))),
+        false => Err(BackupProblem::new(BackupReason::Failed, format!("{program}: {status}{}", said.complaint()))),
     }
 }
 
-fn start(command: &[String], own: &Environment) -> Result<Child, Problem> {
+fn start(command: &[String], own: &Environment) -> Result<Child, BackupProblem> {
     let (program, arguments) =
-        command.split_first().ok_or_else(|| Problem::new(Why::Missing, "no program is named"))?;
+        command.split_first().ok_or_else(|| BackupProblem::new(BackupReason::Missing, "no program is named"))?;
     let mut process = Command::new(program);
     process.args(arguments).env_clear().envs(env::vars_os().filter(|(name, _)| is_passed(&name.to_string_lossy())));
     process.envs(own.expose());
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     process.spawn().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Problem::new(Why::Missing, format!("there is no program {program}")),
-        _ => Problem::new(Why::Failed, format!("{program} cannot be started: {error}")),
+        ErrorKind::NotFound => BackupProblem::new(BackupReason::Missing, format!("there is no program {program}")),
+        _ => BackupProblem::new(BackupReason::Failed, format!("{program} cannot be started: {error}")),
     })
 }
 
@@ -126,9 +135,9 @@ fn is_passed(name: &str) -> bool {
 }
 
 /// The processes of a run. Dropped, as when the program ends, they are killed.
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     /// Kills what is left of it. The group's leader may have been reaped a moment ago; its number is not given out again
     /// before the kernel has counted through all others.
     fn end(&mut self) {
@@ -139,7 +148,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.end();
     }
@@ -147,14 +156,14 @@ impl Drop for Group {
 
 /// What it has said so far.
 #[derive(Default)]
-struct Said {
+struct ToolOutput {
     output: Vec<u8>,
     complaints: Vec<u8>,
 }
 
-impl Said {
+impl ToolOutput {
     /// Reads both outputs until they are closed, and waits for its end.
-    async fn listen(&mut self, child: &mut Child) -> Result<ExitStatus, Problem> {
+    async fn listen(&mut self, child: &mut Child) -> Result<ExitStatus, BackupProblem> {
         let (output, complaints) = (child.stdout.take(), child.stderr.take());
         let reads = async {
             tokio::try_join!(keep(output, &mut self.output), keep_tail(complaints, &mut self.complaints)).map(|_| ())
@@ -183,20 +192,22 @@ impl Said {
     }
 }
 
-fn failed(error: std::io::Error) -> Problem {
-    Problem::new(Why::Failed, error.to_string())
+fn failed(error: std::io::Error) -> BackupProblem {
+    BackupProblem::new(BackupReason::Failed, error.to_string())
 }
 
-async fn keep(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), Problem> {
+async fn keep(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), BackupProblem> {
     let Some(pipe) = pipe else { return Ok(()) };
     pipe.take(OUTPUT_LIMIT as u64 + 1).read_to_end(kept).await.map_err(failed)?;
     match kept.len() > OUTPUT_LIMIT {
-        true => Err(Problem::new(Why::TooLarge, format!("it said more than {} MiB", OUTPUT_LIMIT >> 20))),
+        true => {
+            Err(BackupProblem::new(BackupReason::TooLarge, format!("it said more than {} MiB", OUTPUT_LIMIT >> 20)))
+        }
         false => Ok(()),
     }
 }
 
-async fn keep_tail(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), Problem> {
+async fn keep_tail(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), BackupProblem> {
     let Some(mut pipe) = pipe else { return Ok(()) };
     let mut buffer = [0; 4 << 10];
     loop {

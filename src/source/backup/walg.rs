@@ -2,46 +2,48 @@
 
 use serde::Deserialize;
 
-use super::{
+use crate::source::backup::{
     archive::segment,
-    found::{Done, Found, Stanza},
-    json::{self, Digits, Lenient, List, Number, Odd, Text, Time},
-    problem::{Problem, Why},
+    json,
+    json::{Digits, Lenient, LenientList, LenientNumber, Malformed, Text, Time},
+    problem::{BackupProblem, BackupReason},
+    tool_tables::{FinishedBackup, RepositoryContents, Stanza},
 };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Said {
+struct WalGBackup {
     backup_name: Lenient<Text>,
     start_time: Lenient<Time>,
     finish_time: Lenient<Time>,
     time: Lenient<Time>,
     modified: Lenient<Time>,
-    uncompressed_size: Lenient<Number>,
-    compressed_size: Lenient<Number>,
+    uncompressed_size: Lenient<LenientNumber>,
+    compressed_size: Lenient<LenientNumber>,
     wal_file_name: Lenient<Text>,
     system_identifier: Lenient<Digits>,
 }
 
 #[derive(Deserialize)]
 struct Timeline {
-    missing_segments: List<Text>,
+    missing_segments: LenientList<Text>,
 }
 
 /// What it says of its backups, in the order of its storage. Without any, some versions say nothing at all.
 ///
 /// # Errors
 /// This is not what WAL-G says.
-pub fn parse(bytes: &[u8]) -> Result<Found, Problem> {
-    let mut odd = Odd::default();
+pub fn parse(bytes: &[u8]) -> Result<RepositoryContents, BackupProblem> {
+    let mut odd = Malformed::default();
     let nothing = bytes.iter().all(u8::is_ascii_whitespace);
-    let said: List<Said> = if nothing { List::default() } else { json::parse(bytes, &mut odd)? };
-    let garbage =
-        |what| Problem::new(Why::Garbage, format!("this is not what `wal-g backup-list --json` says: {what}"));
+    let said: LenientList<WalGBackup> = if nothing { LenientList::default() } else { json::parse(bytes, &mut odd)? };
+    let garbage = |what| {
+        BackupProblem::new(BackupReason::Garbage, format!("this is not what `wal-g backup-list --json` says: {what}"))
+    };
     if !said.is_there && said.odd > 0 {
         return Err(garbage("it is not a list"));
     }
-    let backups: Vec<Done> = odd.list(&said).iter().filter_map(|item| read(&mut odd, item)).collect();
+    let backups: Vec<FinishedBackup> = odd.list(&said).iter().filter_map(|item| read(&mut odd, item)).collect();
     let unread = said.odd + said.items.len() - backups.len();
     if backups.is_empty() && unread > 0 {
         return Err(garbage("no backup in it"));
@@ -49,16 +51,21 @@ pub fn parse(bytes: &[u8]) -> Result<Found, Problem> {
     let unknown =
         (unread > 0).then(|| format!("{unread} backups cannot be read: without a name, or a time of their end"));
     let stanza = Stanza { backups, partial: unread > 0, ..Stanza::default() };
-    Ok(Found { stanzas: vec![stanza], odd: odd.0, unknown: unknown.into_iter().collect(), ..Found::default() })
+    Ok(RepositoryContents {
+        stanzas: vec![stanza],
+        odd: odd.0,
+        unknown: unknown.into_iter().collect(),
+        ..RepositoryContents::default()
+    })
 }
 
 /// A backup in the list is complete. Without details (`--detail` finds no metadata of very old ones) there is the time at
 /// which it was stored: `time`, or `modified` since the storages can be several.
-fn read(odd: &mut Odd, item: &Said) -> Option<Done> {
+fn read(odd: &mut Malformed, item: &WalGBackup) -> Option<FinishedBackup> {
     let name = odd.text(&item.backup_name);
     let name = odd.needed(name)?;
     let end = [&item.finish_time, &item.time, &item.modified].into_iter().find_map(|time| odd.time(time));
-    Some(Done {
+    Some(FinishedBackup {
         // base_<segment>_D_<segment of the one it builds on>
         kind: if name.contains("_D_") { "incr" } else { "full" }.to_owned(),
         start: odd.time(&item.start_time),
@@ -75,11 +82,16 @@ fn read(odd: &mut Odd, item: &Said) -> Option<Done> {
 ///
 /// # Errors
 /// This is not what WAL-G says.
-pub fn add_wal(found: &mut Found, bytes: &[u8]) -> Result<(), Problem> {
+pub fn add_wal(found: &mut RepositoryContents, bytes: &[u8]) -> Result<(), BackupProblem> {
     let nothing = bytes.iter().all(u8::is_ascii_whitespace);
-    let timelines: List<Timeline> = if nothing { List::default() } else { json::parse(bytes, &mut Odd::default())? };
-    let garbage =
-        |what| Problem::new(Why::Garbage, format!("this is not what `wal-g wal-show --detailed-json` says: {what}"));
+    let timelines: LenientList<Timeline> =
+        if nothing { LenientList::default() } else { json::parse(bytes, &mut Malformed::default())? };
+    let garbage = |what| {
+        BackupProblem::new(
+            BackupReason::Garbage,
+            format!("this is not what `wal-g wal-show --detailed-json` says: {what}"),
+        )
+    };
     if !timelines.is_there {
         return Err(garbage("it is not a list"));
     }
@@ -96,11 +108,15 @@ pub fn add_wal(found: &mut Found, bytes: &[u8]) -> Result<(), Problem> {
     for stanza in &mut found.stanzas {
         let Some(newest) = stanza.newest() else { continue };
         if timelines.items.is_empty() {
-            return Err(Problem::new(Why::Missing, "`wal-g wal-show` finds no WAL, though there are backups"));
+            return Err(BackupProblem::new(
+                BackupReason::Missing,
+                "`wal-g wal-show` finds no WAL, though there are backups",
+            ));
         }
         let begin = newest.wal.as_deref().and_then(segment);
-        let begin =
-            begin.ok_or_else(|| Problem::new(Why::Garbage, "the newest backup does not say where its WAL begins"))?;
+        let begin = begin.ok_or_else(|| {
+            BackupProblem::new(BackupReason::Garbage, "the newest backup does not say where its WAL begins")
+        })?;
         stanza.gaps = Some(missing.iter().filter(|segment| **segment >= begin).count() as u64);
     }
     Ok(())

@@ -11,13 +11,13 @@ const NUMBER: usize = 4;
 
 /// Where in such a message the bytes are.
 #[derive(Debug, Default)]
-pub struct Columns {
-    place: Place,
-    shape: Shape,
+pub struct RowDescriptions {
+    place: MessagePosition,
+    shape: TypeLayout,
 }
 
 #[derive(Debug, Default)]
-enum Place {
+enum MessagePosition {
     /// In another message.
     #[default]
     Elsewhere,
@@ -30,23 +30,23 @@ enum Place {
 
 /// What is said of each column or parameter.
 #[derive(Clone, Copy, Debug, Default)]
-struct Shape {
+struct TypeLayout {
     has_name: bool,
     /// How much stands behind its name, and where in that the type.
     width: usize,
     number: usize,
 }
 
-const COLUMN: Shape = Shape { has_name: true, width: 18, number: 6 };
-const PARAMETER: Shape = Shape { has_name: false, width: NUMBER, number: 0 };
+const COLUMN: TypeLayout = TypeLayout { has_name: true, width: 18, number: 6 };
+const PARAMETER: TypeLayout = TypeLayout { has_name: false, width: NUMBER, number: 0 };
 
-impl Columns {
+impl RowDescriptions {
     /// A message of this kind begins.
     pub fn begin(&mut self, kind: u8) {
         (self.shape, self.place) = match kind {
-            b'T' => (COLUMN, Place::Count(2)),
-            b't' => (PARAMETER, Place::Count(2)),
-            _ => (COLUMN, Place::Elsewhere),
+            b'T' => (COLUMN, MessagePosition::Count(2)),
+            b't' => (PARAMETER, MessagePosition::Count(2)),
+            _ => (COLUMN, MessagePosition::Elsewhere),
         };
     }
 
@@ -57,19 +57,19 @@ impl Columns {
         while at < bytes.len() {
             let rest = &mut bytes[at..];
             at += match self.place {
-                Place::Elsewhere => return 0,
-                Place::Count(left) => {
-                    self.place = if left > 1 { Place::Count(left - 1) } else { self.first() };
+                MessagePosition::Elsewhere => return 0,
+                MessagePosition::Count(left) => {
+                    self.place = if left > 1 { MessagePosition::Count(left - 1) } else { self.first() };
                     1
                 }
-                Place::Name => match rest.iter().position(|byte| *byte == 0) {
+                MessagePosition::Name => match rest.iter().position(|byte| *byte == 0) {
                     None => return 0,
                     Some(end) => {
-                        self.place = Place::Behind(0);
+                        self.place = MessagePosition::Behind(0);
                         end + 1
                     }
                 },
-                Place::Behind(before) if before == self.shape.number => {
+                MessagePosition::Behind(before) if before == self.shape.number => {
                     let Some(number) = rest.first_chunk_mut::<NUMBER>() else { return rest.len() };
                     if Type::from_oid(u32::from_be_bytes(*number)).is_none() {
                         *number = OWN.oid().to_be_bytes();
@@ -77,7 +77,7 @@ impl Columns {
                     self.place = self.behind(before + NUMBER);
                     NUMBER
                 }
-                Place::Behind(before) => {
+                MessagePosition::Behind(before) => {
                     self.place = self.behind(before + 1);
                     1
                 }
@@ -86,12 +86,12 @@ impl Columns {
         0
     }
 
-    fn first(&self) -> Place {
-        if self.shape.has_name { Place::Name } else { Place::Behind(0) }
+    fn first(&self) -> MessagePosition {
+        if self.shape.has_name { MessagePosition::Name } else { MessagePosition::Behind(0) }
     }
 
-    fn behind(&self, bytes: usize) -> Place {
-        if bytes < self.shape.width { Place::Behind(bytes) } else { self.first() }
+    fn behind(&self, bytes: usize) -> MessagePosition {
+        if bytes < self.shape.width { MessagePosition::Behind(bytes) } else { self.first() }
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
             (b'D', columns([70_000; 4]), columns([70_000; 4])),
         ] {
             for step in 1..=said.len() {
-                let (mut passing, mut passed, mut held) = (Columns::default(), Vec::new(), Vec::new());
+                let (mut passing, mut passed, mut held) = (RowDescriptions::default(), Vec::new(), Vec::new());
                 passing.begin(kind);
                 for chunk in said.chunks(step) {
                     held.extend_from_slice(chunk);

@@ -8,9 +8,11 @@ use tokio_postgres::{
 };
 
 use crate::{
-    native::Native,
-    source::{FetchError, Reason, charset::Charset},
-    table::{Cell, Table},
+    source::{
+        charset::Charset,
+        fetch::{FetchError, Reason},
+    },
+    table::{Cell, Table, native::NativeBuckets},
 };
 
 /// PostgreSQL counts from 2000-01-01.
@@ -82,11 +84,11 @@ fn decoder(kind: &Type, charset: Charset) -> Option<Decoder> {
 }
 
 /// A value's bytes as they came.
-pub struct Raw<'a>(pub &'a [u8]);
+pub struct RawValue<'a>(pub &'a [u8]);
 
-impl<'a> FromSql<'a> for Raw<'a> {
+impl<'a> FromSql<'a> for RawValue<'a> {
     fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Raw(bytes))
+        Ok(RawValue(bytes))
     }
 
     fn accepts(_: &Type) -> bool {
@@ -100,15 +102,17 @@ impl<'a> FromSql<'a> for Raw<'a> {
 /// A value is of a type that is not built in, and is not a text.
 pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) -> Result<(), FetchError> {
     for (index, decoder) in decoders {
-        match row.try_get::<_, Option<Raw>>(*index) {
-            Ok(Some(Raw(bytes))) if matches!(decoder, Decoder::Own(_)) && bytes.iter().any(u8::is_ascii_control) => {
+        match row.try_get::<_, Option<RawValue>>(*index) {
+            Ok(Some(RawValue(bytes)))
+                if matches!(decoder, Decoder::Own(_)) && bytes.iter().any(u8::is_ascii_control) =>
+            {
                 let name = row.columns().get(*index).map_or("", Column::name);
                 let message = format!(
                     "column \"{name}\" has a type that is not built in; cast it to text, a number or a timestamp"
                 );
                 return Err(FetchError::new(Reason::Columns, message));
             }
-            Ok(Some(Raw(bytes))) => push(table, bytes, *decoder),
+            Ok(Some(RawValue(bytes))) => push(table, bytes, *decoder),
             _ => table.push(Cell::Absent),
         }
     }
@@ -132,7 +136,7 @@ fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
 }
 
 fn push_native(table: &mut Table, text: &str) {
-    match Native::parse(0, text) {
+    match NativeBuckets::parse(0, text) {
         Some(native) => table.push(Cell::Buckets(&native.cell())),
         None => table.push(Cell::Text(text)),
     }
@@ -275,7 +279,7 @@ mod tests {
         let others = [1, 2, 3].map(|row| table.cell(row, 0));
         assert_eq!(
             others,
-            [Cell::Buckets(&[(crate::native::ZERO, 2), (5, 1)]), Cell::Buckets(&[]), Cell::Text("many")]
+            [Cell::Buckets(&[(crate::table::native::ZERO, 2), (5, 1)]), Cell::Buckets(&[]), Cell::Text("many")]
         );
     }
 

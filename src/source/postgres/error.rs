@@ -8,8 +8,11 @@ use tokio_postgres::{
 };
 
 use crate::{
-    config::collector::{EXTENSION_SCHEMA, Place},
-    source::{FetchError, Reason, guard::Refused},
+    collector::{EXTENSION_SCHEMA, Place},
+    source::{
+        fetch::{FetchError, Reason},
+        net::login_guard::LoginRefused,
+    },
 };
 
 /// What an error of a query means.
@@ -104,7 +107,7 @@ fn of_failed_login(error: &Error) -> FetchError {
 }
 
 /// What the server asked for, and our side refused.
-fn refused(error: &Error) -> Option<&Refused> {
+fn refused(error: &Error) -> Option<&LoginRefused> {
     use std::error::Error as _;
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }

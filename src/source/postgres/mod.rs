@@ -10,17 +10,17 @@
 //! that does not answer by its own deadline is cancelled and given up as a whole: a cancel names a backend, not a
 //! query.
 
+mod batch;
 pub mod columns;
+mod connect;
 pub mod decode;
 pub mod error;
-mod facts;
-mod login;
-mod logins;
-mod question;
+mod pending_logins;
+mod query;
+mod server_info;
 mod session;
 mod session_settings;
 pub mod startup;
-mod visit;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,11 +30,17 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use self::{logins::Logins, session::Session, visit::Visit};
-use super::{Event, FetchError, Reason, Report, Status, guard::Entry, login::Session as _, statements::Histories};
 use crate::{
-    config::{collector::Collector, settings},
-    room::Room,
+    collector::Collector,
+    memory_budget::MemoryBudget,
+    settings::connection::model::PostgresSettings,
+    source::{
+        fetch::{Event, EventSink, FetchError, Reason, SourceStatus},
+        net::login_guard::LoginInfo,
+        pending_login::LoginOutcome as _,
+        postgres::{batch::Batch, pending_logins::PendingLogins, session::Session},
+        statements::Histories,
+    },
 };
 
 /// The limit the server puts on each quick statement.
@@ -47,12 +53,12 @@ const ATTEMPTS: usize = 3;
 const VISITS: usize = 2;
 
 /// One PostgreSQL server, or the pooler in front of one.
-pub struct Server {
-    logins: Logins,
+pub struct PostgresServer {
+    logins: PendingLogins,
     quick: Mutex<Lane>,
     slow: Mutex<Lane>,
     visits: Semaphore,
-    status: Guarded<Status>,
+    status: Guarded<SourceStatus>,
     /// What readings of statements are compared with. It outlives sessions: what a gap hides, the next reading tells.
     histories: Guarded<Histories>,
 }
@@ -65,11 +71,11 @@ struct Lane {
     session: Option<Session>,
 }
 
-impl Server {
+impl PostgresServer {
     /// A server, whose rows have their memory in `room`.
-    pub fn new(settings: settings::Postgres, room: Room) -> Self {
-        Server {
-            logins: Logins::new(settings, room.clone()),
+    pub fn new(settings: PostgresSettings, room: MemoryBudget) -> Self {
+        PostgresServer {
+            logins: PendingLogins::new(settings, room.clone()),
             quick: Mutex::default(),
             slow: Mutex::default(),
             visits: Semaphore::new(VISITS),
@@ -78,13 +84,13 @@ impl Server {
         }
     }
 
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> SourceStatus {
         let (sessions, login_pending) = (self.logins.sessions.count(), self.logins.is_pending());
-        Status { sessions, login_pending, ..*self.status.lock() }
+        SourceStatus { sessions, login_pending, ..*self.status.lock() }
     }
 
     /// How the last session was let in.
-    pub fn entry(&self) -> Option<Entry> {
+    pub fn entry(&self) -> Option<LoginInfo> {
         self.logins.sessions.entry()
     }
 
@@ -118,15 +124,15 @@ impl Server {
         due: &[Arc<Collector>],
         discover: bool,
         until: Instant,
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         let mut lane = self.quick.lock().await;
         let report = |event| report(self.compare(due, event));
-        self.visit(&mut lane, Visit::new(due, QUICK_STATEMENT, discover, &report), until).await
+        self.visit(&mut lane, Batch::new(due, QUICK_STATEMENT, discover, &report), until).await
     }
 
     /// Asks one slow collector, when the lane is free.
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
         let mut lane = self.slow.lock().await;
         report(Event::Begun);
         let report = |event| report(self.compare(std::slice::from_ref(collector), event));
@@ -139,7 +145,7 @@ impl Server {
         &self,
         database: &str,
         due: &[Arc<Collector>],
-        report: Report<'_>,
+        report: EventSink<'_>,
     ) -> Result<(), FetchError> {
         let other = Mutex::new(Lane { database: Some(database.to_owned()), session: None });
         let (lane, _turn) = match self.logins.is_own(database) {
@@ -177,14 +183,19 @@ impl Server {
         }
     }
 
-    async fn ask_one(&self, lane: &mut Lane, collector: &Arc<Collector>, report: Report<'_>) -> Result<(), FetchError> {
+    async fn ask_one(
+        &self,
+        lane: &mut Lane,
+        collector: &Arc<Collector>,
+        report: EventSink<'_>,
+    ) -> Result<(), FetchError> {
         // The server's own limit comes first, ours is for a server that does not keep it.
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
         let due = std::slice::from_ref(collector);
-        self.visit(lane, Visit::new(due, collector.timeout, false, report), until).await
+        self.visit(lane, Batch::new(due, collector.timeout, false, report), until).await
     }
 
-    async fn visit(&self, lane: &mut Lane, visit: Visit<'_>, until: Instant) -> Result<(), FetchError> {
+    async fn visit(&self, lane: &mut Lane, visit: Batch<'_>, until: Instant) -> Result<(), FetchError> {
         let mut result = Ok(());
         for _ in 0..ATTEMPTS {
             result = self.try_visit(lane, &visit, until).await;
@@ -198,7 +209,7 @@ impl Server {
         result
     }
 
-    async fn try_visit(&self, lane: &mut Lane, visit: &Visit<'_>, until: Instant) -> Result<(), FetchError> {
+    async fn try_visit(&self, lane: &mut Lane, visit: &Batch<'_>, until: Instant) -> Result<(), FetchError> {
         let session = self.open_session(lane, until).await?;
         let Ok(result) = timeout_at(until, visit.run(session)).await else {
             session.cancel().await;
@@ -244,8 +255,8 @@ fn is_lost(result: &Result<(), FetchError>) -> bool {
 }
 
 /// Reports this error for every query of a collector, and gives it back.
-fn fail(collector: &Arc<Collector>, error: FetchError, report: Report<'_>) -> FetchError {
-    let visit = Visit::new(std::slice::from_ref(collector), Duration::ZERO, false, report);
+fn fail(collector: &Arc<Collector>, error: FetchError, report: EventSink<'_>) -> FetchError {
+    let visit = Batch::new(std::slice::from_ref(collector), Duration::ZERO, false, report);
     visit.fail(|_| error.clone());
     error
 }

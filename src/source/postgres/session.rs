@@ -19,21 +19,24 @@ use tokio::{
 use tokio_postgres::{Client, Statement, types::Type};
 use tracing::debug;
 
-use super::{
-    error,
-    facts::{EXTENSIONS, Facts, Installed, MOST_FACTS, read_facts},
-    login::Destination,
-    question::{Failure, Question, Reading},
-    session_settings::{self, Mark, Texts},
-    startup::Dialled,
-};
 use crate::{
-    config::{
-        collector::{Collector, Query, SourceKind},
-        settings,
+    collector::{Collector, Query, SourceKind},
+    memory_budget::MemoryBudget,
+    settings::connection::model::PostgresSettings,
+    source::{
+        fetch::{Answer, Answers, Database, FetchError},
+        net::{dial, session_limit::SessionLimit},
+        pending_login,
+        postgres::{
+            connect::Destination,
+            error,
+            query::{QueryError, RowReader, SqlQuery},
+            server_info::{EXTENSIONS, InstalledExtensions, MOST_FACTS, ServerInfo, read_facts},
+            session_settings,
+            session_settings::{Mark, Texts},
+            startup::Dialled,
+        },
     },
-    room::Room,
-    source::{Answer, Answers, Database, FetchError, dial, login, sessions::Sessions},
     table::{Cell, Table},
 };
 
@@ -54,13 +57,13 @@ const DATABASES: &str = "SELECT datname, CASE WHEN datistemplate THEN 'template'
 pub struct Session {
     client: Client,
     connection: JoinHandle<()>,
-    settings: Arc<settings::Postgres>,
-    sessions: Sessions,
+    settings: Arc<PostgresSettings>,
+    sessions: SessionLimit,
     mark: Mark,
-    room: Room,
-    pub facts: Facts,
+    room: MemoryBudget,
+    pub facts: ServerInfo,
     /// By the names of collector and query, as is what is absent.
-    statements: Mutex<HashMap<String, Prepared>>,
+    statements: Mutex<HashMap<String, PreparedStatement>>,
     absent: Mutex<HashMap<String, (FetchError, Instant)>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
@@ -68,10 +71,10 @@ pub struct Session {
 
 /// A statement the server has prepared.
 #[derive(Clone)]
-struct Prepared {
+struct PreparedStatement {
     sql: Arc<str>,
     statement: Statement,
-    reading: Reading,
+    reading: RowReader,
 }
 
 impl Drop for Session {
@@ -80,7 +83,7 @@ impl Drop for Session {
     }
 }
 
-impl login::Session for Session {
+impl pending_login::LoginOutcome for Session {
     fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
@@ -88,7 +91,7 @@ impl login::Session for Session {
 
 impl Session {
     /// One that has logged in there.
-    pub fn new(client: Client, connection: JoinHandle<()>, to: Destination, facts: Facts) -> Self {
+    pub fn new(client: Client, connection: JoinHandle<()>, to: Destination, facts: ServerInfo) -> Self {
         Session {
             client,
             connection,
@@ -111,7 +114,7 @@ impl Session {
         match read_facts(&self.client, self.facts.major, &self.mark, &self.settings.database).await {
             Ok(facts) => {
                 // The protocol is chosen at login; the slow lane has changed settings since.
-                self.facts = Facts { pooled: self.facts.pooled, ..facts };
+                self.facts = ServerInfo { pooled: self.facts.pooled, ..facts };
                 self.absent.lock().clear();
                 Ok(())
             }
@@ -124,7 +127,7 @@ impl Session {
     /// Reads the extensions again, for those who are about to call their functions by name: whoever owns the schema may have dropped
     /// the extension meanwhile, and put functions of his own there, to run as our role.
     pub async fn refresh_extensions(&mut self, limit: Duration) -> Result<(), FetchError> {
-        let question = Question { max_rows: MOST_FACTS, ..self.question("extensions", EXTENSIONS, limit) };
+        let question = SqlQuery { max_rows: MOST_FACTS, ..self.question("extensions", EXTENSIONS, limit) };
         let answer = self.send(question).await.map_err(|failure| failure.into_fetch_error(EXTENSIONS, None));
         if let Err(error) = &answer
             && error.reason.is_connection()
@@ -145,7 +148,7 @@ impl Session {
 
     /// The databases, by name; those that let nobody in with the reason.
     pub async fn databases(&self, limit: Duration) -> Result<Vec<Database>, FetchError> {
-        let question = Question { max_rows: MOST_DATABASES, ..self.question("databases", DATABASES, limit) };
+        let question = SqlQuery { max_rows: MOST_DATABASES, ..self.question("databases", DATABASES, limit) };
         let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(DATABASES, None))?.table;
         let database = |row| match (table.cell(row, 0), table.cell(row, 1)) {
             // A login names it in UTF-8: another name could only be another database's.
@@ -180,7 +183,7 @@ impl Session {
         let whole = collector.source == SourceKind::Statements;
         let native: Vec<_> = query.native_columns().collect();
         let (columns, native, max_rows) = (&columns[..], &native[..], collector.max_rows);
-        let question = Question { max_rows, columns, native, whole, ..self.question(&name, &sql, limit) };
+        let question = SqlQuery { max_rows, columns, native, whole, ..self.question(&name, &sql, limit) };
         let answer = self.send(question).await;
         let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
         if let Err(error) = &answer {
@@ -194,12 +197,12 @@ impl Session {
     }
 
     /// A question of our own, all of whose columns are read.
-    fn question<'a>(&'a self, name: &'a str, sql: &'a str, limit: Duration) -> Question<'a> {
+    fn question<'a>(&'a self, name: &'a str, sql: &'a str, limit: Duration) -> SqlQuery<'a> {
         let (charset, room) = (self.facts.charset, &self.room);
-        Question { name, sql, limit, max_rows: 1, columns: &[], native: &[], whole: true, charset, room }
+        SqlQuery { name, sql, limit, max_rows: 1, columns: &[], native: &[], whole: true, charset, room }
     }
 
-    async fn send(&self, question: Question<'_>) -> Result<Answer, Failure> {
+    async fn send(&self, question: SqlQuery<'_>) -> Result<Answer, QueryError> {
         // Letters beyond ASCII in our SQL must be converted to the database's encoding; a session takes and gives bytes as they are.
         let texts = match self.facts.charset.is_utf8() || !question.sql.is_ascii() {
             true => Texts::Converted,
@@ -211,7 +214,7 @@ impl Session {
         }
     }
 
-    async fn send_prepared(&self, question: Question<'_>) -> Result<Answer, Failure> {
+    async fn send_prepared(&self, question: SqlQuery<'_>) -> Result<Answer, QueryError> {
         let millis = question.limit.as_millis() as u64;
         let set_limit = async {
             match self.statement_timeout.swap(millis, Ordering::Relaxed) == millis {
@@ -229,20 +232,20 @@ impl Session {
         rows
     }
 
-    async fn prepared(&self, question: Question<'_>) -> Result<Prepared, Failure> {
+    async fn prepared(&self, question: SqlQuery<'_>) -> Result<PreparedStatement, QueryError> {
         let known = self.statements.lock().get(question.name).filter(|known| *known.sql == *question.sql).cloned();
         if let Some(prepared) = known {
             return Ok(prepared);
         }
         let statement = self.client.prepare(question.sql).await?;
         let prepared =
-            Prepared { sql: question.sql.into(), reading: question.reading(statement.columns())?, statement };
+            PreparedStatement { sql: question.sql.into(), reading: question.reading(statement.columns())?, statement };
         self.statements.lock().insert(question.name.to_owned(), prepared.clone());
         Ok(prepared)
     }
 
     /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
-    async fn send_in_transaction(&self, question: Question<'_>, texts: Texts) -> Result<Answer, Failure> {
+    async fn send_in_transaction(&self, question: SqlQuery<'_>, texts: Texts) -> Result<Answer, QueryError> {
         let begin = session_settings::begin(self.facts.major, question.limit, texts);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
@@ -273,10 +276,10 @@ impl Session {
     }
 }
 
-fn installed(table: &Table) -> Vec<Installed> {
+fn installed(table: &Table) -> Vec<InstalledExtensions> {
     let text = |row, column| match table.cell(row, column) {
         Cell::Text(text) => text.to_owned(),
         _ => String::new(),
     };
-    (0..table.rows()).map(|row| Installed::new([0, 1, 2].map(|column| text(row, column)))).collect()
+    (0..table.rows()).map(|row| InstalledExtensions::new([0, 1, 2].map(|column| text(row, column)))).collect()
 }

@@ -8,7 +8,7 @@ use std::{
 
 use redis::RedisError;
 
-use crate::source::{FetchError, Reason};
+use crate::source::fetch::{FetchError, Reason};
 
 /// The words by which the server refuses everything, not only this command.
 const OF_SESSION: [(&str, Reason); 9] = [

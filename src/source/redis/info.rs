@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use super::replicas;
 use crate::{
-    config::sections::Section,
+    collector::sections::Section,
+    source::redis::replicas,
     table::{Cell, Table},
 };
 
@@ -20,17 +20,17 @@ const MOST_PERCENTILES: usize = 5000;
 const EXPECTED_LINES: usize = 300;
 
 /// A list within INFO: its lines begin alike.
-struct List {
+struct InfoList {
     section: &'static str,
     /// How its lines begin.
     prefix: &'static str,
     /// What follows must be a number, as in `slave0`.
     numbered: bool,
-    named: Named,
+    named: FirstColumn,
 }
 
 /// What the first column is.
-enum Named {
+enum FirstColumn {
     /// What the line begins with: `db0`.
     Whole,
     /// What follows the prefix: `get` of `cmdstat_get`.
@@ -39,12 +39,12 @@ enum Named {
     No,
 }
 
-const LISTS: [List; 5] = [
-    List { section: "keyspace", prefix: "db", numbered: true, named: Named::Whole },
-    List { section: "commandstats", prefix: "cmdstat_", numbered: false, named: Named::Rest },
-    List { section: "errorstats", prefix: "errorstat_", numbered: false, named: Named::Rest },
-    List { section: "replicas", prefix: "slave", numbered: true, named: Named::No },
-    List { section: "modules", prefix: "module", numbered: false, named: Named::No },
+const LISTS: [InfoList; 5] = [
+    InfoList { section: "keyspace", prefix: "db", numbered: true, named: FirstColumn::Whole },
+    InfoList { section: "commandstats", prefix: "cmdstat_", numbered: false, named: FirstColumn::Rest },
+    InfoList { section: "errorstats", prefix: "errorstat_", numbered: false, named: FirstColumn::Rest },
+    InfoList { section: "replicas", prefix: "slave", numbered: true, named: FirstColumn::No },
+    InfoList { section: "modules", prefix: "module", numbered: false, named: FirstColumn::No },
 ];
 
 /// How the lines of the percentiles begin.
@@ -57,16 +57,16 @@ const NONE: [(&str, &str); 2] = [("maxmemory", "0"), ("avg_ttl", "0")];
 const STATUS: [(&str, i64); 5] = [("ok", 1), ("up", 1), ("err", 0), ("down", 0), ("fail", 0)];
 
 /// An answer to INFO, or to another command that answers like it.
-pub struct Info<'a> {
+pub struct InfoReply<'a> {
     /// Each line's field and value, in order.
     lines: Vec<(&'a str, &'a str)>,
     /// Each section's title, and which lines it has.
     sections: Vec<(&'a str, Range<usize>)>,
 }
 
-impl<'a> Info<'a> {
+impl<'a> InfoReply<'a> {
     pub fn new(text: &'a str) -> Self {
-        let mut info = Info { lines: Vec::with_capacity(EXPECTED_LINES), sections: vec![("", 0..0)] };
+        let mut info = InfoReply { lines: Vec::with_capacity(EXPECTED_LINES), sections: vec![("", 0..0)] };
         let (mut rest, mut read) = (text, 0);
         while !rest.is_empty() && read < MOST_LINES {
             let (line, after) = parted(rest, b'\n').unwrap_or((rest, ""));
@@ -129,7 +129,7 @@ impl<'a> Info<'a> {
     }
 
     /// A row for each line of a list: `db0:keys=1,expires=0`.
-    fn list(&self, list: &List, columns: &[&str]) -> Table {
+    fn list(&self, list: &InfoList, columns: &[&str]) -> Table {
         let mut table = Table::new(columns.iter().copied());
         for (field, value) in &self.lines {
             let Some(rest) = field.strip_prefix(list.prefix) else { continue };
@@ -137,9 +137,9 @@ impl<'a> Info<'a> {
                 continue;
             }
             let name = match list.named {
-                Named::Whole => Some(*field),
-                Named::Rest => Some(rest),
-                Named::No => None,
+                FirstColumn::Whole => Some(*field),
+                FirstColumn::Rest => Some(rest),
+                FirstColumn::No => None,
             };
             table.push_row(columns.iter().enumerate().map(|(at, column)| match name.filter(|_| at == 0) {
                 Some(name) => Cell::Text(name),
@@ -204,12 +204,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{collector::SourceKind, sections},
+        collector::{SourceKind, sections},
         table::Number,
     };
 
     fn table(text: &str, section: &str) -> Table {
-        Info::new(text).table(sections::section(SourceKind::Redis, section).unwrap())
+        InfoReply::new(text).table(sections::section(SourceKind::Redis, section).unwrap())
     }
 
     /// Row after row, cells separated by spaces; `-` is absent.
@@ -280,7 +280,7 @@ mod tests {
         /// Whatever is said, tables have whole rows, and what is odd is text that a metric does not take.
         #[test]
         fn no_text_makes_it_panic(text in "((# )?(db|slave|module|cmdstat_|latency_percentiles_usec_|maxmemory)?[0-9]{0,2}[:=,p.a-]{0,3}[\r\né]{0,2}){0,30}|.{0,100}") {
-            let info = Info::new(&text);
+            let info = InfoReply::new(&text);
             let others = ["config", "slowlog", "latency"];
             for section in sections::of(SourceKind::Redis).iter().filter(|section| !others.contains(&section.name)) {
                 let table = info.table(section);

@@ -1,12 +1,12 @@
 //! A Redis or Valkey server: one `INFO` for all sections that are asked, and what few other commands say, in one round
 //! trip on a kept session.
 
-pub mod answer;
+mod commands;
 pub mod error;
 pub mod info;
-mod questions;
 mod replicas;
-mod talk;
+pub mod reply;
+mod session;
 
 use std::sync::{
     Arc,
@@ -15,46 +15,46 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use self::talk::Protocol;
-pub use self::{answer::Answer, talk::Talk};
-use super::{
-    FetchError, Reason, dial,
-    kept::{Kept, Server, Tables},
-    login::Login,
-    secret,
-    sessions::Sessions,
-};
+pub use crate::source::redis::{reply::Reply, session::RedisSession};
 use crate::{
-    config::{login::Method, settings},
-    cut,
     secret::Secret,
+    settings::connection::{login::LoginMethod, model::RedisSettings},
+    source::{
+        fetch::{FetchError, Reason},
+        net::{dial, session_limit::SessionLimit},
+        pending_login::Login,
+        redis::session::Protocol,
+        secret,
+        sections::{SectionServer, SectionSource, Tables},
+    },
+    truncate,
 };
 
 /// A server, and the session kept on it.
-pub type Redis = Kept<Access>;
+pub type RedisSource = SectionSource<RedisServer>;
 
 /// How to log in to one, and what is known of it.
 #[derive(Clone)]
-pub struct Access {
-    settings: Arc<settings::Redis>,
-    about: About,
+pub struct RedisServer {
+    settings: Arc<RedisSettings>,
+    about: RedisInfo,
     /// It does not speak RESP3, and is not asked to any more.
     speaks_resp2: Arc<AtomicBool>,
 }
 
 /// What the server is, for people, once it has said so.
-type About = Arc<Mutex<Option<String>>>;
+type RedisInfo = Arc<Mutex<Option<String>>>;
 
-impl Access {
-    pub fn new(settings: settings::Redis) -> Self {
-        Access { settings: Arc::new(settings), about: About::default(), speaks_resp2: Arc::default() }
+impl RedisServer {
+    pub fn new(settings: RedisSettings) -> Self {
+        RedisServer { settings: Arc::new(settings), about: RedisInfo::default(), speaks_resp2: Arc::default() }
     }
 
     /// A session of one's own, counted in `sessions`.
     ///
     /// # Errors
     /// The server cannot be reached, or does not let us in.
-    pub async fn connect(&self, sessions: &Sessions) -> Result<Talk, FetchError> {
+    pub async fn connect(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
         let password = secret::now(self.settings.password.as_ref()).await?;
         let password = password.as_ref().map_or("", Secret::expose);
         let talk = match self.speaks_resp2.load(Ordering::Relaxed) {
@@ -72,30 +72,35 @@ impl Access {
         talk.map_err(|error| without_password(error, password))
     }
 
-    async fn greeted(&self, sessions: &Sessions, password: &str, protocol: Protocol) -> Result<Talk, FetchError> {
+    async fn greeted(
+        &self,
+        sessions: &SessionLimit,
+        password: &str,
+        protocol: Protocol,
+    ) -> Result<RedisSession, FetchError> {
         let stream = dial::redis(&self.settings.address, &self.settings.tls, sessions).await?;
-        let mut talk = Talk::new(stream, self.about.clone());
+        let mut talk = RedisSession::new(stream, self.about.clone());
         let is_spoken = talk.greet(&self.settings, password, protocol).await?;
         let has_password = self.settings.user.is_some() || self.settings.password.is_some();
-        talk.let_in(if has_password { Method::Password } else { Method::None });
+        talk.let_in(if has_password { LoginMethod::Password } else { LoginMethod::None });
         self.speaks_resp2.fetch_or(!is_spoken, Ordering::Relaxed);
         Ok(talk)
     }
 }
 
-impl Server for Access {
-    type Session = Talk;
+impl SectionServer for RedisServer {
+    type Session = RedisSession;
 
     fn about(&self) -> String {
         self.about.lock().clone().unwrap_or_else(|| "Redis".to_owned())
     }
 
-    fn log_in(&self, sessions: &Sessions) -> Login<Talk> {
+    fn log_in(&self, sessions: &SessionLimit) -> Login<RedisSession> {
         let (access, sessions) = (self.clone(), sessions.clone());
         Login::start(async move { access.connect(&sessions).await })
     }
 
-    async fn ask(session: &mut Talk, sections: &[&str]) -> Result<Tables, FetchError> {
+    async fn ask(session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
         let mut questions = std::mem::take(&mut session.questions);
         let tables = questions.ask(session, sections).await;
         session.questions = questions;
@@ -105,7 +110,7 @@ impl Server for Access {
 
 /// A server that does not know a command may repeat what came with it.
 fn without_password(error: FetchError, password: &str) -> FetchError {
-    match cut::may_repeat(&error.message, password) {
+    match truncate::may_repeat(&error.message, password) {
         true => FetchError::new(error.reason, "the server's answer repeats the password and is not shown"),
         false => error,
     }

@@ -1,7 +1,9 @@
 //! What has been counted in one database: classic buckets, native ones, and their totals. Pure.
 
-use super::{spread::Calls, whole};
-use crate::table::{Cell, Table};
+use crate::{
+    source::statements::{spread::Calls, whole},
+    table::{Cell, Table},
+};
 
 /// Upper bounds of the classic buckets, in seconds: 1, 2, 5 of each power of ten, from what reading one row takes to beyond
 /// what a person waits for. Those of [`SLOW`] are among them.
@@ -50,7 +52,7 @@ const fn native_bound(index: i32) -> f64 {
 }
 
 /// The calls of one database since the first reading.
-pub struct Histogram {
+pub struct StatementHistogram {
     /// Calls expected above the edge before and up to this one; the last are above all. What is shown are whole calls, so a part of one
     /// is carried over to when the rest of it comes.
     expected: [f64; EDGES.len() + 1],
@@ -59,13 +61,13 @@ pub struct Histogram {
     sum: f64,
 }
 
-impl Default for Histogram {
+impl Default for StatementHistogram {
     fn default() -> Self {
-        Histogram { expected: [0.0; EDGES.len() + 1], native: [0; NATIVE], count: 0, sum: 0.0 }
+        StatementHistogram { expected: [0.0; EDGES.len() + 1], native: [0; NATIVE], count: 0, sum: 0.0 }
     }
 }
 
-impl Histogram {
+impl StatementHistogram {
     /// Counts calls that two readings prove.
     pub fn add(&mut self, calls: Calls) {
         if calls.count > 0 {

@@ -1,7 +1,7 @@
 //! Calls of which only count, mean, variance and limits are known, spread over buckets: as a log-normal would, or, where that
 //! would not end at the slowest call, as a logit-normal, or as two kinds of calls. Pure.
 
-use super::within;
+use crate::source::statements::within;
 
 /// Some calls of one statement: how many, their seconds, the sum of their squared deviations from their mean, and what none of them was
 /// faster or slower than.
@@ -43,7 +43,7 @@ impl Calls {
             }
         }
         if self.count > 0 {
-            Shape::of(self).spread(self.count as f64, bounds, expected);
+            Distribution::of(self).spread(self.count as f64, bounds, expected);
         }
     }
 
@@ -58,7 +58,7 @@ impl Calls {
 }
 
 /// A distribution that begins at `least` and ends at `most`.
-struct Shape {
+struct Distribution {
     least: f64,
     most: f64,
     curve: Curve,
@@ -89,8 +89,8 @@ impl Normal {
     }
 }
 
-impl Shape {
-    fn of(calls: Calls) -> Shape {
+impl Distribution {
+    fn of(calls: Calls) -> Distribution {
         let (count, mean) = (calls.count as f64, calls.seconds / calls.count as f64);
         let variance = calls.squares / count;
         // By Samuelson's inequality, no value of `n` is farther from their mean than `sqrt(n - 1)` standard deviations
@@ -101,7 +101,7 @@ impl Shape {
         // Between two limits no variance is larger (Bhatia and Davis 2000, "A better bound on the variance"): if it is, they are not true.
         let fits = variance <= (mean - least) * (most - mean) * (1.0 + 1e-6);
         let (least, most) = if fits { (least, most) } else { widest };
-        Shape { least, most, curve: Curve::of(mean - least, most - mean, mean, variance) }
+        Distribution { least, most, curve: Curve::of(mean - least, most - mean, mean, variance) }
     }
 
     fn spread(&self, count: f64, bounds: &[f64], expected: &mut [f64]) {

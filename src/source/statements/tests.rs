@@ -2,14 +2,13 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{
-    History,
-    histogram::{BOUNDS, EDGES},
-    spread::normal,
-};
 use crate::{
-    native::Native,
-    table::{Cell, Table},
+    source::statements::{
+        History,
+        histogram::{BOUNDS, EDGES},
+        spread::normal,
+    },
+    table::{Cell, Table, native::NativeBuckets},
 };
 
 /// A statement's whole past: what each of its calls took.
@@ -58,14 +57,14 @@ pub fn histogram(table: &Table) -> (Vec<i64>, f64) {
 }
 
 /// The native buckets of the same.
-pub fn native(table: &Table) -> Native {
+pub fn native(table: &Table) -> NativeBuckets {
     let column = table.column("native").expect("a column of histograms");
     let Cell::Buckets(buckets) = table.cell(BOUNDS.len(), column) else { panic!("no native buckets") };
-    Native::of(1, buckets)
+    NativeBuckets::of(1, buckets)
 }
 
 /// How many calls are in the native bucket of this index.
-fn calls_in(native: &Native, index: i32) -> u64 {
+fn calls_in(native: &NativeBuckets, index: i32) -> u64 {
     native.buckets.iter().find(|(at, _)| *at == index).map_or(0, |(_, count)| *count)
 }
 

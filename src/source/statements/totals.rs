@@ -1,6 +1,6 @@
 //! One statement's statistics since the server knows it, and what two of them say of the calls between. Pure.
 
-use super::spread::{Calls, Limit};
+use crate::source::statements::spread::{Calls, Limit};
 
 /// Sums that a server computes from the same calls differ by their last digits. What falls by more fell.
 const ROUNDING: f64 = 1e-9;

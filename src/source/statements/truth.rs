@@ -1,13 +1,15 @@
 //! Statements whose every duration is known: what is shown of them, and what was.
 
-use super::{
-    History,
-    histogram::BOUNDS,
-    spread::Limit,
-    tests::{Durations, histogram, inverse_normal, native, reading, take},
-    totals::Totals,
+use crate::{
+    source::statements::{
+        History,
+        histogram::BOUNDS,
+        spread::Limit,
+        tests::{Durations, histogram, inverse_normal, native, reading, take},
+        totals::Totals,
+    },
+    table::native::quantile::{of_classic, of_native, off},
 };
-use crate::native::quantile::{of_classic, of_native, off};
 
 /// How durations are distributed: what a share of them does not exceed; by how many buckets percentiles may be off, and by what
 /// share of the calls the counts of slow ones.

@@ -1,6 +1,6 @@
 //! The logit-normal: the log-normal's relative between two limits. As the upper one goes away it becomes a log-normal. Pure.
 
-use super::spread::Normal;
+use crate::source::statements::spread::Normal;
 
 /// Where the normal distribution is summed up: steps of half a deviation, up to 8 of them.
 const POINTS: i32 = 16;

@@ -7,10 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use pgvigil::config::{
-    catalogue::Catalogue,
-    collector::{Rows, SourceKind},
-};
+use pgvigil::collector::{Rows, SourceKind, catalogue::Catalogue};
 
 use crate::faults::liar::{AUTHENTICATED, READY, message};
 

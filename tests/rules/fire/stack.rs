@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, env, path::Path, sync::Mutex};
 
-use pgvigil::config::{catalogue::Catalogue, collector::Scope};
+use pgvigil::collector::{Scope, catalogue::Catalogue};
 use serde_json::{Map, Value, json};
 
 use super::{

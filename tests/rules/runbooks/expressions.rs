@@ -1,6 +1,6 @@
 //! Every PromQL expression of a runbook can be read, and reads what there is.
 
-use pgvigil::config::catalogue::Catalogue;
+use pgvigil::collector::catalogue::Catalogue;
 use promql_parser::parser;
 
 use super::{

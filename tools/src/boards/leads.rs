@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pgvigil::config::{
-    alert_rules,
-    problem::Problems,
-    yaml::{self, Node, Value},
+use pgvigil::{
+    schema::{
+        problem::Problems,
+        yaml,
+        yaml::{Node, NodeValue},
+    },
+    shipped::alert_rules,
 };
 
 /// What in a rule's link stands for the alert's target.
@@ -69,7 +72,7 @@ fn note(keys: &mut BTreeMap<String, Vec<String>>, key: &str, alert: &str) {
 
 fn items(node: Option<&Node>) -> &[Node] {
     match node.map(|node| &node.value) {
-        Some(Value::List(items)) => items,
+        Some(NodeValue::List(items)) => items,
         _ => &[],
     }
 }

@@ -10,13 +10,15 @@ mod thresholds;
 
 use std::path::Path;
 
-use pgvigil::config::{
-    catalogue::Catalogue,
-    fields::Fields,
-    files, load,
-    problem::{Place, Problems},
-    words,
-    yaml::{self, Node},
+use pgvigil::{
+    collector::{catalogue::Catalogue, load},
+    schema::{
+        fields::Fields,
+        files,
+        problem::{Place, Problems},
+        words, yaml,
+        yaml::Node,
+    },
 };
 
 pub use self::shapes::COLUMNS;

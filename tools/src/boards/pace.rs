@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgvigil::{config::catalogue::Catalogue, metric::Kind};
+use pgvigil::collector::{catalogue::Catalogue, metric::MetricKind};
 
 /// Begins and ends the window that Grafana makes at least four steps long.
 const WINDOW: &str = "}[$__rate_interval]";
@@ -30,9 +30,9 @@ impl Pace {
 }
 
 /// What its samples are called.
-fn samples(name: &str, kind: Kind) -> Vec<String> {
+fn samples(name: &str, kind: MetricKind) -> Vec<String> {
     match kind {
-        Kind::Histogram => ["", "_bucket", "_sum", "_count"].map(|end| format!("{name}{end}")).into(),
+        MetricKind::Histogram => ["", "_bucket", "_sum", "_count"].map(|end| format!("{name}{end}")).into(),
         _ => vec![name.to_owned()],
     }
 }

@@ -1,6 +1,6 @@
 //! YAML -> a Panel: its queries with their selectors, verdicts and lines of thresholds put in.
 
-use pgvigil::config::{fields::Fields, problem::Problems, yaml::Node};
+use pgvigil::schema::{fields::Fields, problem::Problems, yaml::Node};
 
 use super::{
     Known,

@@ -1,6 +1,6 @@
 //! The keys of a board file, and of the file of what all boards share.
 
-use pgvigil::config::{
+use pgvigil::schema::{
     shape::{Is, Shape, key},
     words,
 };

@@ -1,10 +1,10 @@
 //! What all boards share, `dashboards/boards/shared.yaml`: selectors, variables, annotations, states, thresholds.
 
-use pgvigil::config::{
+use pgvigil::schema::{
     fields::Fields,
     problem::{Place, Problems},
-    words,
-    yaml::{self, Node},
+    words, yaml,
+    yaml::Node,
 };
 
 use super::shapes::{ANNOTATION, SHARED, STATE, VARIABLE};
@@ -128,7 +128,7 @@ fn annotation(node: &Node, problems: &mut Problems) -> Option<Annotation> {
 }
 
 fn states(node: &Node, problems: &mut Problems) -> Vec<State> {
-    let yaml::Value::List(items) = &node.value else {
+    let yaml::NodeValue::List(items) = &node.value else {
         problems.add(&node.place, "a set of states is a list");
         return Vec::new();
     };

@@ -2,9 +2,9 @@
 
 use rusty_s3::actions::{ListObjectsV2, list_objects_v2::ListObjectsContent};
 
-use super::super::{
-    files::Named,
-    problem::{Problem, Why},
+use crate::source::backup::{
+    files::NamedFile,
+    problem::{BackupProblem, BackupReason},
     time,
 };
 
@@ -15,8 +15,8 @@ const MOST_OBJECTS: usize = 10_000;
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// Some objects, and where to go on.
-pub struct Page {
-    pub objects: Vec<Named>,
+pub struct ObjectPage {
+    pub objects: Vec<NamedFile>,
     pub next: Option<String>,
     /// Objects that lack what they should have.
     pub odd: u64,
@@ -26,16 +26,16 @@ pub struct Page {
 ///
 /// # Errors
 /// It is none, or it is cut off: what is left out of a list must not count as what is not there.
-pub fn parse(bytes: &[u8]) -> Result<Page, Problem> {
-    let garbage = |what| Problem::new(Why::Garbage, what);
+pub fn parse(bytes: &[u8]) -> Result<ObjectPage, BackupProblem> {
+    let garbage = |what| BackupProblem::new(BackupReason::Garbage, what);
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     let list = text.split_once("<ListBucketResult").and_then(|(_, list)| list.split_once('>'));
     let (_, list) = list
         .ok_or_else(|| garbage("what answers is not an S3-compatible service: it does not send a ListBucketResult"))?;
     let objects = list.matches("<Contents").count();
     if objects > MOST_OBJECTS {
-        return Err(Problem::new(
-            Why::TooLarge,
+        return Err(BackupProblem::new(
+            BackupReason::TooLarge,
             format!("more than {MOST_OBJECTS} objects at once; 1,000 were asked for"),
         ));
     }
@@ -49,7 +49,7 @@ pub fn parse(bytes: &[u8]) -> Result<Page, Problem> {
         garbage("the list is cut off or broken, or does not say how it goes on: is this version 2 of it?")
     })?;
     let named: Vec<_> = read.contents.into_iter().filter_map(named).collect();
-    Ok(Page { odd: (objects - named.len()) as u64, objects: named, next: read.next_continuation_token })
+    Ok(ObjectPage { odd: (objects - named.len()) as u64, objects: named, next: read.next_continuation_token })
 }
 
 /// Whether there is nothing in it that an error of the reader would repeat, many times as long as it was.
@@ -58,9 +58,9 @@ fn is_plain(list: &str) -> bool {
     list.bytes().all(is_plain) && !list.contains("<?") && !list.contains("<!")
 }
 
-fn named(object: ListObjectsContent) -> Option<Named> {
+fn named(object: ListObjectsContent) -> Option<NamedFile> {
     let changed = time::parse(&object.last_modified?)?;
-    Some(Named { name: object.key, size: object.size? as f64, changed })
+    Some(NamedFile { name: object.key, size: object.size? as f64, changed })
 }
 
 /// The code of an error, a word such as `NoSuchBucket`; empty if there is none.

@@ -17,18 +17,22 @@ use tokio::{
 };
 use wildmatch::WildMatch;
 
-use self::list::Page;
-use super::{
-    files::{self, KEPT_EACH, KEPT_LIMIT, Named},
-    found::Found,
-    problem::{Problem, Why},
-    time,
-};
 use crate::{
-    config::settings::{Roots, S3, Tls, TlsMode},
+    settings::{
+        S3,
+        connection::model::{Roots, TlsMode, TlsSettings},
+    },
     source::{
+        backup::{
+            files,
+            files::{KEPT_EACH, KEPT_LIMIT, NamedFile},
+            problem::{BackupProblem, BackupReason},
+            s3::list::ObjectPage,
+            time,
+            tool_tables::RepositoryContents,
+        },
+        net::{http_client, http_client::HttpAddress},
         secret,
-        web::{self, Place},
     },
 };
 
@@ -48,19 +52,20 @@ const FAR_APART: f64 = 300.0;
 ///
 /// # Errors
 /// The bucket could not be listed by `until`.
-pub async fn look(settings: &S3, until: Instant) -> Result<Found, Problem> {
-    let late = |_| Err(Problem::new(Why::Timeout, format!("{} did not answer in time", settings.endpoint)));
+pub async fn look(settings: &S3, until: Instant) -> Result<RepositoryContents, BackupProblem> {
+    let late =
+        |_| Err(BackupProblem::new(BackupReason::Timeout, format!("{} did not answer in time", settings.endpoint)));
     timeout_at(until, list_all(settings)).await.unwrap_or_else(late)
 }
 
-async fn list_all(settings: &S3) -> Result<Found, Problem> {
+async fn list_all(settings: &S3) -> Result<RepositoryContents, BackupProblem> {
     let pattern = WildMatch::new(&settings.pattern);
     let (mut named, mut token, mut odd, mut kept) = (Vec::new(), None, 0, 0);
     for _ in 0..MOST_PAGES {
         let page = list(settings, token.as_deref()).await?;
         odd += page.odd;
         // What ends in a slash is a folder, as consoles make them.
-        let fits = |object: &Named| {
+        let fits = |object: &NamedFile| {
             let rest = object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name);
             pattern.matches(rest) && !object.name.ends_with('/')
         };
@@ -80,16 +85,18 @@ async fn list_all(settings: &S3) -> Result<Found, Problem> {
             return Ok(found);
         }
     }
-    Err(Problem::new(Why::TooLarge, "more than 100,000 objects: give a longer `prefix`"))
+    Err(BackupProblem::new(BackupReason::TooLarge, "more than 100,000 objects: give a longer `prefix`"))
 }
 
-async fn list(settings: &S3, token: Option<&str>) -> Result<Page, Problem> {
-    let wrong = || Problem::new(Why::Failed, "`endpoint` must be like https://s3.example.com or http://host:9000");
-    let place = Place::parse(&settings.endpoint).ok_or_else(wrong)?;
+async fn list(settings: &S3, token: Option<&str>) -> Result<ObjectPage, BackupProblem> {
+    let wrong = || {
+        BackupProblem::new(BackupReason::Failed, "`endpoint` must be like https://s3.example.com or http://host:9000")
+    };
+    let place = HttpAddress::parse(&settings.endpoint).ok_or_else(wrong)?;
     let request = Request::get(address(settings, &place.host, token).await?.ok_or_else(wrong)?);
     let request = request.header(HOST, &place.host).body(Empty::new()).map_err(|error| failed(&error))?;
-    let tls = Tls { mode: TlsMode::VerifyFull, roots: Roots::System, client: None };
-    let answer = web::ask(&place, &tls, request, PAGE_LIMIT).await.map_err(|error| failed(&error))?;
+    let tls = TlsSettings { mode: TlsMode::VerifyFull, roots: Roots::System, client: None };
+    let answer = http_client::ask(&place, &tls, request, PAGE_LIMIT).await.map_err(|error| failed(&error))?;
     if answer.status() != StatusCode::OK {
         return Err(refused(&answer, SystemTime::now()));
     }
@@ -98,7 +105,7 @@ async fn list(settings: &S3, token: Option<&str>) -> Result<Page, Problem> {
 }
 
 /// The path and the query, which is signed, and so is never to be seen; `None` if the endpoint is not a URL.
-async fn address(settings: &S3, host: &str, token: Option<&str>) -> Result<Option<String>, Problem> {
+async fn address(settings: &S3, host: &str, token: Option<&str>) -> Result<Option<String>, BackupProblem> {
     let credentials = match &settings.keys {
         Some((key, secret)) => {
             let secret = secret::now(Some(secret)).await.map_err(|error| failed(&error.message))?;
@@ -122,13 +129,13 @@ async fn address(settings: &S3, host: &str, token: Option<&str>) -> Result<Optio
     Ok(Some(format!("{}?{}", url.path(), url.query().unwrap_or_default())))
 }
 
-fn failed(error: &dyn std::fmt::Display) -> Problem {
-    Problem::new(Why::Failed, format!("the bucket cannot be listed: {error}"))
+fn failed(error: &dyn std::fmt::Display) -> BackupProblem {
+    BackupProblem::new(BackupReason::Failed, format!("the bucket cannot be listed: {error}"))
 }
 
-fn refused(answer: &Response<Bytes>, now: SystemTime) -> Problem {
+fn refused(answer: &Response<Bytes>, now: SystemTime) -> BackupProblem {
     let status = answer.status();
-    let why = if status == StatusCode::NOT_FOUND { Why::Missing } else { Why::Failed };
+    let why = if status == StatusCode::NOT_FOUND { BackupReason::Missing } else { BackupReason::Failed };
     let needs = match ahead(answer, now) {
         _ if status != StatusCode::FORBIDDEN => String::new(),
         Some(seconds) if seconds.abs() > FAR_APART => {
@@ -137,7 +144,7 @@ fn refused(answer: &Response<Bytes>, now: SystemTime) -> Problem {
         }
         _ => "; the keys need s3:ListBucket on it".to_owned(),
     };
-    Problem::new(why, format!("the bucket cannot be listed: {status} {}{needs}", list::code(answer.body())))
+    BackupProblem::new(why, format!("the bucket cannot be listed: {status} {}{needs}", list::code(answer.body())))
 }
 
 /// How many seconds our clock is ahead of the service's.

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    super::{pgbackrest, problem::Why},
-    barman_document, parse, pgbackrest_document, walg_document,
+use crate::source::backup::{
+    pgbackrest,
+    problem::BackupReason,
+    tests::{barman_document, parse, pgbackrest_document, walg_document},
 };
 
 /// What stands in the place of a size, what is made of it, and how many values are odd then.
@@ -106,6 +107,6 @@ fn a_document_of_more_than_anybody_has_is_not_read() {
     for (item, times) in [("0", 1_400_000), ("{}", 70_000)] {
         let text = format!("[{}]", vec![item; times].join(","));
         let problem = pgbackrest::parse(text.as_bytes(), "r", None).expect_err("too much");
-        assert_eq!(problem.why, Why::TooLarge);
+        assert_eq!(problem.why, BackupReason::TooLarge);
     }
 }

@@ -5,20 +5,22 @@ mod lenient;
 use proptest::{prelude::*, string::bytes_regex};
 use serde_json::{Value, json};
 
-use super::{
-    barman,
-    found::{Found, Stanza},
-    pgbackrest, walg,
+use crate::{
+    source::backup::{
+        barman, pgbackrest,
+        tool_tables::{RepositoryContents, Stanza},
+        walg,
+    },
+    table::Cell,
 };
-use crate::table::Cell;
 
 /// All parsers on the same bytes.
-fn parse(bytes: &[u8]) -> [Option<Found>; 3] {
+fn parse(bytes: &[u8]) -> [Option<RepositoryContents>; 3] {
     let mut found =
         [pgbackrest::parse(bytes, "r", None).ok(), barman::parse(bytes, None, 0.0).ok(), walg::parse(bytes).ok()];
     for found in found.iter_mut().flatten() {
         _ = walg::add_wal(found, bytes);
-        let mut table = super::found::table(crate::config::collector::SourceKind::Backup, "stanzas");
+        let mut table = crate::source::backup::tool_tables::table(crate::collector::SourceKind::Backup, "stanzas");
         found.stanzas.iter().for_each(|stanza| stanza.push(&mut table, "r"));
         found.stanzas.iter().for_each(|stanza| stanza.push_backups(&mut table, "r"));
     }
@@ -137,7 +139,7 @@ fn what_is_right_is_read() {
 
 /// The row that says which server a stanza is of.
 fn servers(stanza: &Stanza) -> Vec<String> {
-    let mut table = super::found::table(crate::config::collector::SourceKind::Backup, "servers");
+    let mut table = crate::source::backup::tool_tables::table(crate::collector::SourceKind::Backup, "servers");
     stanza.push_server(&mut table, "r");
     let cells = |row| (0..4).map(move |column| (row, column));
     let text = |cell: Cell<'_>| if let Cell::Text(text) = cell { text.to_owned() } else { String::new() };

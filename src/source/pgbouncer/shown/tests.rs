@@ -2,8 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
-use crate::source::Reason;
+use crate::source::{fetch::Reason, pgbouncer::shown::*};
 
 /// A table whose first line names the columns; cells are apart by `|`, and empty ones absent.
 fn table(lines: &[&str]) -> Table {
@@ -25,11 +24,11 @@ fn lines(table: &Table) -> Vec<String> {
     std::iter::once(table.columns().collect::<Vec<_>>().join("|")).chain((0..table.rows()).map(line)).collect()
 }
 
-fn shown(tables: &[(&str, Table)]) -> Shown {
+fn shown(tables: &[(&str, Table)]) -> ConsoleTables {
     tables.iter().map(|(command, table)| ((*command).to_owned(), Ok(table.clone().into()))).collect()
 }
 
-fn expect(name: &str, shown: &Shown, expected: &[&str]) {
+fn expect(name: &str, shown: &ConsoleTables, expected: &[&str]) {
     let table = section(name, shown).expect("all was asked").expect("all was shown");
     assert_eq!(lines(&table), expected, "{name}");
 }
@@ -214,7 +213,7 @@ proptest! {
     #[test]
     fn no_table_is_too_odd(tables in vec(any_table(), 5)) {
         let commands = ["pools", "databases", "users", "version", "lists"];
-        let shown: Shown = commands.map(str::to_owned).into_iter().zip(tables.into_iter().map(|table| Ok(table.into()))).collect();
+        let shown: ConsoleTables = commands.map(str::to_owned).into_iter().zip(tables.into_iter().map(|table| Ok(table.into()))).collect();
         for name in ["pools", "databases", "users", "lists", "pool_limits", "database_limits", "user_limits"] {
             let table = section(name, &shown).expect("all was asked").expect("all was shown");
             let pools = shown["pools"].as_ref().map_or(0, |pools| pools.rows());

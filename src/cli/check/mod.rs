@@ -1,0 +1,122 @@
+//! `pgvigil check`: settings and collectors; with `--connect` also every query, on the live servers.
+
+mod health;
+mod lines;
+mod remedy;
+
+use std::{future::pending, time::Duration};
+
+use anyhow::anyhow;
+use clap::Args;
+use tokio::time::Instant;
+
+use crate::{
+    access::WebAccess,
+    cli::{
+        arguments::{ConfigArguments, LogArguments, WebArguments},
+        check::lines::{CheckReport, is_well},
+        run::{CommandError, print, run_to_end},
+    },
+    collector::catalogue::Catalogue,
+    scrape::{
+        engine::{Engine, Selection},
+        reload::{ConfigPaths, LiveConfig},
+        target::{CollectorReports, Target},
+    },
+    settings::{Endpoint, Settings, env},
+};
+
+/// Nobody waits longer for a check, however many slow collectors there are.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+#[derive(Args)]
+pub struct CheckArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    #[command(flatten)]
+    web: WebArguments,
+    /// Also connect, ask each query of each collector, and say what is on and what is off, and why
+    #[arg(long)]
+    connect: bool,
+    /// Instead, ask a pgvigil that serves whether it does: exit code 0 if it answers well within 2 s, else 1. Without URL, the one that
+    /// PGVIGIL_LISTEN speaks of; without a path, /healthz
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with = "connect")]
+    health: Option<String>,
+    #[command(flatten)]
+    log: LogArguments,
+}
+
+pub fn run(mut arguments: CheckArguments) -> Result<(), CommandError> {
+    if let Some(url) = &arguments.health {
+        return health::run(url, arguments.web.web_config.as_deref());
+    }
+    // What the log would say is said on standard output.
+    if arguments.connect && arguments.log.log_level == tracing::level_filters::LevelFilter::INFO {
+        arguments.log.log_level = tracing::level_filters::LevelFilter::OFF;
+    }
+    arguments.log.start();
+    let files = ConfigPaths { web: arguments.web.web_config, ..arguments.config.into() };
+    if files.settings.is_none() && !arguments.connect && !env::names_targets(&|name| std::env::var(name).ok()) {
+        let catalogue = Catalogue::load(files.collectors.as_deref())?;
+        WebAccess::load(files.web.as_deref(), None)?;
+        return print(&format!("{}; no settings given\n", summary(&catalogue)));
+    }
+    run_to_end(async {
+        let engine = LiveConfig::once(&files)?;
+        print(&format!("{}, targets: {}; no problem found\n", summary(&engine.catalogue), engine.targets.len()))?;
+        match arguments.connect {
+            true => connect(&engine).await,
+            false => Ok(()),
+        }
+    })
+}
+
+fn summary(catalogue: &Catalogue) -> String {
+    let metrics: usize = catalogue.collectors.iter().flat_map(|c| &c.queries).map(|query| query.metrics.len()).sum();
+    format!("collectors: {}, metrics: {metrics}", catalogue.collectors.len())
+}
+
+async fn connect(engine: &Engine) -> Result<(), CommandError> {
+    let (began, wait) = (Instant::now(), wait_for(&engine.settings, &engine.catalogue));
+    engine.scrape(&Selection::default(), began + wait, pending()).await;
+    let places: Vec<CollectorReports> = engine.targets.iter().map(|target| target.collectors_by_database()).collect();
+    let is_on =
+        |name: &str| places.iter().flatten().any(|(other, reports)| other == name && reports.iter().any(is_well));
+    let mut failed = 0;
+    for (target, places) in engine.targets.iter().zip(&places) {
+        let mut lines = CheckReport::default();
+        if lines.head(target, began) {
+            places
+                .iter()
+                .for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target.settings.user()));
+            let closed = target.closed_databases();
+            closed.iter().for_each(|(name, reason)| lines.closed(name, reason, target.settings.user()));
+            target.complaints().iter().for_each(|complaint| lines.complaint(complaint));
+        }
+        try_paths(target, &mut lines).await;
+        print(&lines.text)?;
+        failed += lines.failed;
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(anyhow!("{failed} of these failed").into()),
+    }
+}
+
+/// Goes over each path of a probe once, but for the one that writes.
+async fn try_paths(target: &Target, lines: &mut CheckReport) {
+    if let Endpoint::Probe(probe) = &target.settings.endpoint {
+        for path in &probe.paths {
+            if let Some(Ok(told)) = target.now(&path.name, false).await {
+                lines.path(&told);
+            }
+        }
+    }
+}
+
+/// Long enough for each slow collector to use up its own time, one after the other.
+fn wait_for(settings: &Settings, catalogue: &Catalogue) -> Duration {
+    let slow = catalogue.collectors.iter().filter(|collector| !collector.is_quick());
+    let all = slow.fold(settings.scrape_timeout, |sum, collector| sum.saturating_add(collector.timeout));
+    all.min(LONGEST_WAIT)
+}

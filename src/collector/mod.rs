@@ -1,0 +1,214 @@
+//! A Collector: one file in `collectors/`, validated. It says which rows to ask for and which column becomes which metric.
+
+pub mod catalogue;
+pub mod load;
+pub mod metric;
+pub mod naming_rules;
+pub mod sections;
+
+use std::time::Duration;
+
+pub use crate::schema::problem::Place;
+use crate::{
+    collector::{metric::MetricDef, sections::READING},
+    table::Table,
+};
+
+/// Stands in a collector's SQL for the quoted schema of the extension it requires.
+pub const EXTENSION_SCHEMA: &str = "@extschema@";
+
+/// Required like an extension: our own functions, in the schema of this name, that `pgvigil export grants` installs.
+pub const OWN_FUNCTIONS: &str = "pgvigil";
+
+/// One collector file, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collector {
+    /// Equals the file's name without `.yaml`.
+    pub name: String,
+    /// The comment at the head of the file, for the docs.
+    pub about: String,
+    pub source: SourceKind,
+    /// Asked unless the settings turn it off; else only if they turn it on.
+    pub enabled: bool,
+    pub scope: Scope,
+    pub role: Role,
+    /// Zero: quick, asked on each scrape. Else slow: asked when a scrape finds the result older than this.
+    pub ttl: Duration,
+    /// Slow collectors: the server's `statement_timeout` and the limit of the fetch.
+    pub timeout: Duration,
+    /// What was found last is shown for ever, also while the target is down; an answer without rows changes nothing.
+    pub remember: bool,
+    /// Rows kept of each query; what is cut is counted.
+    pub max_rows: usize,
+    pub queries: Vec<Query>,
+}
+
+/// What a collector's rows come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// SQL on a PostgreSQL server.
+    Postgres,
+    /// SQL on a PostgreSQL server that returns the statistics of each statement; two readings make a histogram.
+    Statements,
+    /// The program's own state (`source: self`).
+    Own,
+    /// The admin console of a PgBouncer.
+    PgBouncer,
+    /// A Redis or Valkey server.
+    Redis,
+    /// What backup tools say of their repositories.
+    Backup,
+    /// The filesystems where the program runs.
+    Disk,
+    /// What the probe has measured.
+    Probe,
+}
+
+impl SourceKind {
+    /// Asked in SQL. The others have their rows in named sections.
+    pub fn is_sql(self) -> bool {
+        matches!(self, SourceKind::Postgres | SourceKind::Statements)
+    }
+}
+
+/// Where a collector is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Once, for the whole server.
+    Instance,
+    /// Once in each database; the program adds the label `datname`.
+    Database,
+}
+
+/// On which servers a collector runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Any,
+    Primary,
+    Replica,
+}
+
+/// One question to the source, and the metrics made from the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub name: String,
+    pub requires: Option<Extension>,
+    pub rows: Rows,
+    /// Columns that become labels of every metric below that names none of its own.
+    pub labels: Vec<String>,
+    pub metrics: Vec<Metric>,
+    /// Sample rows: the file's own test, and the docs' sample.
+    pub example: Table,
+}
+
+/// An extension a query needs, at least in this version (compared number by number: 1.10 is newer than 1.9).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extension {
+    pub name: String,
+    pub version: Vec<u32>,
+}
+
+/// Where a query's rows come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rows {
+    /// SQL by server version, lowest `since` first.
+    Sql(Vec<Variant>),
+    /// A named section of what a source has to say.
+    Section(String),
+}
+
+/// SQL for servers of major version `since` and later, below `until`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    pub since: u32,
+    pub until: Option<u32>,
+    pub text: String,
+    /// Where the text starts; [`Place::within`] finds a position in it.
+    pub place: Place,
+}
+
+/// One metric and where its value stands in a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    pub def: MetricDef,
+    /// Columns that become labels, where they differ from the query's.
+    pub labels: Option<Vec<String>>,
+    pub value: ValueSource,
+}
+
+/// Which columns make a metric's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValueSource {
+    /// Gauge, counter: this column times `scale`.
+    Column { column: String, scale: f64 },
+    /// Histogram: one row per upper bound `le`, `bucket` the cumulative count up to it, `sum` and `count` the
+    /// totals (the same on each row of a series, or absent on all but one).
+    Histogram { le: String, bucket: String, sum: String, count: String, native: Option<NativeSpec> },
+    /// Info: always 1.
+    One,
+}
+
+/// A histogram's native buckets: all of a series are one cell, on any of its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeSpec {
+    /// Bucket `i` is of the values above `2^((i-1) * 2^-schema)`, up to `2^(i * 2^-schema)`.
+    pub schema: i32,
+    /// The column with that cell; [`crate::table::native::NativeSpec::parse`] says what a text looks like.
+    pub buckets: String,
+}
+
+impl Query {
+    /// The SQL for a server of this major version, if the query has any.
+    pub fn variant(&self, major: u32) -> Option<&Variant> {
+        let Rows::Sql(variants) = &self.rows else { return None };
+        let best = variants.iter().filter(|v| v.since <= major).max_by_key(|v| v.since)?;
+        best.until.is_none_or(|until| major < until).then_some(best)
+    }
+
+    /// Every column that its metrics need.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let values = self.metrics.iter().flat_map(|metric| match &metric.value {
+            ValueSource::Column { column, .. } => vec![column],
+            ValueSource::Histogram { le, bucket, sum, count, native } => {
+                [le, bucket, sum, count].into_iter().chain(native.as_ref().map(|native| &native.buckets)).collect()
+            }
+            ValueSource::One => vec![],
+        });
+        let labels = self.metrics.iter().flat_map(|metric| self.labels_of(metric));
+        values.chain(labels).map(String::as_str)
+    }
+
+    /// The columns of native buckets, but for one that is a label too.
+    pub fn native_columns(&self) -> impl Iterator<Item = &str> {
+        let native = self.metrics.iter().filter_map(|metric| match &metric.value {
+            ValueSource::Histogram { native, .. } => Some(native.as_ref()?.buckets.as_str()),
+            ValueSource::Column { .. } | ValueSource::One => None,
+        });
+        native.filter(|column| !self.has_label(column))
+    }
+
+    /// Every column that its SQL must return.
+    pub fn asked_columns(&self, source: SourceKind) -> Vec<&str> {
+        match source {
+            SourceKind::Statements => READING.to_vec(),
+            _ => self.columns().collect(),
+        }
+    }
+
+    /// Whether any of its metrics has this label.
+    pub fn has_label(&self, label: &str) -> bool {
+        self.metrics.iter().any(|metric| self.labels_of(metric).iter().any(|own| own == label))
+    }
+
+    /// The label columns of one of its metrics.
+    pub fn labels_of<'a>(&'a self, metric: &'a Metric) -> &'a [String] {
+        metric.labels.as_deref().unwrap_or(&self.labels)
+    }
+}
+
+impl Collector {
+    /// Asked on each scrape.
+    pub fn is_quick(&self) -> bool {
+        self.ttl.is_zero()
+    }
+}

@@ -1,0 +1,88 @@
+//! What the log says of a stranger: of one reason a line a minute at most, whatever his words are.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// How long after a line the next one like it waits.
+const PACE: Duration = Duration::from_secs(60);
+
+/// The lines that have been said, by reason.
+pub struct LogLimit<R = &'static str>(Mutex<BTreeMap<R, LogLine>>);
+
+struct LogLine {
+    at: Instant,
+    held: u64,
+}
+
+/// How many were held back since the last line; written behind the next.
+#[derive(Debug, PartialEq)]
+pub struct HeldBack(u64);
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            held => write!(f, " (and {held} more like it)"),
+        }
+    }
+}
+
+impl<R> Default for LogLimit<R> {
+    fn default() -> Self {
+        LogLimit(Mutex::default())
+    }
+}
+
+impl<R: Copy + Ord> LogLimit<R> {
+    /// Whether a line may be said now, with what was held back before it; else it is held back and counted.
+    pub fn say(&self, reason: R, now: Instant) -> Option<HeldBack> {
+        let mut lines = self.0.lock();
+        match lines.get_mut(&reason) {
+            Some(line) if now.duration_since(line.at) < PACE => {
+                line.held += 1;
+                None
+            }
+            Some(line) => {
+                line.at = now;
+                Some(HeldBack(std::mem::take(&mut line.held)))
+            }
+            None => {
+                lines.insert(reason, LogLine { at: now, held: 0 });
+                Some(HeldBack(0))
+            }
+        }
+    }
+
+    /// What was held back and has had no line like it to follow: each reason, and how many.
+    pub fn overdue(&self, now: Instant) -> Vec<(R, u64)> {
+        let mut lines = self.0.lock();
+        let overdue = lines.iter_mut().filter(|(_, line)| line.held > 0 && now.duration_since(line.at) >= PACE);
+        overdue
+            .map(|(reason, line)| {
+                line.at = now;
+                (*reason, std::mem::take(&mut line.held))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_a_minute_and_what_was_held_back() {
+        let (told, start) = (LogLimit::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(told.say("query", at(0)), Some(HeldBack(0)));
+        assert_eq!(told.say("query", at(1)), None);
+        assert_eq!(told.say("lost", at(1)), Some(HeldBack(0)));
+        assert_eq!((told.say("query", at(59)), told.overdue(at(59))), (None, vec![]));
+        assert_eq!(told.say("query", at(60)).map(|held| held.to_string()).as_deref(), Some(" (and 2 more like it)"));
+        assert_eq!(told.say("query", at(100)), None);
+        assert_eq!((told.overdue(at(119)), told.overdue(at(120))), (vec![], vec![("query", 1)]));
+        assert_eq!((told.overdue(at(300)), told.say("query", at(130))), (vec![], None));
+    }
+}

@@ -1,0 +1,90 @@
+//! Files of configuration: their text, never read further than a configuration may be long.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use crate::{
+    schema::{
+        problem::{Place, Problem, Problems},
+        yaml,
+        yaml::{MAX_BYTES, NodeValue},
+    },
+    secret,
+};
+
+/// YAML files by stem, so that of two sets one can replace the other's: each with its name for messages and its text.
+pub type FileSet = BTreeMap<String, (String, String)>;
+
+/// The text of a file; with what is returned it leaves memory, since settings may hold passwords.
+///
+/// # Errors
+/// It cannot be read, is too large, or is no UTF-8.
+pub fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
+    let problem = |message| Problem { place: Place::start(&path.to_string_lossy()), message };
+    let bytes = secret::read(path, MAX_BYTES).map_err(|error| problem(format!("the file cannot be read: {error}")))?;
+    if bytes.len() > MAX_BYTES {
+        return Err(problem("the file is larger than 1 MiB: split it".into()));
+    }
+    let text = str::from_utf8(&bytes).map_err(|_| problem("the file is not UTF-8 text".into()))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// The `.yaml` and `.yml` files of a folder.
+pub fn read_folder(folder: &Path, problems: &mut Problems) -> FileSet {
+    let paths = yaml_paths(folder).unwrap_or_else(|error| {
+        problems.add(&Place::start(&folder.to_string_lossy()), format!("the folder cannot be read: {error}"));
+        Vec::new()
+    });
+    let mut files = FileSet::new();
+    for path in paths {
+        let file = path.to_string_lossy().into_owned();
+        match (read(&path), files.get(&stem(&path))) {
+            (Err(problem), _) => problems.add(&problem.place, problem.message),
+            (Ok(_), Some((other, _))) => {
+                problems.add(&Place::start(&file), format!("{other} is the same collector: keep one of the two"));
+            }
+            (Ok(text), None) => _ = files.insert(stem(&path), (file, text.to_string())),
+        }
+    }
+    files
+}
+
+fn yaml_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        paths.push(entry?.path());
+    }
+    paths.retain(|path| is_yaml(path));
+    paths.sort();
+    Ok(paths)
+}
+
+/// Whether a file's name ends in `.yaml` or `.yml`.
+pub fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// A file's name without folder and ending.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The values of these keys anywhere in a YAML text, as far as it can be read.
+pub fn named(text: &str, keys: &[&str]) -> Vec<String> {
+    let Some(root) = yaml::parse("", text, &mut Problems::default()) else { return Vec::new() };
+    let (mut found, mut left) = (Vec::new(), vec![&root]);
+    while let Some(node) = left.pop() {
+        let named = node.entries().iter().filter(|(key, _)| keys.contains(&key.text.as_str()));
+        found.extend(named.filter_map(|(_, node)| node.text()).map(str::to_owned));
+        left.extend(node.entries().iter().map(|(_, node)| node));
+        if let NodeValue::List(items) = &node.value {
+            left.extend(items);
+        }
+    }
+    found
+}

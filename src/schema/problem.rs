@@ -1,0 +1,131 @@
+//! What is wrong with a configuration, and where: collected over all files, then shown at once.
+
+use std::{fmt, sync::Arc};
+
+/// Where something stands in a file: for a block of SQL, its first character.
+///
+/// The name alone, with line 0, stands for something that has no lines: an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+/// One thing that is wrong, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    pub place: Place,
+    pub message: String,
+}
+
+/// All that is wrong: one line each, in the order of the files and lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Place {
+    /// The start of a file.
+    pub fn start(file: &str) -> Place {
+        Place { file: file.into(), line: 1, column: 1 }
+    }
+
+    /// Something without lines, such as an environment variable.
+    pub fn whole(name: &str) -> Place {
+        Place { file: name.into(), line: 0, column: 0 }
+    }
+
+    /// Where the character number `index` (from 0) of `text` stands, if `text` starts here and each of its lines
+    /// at this column. That is so for [`crate::collector::Variant`].
+    pub fn within(&self, text: &str, index: usize) -> Place {
+        let (mut line, mut column) = (self.line, self.column);
+        for character in text.chars().take(index) {
+            column += 1;
+            if character == '\n' {
+                (line, column) = (line + 1, self.column);
+            }
+        }
+        Place { file: self.file.clone(), line, column }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}:{}", self.file, self.column),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl Problems {
+    /// Notes one more.
+    pub fn add(&mut self, place: &Place, message: impl Into<String>) {
+        self.0.push(Problem { place: place.clone(), message: message.into() });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Notes all of those too.
+    pub fn add_all(&mut self, others: Problems) {
+        self.0.extend(others.0);
+    }
+
+    /// These problems and those.
+    pub fn and(mut self, others: Problems) -> Problems {
+        self.add_all(others);
+        self.0.sort();
+        self
+    }
+
+    /// The value, if nothing was wrong; else all that was, sorted.
+    pub fn unless_any<T>(mut self, value: T) -> Result<T, Problems> {
+        if self.is_empty() {
+            return Ok(value);
+        }
+        self.0.sort();
+        Err(self)
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Problems(vec![problem])
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, problem) in self.0.iter().enumerate() {
+            write!(f, "{}{problem}", if nth == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_in_a_block_is_a_position_in_its_file() {
+        let place = Place { file: "f".into(), line: 14, column: 11 };
+        let text = "SELECT é,\n  x\nFROM y\n";
+        for (index, shown) in
+            [(0, "f:14:11"), (7, "f:14:18"), (10, "f:15:11"), (12, "f:15:13"), (14, "f:16:11"), (99, "f:17:11")]
+        {
+            assert_eq!(place.within(text, index).to_string(), shown, "{index}");
+        }
+    }
+}

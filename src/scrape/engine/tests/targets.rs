@@ -1,0 +1,67 @@
+//! Several targets, what is selected of them, and what a reload keeps.
+
+use crate::{scrape::engine::tests::*, source::fixture::Login};
+
+fn pair() -> (Arc<Engine>, Fixture, Fixture) {
+    let (a, b) = (Fixture::default(), Fixture::default());
+    (engine(catalogue(&[("slow", "60s")]), &[("a", &a), ("b", &b)]), a, b)
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_are_visited_together_and_one_does_not_harm_another() {
+    let (engine, a, b) = pair();
+    a.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    b.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    let began = Instant::now();
+    scrape(&engine, &Selection::default(), DEADLINE).await.expect("quick=1 quick.b=1 slow=1 slow.b=1 up=1 up.b=1");
+    assert_eq!(began.elapsed(), seconds(3.0));
+    b.end_session();
+    b.tell(|server| server.login = Login::Hangs);
+    pause(15.0).await;
+    let page = scrape(&engine, &Selection::default(), DEADLINE).await;
+    page.expect("quick=2 quick.b=- slow=1 slow.b=- up=1 up.b=0 down.b.login_pending=1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_selected_is_asked() {
+    let (engine, a, b) = pair();
+    let began = Instant::now();
+    let page = scrape(&engine, &select(&["b"], &["quick", "slow"]), DEADLINE).await;
+    page.expect("quick=- quick.b=1 slow.b=1 other.b=- up=- up.b=1");
+    assert_eq!((a.seen().logins, b.asked("other")), (0, 0));
+    let pinged = engine.ping(began + DEADLINE).await;
+    let up: Vec<_> = pinged.iter().map(|(name, report)| (*name, report.up)).collect();
+    assert_eq!((up, a.asked("quick"), a.seen().logins), (vec![("a", true), ("b", true)], 0, 1));
+}
+
+#[test]
+fn unknown_names_are_told() {
+    let (engine, ..) = pair();
+    for (selection, wrong) in [
+        (Selection::default(), None),
+        (select(&["a"], &["quick"]), None),
+        (select(&["a", "c"], &[]), Some("no target \"c\"")),
+        (select(&[], &["quick", "fast"]), Some("no collector \"fast\"")),
+    ] {
+        let told = engine.check(&selection).err();
+        assert_eq!(told.as_deref().map(|told| told.split(';').next().unwrap_or_default()), wrong);
+    }
+}
+
+/// Sessions and results of a target that did not change outlive a reload; one that is new starts anew.
+#[tokio::test(start_paused = true)]
+async fn a_reload_keeps_the_targets_that_did_not_change() {
+    let (before, a, _) = pair();
+    scrape(&before, &select(&["a"], &[]), DEADLINE).await.expect("slow=1");
+    let reload = |names: &[&'static str], catalogue: &Catalogue| {
+        Engine::new(settings(names.iter().copied()), catalogue.clone(), before.process.clone(), Some(&before))
+    };
+    let after = reload(&["c", "a"], &before.catalogue);
+    assert_eq!(after.targets.iter().map(|target| target.name()).collect::<Vec<_>>(), ["c", "a"]);
+    assert!(Arc::ptr_eq(&after.targets[1], &before.targets[0]));
+    pause(15.0).await;
+    scrape(&after, &select(&["a"], &[]), DEADLINE).await.expect("quick=2 slow=1 age.slow=15");
+    assert_eq!(a.seen().logins, 1);
+    let other = catalogue(&[("slow", "61s")]);
+    assert!(!Arc::ptr_eq(&reload(&["a"], &other).targets[0], &before.targets[0]), "its slots are others now");
+}

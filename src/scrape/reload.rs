@@ -1,0 +1,202 @@
+//! The configuration in force: loaded at the start, loaded again on demand or when its files change, and never
+//! replaced by one that is broken.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    panic::resume_unwind,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+use tokio::{sync::Mutex as AsyncMutex, task::spawn_blocking, time::sleep};
+use tracing::{error, info};
+use zeroize::Zeroizing;
+
+use crate::{
+    access::WebAccess,
+    collector::catalogue::Catalogue,
+    schema::{files, problem::Problems},
+    scrape::{engine::Engine, self_metrics::Process},
+    settings::{Settings, interpolate::expand, web::named_files},
+};
+
+/// How often the files are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub struct ConfigPaths {
+    /// The settings; without it they come from the environment.
+    pub settings: Option<PathBuf>,
+    /// The user's own collectors.
+    pub collectors: Option<PathBuf>,
+    /// The web configuration: TLS and users of our own pages.
+    pub web: Option<PathBuf>,
+}
+
+/// All that the files mean.
+pub struct LoadedConfig {
+    pub settings: Settings,
+    pub catalogue: Catalogue,
+    pub web: WebAccess,
+}
+
+impl ConfigPaths {
+    /// Reads and checks everything. What needs not be made anew is taken over from the web configuration `before`.
+    ///
+    /// # Errors
+    /// All problems of all files at once.
+    pub fn load(&self, before: Option<&WebAccess>) -> Result<LoadedConfig, Problems> {
+        let settings = Settings::load(self.settings.as_deref(), &|name| std::env::var(name).ok());
+        let catalogue = Catalogue::load(self.collectors.as_deref());
+        let web = WebAccess::load(self.web.as_deref(), before);
+        let adjusted = match catalogue {
+            Ok(catalogue) => catalogue.adjust(settings),
+            Err(told) => Err(told.and(settings.1)),
+        };
+        match (adjusted, web) {
+            (Ok((settings, catalogue)), Ok(web)) => Ok(LoadedConfig { settings, catalogue, web }),
+            (adjusted, web) => {
+                let all = [adjusted.err(), web.err()];
+                Err(all.into_iter().flatten().fold(Problems::default(), Problems::and))
+            }
+        }
+    }
+
+    /// Differs when a load would read something else, whatever the files' time stamps say. What is no regular file,
+    /// such as a pipe, is not looked into: it can be read only once.
+    fn fingerprint(&self) -> u64 {
+        let folder = self.collectors.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        let mut paths: Vec<_> = folder.map(|entry| entry.path()).filter(|path| files::is_yaml(path)).collect();
+        paths.sort();
+        let named = |file: &Option<PathBuf>, names: fn(&Path, &str) -> Vec<PathBuf>| {
+            file.as_ref().and_then(|path| Some(names(path, &text(path).ok()?))).unwrap_or_default()
+        };
+        paths.extend(named(&self.settings, url_files));
+        paths.extend(named(&self.web, named_files));
+        let mut hasher = DefaultHasher::new();
+        for path in self.settings.iter().chain(&self.web).chain(&paths) {
+            text(path).as_deref().hash(&mut hasher);
+            path.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// The files of URLs that these settings name. Those of passwords, like certificates, are read whenever they are needed.
+fn url_files(_: &Path, settings: &str) -> Vec<PathBuf> {
+    let named = files::named(settings, &["url_file"]).into_iter();
+    named.filter_map(|file| expand(&file, &|name| std::env::var(name).ok()).ok()).map(PathBuf::from).collect()
+}
+
+/// What a regular file says, or why it cannot be read.
+fn text(path: &Path) -> Result<Zeroizing<String>, String> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => files::read(path).map_err(|problem| problem.message),
+        Ok(_) => Err("no regular file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The engine and the web configuration in force, and how to replace them.
+pub struct LiveConfig {
+    files: ConfigPaths,
+    engine: RwLock<Arc<Engine>>,
+    web: RwLock<Arc<WebAccess>>,
+    process: Arc<Process>,
+    /// The fingerprint of what was loaded last, well or not; held while files are read.
+    loaded: Arc<AsyncMutex<u64>>,
+}
+
+impl LiveConfig {
+    /// The configuration as it is now, to be replaced when it changes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn start(files: ConfigPaths) -> Result<Arc<Self>, Problems> {
+        // Before the load: what changes meanwhile is loaded again, rather than missed.
+        let loaded = Arc::new(AsyncMutex::new(files.fingerprint()));
+        let process = Arc::new(Process::default());
+        let LoadedConfig { settings, catalogue, web } = files.load(None)?;
+        let engine = RwLock::new(Arc::new(Engine::new(settings, catalogue, process.clone(), None)));
+        Ok(Arc::new(LiveConfig { files, engine, web: RwLock::new(Arc::new(web)), process, loaded }))
+    }
+
+    /// An engine for one use.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration.
+    pub fn once(files: &ConfigPaths) -> Result<Engine, Problems> {
+        let LoadedConfig { settings, catalogue, .. } = files.load(None)?;
+        Ok(Engine::new(settings, catalogue, Arc::default(), None))
+    }
+
+    pub fn engine(&self) -> Arc<Engine> {
+        self.engine.read().clone()
+    }
+
+    pub fn web(&self) -> Arc<WebAccess> {
+        self.web.read().clone()
+    }
+
+    /// Loads the configuration again. If it is broken, what is in force stays.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; it has been logged too.
+    pub async fn reload(self: &Arc<Self>) -> Result<(), Problems> {
+        self.with_files(|live, loaded| {
+            *loaded = live.files.fingerprint();
+            live.load_again()
+        })
+        .await
+    }
+
+    /// Loads again whenever the content of the files changes. Does not end.
+    pub async fn watch(self: Arc<Self>) {
+        loop {
+            sleep(WATCH_EVERY).await;
+            self.with_files(|live, loaded| {
+                let found = live.files.fingerprint();
+                if std::mem::replace(loaded, found) != found {
+                    // What went wrong has been logged.
+                    _ = live.load_again();
+                }
+            })
+            .await;
+        }
+    }
+
+    /// Reads files in a thread of its own, one at a time: a mount that hangs stops nothing else.
+    async fn with_files<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self, &mut u64) -> T + Send + 'static,
+    ) -> T {
+        let mut loaded = self.loaded.clone().lock_owned().await;
+        let live = self.clone();
+        match spawn_blocking(move || work(&live, &mut loaded)).await {
+            Ok(result) => result,
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn load_again(&self) -> Result<(), Problems> {
+        let result = self.files.load(Some(&self.web()));
+        self.process.reloaded(result.is_ok());
+        match result {
+            Ok(LoadedConfig { settings, catalogue, web }) => {
+                let engine = Engine::new(settings, catalogue, self.process.clone(), Some(&self.engine()));
+                info!(targets = engine.targets.len(), "configuration loaded again");
+                *self.engine.write() = Arc::new(engine);
+                *self.web.write() = Arc::new(web);
+                Ok(())
+            }
+            Err(problems) => {
+                error!("configuration not loaded, the old one stays in force:\n{problems}");
+                Err(problems)
+            }
+        }
+    }
+}

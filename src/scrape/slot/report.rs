@@ -1,0 +1,80 @@
+//! What a slot says of itself: how the last attempt ended, and what has been counted.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use crate::source::fetch::{FetchError, Reason};
+
+/// How the last attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attempt {
+    pub ended: Instant,
+    pub took: Duration,
+    pub success: bool,
+}
+
+/// Counted since the slot was made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SlotCounts {
+    /// Rows cut by `max_rows`.
+    pub cut: u64,
+    pub duplicates: u64,
+    pub invalid: u64,
+    /// Texts of labels that were too long.
+    pub texts: u64,
+    /// Queries that failed, by reason.
+    pub failures: BTreeMap<Reason, u64>,
+}
+
+/// What a slot says of itself on a page.
+#[derive(Clone, Debug)]
+pub struct CollectorStatus {
+    /// `None`: never asked.
+    pub attempt: Option<Attempt>,
+    /// Nothing is there to be shown, and the fetch that would bring it has not ended.
+    pub is_late: bool,
+    pub last_success: Option<SystemTime>,
+    /// The age of the oldest table that is kept.
+    pub age: Option<Duration>,
+    /// Rows in the tables that are kept.
+    pub rows: usize,
+    pub errors: Vec<FetchError>,
+    pub counts: SlotCounts,
+}
+
+impl CollectorStatus {
+    /// The same collector in two databases together: as good as the worse, as old as the older.
+    pub fn and(mut self, other: CollectorStatus) -> CollectorStatus {
+        self.attempt = match (self.attempt, other.attempt) {
+            (Some(one), Some(two)) => Some(Attempt {
+                ended: one.ended.max(two.ended),
+                took: one.took + two.took,
+                success: one.success && two.success,
+            }),
+            (one, two) => one.or(two),
+        };
+        self.is_late |= other.is_late;
+        self.last_success = self.last_success.zip(other.last_success).map(|(one, two)| one.min(two));
+        self.age = self.age.max(other.age);
+        self.rows += other.rows;
+        self.errors.extend(other.errors);
+        self.counts.add(other.counts);
+        self
+    }
+}
+
+impl SlotCounts {
+    fn add(&mut self, other: SlotCounts) {
+        self.cut += other.cut;
+        self.duplicates += other.duplicates;
+        self.invalid += other.invalid;
+        self.texts += other.texts;
+        for (reason, failures) in other.failures {
+            *self.failures.entry(reason).or_default() += failures;
+        }
+    }
+}

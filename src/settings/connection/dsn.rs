@@ -1,0 +1,238 @@
+//! Connection strings: `postgresql://user@host/db` and `host=... user=...`, read strictly.
+//!
+//! A malformed string may have its password anywhere. So every value is a [`Secret`] until it has been checked,
+//! and no error holds any part of what was written: [`ConnectionProblem`] has no place to put it.
+
+use crate::{
+    schema::words,
+    secret::Secret,
+    settings::connection::{
+        problem::ConnectionProblem,
+        url::{UrlParts, decoded},
+    },
+};
+
+/// The parameters that are used, by libpq's names; the settings have keys of the same names.
+pub const KEYS: [&str; 11] = [
+    "host",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "require_auth",
+    "channel_binding",
+];
+
+/// Parameters that change nothing here.
+const IGNORED: [&str; 16] = [
+    "application_name",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssdelegation",
+    "gsslib",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "sslcompression",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
+
+/// What a connection string and the settings' keys say of a server, by libpq's names. An empty value is the same as none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dsn {
+    pub host: Option<Secret>,
+    pub port: Option<Secret>,
+    pub user: Option<Secret>,
+    pub password: Option<Secret>,
+    /// Of a Redis server, the number of the database.
+    pub dbname: Option<Secret>,
+    pub sslmode: Option<Secret>,
+    pub sslrootcert: Option<Secret>,
+    pub sslcert: Option<Secret>,
+    pub sslkey: Option<Secret>,
+    pub require_auth: Option<Secret>,
+    pub channel_binding: Option<Secret>,
+}
+
+/// The text of a value.
+pub fn text(value: &Option<Secret>) -> Option<&str> {
+    value.as_ref().map(Secret::expose)
+}
+
+impl Dsn {
+    /// This, and what it does not say as the other does.
+    #[must_use]
+    pub fn or(self, other: &Dsn) -> Dsn {
+        let mut both = other.clone();
+        let mut mine = self;
+        for key in KEYS {
+            if let (Some(mine), Some(both)) = (mine.value(key).and_then(Option::take), both.value(key)) {
+                *both = Some(mine);
+            }
+        }
+        both
+    }
+
+    /// Reads a connection string of either form.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn parse(text: &str) -> Result<Dsn, ConnectionProblem> {
+        let text = text.trim();
+        if text.contains('\0') {
+            return Err(ConnectionProblem::Nul);
+        }
+        if let Some(rest) = text.strip_prefix("postgresql://").or(text.strip_prefix("postgres://")) {
+            return url(rest);
+        }
+        match (text.find("://"), text.find('=')) {
+            (Some(scheme), equals) if equals.is_none_or(|equals| scheme < equals) => Err(ConnectionProblem::Scheme),
+            (_, None) => Err(ConnectionProblem::Form),
+            _ => keywords(text),
+        }
+    }
+
+    /// Where the value of a parameter is kept.
+    fn value(&mut self, key: &str) -> Option<&mut Option<Secret>> {
+        Some(match key {
+            "host" => &mut self.host,
+            "port" => &mut self.port,
+            "user" => &mut self.user,
+            "password" => &mut self.password,
+            "dbname" | "db" => &mut self.dbname,
+            "sslmode" => &mut self.sslmode,
+            "sslrootcert" => &mut self.sslrootcert,
+            "sslcert" => &mut self.sslcert,
+            "sslkey" => &mut self.sslkey,
+            "require_auth" => &mut self.require_auth,
+            "channel_binding" => &mut self.channel_binding,
+            _ => return None,
+        })
+    }
+
+    /// Sets a parameter that is used; an empty value unsets it. What is empty in a file is not known yet.
+    pub fn set(&mut self, key: &str, value: impl Into<Secret>) {
+        let value = value.into();
+        if let Some(place) = self.value(key) {
+            *place = (!value.expose().is_empty() || value.file().is_some()).then_some(value);
+        }
+    }
+
+    /// Sets what a URL says besides its path.
+    pub fn set_login_and_host(&mut self, url: &UrlParts<'_>) -> Result<(), ConnectionProblem> {
+        self.set("user", url.user()?);
+        self.set("password", url.password()?);
+        let (host, port) = url.host_and_port()?;
+        self.set("host", host);
+        self.set("port", port);
+        Ok(())
+    }
+}
+
+/// The parameters of a string: each is known, and comes once.
+pub struct Parameters {
+    /// Those that are used, for messages.
+    pub used: &'static [&'static str],
+    pub ignored: &'static [&'static str],
+    pub seen: Vec<&'static str>,
+}
+
+impl Parameters {
+    pub fn new(used: &'static [&'static str], ignored: &'static [&'static str]) -> Self {
+        Parameters { used, ignored, seen: Vec::new() }
+    }
+
+    /// Takes a parameter.
+    ///
+    /// # Errors
+    /// It is unknown, or there already.
+    pub fn take(&mut self, dsn: &mut Dsn, key: &str, value: String) -> Result<(), ConnectionProblem> {
+        let mut known = self.used.iter().chain(self.ignored).copied();
+        let Some(key) = known.clone().find(|known| *known == key) else {
+            let near = words::nearest(key, &mut known);
+            return Err(near.map_or(ConnectionProblem::Unknown(self.used), ConnectionProblem::Misspelt));
+        };
+        if self.seen.contains(&key) {
+            return Err(ConnectionProblem::Twice(key));
+        }
+        self.seen.push(key);
+        dsn.set(key, value);
+        Ok(())
+    }
+
+    /// Takes a parameter of PostgreSQL's.
+    fn take_libpq(&mut self, dsn: &mut Dsn, key: &str, value: String) -> Result<(), ConnectionProblem> {
+        match (key, value.as_str()) {
+            ("hostaddr", _) => Err(ConnectionProblem::HostAddr),
+            ("options", _) => Err(ConnectionProblem::Options),
+            ("gssencmode", "require") => Err(ConnectionProblem::GssEncryption),
+            ("gssencmode", _) => Ok(()),
+            _ => self.take(dsn, key, value),
+        }
+    }
+}
+
+/// What follows the scheme: `[user[:password]@][host[:port]][/dbname][?parameter=value&...]`.
+fn url(rest: &str) -> Result<Dsn, ConnectionProblem> {
+    let parts = UrlParts::of(rest)?;
+    if parts.path.contains('/') {
+        return Err(ConnectionProblem::Special);
+    }
+    let mut dsn = Dsn::default();
+    dsn.set_login_and_host(&parts)?;
+    dsn.set("dbname", decoded(parts.path)?);
+    let mut parameters = Parameters::new(&KEYS, &IGNORED);
+    for (key, value) in parts.parameters()? {
+        parameters.take_libpq(&mut dsn, &key, value)?;
+    }
+    Ok(dsn)
+}
+
+/// `keyword = value` pairs; a value may be quoted, and a backslash escapes the next character.
+fn keywords(text: &str) -> Result<Dsn, ConnectionProblem> {
+    let mut dsn = Dsn::default();
+    let mut parameters = Parameters::new(&KEYS, &IGNORED);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (key, after) = rest.split_once('=').ok_or(ConnectionProblem::Equals)?;
+        let key = key.trim_end();
+        if key.contains(char::is_whitespace) {
+            return Err(ConnectionProblem::Equals);
+        }
+        let (value, after) = value(after.trim_start())?;
+        parameters.take_libpq(&mut dsn, key, value)?;
+        rest = after.trim_start();
+    }
+    Ok(dsn)
+}
+
+/// The value at the start of a text, and what follows it.
+fn value(text: &str) -> Result<(String, &str), ConnectionProblem> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\'' if quoted => {
+                let after = &text[at + 1..];
+                let ends = after.is_empty() || after.starts_with(char::is_whitespace);
+                return if ends { Ok((value, after)) } else { Err(ConnectionProblem::Quote) };
+            }
+            c if !quoted && c.is_whitespace() => return Ok((value, &text[at..])),
+            '\'' => return Err(ConnectionProblem::Quote),
+            '\\' => value.push(characters.next().ok_or(ConnectionProblem::Quote)?.1),
+            c => value.push(c),
+        }
+    }
+    if quoted { Err(ConnectionProblem::Quote) } else { Ok((value, "")) }
+}

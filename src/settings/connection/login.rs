@@ -1,0 +1,125 @@
+//! Which ways to log in are allowed, in libpq's words: `require_auth` and `channel_binding`.
+
+use crate::{schema::words, settings::connection::problem::ConnectionProblem};
+
+/// How a server lets somebody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LoginMethod {
+    /// It asks for nothing, or nothing but a client's certificate.
+    None,
+    /// For the password itself.
+    Password,
+    Md5,
+    Scram,
+    Gss,
+    Sspi,
+}
+
+/// What libpq calls them.
+const METHODS: [(&str, LoginMethod); 6] = [
+    ("password", LoginMethod::Password),
+    ("md5", LoginMethod::Md5),
+    ("gss", LoginMethod::Gss),
+    ("sspi", LoginMethod::Sspi),
+    ("scram-sha-256", LoginMethod::Scram),
+    ("none", LoginMethod::None),
+];
+
+/// Which methods a server may ask for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoginMethods {
+    /// All, if nothing is said.
+    only: Option<Vec<LoginMethod>>,
+    /// `password` was named: the password goes in clear even to a server that nobody has verified.
+    names_password: bool,
+}
+
+/// Whether a login with SCRAM is bound to the connection it is made on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    Disable,
+    #[default]
+    Prefer,
+    Require,
+}
+
+/// What libpq calls them.
+pub const BINDINGS: [(&str, ChannelBinding); 3] =
+    [("disable", ChannelBinding::Disable), ("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
+
+/// Those words.
+pub const BINDING_WORDS: [&str; BINDINGS.len()] = words::of(&BINDINGS);
+
+impl LoginMethod {
+    /// What libpq calls it.
+    pub fn word(self) -> &'static str {
+        METHODS.iter().find(|(_, method)| *method == self).map_or("none", |(word, _)| word)
+    }
+}
+
+impl LoginMethods {
+    /// Reads words separated by commas: those that are allowed, or each with `!` before it those that are not.
+    ///
+    /// # Errors
+    /// A word is unknown or comes twice, or both kinds are mixed.
+    pub fn parse(text: &str) -> Result<LoginMethods, ConnectionProblem> {
+        let forbids = text.trim_start().starts_with('!');
+        let mut named = Vec::new();
+        for word in text.split(',').map(str::trim) {
+            let word = match (forbids, word.strip_prefix('!')) {
+                (true, Some(word)) => word,
+                (false, None) => word,
+                _ => return Err(ConnectionProblem::RequireAuth),
+            };
+            let method = METHODS.iter().find(|(known, _)| *known == word).ok_or(ConnectionProblem::RequireAuth)?.1;
+            if named.contains(&method) {
+                return Err(ConnectionProblem::RequireAuth);
+            }
+            named.push(method);
+        }
+        let all = METHODS.iter().map(|(_, method)| *method);
+        let only = all.filter(|method| named.contains(method) != forbids).collect();
+        Ok(LoginMethods { only: Some(only), names_password: !forbids && named.contains(&LoginMethod::Password) })
+    }
+
+    /// The settings allow this method.
+    pub fn allow(&self, method: LoginMethod) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&method))
+    }
+
+    /// The settings name clear passwords, whoever the server is.
+    pub fn name_password(&self) -> bool {
+        self.names_password
+    }
+
+    /// Those that are allowed, for people.
+    pub fn listed(&self) -> String {
+        words::listed(METHODS.iter().filter(|(_, method)| self.allow(*method)).map(|(word, _)| *word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_as_libpq_reads_them() {
+        for (text, allowed, names_password) in [
+            ("scram-sha-256", "`scram-sha-256`", false),
+            ("password, md5", "`password` and `md5`", true),
+            ("!password", "", false),
+            ("!md5,!none", "", false),
+        ] {
+            let methods = LoginMethods::parse(text).unwrap();
+            assert_eq!(methods.name_password(), names_password, "{text}");
+            if !allowed.is_empty() {
+                assert_eq!(methods.listed().replace("`, `", "` and `"), allowed, "{text}");
+            }
+        }
+        assert!(!LoginMethods::parse("!password").unwrap().allow(LoginMethod::Password));
+        assert!(LoginMethods::parse("!md5").unwrap().allow(LoginMethod::Password));
+        for text in ["", "scram", "md5,md5", "md5,!none", "!md5,none", "md5,", "MD5"] {
+            assert_eq!(LoginMethods::parse(text), Err(ConnectionProblem::RequireAuth), "{text}");
+        }
+    }
+}

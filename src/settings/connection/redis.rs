@@ -1,0 +1,149 @@
+//! How to reach a Redis server: what its URL and the keys say together, checked as strictly as a connection string.
+
+use crate::{
+    schema::{
+        fields::Fields,
+        problem::Problems,
+        shape::{Is, Shape, key},
+        yaml::Node,
+    },
+    settings::{
+        connection::{
+            dsn::{Dsn, Parameters, text},
+            keys::{
+                self, Notation, PASSWORD, PASSWORD_FILE, PORT, SSLCERT, SSLKEY, SSLROOTCERT, URL_FILE, VARIABLE, keep,
+            },
+            model::{Address, RedisSettings, TlsSettings},
+            problem::ConnectionProblem,
+            tls::tls,
+            url::{UrlParts, decoded},
+        },
+        interpolate::Env,
+    },
+};
+
+/// How a Redis server is written. It negotiates no way to log in.
+const NOTATION: Notation = Notation {
+    keys: &["host", "port", "user", "password", "db", "sslmode", "sslrootcert", "sslcert", "sslkey"],
+    url: "URL",
+    parse,
+};
+
+/// What `redis` holds.
+pub const REDIS: Shape = Shape {
+    what: "`redis`",
+    needs: &[],
+    may: &[
+        key("url", Is::Text, "redis://, rediss:// (with TLS) or unix://; the keys beside it override what it says."),
+        URL_FILE,
+        key("host", Is::Text, "A name, an address, or the absolute path of the socket; localhost if left out."),
+        key("port", PORT, "6379 if left out."),
+        key("user", Is::Text, "The user of its access control list; `default` if left out."),
+        PASSWORD,
+        PASSWORD_FILE,
+        key("db", Is::Either(&[Is::Whole(0, MOST_DB), Is::Form(VARIABLE)]), "The number of a database; 0 if left out."),
+        key(
+            "sslmode",
+            Is::Either(&[Is::Word(&["disable", "require", "verify-ca", "verify-full"]), Is::Form(VARIABLE)]),
+            "As in libpq; if left out, `verify-full` with rediss:// or a certificate, else `disable`.",
+        ),
+        SSLROOTCERT,
+        SSLCERT,
+        SSLKEY,
+    ],
+    quiet: true,
+};
+
+/// The highest number of a database.
+const MOST_DB: usize = u32::MAX as usize;
+
+/// What may follow the `?` of a URL.
+const PARAMETERS: [&str; 7] = ["db", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"];
+
+/// Reads `redis:`; its keys override what its `url` says.
+pub fn redis(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<RedisSettings> {
+    let mut fields = Fields::open(node, &REDIS, problems)?;
+    let dsn = keys::dsn(&mut fields, env, &NOTATION)?;
+    keys::meaning(&mut fields, resolve(&dsn))
+}
+
+/// Reads `redis://[user[:password]@]host[:port][/db]`, `rediss://` (with TLS, verified) or `unix:///path?db=0`.
+///
+/// # Errors
+/// The first thing that is wrong; it never holds what was written.
+pub fn parse(text: &str) -> Result<Dsn, ConnectionProblem> {
+    let text = text.trim();
+    if text.contains('\0') {
+        return Err(ConnectionProblem::Nul);
+    }
+    let mut dsn = Dsn::default();
+    let schemes = ["redis://", "rediss://", "unix://", "redis+unix://"];
+    let found = schemes.iter().find_map(|scheme| Some((*scheme, text.strip_prefix(scheme)?)));
+    let (scheme, rest) = found.ok_or(ConnectionProblem::RedisScheme)?;
+    let parts = UrlParts::of(rest)?;
+    dsn.set_login_and_host(&parts)?;
+    match scheme {
+        "redis://" | "rediss://" if parts.path.contains('/') => return Err(ConnectionProblem::Special),
+        "redis://" | "rediss://" => dsn.set("db", decoded(parts.path)?),
+        _ if !parts.host.is_empty() || parts.path.is_empty() => return Err(ConnectionProblem::Socket),
+        _ => dsn.set("host", decoded(&format!("/{}", parts.path))?),
+    }
+    if scheme == "rediss://" {
+        dsn.set("sslmode", "verify-full");
+    }
+    let mut parameters = Parameters::new(&PARAMETERS, &[]);
+    for (key, value) in parts.parameters()? {
+        parameters.take(&mut dsn, &key, value)?;
+    }
+    Ok(dsn)
+}
+
+/// What a URL means. Nobody need be named, and the password may go without a user.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn resolve(dsn: &Dsn) -> Result<RedisSettings, Vec<ConnectionProblem>> {
+    let mut problems = Vec::new();
+    let address = keep(address(dsn), &mut problems);
+    let database = keep(text(&dsn.dbname).unwrap_or("0").parse().map_err(|_| ConnectionProblem::Db), &mut problems);
+    let tls = keep(direct_tls(dsn), &mut problems);
+    match (address, database, tls) {
+        (Some(address), Some(database), Some(tls)) => Ok(RedisSettings {
+            address,
+            user: text(&dsn.user).map(str::to_owned),
+            password: dsn.password.clone(),
+            database,
+            tls,
+        }),
+        _ => Err(problems),
+    }
+}
+
+fn address(dsn: &Dsn) -> Result<Address, ConnectionProblem> {
+    let host = text(&dsn.host).unwrap_or("localhost");
+    if host.contains(',') {
+        return Err(ConnectionProblem::SeveralHosts);
+    }
+    if host.starts_with('/') {
+        return Ok(Address::Unix(host.into()));
+    }
+    let port = keys::port(text(&dsn.port).unwrap_or("6379"))?;
+    if !keys::is_host(host) {
+        return Err(ConnectionProblem::RedisHost);
+    }
+    Ok(Address::Tcp { host: host.to_owned(), port })
+}
+
+/// Without `sslmode`: verified if anything is said of certificates, else none.
+fn direct_tls(dsn: &Dsn) -> Result<TlsSettings, ConnectionProblem> {
+    let mut dsn = dsn.clone();
+    match text(&dsn.sslmode) {
+        Some("prefer") => return Err(ConnectionProblem::Prefer),
+        Some(_) => {}
+        None if dsn.sslrootcert.is_some() || dsn.sslcert.is_some() || dsn.sslkey.is_some() => {
+            dsn.set("sslmode", "verify-full")
+        }
+        None => dsn.set("sslmode", "disable"),
+    }
+    tls(&dsn)
+}

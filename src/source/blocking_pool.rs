@@ -1,0 +1,82 @@
+//! Calls that may block for ever (a filesystem that hangs): each on a thread of its own, at most one at a time of a kind.
+//!
+//! The thread belongs to nobody: when the program ends, it does not wait for it.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+/// Where one kind of call is made.
+#[derive(Default)]
+pub struct BlockingPool {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// When the call under way began.
+    began: Arc<Mutex<Option<Instant>>>,
+}
+
+impl BlockingPool {
+    /// What the call gives; `None` if it has not returned after this long. While one hangs, no other is made, and nobody
+    /// waits for it again.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let before = *self.began.lock();
+        let until = before.unwrap_or_else(Instant::now) + patience;
+        let turn = timeout_at(until, self.turn.clone().lock_owned()).await.ok()?;
+        let began = self.began.clone();
+        let (sender, answer) = oneshot::channel();
+        *began.lock() = Some(Instant::now());
+        let work = move || {
+            let result = call();
+            *began.lock() = None;
+            drop(turn);
+            // Whoever waited may have gone.
+            _ = sender.send(result);
+        };
+        if thread::Builder::new().name("aside".into()).spawn(work).is_err() {
+            *self.began.lock() = None;
+            return None;
+        }
+        timeout_at(Instant::now() + patience, answer).await.ok()?.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    };
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(30);
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn what_hangs_is_left_alone_until_it_returns() {
+        let aside = BlockingPool::default();
+        assert_eq!(aside.call(LONG, || 1).await, Some(1));
+        let (release, hangs) = mpsc::channel::<()>();
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = calls.clone();
+        let hang = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            hangs.recv().is_ok()
+        };
+        assert_eq!(aside.call(SHORT, hang).await, None);
+        for _ in 0..5 {
+            let counted = calls.clone();
+            assert_eq!(aside.call(SHORT, move || counted.fetch_add(1, Ordering::SeqCst)).await, None);
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "no call beside the one that hangs");
+        release.send(()).unwrap();
+        assert_eq!(aside.call(LONG, || 2).await, Some(2));
+    }
+}

@@ -1,0 +1,169 @@
+//! What every fetch gives: rows, or the reason why there are none, and what a source reports while it goes on.
+
+use std::{fmt, sync::Arc};
+
+use crate::{collector::Place, memory_budget::MemoryBudget, table::Table, truncate};
+
+/// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub table: Arc<Table>,
+    pub cut: u64,
+}
+
+/// One collector's answers, in the order of its queries.
+pub type Answers = Vec<Result<Answer, FetchError>>;
+
+/// Why there are no rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FetchError {
+    pub reason: Reason,
+    /// For people: what happened, in the server's words where it has any; one line, cut to what anybody reads. Shared, because one
+    /// error may stand for every collector of a hundred databases.
+    pub message: Arc<str>,
+    /// The query that failed, if it was one.
+    pub query: Option<String>,
+    /// Where in a collector file, if the server pointed into its SQL.
+    pub place: Option<Place>,
+}
+
+impl FetchError {
+    pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
+        FetchError { reason, message: truncate::message(message.as_ref()), query: None, place: None }
+    }
+
+    /// The rows of a target need more memory than it has.
+    pub fn too_large(room: &MemoryBudget) -> Self {
+        let most = room.bytes() >> 20;
+        let message =
+            format!("all rows of the target together take more than {most} MiB: fewer `max_rows`, or more `max_bytes`");
+        FetchError::new(Reason::TooLarge, message)
+    }
+
+    /// The same, of this query.
+    pub fn of(self, query: &str) -> Self {
+        FetchError { query: Some(query.to_owned()), ..self }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        if let Some(query) = &self.query {
+            write!(f, "query {query}: ")?;
+        }
+        write!(f, "{} ({})", self.message, self.reason.word())
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+/// A database of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    pub name: String,
+    /// Why we know that we cannot log in to it (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`); `None` where it may.
+    pub closed: Option<String>,
+}
+
+/// What a visit says while it goes on.
+pub enum Event {
+    /// The server has answered something.
+    Answered,
+    /// The databases there are.
+    Databases(Vec<Database>),
+    /// It is the turn of the next slow collector.
+    Begun,
+    /// All answers of the visited collector with this index.
+    Collected(usize, Answers),
+}
+
+/// Where a visit reports to.
+pub type EventSink<'a> = &'a (dyn Fn(Event) + Send + Sync);
+
+/// The reasons, each a word that is also the value of the label `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    // Not asked, or not there to be asked: the query is skipped.
+    Role,
+    Version,
+    Extension,
+    Undefined,
+    Privilege,
+    Setting,
+    Unsupported,
+    Closed,
+    // Asked, and failed.
+    Timeout,
+    LockTimeout,
+    Query,
+    Columns,
+    TooLarge,
+    // The connection failed: the breaker counts these.
+    Unreachable,
+    Tls,
+    Authentication,
+    ConnectionsExhausted,
+    Starting,
+    Refused,
+    LoginPending,
+    SessionsNotEnding,
+    Lost,
+}
+
+impl Reason {
+    /// The word for it, as a label's value.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Role => "role",
+            Reason::Version => "version",
+            Reason::Extension => "extension",
+            Reason::Undefined => "undefined",
+            Reason::Privilege => "privilege",
+            Reason::Setting => "setting",
+            Reason::Unsupported => "unsupported",
+            Reason::Closed => "closed",
+            Reason::Timeout => "timeout",
+            Reason::LockTimeout => "lock_timeout",
+            Reason::Query => "query",
+            Reason::Columns => "columns",
+            Reason::TooLarge => "too_large",
+            Reason::Unreachable => "unreachable",
+            Reason::Tls => "tls",
+            Reason::Authentication => "authentication",
+            Reason::ConnectionsExhausted => "connections_exhausted",
+            Reason::Starting => "starting",
+            Reason::Refused => "refused",
+            Reason::LoginPending => "login_pending",
+            Reason::SessionsNotEnding => "sessions_not_ending",
+            Reason::Lost => "lost",
+        }
+    }
+
+    /// The query is skipped, not failed: nothing is wrong with the answer, there is none to be had.
+    pub fn is_skip(self) -> bool {
+        self <= Reason::Closed
+    }
+
+    /// The connection failed, and not the query.
+    pub fn is_connection(self) -> bool {
+        self >= Reason::Unreachable
+    }
+}
+
+/// What is known of a target beside its tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SourceStatus {
+    /// What the server said when last asked; `None` before the first answer.
+    pub replica: Option<bool>,
+    /// A pooler stands between; each query brings its own settings.
+    pub pooled: Option<bool>,
+    pub major: Option<u32>,
+    /// Our role is a member of pg_monitor.
+    pub monitor: Option<bool>,
+    /// Sessions that are open, being opened, or given up and not ended by the server.
+    pub sessions: usize,
+    pub login_pending: bool,
+}

@@ -1,0 +1,9 @@
+//! Connections to servers: dialling, TLS, limits on what a peer may send, and one HTTP client.
+
+pub mod dial;
+pub mod http_client;
+pub mod login_guard;
+pub mod session_limit;
+pub mod socket;
+pub mod stream;
+pub mod tls;

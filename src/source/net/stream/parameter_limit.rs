@@ -1,0 +1,64 @@
+//! Follows the parameters that a server reports, all its session long: the client keeps each, and so there may not be ever more of them.
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, DefaultHasher, Hasher, RandomState},
+    io,
+};
+
+/// A server reports some 20, and what its extensions add.
+const MOST: usize = 100;
+
+/// Those that have been reported, and the one that is being reported.
+#[derive(Debug, Default)]
+pub struct ParameterLimit {
+    known: HashSet<u64>,
+    hashing: RandomState,
+    /// Of the name that is not at its end yet.
+    name: Option<DefaultHasher>,
+}
+
+impl ParameterLimit {
+    /// A message of this kind begins.
+    pub fn begin(&mut self, kind: u8) {
+        self.name = (kind == b'S').then(|| self.hashing.build_hasher());
+    }
+
+    /// Follows the next bytes of the message.
+    ///
+    /// # Errors
+    /// There are too many parameters.
+    pub fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(name) = &mut self.name else { return Ok(()) };
+        let end = bytes.iter().position(|byte| *byte == 0);
+        name.write(&bytes[..end.unwrap_or(bytes.len())]);
+        if end.is_some() {
+            self.known.insert(name.finish());
+            self.name = None;
+        }
+        match self.known.len() {
+            ..=MOST => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MOST} parameters"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_may_change_and_not_become_more_and_more() {
+        for step in [1, 3, 100] {
+            let mut parameters = ParameterLimit::default();
+            let mut told = |kind, text: &str| -> bool {
+                parameters.begin(kind);
+                text.as_bytes().chunks(step).all(|chunk| parameters.pass(chunk).is_ok())
+            };
+            assert!((0..1000).all(|nth| told(b'S', &format!("search_path\0{nth}\0"))));
+            assert!((0..1000).all(|nth| told(b'N', &format!("{nth}\0"))));
+            assert!((1..MOST).all(|nth| told(b'S', &format!("p{nth}\0x\0"))));
+            assert!(!told(b'S', "one_more\0\0"), "by {step}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The admin console of a PgBouncer: `SHOW` commands over the simple protocol, which is all that it speaks. An extended
+//! query, even an empty one, ends the session.
+
+pub mod shown;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all};
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
+use tracing::debug;
+
+use crate::{
+    settings::connection::model::PostgresSettings,
+    source::{
+        fetch::{FetchError, Reason},
+        net::{dial, session_limit::SessionLimit},
+        pending_login::{Login, LoginOutcome},
+        postgres::{error, startup},
+        secret,
+        sections::{SectionServer, SectionSource, Tables},
+    },
+    table::{Cell, Table},
+};
+
+/// The most memory that all tables of a visit may take: ten thousand pools take a third of it.
+const TABLES_LIMIT: usize = 8 << 20;
+
+/// How long a session that was given up may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A console, and the session kept on it.
+pub type PgBouncer = SectionSource<Console>;
+
+/// How to log in to one.
+pub struct Console {
+    settings: Arc<PostgresSettings>,
+    known: Arc<Mutex<ConsoleInfo>>,
+}
+
+/// What it said of itself, as of the last login.
+#[derive(Default)]
+struct ConsoleInfo {
+    /// In its own words.
+    version: Option<String>,
+    /// What this version does not show: it is not asked again before there is another version.
+    lacks: BTreeMap<String, FetchError>,
+}
+
+/// A session. Dropped, it is closed.
+pub struct ConsoleSession {
+    client: Client,
+    connection: JoinHandle<()>,
+    /// What this PgBouncer has said it does not show (to us): it logs a warning each time it is asked.
+    refused: BTreeMap<String, FetchError>,
+    known: Arc<Mutex<ConsoleInfo>>,
+}
+
+impl Console {
+    pub fn new(settings: PostgresSettings) -> Self {
+        Console { settings: Arc::new(settings), known: Arc::default() }
+    }
+}
+
+impl SectionServer for Console {
+    type Session = ConsoleSession;
+
+    fn about(&self) -> String {
+        self.known.lock().version.clone().unwrap_or_else(|| "PgBouncer".to_owned())
+    }
+
+    fn log_in(&self, sessions: &SessionLimit) -> Login<ConsoleSession> {
+        let (settings, sessions, known) = (self.settings.clone(), sessions.clone(), self.known.clone());
+        Login::start(async move {
+            let mut talk = log_in(&settings, &sessions, known.clone()).await?;
+            let version = read_version(&talk.client).await?;
+            let mut known = known.lock();
+            if version.is_none() || version != known.version {
+                *known = ConsoleInfo { version, lacks: BTreeMap::new() };
+            }
+            talk.refused = known.lacks.clone();
+            Ok(talk)
+        })
+    }
+
+    async fn ask(session: &mut ConsoleSession, sections: &[&str]) -> Result<Tables, FetchError> {
+        let commands: BTreeSet<&str> = sections.iter().flat_map(shown::commands).copied().collect();
+        let taken = AtomicUsize::new(0);
+        // All are sent before the first is answered.
+        let asked = commands.into_iter().filter(|command| !session.refused.contains_key(*command));
+        let shown = asked.map(|command| show(&session.client, command, &taken));
+        let mut shown: shown::ConsoleTables = try_join_all(shown).await?.into_iter().collect();
+        let refused =
+            shown.iter().filter_map(|(command, table)| Some((command.clone(), table.as_ref().err()?.clone())));
+        let refused: BTreeMap<_, _> = refused.filter(|(_, error)| error.reason.is_skip()).collect();
+        let lacks = refused.iter().filter(|(_, error)| error.reason == Reason::Version);
+        session.known.lock().lacks.extend(lacks.map(|(command, error)| (command.clone(), error.clone())));
+        session.refused.extend(refused);
+        shown.extend(session.refused.iter().map(|(command, error)| (command.clone(), Err(error.clone()))));
+        Ok(sections.iter().filter_map(|name| Some(((*name).to_owned(), shown::section(name, &shown)?))).collect())
+    }
+}
+
+impl LoginOutcome for ConsoleSession {
+    fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+impl Drop for ConsoleSession {
+    fn drop(&mut self) {
+        // Once the client is gone, the connection says goodbye, unless an answer is still to come.
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let connection = self.connection.abort_handle();
+                runtime.spawn(async move {
+                    sleep(GOODBYE).await;
+                    connection.abort();
+                });
+            }
+            Err(_) => self.connection.abort(),
+        }
+    }
+}
+
+async fn log_in(
+    settings: &PostgresSettings,
+    sessions: &SessionLimit,
+    known: Arc<Mutex<ConsoleInfo>>,
+) -> Result<ConsoleSession, FetchError> {
+    let password = secret::now(settings.password.as_ref()).await?;
+    let stream = dial::postgres(settings, sessions).await?;
+    let config = startup::config(settings, password.as_ref(), "pgvigil");
+    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::of_login(&error))?;
+    let connection = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            debug!("connection ended: {}", of_query(&error));
+        }
+    });
+    Ok(ConsoleSession { client, connection, refused: BTreeMap::new(), known })
+}
+
+/// What it says it is; `None` if it does not say.
+async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
+    let (_, version) = show(client, "version", &AtomicUsize::new(0)).await?;
+    Ok(version.ok().and_then(|table| match table.cell(0, 0) {
+        Cell::Text(version) => Some(version.to_owned()),
+        _ => None,
+    }))
+}
+
+/// What one command shows. That this version does not have it is no error of the session.
+async fn show(
+    client: &Client,
+    command: &str,
+    taken: &AtomicUsize,
+) -> Result<(String, Result<Arc<Table>, FetchError>), FetchError> {
+    match read(client, command, taken).await {
+        Err(error) if error.reason.is_connection() || error.reason == Reason::TooLarge => Err(error),
+        read => Ok((command.to_owned(), read.map(Arc::new))),
+    }
+}
+
+async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Table, FetchError> {
+    let failed = |error| of_query(&error);
+    let mut messages = client.simple_query_raw(&format!("SHOW {command}")).await.map_err(failed)?.boxed();
+    let mut table = Table::default();
+    while let Some(message) = messages.try_next().await.map_err(failed)? {
+        let before = table.bytes();
+        match message {
+            SimpleQueryMessage::RowDescription(columns) => {
+                let read = columns.iter().take(shown::width(command));
+                table = Table::new(read.map(|column| shown::column(command, column.name())));
+            }
+            SimpleQueryMessage::Row(row) => push(&mut table, &row),
+            _ => (),
+        }
+        let more = table.bytes().saturating_sub(before);
+        if taken.fetch_add(more, Ordering::Relaxed) + more > TABLES_LIMIT {
+            let message = format!("what it shows takes more than {} MiB, with SHOW {command}", TABLES_LIMIT >> 20);
+            return Err(FetchError::new(Reason::TooLarge, message));
+        }
+    }
+    Ok(table)
+}
+
+/// A row with a text that is no UTF-8, such as the name of a database that a client made up, has no values: each is
+/// counted as invalid.
+fn push(table: &mut Table, row: &SimpleQueryRow) {
+    let (before, width) = (table.rows(), table.columns().len());
+    for column in 0..width {
+        let Ok(text) = row.try_get(column) else {
+            table.truncate(before);
+            return table.push_row((0..width).map(|_| Cell::Float(f64::NAN)));
+        };
+        table.push(text.map_or(Cell::Absent, Cell::Text));
+    }
+}
+
+/// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.
+fn of_query(error: &Error) -> FetchError {
+    let Some(db) = error.as_db_error() else { return error::of_query(error) };
+    let reason = match db.message() {
+        _ if db.severity() == "FATAL" => Reason::Lost,
+        message if message.starts_with("invalid command") => Reason::Version,
+        message if message.contains("admin access needed") => Reason::Privilege,
+        _ => Reason::Query,
+    };
+    FetchError::new(reason, format!("{} [{}]", db.message(), db.code().code()))
+}

@@ -1,0 +1,250 @@
+//! Which commands give which sections, and what becomes of their answers.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    collector::{SourceKind, sections, sections::Section},
+    source::{
+        charset::utf8,
+        fetch::{FetchError, Reason},
+        redis::{RedisSession, Reply, error, info::InfoReply},
+        sections::Tables,
+    },
+    table::{Cell, Table},
+};
+
+/// What was denied is asked again after this: the server's log of denials is not for us.
+const RETRY_DENIED: Duration = Duration::from_secs(300);
+
+/// The most rows of an answer that are read: there are about 20 kinds of events.
+const MOST_ROWS: usize = 1000;
+
+/// Before Redis 7 it takes one name at a time.
+const CONFIG: &[&[&str]] = &[
+    &["CONFIG", "GET", "maxclients"],
+    &["CONFIG", "GET", "maxmemory"],
+    &["CONFIG", "GET", "io-threads"],
+    &["CONFIG", "GET", "slowlog-log-slower-than"],
+    &["CONFIG", "GET", "latency-monitor-threshold"],
+];
+
+/// One command, or a few of the same kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum RedisCommand {
+    Info,
+    Config,
+    Slowlog,
+    Latency,
+    /// Asked only where there is a cluster, which INFO says: elsewhere it would count as an error.
+    Cluster,
+}
+
+/// How a question is put.
+struct CommandSpec {
+    name: &'static str,
+    /// What an access control list must say to allow it.
+    rule: &'static str,
+    commands: &'static [&'static [&'static str]],
+}
+
+type CommandReplies = BTreeMap<RedisCommand, Result<Vec<Reply>, FetchError>>;
+
+/// What is asked on a session, and what it was denied.
+#[derive(Default)]
+pub struct CommandPlan {
+    denied: BTreeMap<RedisCommand, (FetchError, Instant)>,
+}
+
+impl RedisCommand {
+    fn of(section: &str) -> Self {
+        match section {
+            "config" => RedisCommand::Config,
+            "slowlog" => RedisCommand::Slowlog,
+            "latency" => RedisCommand::Latency,
+            "cluster_info" => RedisCommand::Cluster,
+            _ => RedisCommand::Info,
+        }
+    }
+
+    fn said(self) -> CommandSpec {
+        let said = |name, rule, commands| CommandSpec { name, rule, commands };
+        match self {
+            RedisCommand::Info => said("INFO", "+info", &[&["INFO", "ALL"]]),
+            RedisCommand::Config => said("CONFIG GET", "+config|get", CONFIG),
+            RedisCommand::Slowlog => said("SLOWLOG LEN", "+slowlog|len", &[&["SLOWLOG", "LEN"]]),
+            RedisCommand::Latency => said("LATENCY LATEST", "+latency|latest", &[&["LATENCY", "LATEST"]]),
+            RedisCommand::Cluster => said("CLUSTER INFO", "+cluster|info", &[&["CLUSTER", "INFO"]]),
+        }
+    }
+
+    /// Its answers; the first that is refused stands for all.
+    fn answered(self, values: Vec<Reply>) -> Result<Vec<Reply>, FetchError> {
+        let refused = values.iter().find_map(|value| match value {
+            Reply::Error(said) => Some(error::of_command(said, self.said().name, self.said().rule)),
+            _ => None,
+        });
+        refused.map_or(Ok(values), Err)
+    }
+}
+
+impl CommandPlan {
+    /// Asks what these sections need, in one round trip; in a second what only a cluster has.
+    ///
+    /// # Errors
+    /// The connection failed, the server refuses everything, or it is still loading its data.
+    pub async fn ask(&mut self, talk: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
+        let mut wanted: Vec<_> = sections.iter().map(|section| RedisCommand::of(section)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let wants_cluster = wanted.last() == Some(&RedisCommand::Cluster);
+        wanted.retain(|question| *question != RedisCommand::Cluster);
+        if wants_cluster && wanted.first() != Some(&RedisCommand::Info) {
+            wanted.insert(0, RedisCommand::Info);
+        }
+        let mut answers = self.answers(talk, &wanted).await?;
+        let said = answers
+            .remove(&RedisCommand::Info)
+            .map(|answer| answer.and_then(|values| text(RedisCommand::Info, &values)));
+        let info = said.as_ref().map(|said| said.as_deref().map(InfoReply::new).map_err(Clone::clone));
+        if let Some(Ok(info)) = &info {
+            *talk.about.lock() = Some(about(info));
+            expect_loaded(info)?;
+            if wants_cluster && info.get("cluster_enabled") == Some("1") {
+                answers.extend(self.answers(talk, &[RedisCommand::Cluster]).await?);
+            }
+        }
+        let info = info.unwrap_or_else(|| Ok(InfoReply::new("")));
+        Ok(sections.iter().map(|name| ((*name).to_owned(), table(name, &info, &answers).map(Arc::new))).collect())
+    }
+
+    async fn answers(
+        &mut self,
+        talk: &mut RedisSession,
+        wanted: &[RedisCommand],
+    ) -> Result<CommandReplies, FetchError> {
+        self.denied.retain(|_, (_, at)| at.elapsed() < RETRY_DENIED);
+        let mut answers = CommandReplies::new();
+        let mut commands: Vec<&[&str]> = Vec::new();
+        for question in wanted {
+            match self.denied.get(question) {
+                Some((error, _)) => _ = answers.insert(*question, Err(error.clone())),
+                None => commands.extend(question.said().commands),
+            }
+        }
+        // That there is nothing to ask does not mean that the server is there.
+        if commands.is_empty() {
+            commands.push(&["PING"]);
+        }
+        let mut values = talk.ask(&commands).await?.into_iter();
+        for question in wanted.iter().filter(|question| !self.denied.contains_key(question)) {
+            let values: Vec<_> = values.by_ref().take(question.said().commands.len()).collect();
+            answers.insert(*question, question.answered(values));
+        }
+        let denied = |(question, answer): (&RedisCommand, &Result<_, FetchError>)| match answer {
+            Err(error) if error.reason == Reason::Privilege => Some((*question, error.clone())),
+            _ => None,
+        };
+        for (question, error) in answers.iter().filter_map(denied) {
+            self.denied.entry(question).or_insert((error, Instant::now()));
+        }
+        Ok(answers)
+    }
+}
+
+/// After its start, or when a replica fetches all, a server answers; but not to those who want its data.
+pub fn expect_loaded(info: &InfoReply<'_>) -> Result<(), FetchError> {
+    if info.get("loading") != Some("1") {
+        return Ok(());
+    }
+    let of = |field| info.get(field).unwrap_or("?");
+    let message = format!("loading its data: {} %, {} s to go", of("loading_loaded_perc"), of("loading_eta_seconds"));
+    Err(FetchError::new(Reason::Starting, message))
+}
+
+/// What the server is, for people.
+fn about(info: &InfoReply<'_>) -> String {
+    let product = match info.get("valkey_version") {
+        Some(version) => format!("Valkey {version}"),
+        None => format!("Redis {}", info.get("redis_version").unwrap_or("of an unknown version")),
+    };
+    let role = match info.get("role") {
+        Some("slave") => "replica",
+        Some("master") => "primary",
+        _ => info.get("redis_mode").unwrap_or("of an unknown role"),
+    };
+    let cluster = if info.get("cluster_enabled") == Some("1") { ", cluster" } else { "" };
+    format!("{product}, {role}{cluster}")
+}
+
+/// One section; without rows where there is nothing of the kind.
+fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, answers: &CommandReplies) -> Result<Table, FetchError> {
+    let unknown = || FetchError::new(Reason::Undefined, "there is no such section");
+    let section = sections::section(SourceKind::Redis, name).ok_or_else(unknown)?;
+    let question = RedisCommand::of(name);
+    if question == RedisCommand::Info {
+        return info.as_ref().map(|info| info.table(section)).map_err(Clone::clone);
+    }
+    let Some(answer) = answers.get(&question) else {
+        // Of a server that is no cluster, unless that is not known.
+        return info.as_ref().map(|_| Table::default()).map_err(Clone::clone);
+    };
+    let values = answer.as_ref().map_err(Clone::clone)?;
+    match question {
+        RedisCommand::Cluster => text(question, values).map(|text| InfoReply::new(&text).fields("")),
+        RedisCommand::Config => Ok(config(section, values)),
+        _ => Ok(numbers(section, values)),
+    }
+}
+
+/// The text that a command is answered.
+fn text(question: RedisCommand, values: &[Reply]) -> Result<String, FetchError> {
+    match values {
+        [Reply::Text(bytes)] => Ok(utf8(bytes).into_owned()),
+        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", question.said().name))),
+    }
+}
+
+/// One row: each answer is a name and a value, or nothing where the server does not know the name.
+fn config(section: &Section, answers: &[Reply]) -> Table {
+    let pairs: Vec<_> = answers.iter().filter_map(pair).collect();
+    let value = |column: &str| pairs.iter().find(|(name, _)| name == column);
+    let mut table = Table::new(section.columns.iter().copied());
+    for column in section.columns {
+        // -1 switches off what has a threshold.
+        let value = value(column).map(|(_, value)| value.as_str()).filter(|value| *value != "-1");
+        table.push(value.map_or(Cell::Absent, Cell::Text));
+    }
+    table
+}
+
+/// The name as a column is called.
+fn pair(answer: &Reply) -> Option<(String, String)> {
+    let Reply::List(values) = answer else { return None };
+    let [Reply::Text(name), Reply::Text(value)] = values.as_slice() else { return None };
+    Some((utf8(name).replace('-', "_"), utf8(value).into_owned()))
+}
+
+/// An integer is a row, and so is each list of a list; what they have beyond the columns is left out.
+fn numbers(section: &Section, answers: &[Reply]) -> Table {
+    let mut table = Table::new(section.columns.iter().copied());
+    let rows = answers.iter().flat_map(|answer| match answer {
+        Reply::List(rows) => rows.as_slice(),
+        row => std::slice::from_ref(row),
+    });
+    for row in rows.take(MOST_ROWS) {
+        let values = match row {
+            Reply::List(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        for column in 0..section.columns.len() {
+            match values.get(column) {
+                Some(Reply::Int(value)) => table.push(Cell::Int(*value)),
+                Some(Reply::Text(bytes)) => table.push(Cell::Text(&utf8(bytes))),
+                _ => table.push(Cell::Absent),
+            }
+        }
+    }
+    table
+}

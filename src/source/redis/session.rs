@@ -1,0 +1,136 @@
+//! A session: commands out in one write, their answers in.
+
+use futures_util::FutureExt;
+use redis::Cmd;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+use crate::{
+    settings::connection::{login::LoginMethod, model::RedisSettings},
+    source::{
+        fetch::{FetchError, Reason},
+        net::stream::ServerStream,
+        pending_login::LoginOutcome,
+        redis::{RedisInfo, commands, commands::CommandPlan, error, info::InfoReply, reply, reply::Reply},
+    },
+};
+
+/// A session. What it was not allowed it does not ask again for a while.
+pub struct RedisSession {
+    stream: BufReader<ServerStream>,
+    pub(super) about: RedisInfo,
+    pub(super) questions: CommandPlan,
+    /// The connection is of no use any more.
+    is_over: bool,
+}
+
+/// Which version of the protocol a server is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Protocol {
+    /// What every server speaks to whoever does not ask.
+    Resp2,
+    Resp3,
+}
+
+impl LoginOutcome for RedisSession {
+    fn is_closed(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl RedisSession {
+    pub fn new(stream: ServerStream, about: RedisInfo) -> Self {
+        let stream = BufReader::new(stream);
+        RedisSession { stream, about, questions: CommandPlan::default(), is_over: false }
+    }
+
+    /// The server has let us in by this method.
+    pub fn let_in(&self, method: LoginMethod) {
+        self.stream.get_ref().let_in(method);
+    }
+
+    /// Sends these commands at once, each as its words; their answers in order.
+    ///
+    /// # Errors
+    /// The connection failed, or the server refuses everything.
+    pub async fn ask<W: AsRef<[u8]>>(&mut self, commands: &[&[W]]) -> Result<Vec<Reply>, FetchError> {
+        // Until all is answered: an exchange that was cut short leaves answers behind that belong to nobody.
+        self.is_over = true;
+        self.expect_silence()?;
+        let mut bytes = Vec::new();
+        for words in commands {
+            let mut command = Cmd::new();
+            words.iter().for_each(|word| _ = command.arg(word.as_ref()));
+            command.write_packed_command(&mut bytes);
+        }
+        let failed = |error| error::of_connection(&error);
+        self.stream.write_all(&bytes).await.map_err(failed)?;
+        self.stream.flush().await.map_err(failed)?;
+        let (answers, is_more) = reply::read(&mut self.stream, commands.len()).await?;
+        match is_more {
+            true => Err(FetchError::new(Reason::Refused, "the server answers more than it was asked")),
+            false => {
+                self.is_over = false;
+                Ok(answers)
+            }
+        }
+    }
+
+    /// Something that came before the question would be taken for its answer. Only a refusal may come unasked.
+    fn expect_silence(&mut self) -> Result<(), FetchError> {
+        match self.stream.fill_buf().now_or_never() {
+            None | Some(Ok([b'-', ..])) => Ok(()),
+            Some(Ok([])) => Err(error::of_connection(&std::io::ErrorKind::UnexpectedEof.into())),
+            Some(Ok(_)) => Err(FetchError::new(Reason::Lost, "the server said something that nobody asked for")),
+            Some(Err(error)) => Err(error::of_connection(&error)),
+        }
+    }
+
+    /// Who we are, which protocol and database, a name that the server's list of clients shows; and whether the server is ready. True if
+    /// it speaks the protocol that was asked for.
+    ///
+    /// # Errors
+    /// The server does not let us in, or is loading its data.
+    pub async fn greet(
+        &mut self,
+        settings: &RedisSettings,
+        password: &str,
+        protocol: Protocol,
+    ) -> Result<bool, FetchError> {
+        let database = settings.database.to_string();
+        let mut commands: Vec<&[&str]> = Vec::new();
+        let alone = ["AUTH", password];
+        let with_user = ["AUTH", settings.user.as_deref().unwrap_or_default(), password];
+        match (&settings.user, &settings.password) {
+            (Some(_), _) => commands.push(&with_user),
+            (None, Some(_)) => commands.push(&alone),
+            (None, None) => (),
+        }
+        // After AUTH, not with it: a server that does not know HELLO has let us in then, and was not told the password twice.
+        if protocol == Protocol::Resp3 {
+            commands.push(&["HELLO", "3"]);
+        }
+        let select = ["SELECT", &database];
+        if settings.database != 0 {
+            commands.push(&select);
+        }
+        commands.push(&["CLIENT", "SETNAME", "pgvigil"]);
+        // A server that lets us in is up. One that is loading lets us in, and nobody have its data.
+        commands.push(&["INFO", "persistence"]);
+        let answers = self.ask(&commands).await?;
+        let mut is_spoken = true;
+        for (command, answer) in commands.iter().zip(&answers) {
+            let Reply::Error(said) = answer else { continue };
+            match command[0] {
+                "AUTH" => return Err(FetchError::new(Reason::Authentication, said)),
+                // Nothing that is asked depends on the database; but one that there is not is a mistake.
+                "SELECT" if !said.starts_with("NOPERM") => return Err(FetchError::new(Reason::Refused, said)),
+                "HELLO" => is_spoken = false,
+                _ => (),
+            }
+        }
+        if let Some(Reply::Text(said)) = answers.last() {
+            commands::expect_loaded(&InfoReply::new(&String::from_utf8_lossy(said)))?;
+        }
+        Ok(is_spoken)
+    }
+}
