@@ -34,6 +34,7 @@ const HOURS: Length = Length { step: 60, hours: 4, longest: 60 };
 const DAYS: Length = Length { step: 600, hours: 8 * 24, longest: 24 * 60 };
 
 #[test]
+#[ignore = "long: make test-all"]
 fn p26_unusual_systems_are_silent() {
     let (majors, lengths) = match is_long() {
         true => (vec![13, 18], vec![HOURS, DAYS]),
