@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Where one kind of call is made.
+/// Makes one kind of call.
 #[derive(Default)]
 pub struct BlockingPool {
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -39,7 +39,7 @@ impl BlockingPool {
             // Whoever waited may have gone.
             _ = sender.send(result);
         };
-        if thread::Builder::new().name("aside".into()).spawn(work).is_err() {
+        if thread::Builder::new().name("blocking".into()).spawn(work).is_err() {
             *self.began.lock() = None;
             return None;
         }
@@ -61,8 +61,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_hangs_is_left_alone_until_it_returns() {
-        let aside = BlockingPool::default();
-        assert_eq!(aside.call(LONG, || 1).await, Some(1));
+        let pool = BlockingPool::default();
+        assert_eq!(pool.call(LONG, || 1).await, Some(1));
         let (release, hangs) = mpsc::channel::<()>();
         let calls = Arc::new(AtomicU32::new(0));
         let counted = calls.clone();
@@ -70,13 +70,13 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             hangs.recv().is_ok()
         };
-        assert_eq!(aside.call(SHORT, hang).await, None);
+        assert_eq!(pool.call(SHORT, hang).await, None);
         for _ in 0..5 {
             let counted = calls.clone();
-            assert_eq!(aside.call(SHORT, move || counted.fetch_add(1, Ordering::SeqCst)).await, None);
+            assert_eq!(pool.call(SHORT, move || counted.fetch_add(1, Ordering::SeqCst)).await, None);
         }
         assert_eq!(calls.load(Ordering::SeqCst), 1, "no call beside the one that hangs");
         release.send(()).unwrap();
-        assert_eq!(aside.call(LONG, || 2).await, Some(2));
+        assert_eq!(pool.call(LONG, || 2).await, Some(2));
     }
 }

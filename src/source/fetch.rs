@@ -1,8 +1,14 @@
-//! What every fetch gives: rows, or the reason why there are none, and what a source reports while it goes on.
+//! What every fetch gives: rows, or the reason why there are none, and what a source reports meanwhile.
 
 use std::{fmt, sync::Arc};
 
-use crate::{collector::Place, memory_budget::MemoryBudget, table::Table, truncate};
+use crate::{
+    collector::{Collector, Place},
+    memory_budget::MemoryBudget,
+    source::remedy::Remedy,
+    table::Table,
+    truncate,
+};
 
 /// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,11 +31,17 @@ pub struct FetchError {
     pub query: Option<String>,
     /// Where in a collector file, if the server pointed into its SQL.
     pub place: Option<Place>,
+    pub remedy: Option<Arc<Remedy>>,
 }
 
 impl FetchError {
     pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
-        FetchError { reason, message: truncate::message(message.as_ref()), query: None, place: None }
+        FetchError { reason, message: truncate::message(message.as_ref()), query: None, place: None, remedy: None }
+    }
+
+    /// The same, with what helps against it, where that is known.
+    pub fn with_remedy(self, remedy: Option<Remedy>) -> Self {
+        FetchError { remedy: remedy.map(Arc::new), ..self }
     }
 
     /// The rows of a target need more memory than it has.
@@ -68,19 +80,19 @@ pub struct Database {
     pub closed: Option<String>,
 }
 
-/// What a visit says while it goes on.
+/// What a fetch reports while it goes on.
 pub enum Event {
-    /// The server has answered something.
+    /// The source has answered something.
     Answered,
-    /// The databases there are.
+    /// The databases of the server.
     Databases(Vec<Database>),
-    /// It is the turn of the next slow collector.
-    Begun,
-    /// All answers of the visited collector with this index.
-    Collected(usize, Answers),
+    /// The next slow collector has waited for others, and is fetched from now on.
+    TurnBegan,
+    /// All answers of a collector.
+    Collected(Arc<Collector>, Answers),
 }
 
-/// Where a visit reports to.
+/// Takes what a fetch reports.
 pub type EventSink<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
 /// The reasons, each a word that is also the value of the label `reason`.

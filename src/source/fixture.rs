@@ -125,13 +125,9 @@ impl Fixture {
     }
 
     /// It asks nobody for a password.
-    pub fn entry(&self) -> Option<LoginInfo> {
+    pub fn login(&self) -> Option<LoginInfo> {
         let way = Way { is_local: true, encryption: Encryption::None };
         self.seen.lock().session.then_some(LoginInfo { method: LoginMethod::None, way, fallback: None })
-    }
-
-    pub fn about(&self) -> String {
-        "a fixture".to_owned()
     }
 
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
@@ -168,55 +164,55 @@ impl Fixture {
         Some(result)
     }
 
-    pub async fn ask_quick(
+    pub async fn fetch_quick(
         &self,
         due: &[Arc<Collector>],
         discover: bool,
         until: Instant,
-        report: EventSink<'_>,
+        sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         self.seen.lock().visits += 1;
         if !self.told().silent && self.told().lost.is_none() {
             self.learn();
-            report(Event::Answered);
+            sink(Event::Answered);
             if discover {
                 let database = |closed: Option<&'static str>| {
                     move |name: &'static str| Database { name: name.to_owned(), closed: closed.map(str::to_owned) }
                 };
                 let Told { databases, closed, .. } = self.told();
                 let open = databases.into_iter().map(database(None));
-                report(Event::Databases(open.chain(closed.into_iter().map(database(Some("invalid")))).collect()));
+                sink(Event::Databases(open.chain(closed.into_iter().map(database(Some("invalid")))).collect()));
             }
         }
-        let ask = async |(index, collector): (usize, &Arc<Collector>)| {
-            report(Event::Collected(index, self.ask(collector, until).await));
+        let ask = async |collector: &Arc<Collector>| {
+            sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
         };
-        join_all(due.iter().enumerate().map(ask)).await;
+        join_all(due.iter().map(ask)).await;
         self.outcome(until).await
     }
 
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
+    pub async fn fetch_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
         let _lane = self.slow_lane.lock().await;
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
-        report(Event::Collected(0, self.ask(collector, until).await));
+        sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
         self.outcome(until).await
     }
 
-    pub async fn ask_database(
+    pub async fn fetch_database(
         &self,
         database: &str,
         due: &[Arc<Collector>],
-        report: EventSink<'_>,
+        sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         if self.told().refusing.contains(&database) {
             self.seen.lock().refused += 1;
-            (0..due.len()).for_each(|index| report(Event::Collected(index, fails(Reason::Closed))));
+            due.iter().for_each(|collector| sink(Event::Collected(collector.clone(), fails(Reason::Closed))));
             return Err(error(Reason::Closed));
         }
-        for (index, collector) in due.iter().enumerate() {
+        for collector in due {
             let until = Instant::now() + collector.timeout + Duration::from_secs(1);
-            report(Event::Begun);
-            report(Event::Collected(index, self.ask(collector, until).await));
+            sink(Event::TurnBegan);
+            sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
         }
         Ok(())
     }

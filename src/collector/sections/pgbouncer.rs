@@ -1,6 +1,6 @@
 //! The sections of a PgBouncer: what its console shows, by the word after `SHOW`, and what is put together from that.
 
-use crate::collector::sections::Section;
+use crate::collector::sections::row::{Section, SectionRow, section_rows};
 
 /// What costs little, changes nothing and stops nobody (`SHOW FDS` blocks).
 pub const SECTIONS: &[Section] = &[
@@ -17,23 +17,31 @@ pub const SECTIONS: &[Section] = &[
     shown("stats_totals"),
     shown("users"),
     shown("version"),
-    // What limits each pool, database and user. Without the console itself; a limit that is not set is absent.
-    made("pool_limits", &["database", "user", "servers", "size", "size_is_zero", "reserve"]),
-    made(
-        "database_limits",
-        &["database", "connections", "connections_limit", "client_connections", "client_connections_limit"],
-    ),
-    made(
-        "user_limits",
-        &["user", "connections", "connections_limit", "client_connections", "client_connections_limit"],
-    ),
+    PoolLimitRow::SECTION,
+    DatabaseLimitRow::SECTION,
+    UserLimitRow::SECTION,
 ];
+
+// What limits each pool, database and user. Without the console itself; a limit that is not set is absent.
+section_rows! {
+    "pool_limits": PoolLimitRow { database, user, servers, size, size_is_zero, reserve }
+    "database_limits": DatabaseLimitRow {
+        database,
+        connections,
+        connections_limit,
+        client_connections,
+        client_connections_limit,
+    }
+    "user_limits": UserLimitRow {
+        user,
+        connections,
+        connections_limit,
+        client_connections,
+        client_connections_limit,
+    }
+}
 
 /// Its columns differ by version.
 const fn shown(name: &'static str) -> Section {
-    made(name, &[])
-}
-
-const fn made(name: &'static str, columns: &'static [&'static str]) -> Section {
-    Section { name, of_target: true, columns }
+    Section { name, columns: &[] }
 }

@@ -1,7 +1,7 @@
 //! The sections of a Redis server: those of `INFO`, and what few other commands say. Where no columns stand here, they
 //! are the fields that the server's version has.
 
-use crate::collector::sections::Section;
+use crate::collector::sections::row::{Section, SectionRow, section_rows};
 
 /// All there are. What `INFO` lists as one line for each database, command and so on is a section with a row for each.
 pub const SECTIONS: &[Section] = &[
@@ -22,7 +22,7 @@ pub const SECTIONS: &[Section] = &[
     rows("keyspace", &["db", "keys", "expires", "avg_ttl"]),
     rows("commandstats", &["cmd", "calls", "usec", "rejected_calls", "failed_calls"]),
     rows("errorstats", &["err", "count"]),
-    rows("latencystats", &["cmd", "quantile", "usec"]),
+    PercentileRow::SECTION,
     rows("replicas", &["slave_ip", "slave_port", "slave_state", "offset", "lag"]),
     rows("modules", &["name", "ver", "api", "filters", "usedby", "using"]),
     // Other commands.
@@ -32,10 +32,14 @@ pub const SECTIONS: &[Section] = &[
     fields("cluster_info"),
 ];
 
+section_rows! {
+    "latencystats": PercentileRow { cmd, quantile, usec }
+}
+
 const fn fields(name: &'static str) -> Section {
     rows(name, &[])
 }
 
 const fn rows(name: &'static str, columns: &'static [&'static str]) -> Section {
-    Section { name, of_target: true, columns }
+    Section { name, columns }
 }

@@ -19,14 +19,16 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use tracing::debug;
 
 use crate::{
+    collector::SourceKind,
     settings,
     source::{
         fetch::{FetchError, Reason},
+        kept_session::SectionServer,
         net::{dial, session_limit::SessionLimit},
         pending_login::{Login, LoginOutcome},
         postgres::{error, startup},
         secret,
-        sections::{SectionServer, SectionSource, Tables},
+        sections::Tables,
     },
     table::{Cell, Table},
 };
@@ -36,9 +38,6 @@ const TABLES_LIMIT: usize = 8 << 20;
 
 /// How long a session that was given up may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// A console, and the session kept on it.
-pub type PgBouncer = SectionSource<Console>;
 
 /// How to log in to one.
 pub struct Console {
@@ -71,27 +70,28 @@ impl Console {
 }
 
 impl SectionServer for Console {
+    const KIND: SourceKind = SourceKind::PgBouncer;
     type Session = ConsoleSession;
 
-    fn about(&self) -> String {
+    fn description(&self) -> String {
         self.known.lock().version.clone().unwrap_or_else(|| "PgBouncer".to_owned())
     }
 
     fn log_in(&self, sessions: &SessionLimit) -> Login<ConsoleSession> {
         let (settings, sessions, known) = (self.settings.clone(), sessions.clone(), self.known.clone());
         Login::start(async move {
-            let mut talk = log_in(&settings, &sessions, known.clone()).await?;
-            let version = read_version(&talk.client).await?;
+            let mut session = log_in(&settings, &sessions, known.clone()).await?;
+            let version = read_version(&session.client).await?;
             let mut known = known.lock();
             if version.is_none() || version != known.version {
                 *known = ConsoleInfo { version, lacks: BTreeMap::new() };
             }
-            talk.refused = known.lacks.clone();
-            Ok(talk)
+            session.refused = known.lacks.clone();
+            Ok(session)
         })
     }
 
-    async fn ask(session: &mut ConsoleSession, sections: &[&str]) -> Result<Tables, FetchError> {
+    async fn fetch(session: &mut ConsoleSession, sections: &[&str]) -> Result<Tables, FetchError> {
         let commands: BTreeSet<&str> = sections.iter().flat_map(shown::commands).copied().collect();
         let taken = AtomicUsize::new(0);
         // All are sent before the first is answered.

@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use crate::{
     collector::{Collector, Scope},
     source::{
-        fetch::{Event, EventSink, FetchError},
+        fetch::{Answers, Event, EventSink, FetchError},
         postgres::session::Session,
+        statements::Histories,
     },
 };
 
@@ -26,15 +27,22 @@ pub struct Batch<'a> {
     statement_timeout: Duration,
     /// Also ask which databases there are.
     discover: bool,
-    report: EventSink<'a>,
+    sink: EventSink<'a>,
+    histories: &'a Mutex<Histories>,
     left: Mutex<Vec<usize>>,
     answered: AtomicBool,
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(due: &'a [Arc<Collector>], statement_timeout: Duration, discover: bool, report: EventSink<'a>) -> Self {
+    pub fn new(
+        due: &'a [Arc<Collector>],
+        statement_timeout: Duration,
+        discover: bool,
+        sink: EventSink<'a>,
+        histories: &'a Mutex<Histories>,
+    ) -> Self {
         let left = Mutex::new((0..due.len()).collect());
-        Batch { due, statement_timeout, discover, report, left, answered: AtomicBool::new(false) }
+        Batch { due, statement_timeout, discover, sink, histories, left, answered: AtomicBool::new(false) }
     }
 
     /// It looks at everything in a database.
@@ -62,7 +70,7 @@ impl<'a> Batch<'a> {
             let ask_role = async {
                 let found = self.role(shared).await?;
                 self.answered.store(true, Ordering::Relaxed);
-                (self.report)(Event::Answered);
+                (self.sink)(Event::Answered);
                 tell_role.send_replace(Some(found));
                 Ok(found)
             };
@@ -89,7 +97,7 @@ impl<'a> Batch<'a> {
         if self.discover {
             match session.databases(self.statement_timeout).await {
                 Err(error) if error.reason.is_connection() => return Err(error),
-                Ok(databases) => (self.report)(Event::Databases(databases)),
+                Ok(databases) => (self.sink)(Event::Databases(databases)),
                 // What was known of them holds on.
                 Err(_) => (),
             }
@@ -110,7 +118,7 @@ impl<'a> Batch<'a> {
         let role = role.wait_for(Option::is_some).await.map_or(None, |role| *role);
         if role == Some(session.facts.replica) {
             self.left.lock().retain(|left| *left != index);
-            (self.report)(Event::Collected(index, answers));
+            self.report_answers(&self.due[index], answers);
         }
         Ok(())
     }
@@ -119,7 +127,13 @@ impl<'a> Batch<'a> {
     pub fn fail(&self, error: impl Fn(&str) -> FetchError) {
         for index in std::mem::take(&mut *self.left.lock()) {
             let answers = self.due[index].queries.iter().map(|query| Err(error(&query.name))).collect();
-            (self.report)(Event::Collected(index, answers));
+            self.report_answers(&self.due[index], answers);
         }
+    }
+
+    /// A reading of statements is compared with the one before; everything else is reported as it comes.
+    fn report_answers(&self, collector: &Arc<Collector>, answers: Answers) {
+        let answers = self.histories.lock().take(collector, answers);
+        (self.sink)(Event::Collected(collector.clone(), answers));
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     source::{
         fetch::{FetchError, Reason},
         net::login_guard::LoginRefused,
+        postgres::remedy,
     },
 };
 
@@ -19,11 +20,11 @@ use crate::{
 pub fn of_query(error: &Error) -> FetchError {
     match error.as_db_error() {
         // A pooler in statement mode: however often it is asked, nothing of what we send will do.
-        Some(db) if db.message().contains("statement pooling mode") => FetchError::new(Reason::Refused, text(db)),
-        Some(db) if is_end_of_session(db) => FetchError::new(Reason::Lost, text(db)),
+        Some(db) if db.message().contains("statement pooling mode") => from_server(Reason::Refused, db),
+        Some(db) if is_end_of_session(db) => from_server(Reason::Lost, db),
         // A statement that was prepared before the table it reads was changed.
-        Some(db) if db.routine() == Some("RevalidateCachedQuery") => FetchError::new(Reason::Query, text(db)),
-        Some(db) => FetchError::new(query_reason(db), text(db)),
+        Some(db) if db.routine() == Some("RevalidateCachedQuery") => from_server(Reason::Query, db),
+        Some(db) => from_server(query_reason(db), db),
         None => FetchError::new(Reason::Lost, format!("connection lost: {}", causes(error))),
     }
 }
@@ -32,7 +33,10 @@ pub fn of_query(error: &Error) -> FetchError {
 /// is how it is set up, and not a failure.
 pub fn of_visit(error: &Error) -> FetchError {
     match error.as_db_error().filter(|db| is_settled(db)) {
-        Some(db) => FetchError::new(Reason::Closed, format!("cannot log in to the database: {}", text(db))),
+        Some(db) => {
+            let message = format!("cannot log in to the database: {}", text(db));
+            FetchError::new(Reason::Closed, message).with_remedy(remedy::find(db.code().code(), db.message()))
+        }
         None => of_login(error),
     }
 }
@@ -83,7 +87,7 @@ pub fn of_login(error: &Error) -> FetchError {
         &SqlState::ADMIN_SHUTDOWN => Reason::Lost,
         _ => Reason::Refused,
     };
-    FetchError::new(reason, text(db))
+    from_server(reason, db)
 }
 
 /// A login that failed without a word from the server: by what we have to log in with, or by the connection.
@@ -137,6 +141,10 @@ fn query_reason(db: &DbError) -> Reason {
         "0A000" => Reason::Unsupported,
         _ => Reason::Query,
     }
+}
+
+fn from_server(reason: Reason, db: &DbError) -> FetchError {
+    FetchError::new(reason, text(db)).with_remedy(remedy::find(db.code().code(), db.message()))
 }
 
 fn text(db: &DbError) -> String {

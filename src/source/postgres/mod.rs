@@ -17,6 +17,7 @@ pub mod decode;
 pub mod error;
 mod pending_logins;
 mod query;
+mod remedy;
 mod server_info;
 mod session;
 mod session_settings;
@@ -118,34 +119,32 @@ impl PostgresServer {
         result.map(|()| !kept)
     }
 
-    /// Asks quick collectors all at once, and which databases there are.
-    pub async fn ask_quick(
+    /// Fetches quick collectors all at once, and which databases there are.
+    pub async fn fetch_quick(
         &self,
         due: &[Arc<Collector>],
         discover: bool,
         until: Instant,
-        report: EventSink<'_>,
+        sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         let mut lane = self.quick.lock().await;
-        let report = |event| report(self.compare(due, event));
-        self.visit(&mut lane, Batch::new(due, QUICK_STATEMENT, discover, &report), until).await
+        self.visit(&mut lane, Batch::new(due, QUICK_STATEMENT, discover, sink, &self.histories), until).await
     }
 
-    /// Asks one slow collector, when the lane is free.
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
+    /// Fetches one slow collector, when the lane is free.
+    pub async fn fetch_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
         let mut lane = self.slow.lock().await;
-        report(Event::Begun);
-        let report = |event| report(self.compare(std::slice::from_ref(collector), event));
-        self.ask_one(&mut lane, collector, &report).await
+        sink(Event::TurnBegan);
+        self.fetch_one(&mut lane, collector, sink).await
     }
 
-    /// Asks what is due in one database, collector by collector: in the target's own on the slow lane, whose session has planned
+    /// Fetches what is due in one database, collector by collector: in the target's own on the slow lane, whose session has planned
     /// these queries before; in another on a session of its own, or several one after the other.
-    pub async fn ask_database(
+    pub async fn fetch_database(
         &self,
         database: &str,
         due: &[Arc<Collector>],
-        report: EventSink<'_>,
+        sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         let other = Mutex::new(Lane { database: Some(database.to_owned()), session: None });
         let (lane, _turn) = match self.logins.is_own(database) {
@@ -154,45 +153,35 @@ impl PostgresServer {
             false => (&other, Some(self.visits.acquire().await)),
         };
         let mut result: Result<(), FetchError> = Ok(());
-        for (index, collector) in due.iter().enumerate() {
+        for collector in due {
             // For one at a time, so that what waits for the slow lane gets its turn.
             let mut lane = lane.lock().await;
-            report(Event::Begun);
-            let report = |event| match event {
-                Event::Collected(_, answers) => report(Event::Collected(index, answers)),
-                event => report(event),
-            };
+            sink(Event::TurnBegan);
             result = match result {
                 // A database that cannot be reached is not tried again for each of its collectors.
                 Err(error) if error.reason.is_connection() || error.reason == Reason::Closed => {
-                    Err(fail(collector, error, &report))
+                    self.batch_of(collector, sink).fail(|_| error.clone());
+                    Err(error)
                 }
-                _ => self.ask_one(&mut lane, collector, &report).await,
+                _ => self.fetch_one(&mut lane, collector, sink).await,
             };
         }
         result
     }
 
-    /// A reading of statements is compared with the one before; everything else is reported as it comes.
-    fn compare(&self, due: &[Arc<Collector>], event: Event) -> Event {
-        match event {
-            Event::Collected(index, answers) => {
-                Event::Collected(index, self.histories.lock().take(&due[index], answers))
-            }
-            event => event,
-        }
+    fn batch_of<'a>(&'a self, collector: &'a Arc<Collector>, sink: EventSink<'a>) -> Batch<'a> {
+        Batch::new(std::slice::from_ref(collector), collector.timeout, false, sink, &self.histories)
     }
 
-    async fn ask_one(
+    async fn fetch_one(
         &self,
         lane: &mut Lane,
         collector: &Arc<Collector>,
-        report: EventSink<'_>,
+        sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         // The server's own limit comes first, ours is for a server that does not keep it.
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
-        let due = std::slice::from_ref(collector);
-        self.visit(lane, Batch::new(due, collector.timeout, false, report), until).await
+        self.visit(lane, self.batch_of(collector, sink), until).await
     }
 
     async fn visit(&self, lane: &mut Lane, visit: Batch<'_>, until: Instant) -> Result<(), FetchError> {
@@ -252,11 +241,4 @@ impl PostgresServer {
 
 fn is_lost(result: &Result<(), FetchError>) -> bool {
     result.as_ref().is_err_and(|error| error.reason == Reason::Lost)
-}
-
-/// Reports this error for every query of a collector, and gives it back.
-fn fail(collector: &Arc<Collector>, error: FetchError, report: EventSink<'_>) -> FetchError {
-    let visit = Batch::new(std::slice::from_ref(collector), Duration::ZERO, false, report);
-    visit.fail(|_| error.clone());
-    error
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    collector::{SourceKind, sections, sections::Section},
+    collector::{SourceKind, sections, sections::row::Section},
     source::{
         charset::utf8,
         fetch::{FetchError, Reason},
@@ -41,7 +41,7 @@ enum RedisCommand {
     Cluster,
 }
 
-/// How a question is put.
+/// How a command is sent.
 struct CommandSpec {
     name: &'static str,
     /// What an access control list must say to allow it.
@@ -68,21 +68,21 @@ impl RedisCommand {
         }
     }
 
-    fn said(self) -> CommandSpec {
-        let said = |name, rule, commands| CommandSpec { name, rule, commands };
+    fn spec(self) -> CommandSpec {
+        let spec = |name, rule, commands| CommandSpec { name, rule, commands };
         match self {
-            RedisCommand::Info => said("INFO", "+info", &[&["INFO", "ALL"]]),
-            RedisCommand::Config => said("CONFIG GET", "+config|get", CONFIG),
-            RedisCommand::Slowlog => said("SLOWLOG LEN", "+slowlog|len", &[&["SLOWLOG", "LEN"]]),
-            RedisCommand::Latency => said("LATENCY LATEST", "+latency|latest", &[&["LATENCY", "LATEST"]]),
-            RedisCommand::Cluster => said("CLUSTER INFO", "+cluster|info", &[&["CLUSTER", "INFO"]]),
+            RedisCommand::Info => spec("INFO", "+info", &[&["INFO", "ALL"]]),
+            RedisCommand::Config => spec("CONFIG GET", "+config|get", CONFIG),
+            RedisCommand::Slowlog => spec("SLOWLOG LEN", "+slowlog|len", &[&["SLOWLOG", "LEN"]]),
+            RedisCommand::Latency => spec("LATENCY LATEST", "+latency|latest", &[&["LATENCY", "LATEST"]]),
+            RedisCommand::Cluster => spec("CLUSTER INFO", "+cluster|info", &[&["CLUSTER", "INFO"]]),
         }
     }
 
     /// Its answers; the first that is refused stands for all.
     fn answered(self, values: Vec<Reply>) -> Result<Vec<Reply>, FetchError> {
         let refused = values.iter().find_map(|value| match value {
-            Reply::Error(said) => Some(error::of_command(said, self.said().name, self.said().rule)),
+            Reply::Error(said) => Some(error::of_command(said, self.spec().name, self.spec().rule)),
             _ => None,
         });
         refused.map_or(Ok(values), Err)
@@ -94,25 +94,25 @@ impl CommandPlan {
     ///
     /// # Errors
     /// The connection failed, the server refuses everything, or it is still loading its data.
-    pub async fn ask(&mut self, talk: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
+    pub async fn run(&mut self, session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
         let mut wanted: Vec<_> = sections.iter().map(|section| RedisCommand::of(section)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let wants_cluster = wanted.last() == Some(&RedisCommand::Cluster);
-        wanted.retain(|question| *question != RedisCommand::Cluster);
+        wanted.retain(|command| *command != RedisCommand::Cluster);
         if wants_cluster && wanted.first() != Some(&RedisCommand::Info) {
             wanted.insert(0, RedisCommand::Info);
         }
-        let mut answers = self.answers(talk, &wanted).await?;
+        let mut answers = self.answers(session, &wanted).await?;
         let said = answers
             .remove(&RedisCommand::Info)
             .map(|answer| answer.and_then(|values| text(RedisCommand::Info, &values)));
         let info = said.as_ref().map(|said| said.as_deref().map(InfoReply::new).map_err(Clone::clone));
         if let Some(Ok(info)) = &info {
-            *talk.about.lock() = Some(about(info));
+            *session.about.lock() = Some(about(info));
             expect_loaded(info)?;
             if wants_cluster && info.get("cluster_enabled") == Some("1") {
-                answers.extend(self.answers(talk, &[RedisCommand::Cluster]).await?);
+                answers.extend(self.answers(session, &[RedisCommand::Cluster]).await?);
             }
         }
         let info = info.unwrap_or_else(|| Ok(InfoReply::new("")));
@@ -121,33 +121,33 @@ impl CommandPlan {
 
     async fn answers(
         &mut self,
-        talk: &mut RedisSession,
+        session: &mut RedisSession,
         wanted: &[RedisCommand],
     ) -> Result<CommandReplies, FetchError> {
         self.denied.retain(|_, (_, at)| at.elapsed() < RETRY_DENIED);
         let mut answers = CommandReplies::new();
         let mut commands: Vec<&[&str]> = Vec::new();
-        for question in wanted {
-            match self.denied.get(question) {
-                Some((error, _)) => _ = answers.insert(*question, Err(error.clone())),
-                None => commands.extend(question.said().commands),
+        for command in wanted {
+            match self.denied.get(command) {
+                Some((error, _)) => _ = answers.insert(*command, Err(error.clone())),
+                None => commands.extend(command.spec().commands),
             }
         }
         // That there is nothing to ask does not mean that the server is there.
         if commands.is_empty() {
             commands.push(&["PING"]);
         }
-        let mut values = talk.ask(&commands).await?.into_iter();
-        for question in wanted.iter().filter(|question| !self.denied.contains_key(question)) {
-            let values: Vec<_> = values.by_ref().take(question.said().commands.len()).collect();
-            answers.insert(*question, question.answered(values));
+        let mut values = session.ask(&commands).await?.into_iter();
+        for command in wanted.iter().filter(|command| !self.denied.contains_key(command)) {
+            let values: Vec<_> = values.by_ref().take(command.spec().commands.len()).collect();
+            answers.insert(*command, command.answered(values));
         }
-        let denied = |(question, answer): (&RedisCommand, &Result<_, FetchError>)| match answer {
-            Err(error) if error.reason == Reason::Privilege => Some((*question, error.clone())),
+        let denied = |(command, answer): (&RedisCommand, &Result<_, FetchError>)| match answer {
+            Err(error) if error.reason == Reason::Privilege => Some((*command, error.clone())),
             _ => None,
         };
-        for (question, error) in answers.iter().filter_map(denied) {
-            self.denied.entry(question).or_insert((error, Instant::now()));
+        for (command, error) in answers.iter().filter_map(denied) {
+            self.denied.entry(command).or_insert((error, Instant::now()));
         }
         Ok(answers)
     }
@@ -182,27 +182,27 @@ fn about(info: &InfoReply<'_>) -> String {
 fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, answers: &CommandReplies) -> Result<Table, FetchError> {
     let unknown = || FetchError::new(Reason::Undefined, "there is no such section");
     let section = sections::section(SourceKind::Redis, name).ok_or_else(unknown)?;
-    let question = RedisCommand::of(name);
-    if question == RedisCommand::Info {
+    let command = RedisCommand::of(name);
+    if command == RedisCommand::Info {
         return info.as_ref().map(|info| info.table(section)).map_err(Clone::clone);
     }
-    let Some(answer) = answers.get(&question) else {
+    let Some(answer) = answers.get(&command) else {
         // Of a server that is no cluster, unless that is not known.
         return info.as_ref().map(|_| Table::default()).map_err(Clone::clone);
     };
     let values = answer.as_ref().map_err(Clone::clone)?;
-    match question {
-        RedisCommand::Cluster => text(question, values).map(|text| InfoReply::new(&text).fields("")),
+    match command {
+        RedisCommand::Cluster => text(command, values).map(|text| InfoReply::new(&text).fields("")),
         RedisCommand::Config => Ok(config(section, values)),
         _ => Ok(numbers(section, values)),
     }
 }
 
 /// The text that a command is answered.
-fn text(question: RedisCommand, values: &[Reply]) -> Result<String, FetchError> {
+fn text(command: RedisCommand, values: &[Reply]) -> Result<String, FetchError> {
     match values {
         [Reply::Text(bytes)] => Ok(utf8(bytes).into_owned()),
-        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", question.said().name))),
+        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", command.spec().name))),
     }
 }
 

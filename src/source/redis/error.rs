@@ -8,7 +8,10 @@ use std::{
 
 use redis::RedisError;
 
-use crate::source::fetch::{FetchError, Reason};
+use crate::source::{
+    fetch::{FetchError, Reason},
+    remedy::Remedy,
+};
 
 /// The words by which the server refuses everything, not only this command.
 const OF_SESSION: [(&str, Reason); 9] = [
@@ -30,13 +33,14 @@ pub fn of_session(said: &str) -> Option<FetchError> {
 }
 
 /// What an error of one command means; `rule` is what an ACL must say to allow it.
-pub fn of_command(said: &str, command: &str, rule: &str) -> FetchError {
+pub fn of_command(said: &str, command: &str, rule: &'static str) -> FetchError {
     // A provider renames what it does not allow; a Sentinel has few of a server's commands.
     let is_unknown = ["ERR unknown command", "ERR unknown subcommand", "ERR Unknown subcommand"];
     match is_unknown.iter().any(|word| said.starts_with(word)) {
         true => FetchError::new(Reason::Privilege, format!("{command} does not exist here: {said}")),
         false if said.starts_with("NOPERM") => {
-            FetchError::new(Reason::Privilege, format!("{command} needs {rule}: {said}"))
+            let error = FetchError::new(Reason::Privilege, format!("{command} needs {rule}: {said}"));
+            error.with_remedy(Some(Remedy::AclRule(rule)))
         }
         false => FetchError::new(Reason::Query, format!("{command}: {said}")),
     }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::{
-    collector::sections::Section,
+    collector::sections::{redis::PercentileRow, row, row::Section},
     source::redis::replicas,
     table::{Cell, Table},
 };
@@ -98,7 +98,7 @@ impl<'a> InfoReply<'a> {
         match (section.name, LISTS.iter().find(|list| list.section == section.name)) {
             ("replicas", Some(list)) => replicas::worst(&self.list(list, section.columns)),
             (_, Some(list)) => self.list(list, section.columns),
-            ("latencystats", _) => self.percentiles(section.columns),
+            ("latencystats", _) => self.percentiles(),
             ("instance" | "place", _) => self.instance(section.columns),
             (name, _) => self.fields(name),
         }
@@ -152,19 +152,19 @@ impl<'a> InfoReply<'a> {
     }
 
     /// A row for each percentile of a command: `p99.9=1.003` is the quantile 0.999.
-    fn percentiles(&self, columns: &[&str]) -> Table {
-        let mut table = Table::new(columns.iter().copied());
+    fn percentiles(&self) -> Table {
+        let mut rows = Vec::new();
         for (field, value) in &self.lines {
             let Some(command) = field.strip_prefix(PERCENTILES) else { continue };
-            for (key, usec) in pairs(value).take(MOST_PERCENTILES.saturating_sub(table.rows())) {
+            for (key, usec) in pairs(value).take(MOST_PERCENTILES.saturating_sub(rows.len())) {
                 let percent = key.strip_prefix('p').and_then(|text| text.parse::<f64>().ok());
                 let Some(percent) = percent.filter(|percent| (0.0..=100.0).contains(percent)) else { continue };
                 // In one step of rounding, so that 99.9 is 0.999 and nothing near it.
                 let quantile = (percent * 1e7).round() / 1e9;
-                table.push_row([Cell::Text(command), Cell::Float(quantile), Cell::Text(usec)]);
+                rows.push(PercentileRow { cmd: command.into(), quantile: quantile.into(), usec: usec.into() });
             }
         }
-        table
+        row::table(rows)
     }
 }
 

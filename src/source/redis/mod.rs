@@ -17,22 +17,21 @@ use parking_lot::Mutex;
 
 pub use crate::source::redis::{reply::Reply, session::RedisSession};
 use crate::{
+    collector::SourceKind,
     secret::Secret,
     settings,
     settings::connection::login::LoginMethod,
     source::{
         fetch::{FetchError, Reason},
+        kept_session::SectionServer,
         net::{dial, session_limit::SessionLimit},
         pending_login::Login,
         redis::session::Protocol,
         secret,
-        sections::{SectionServer, SectionSource, Tables},
+        sections::Tables,
     },
     truncate,
 };
-
-/// A server, and the session kept on it.
-pub type RedisSource = SectionSource<RedisServer>;
 
 /// How to log in to one, and what is known of it.
 #[derive(Clone)]
@@ -58,19 +57,19 @@ impl RedisServer {
     pub async fn connect(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
         let password = secret::now(self.settings.password.as_ref()).await?;
         let password = password.as_ref().map_or("", Secret::expose);
-        let talk = match self.speaks_resp2.load(Ordering::Relaxed) {
+        let session = match self.speaks_resp2.load(Ordering::Relaxed) {
             true => self.greeted(sessions, password, Protocol::Resp2).await,
             false => match self.greeted(sessions, password, Protocol::Resp3).await {
                 // Some proxies hang up on a command that they do not know.
                 Err(error) if error.reason == Reason::Lost => {
-                    let talk = self.greeted(sessions, password, Protocol::Resp2).await;
-                    self.speaks_resp2.fetch_or(talk.is_ok(), Ordering::Relaxed);
-                    talk
+                    let session = self.greeted(sessions, password, Protocol::Resp2).await;
+                    self.speaks_resp2.fetch_or(session.is_ok(), Ordering::Relaxed);
+                    session
                 }
-                talk => talk,
+                session => session,
             },
         };
-        talk.map_err(|error| without_password(error, password))
+        session.map_err(|error| without_password(error, password))
     }
 
     async fn greeted(
@@ -80,19 +79,20 @@ impl RedisServer {
         protocol: Protocol,
     ) -> Result<RedisSession, FetchError> {
         let stream = dial::redis(&self.settings.address, &self.settings.tls, sessions).await?;
-        let mut talk = RedisSession::new(stream, self.about.clone());
-        let is_spoken = talk.greet(&self.settings, password, protocol).await?;
+        let mut session = RedisSession::new(stream, self.about.clone());
+        let is_spoken = session.greet(&self.settings, password, protocol).await?;
         let has_password = self.settings.user.is_some() || self.settings.password.is_some();
-        talk.let_in(if has_password { LoginMethod::Password } else { LoginMethod::None });
+        session.let_in(if has_password { LoginMethod::Password } else { LoginMethod::None });
         self.speaks_resp2.fetch_or(!is_spoken, Ordering::Relaxed);
-        Ok(talk)
+        Ok(session)
     }
 }
 
 impl SectionServer for RedisServer {
+    const KIND: SourceKind = SourceKind::Redis;
     type Session = RedisSession;
 
-    fn about(&self) -> String {
+    fn description(&self) -> String {
         self.about.lock().clone().unwrap_or_else(|| "Redis".to_owned())
     }
 
@@ -101,10 +101,10 @@ impl SectionServer for RedisServer {
         Login::start(async move { access.connect(&sessions).await })
     }
 
-    async fn ask(session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
-        let mut questions = std::mem::take(&mut session.questions);
-        let tables = questions.ask(session, sections).await;
-        session.questions = questions;
+    async fn fetch(session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
+        let mut plan = std::mem::take(&mut session.plan);
+        let tables = plan.run(session, sections).await;
+        session.plan = plan;
         tables
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 pub struct RedisSession {
     stream: BufReader<ServerStream>,
     pub(super) about: RedisInfo,
-    pub(super) questions: CommandPlan,
+    pub(super) plan: CommandPlan,
     /// The connection is of no use any more.
     is_over: bool,
 }
@@ -41,7 +41,7 @@ impl LoginOutcome for RedisSession {
 impl RedisSession {
     pub fn new(stream: ServerStream, about: RedisInfo) -> Self {
         let stream = BufReader::new(stream);
-        RedisSession { stream, about, questions: CommandPlan::default(), is_over: false }
+        RedisSession { stream, about, plan: CommandPlan::default(), is_over: false }
     }
 
     /// The server has let us in by this method.

@@ -23,10 +23,7 @@ use std::{
 };
 
 use crate::{
-    collector::{
-        Collector, SourceKind,
-        sections::{READING, STATEMENTS},
-    },
+    collector::{Collector, READING, SourceKind, sections::STATEMENTS},
     memory_budget::MemoryBudget,
     source::{
         fetch::{Answer, Answers, FetchError, Reason},
