@@ -3,7 +3,7 @@
 //! A session that died is replaced within the fetch, as a PostgreSQL server's is. One that does not answer by its
 //! deadline is given up.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
@@ -30,8 +30,8 @@ pub trait SectionServer: Send + Sync + 'static {
     const KIND: SourceKind;
     type Session: LoginOutcome;
 
-    /// Begins a login; the session is counted in `sessions`.
-    fn log_in(&self, sessions: &SessionLimit) -> Login<Self::Session>;
+    /// Opens a session, which is counted in `sessions`.
+    fn log_in(&self, sessions: &SessionLimit) -> impl Future<Output = Result<Self::Session, FetchError>> + Send;
 
     /// For people: the product and its version.
     fn description(&self) -> String;
@@ -46,7 +46,7 @@ pub trait SectionServer: Send + Sync + 'static {
 
 /// A server and the session that is kept on it.
 pub struct KeptSession<S: SectionServer> {
-    server: S,
+    server: Arc<S>,
     sessions: SessionLimit,
     pending: Pending<S::Session>,
     session: Mutex<Option<S::Session>>,
@@ -55,7 +55,7 @@ pub struct KeptSession<S: SectionServer> {
 impl<S: SectionServer> KeptSession<S> {
     pub fn new(server: S) -> Self {
         let (sessions, pending, session) = (SessionLimit::default(), Pending::default(), Mutex::default());
-        KeptSession { server, sessions, pending, session }
+        KeptSession { server: server.into(), sessions, pending, session }
     }
 
     /// The session, once nobody else asks on it.
@@ -69,10 +69,13 @@ impl<S: SectionServer> KeptSession<S> {
         kept: &'a mut Option<S::Session>,
         until: Instant,
     ) -> Result<&'a mut S::Session, FetchError> {
-        let open = kept.take().filter(|session| !session.is_closed());
-        let session = match open {
+        let log_in = || {
+            let (server, sessions) = (self.server.clone(), self.sessions.clone());
+            Login::start(async move { server.log_in(&sessions).await })
+        };
+        let session = match kept.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
-            None => pending_login::wait(&self.pending, || self.server.log_in(&self.sessions), until).await?,
+            None => pending_login::wait(&self.pending, log_in, until).await?,
         };
         Ok(kept.insert(session))
     }

@@ -1,6 +1,6 @@
 //! The sections of a probe: what it has measured on each path.
 
-use crate::collector::sections::row::{Section, sections};
+use crate::collector::sections::row::sections;
 
 sections! {
     "paths": PathRow { path, kind, server, database, role, info }
@@ -11,18 +11,7 @@ sections! {
     "comparisons": ComparisonRow { path, query, result, answers }
     "visible": VisibleRow { path, age }
     "cache": CacheRow {
-        path,
-        hits,
-        misses,
-        loads,
-        saved,
-        stampedes,
-        entries,
-        capacity,
-        expired,
-        displaced,
-        errors,
-        fallen_back,
+        path, hits, misses, loads, saved, stampedes, entries, capacity, expired, displaced, errors, fallen_back
     }
     "circuits": CircuitRow { path, state, trips }
     "objectives": ObjectiveRow { query, objective }

@@ -14,51 +14,50 @@ pub struct Section {
 
 /// A row of a section.
 pub trait SectionRow<'a> {
-    const SECTION: Section;
+    /// Of its section.
+    const NAME: &'static str;
+    const COLUMNS: &'static [&'static str];
 
     /// Its cells, in the order of the section's columns.
     fn cells(self) -> impl IntoIterator<Item = Cell<'a>>;
 }
 
-/// Declares the rows of sections: of each section its name, the type of its rows, and the columns, which are the fields of that type.
-macro_rules! section_rows {
-    ($($(#[$doc:meta])* $name:literal: $row:ident { $($column:ident),* $(,)? })*) => {
-        $(
-            $(#[$doc])*
+/// Declares the sections of a source. `"name": Row { a, b }` has rows of that type, whose fields are the columns; the columns of
+/// `"name" [a, b]` are filled by name; those of `"name"` are what the server says.
+macro_rules! sections {
+    ($(
+        $name:literal $([$($by_name:ident),*])? $(: $row:ident { $($column:ident),* })?
+    )*) => {
+        /// All there are.
+        pub const SECTIONS: &[$crate::collector::sections::row::Section] = &[$(
+            $crate::collector::sections::row::Section {
+                name: $name,
+                columns: &[$($(stringify!($by_name)),*)? $($(stringify!($column)),*)?],
+            }
+        ),*];
+
+        $($(
+            #[doc = concat!("A row of the section `", $name, "`.")]
             pub struct $row<'a> {
                 $(pub $column: $crate::table::Cell<'a>),*
             }
 
             impl<'a> $crate::collector::sections::row::SectionRow<'a> for $row<'a> {
-                const SECTION: Section = Section { name: $name, columns: &[$(stringify!($column)),*] };
+                const NAME: &'static str = $name;
+                const COLUMNS: &'static [&'static str] = &[$(stringify!($column)),*];
 
                 fn cells(self) -> impl IntoIterator<Item = $crate::table::Cell<'a>> {
                     [$(self.$column),*]
                 }
             }
-        )*
+        )?)*
     };
 }
-
-/// Declares all sections of a source in the same way.
-macro_rules! sections {
-    ($($(#[$doc:meta])* $name:literal: $row:ident { $($column:ident),* $(,)? })*) => {
-        /// All there are.
-        pub const SECTIONS: &[Section] =
-            &[$(<$row<'_> as $crate::collector::sections::row::SectionRow>::SECTION),*];
-
-        $crate::collector::sections::row::section_rows! {
-            $($(#[$doc])* $name: $row { $($column),* })*
-        }
-    };
-}
-
-pub(crate) use section_rows;
-pub(crate) use sections;
+pub(super) use sections;
 
 /// A table with these rows.
 pub fn table<'a, R: SectionRow<'a>>(rows: impl IntoIterator<Item = R>) -> Table {
-    let mut table = Table::new(R::SECTION.columns.iter().copied());
+    let mut table = Table::new(R::COLUMNS.iter().copied());
     rows.into_iter().for_each(|row| table.push_row(row.cells()));
     table
 }
@@ -76,7 +75,7 @@ impl SectionTables {
 
     /// Appends a row to the table of its section.
     pub fn push<'a, R: SectionRow<'a>>(&mut self, row: R) {
-        self.0.entry(R::SECTION.name).or_insert_with(|| table::<R>([])).push_row(row.cells());
+        self.0.entry(R::NAME).or_insert_with(|| table::<R>([])).push_row(row.cells());
     }
 
     pub fn get(&self, section: &str) -> Option<&Table> {

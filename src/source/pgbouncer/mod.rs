@@ -20,12 +20,12 @@ use tracing::debug;
 
 use crate::{
     collector::SourceKind,
-    settings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::{FetchError, Reason},
         kept_session::SectionServer,
         net::{dial, session_limit::SessionLimit},
-        pending_login::{Login, LoginOutcome},
+        pending_login::LoginOutcome,
         postgres::{error, startup},
         secret,
         sections::Tables,
@@ -41,7 +41,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How to log in to one.
 pub struct Console {
-    settings: Arc<settings::PostgresSettings>,
+    settings: PostgresSettings,
     known: Arc<Mutex<ConsoleInfo>>,
 }
 
@@ -64,8 +64,8 @@ pub struct ConsoleSession {
 }
 
 impl Console {
-    pub fn new(settings: settings::PostgresSettings) -> Self {
-        Console { settings: Arc::new(settings), known: Arc::default() }
+    pub fn new(settings: PostgresSettings) -> Self {
+        Console { settings, known: Arc::default() }
     }
 }
 
@@ -77,18 +77,15 @@ impl SectionServer for Console {
         self.known.lock().version.clone().unwrap_or_else(|| "PgBouncer".to_owned())
     }
 
-    fn log_in(&self, sessions: &SessionLimit) -> Login<ConsoleSession> {
-        let (settings, sessions, known) = (self.settings.clone(), sessions.clone(), self.known.clone());
-        Login::start(async move {
-            let mut session = log_in(&settings, &sessions, known.clone()).await?;
-            let version = read_version(&session.client).await?;
-            let mut known = known.lock();
-            if version.is_none() || version != known.version {
-                *known = ConsoleInfo { version, lacks: BTreeMap::new() };
-            }
-            session.refused = known.lacks.clone();
-            Ok(session)
-        })
+    async fn log_in(&self, sessions: &SessionLimit) -> Result<ConsoleSession, FetchError> {
+        let mut session = open(&self.settings, sessions, self.known.clone()).await?;
+        let version = read_version(&session.client).await?;
+        let mut known = self.known.lock();
+        if version.is_none() || version != known.version {
+            *known = ConsoleInfo { version, lacks: BTreeMap::new() };
+        }
+        session.refused = known.lacks.clone();
+        Ok(session)
     }
 
     async fn fetch(session: &mut ConsoleSession, sections: &[&str]) -> Result<Tables, FetchError> {
@@ -131,8 +128,8 @@ impl Drop for ConsoleSession {
     }
 }
 
-async fn log_in(
-    settings: &settings::PostgresSettings,
+async fn open(
+    settings: &PostgresSettings,
     sessions: &SessionLimit,
     known: Arc<Mutex<ConsoleInfo>>,
 ) -> Result<ConsoleSession, FetchError> {

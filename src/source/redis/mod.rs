@@ -19,13 +19,11 @@ pub use crate::source::redis::{reply::Reply, session::RedisSession};
 use crate::{
     collector::SourceKind,
     secret::Secret,
-    settings,
-    settings::connection::login::LoginMethod,
+    settings::connection::{login::LoginMethod, model::RedisSettings},
     source::{
         fetch::{FetchError, Reason},
         kept_session::SectionServer,
         net::{dial, session_limit::SessionLimit},
-        pending_login::Login,
         redis::session::Protocol,
         secret,
         sections::Tables,
@@ -34,20 +32,19 @@ use crate::{
 };
 
 /// How to log in to one, and what is known of it.
-#[derive(Clone)]
 pub struct RedisServer {
-    settings: Arc<settings::RedisSettings>,
+    settings: RedisSettings,
     about: RedisInfo,
     /// It does not speak RESP3, and is not asked to any more.
-    speaks_resp2: Arc<AtomicBool>,
+    speaks_resp2: AtomicBool,
 }
 
 /// What the server is, for people, once it has said so.
 type RedisInfo = Arc<Mutex<Option<String>>>;
 
 impl RedisServer {
-    pub fn new(settings: settings::RedisSettings) -> Self {
-        RedisServer { settings: Arc::new(settings), about: RedisInfo::default(), speaks_resp2: Arc::default() }
+    pub fn new(settings: RedisSettings) -> Self {
+        RedisServer { settings, about: RedisInfo::default(), speaks_resp2: AtomicBool::default() }
     }
 
     /// A session of one's own, counted in `sessions`.
@@ -96,9 +93,8 @@ impl SectionServer for RedisServer {
         self.about.lock().clone().unwrap_or_else(|| "Redis".to_owned())
     }
 
-    fn log_in(&self, sessions: &SessionLimit) -> Login<RedisSession> {
-        let (access, sessions) = (self.clone(), sessions.clone());
-        Login::start(async move { access.connect(&sessions).await })
+    async fn log_in(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
+        self.connect(sessions).await
     }
 
     async fn fetch(session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
