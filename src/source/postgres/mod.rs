@@ -207,7 +207,7 @@ impl PostgresServer {
             if !visit.is_answered() {
                 return Err(late);
             }
-            visit.fail(|query| late.clone().of(query));
+            visit.fail(|query| late.clone().in_query(query));
             return Ok(());
         };
         self.learn(session);

@@ -167,7 +167,7 @@ impl Session {
     pub async fn collect(&self, collector: &Collector, statement_timeout: Duration) -> Answers {
         let ask = |query| async move {
             let answer = self.ask(collector, query, statement_timeout).await;
-            answer.map_err(|error| error.of(&query.name))
+            answer.map_err(|error| error.in_query(&query.name))
         };
         join_all(collector.queries.iter().map(ask)).await
     }

@@ -30,7 +30,7 @@ async fn every_section_is_filled() {
         &[("slow", "60s"), ("sizes", "1h\nscope: database")],
         &[("labelled.yaml", LABELLED)],
     ));
-    world.server.tell(|server| {
+    world.server.change(|server| {
         server.closed = vec!["closed"];
         server.answers.insert("quick", fails(Reason::Extension));
         server.answers.insert("other", fails(Reason::Query));
