@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    collector::{Collector, Place},
+    collector::Place,
     memory_budget::MemoryBudget,
     source::remedy::Remedy,
     table::Table,
@@ -88,8 +88,8 @@ pub enum Event {
     Databases(Vec<Database>),
     /// The next slow collector has waited for others, and is fetched from now on.
     TurnBegan,
-    /// All answers of a collector.
-    Collected(Arc<Collector>, Answers),
+    /// All answers of the fetched collector with this index.
+    Collected(usize, Answers),
 }
 
 /// Takes what a fetch reports.

@@ -184,17 +184,17 @@ impl Fixture {
                 sink(Event::Databases(open.chain(closed.into_iter().map(database(Some("invalid")))).collect()));
             }
         }
-        let ask = async |collector: &Arc<Collector>| {
-            sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
+        let ask = async |(index, collector): (usize, &Arc<Collector>)| {
+            sink(Event::Collected(index, self.ask(collector, until).await));
         };
-        join_all(due.iter().map(ask)).await;
+        join_all(due.iter().enumerate().map(ask)).await;
         self.outcome(until).await
     }
 
     pub async fn fetch_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
         let _lane = self.slow_lane.lock().await;
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
-        sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
+        sink(Event::Collected(0, self.ask(collector, until).await));
         self.outcome(until).await
     }
 
@@ -206,13 +206,13 @@ impl Fixture {
     ) -> Result<(), FetchError> {
         if self.behavior().refusing.contains(&database) {
             self.seen.lock().refused += 1;
-            due.iter().for_each(|collector| sink(Event::Collected(collector.clone(), fails(Reason::Closed))));
+            (0..due.len()).for_each(|index| sink(Event::Collected(index, fails(Reason::Closed))));
             return Err(error(Reason::Closed));
         }
-        for collector in due {
+        for (index, collector) in due.iter().enumerate() {
             let until = Instant::now() + collector.timeout + Duration::from_secs(1);
             sink(Event::TurnBegan);
-            sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
+            sink(Event::Collected(index, self.ask(collector, until).await));
         }
         Ok(())
     }

@@ -112,8 +112,8 @@ fn report(due: &[Arc<Collector>], result: &Result<Tables, FetchError>, sink: Eve
     if result.is_ok() {
         sink(Event::Answered);
     }
-    for collector in due {
-        sink(Event::Collected(collector.clone(), answers(collector, result)));
+    for (index, collector) in due.iter().enumerate() {
+        sink(Event::Collected(index, answers(collector, result)));
     }
 }
 
