@@ -15,8 +15,7 @@ use crate::{
     source::{
         fetch::{Answer, Answers, Event, EventSink, FetchError, Reason, SourceStatus},
         net::{login_guard::LoginInfo, session_limit::SessionLimit},
-        pending_login,
-        pending_login::{Login, LoginOutcome, Pending},
+        pending_login::{LoginOutcome, LoginTask, PendingLogin},
     },
     table::Table,
 };
@@ -32,7 +31,7 @@ pub trait SectionServer: Send + Sync + 'static {
     type Session: LoginOutcome;
 
     /// Begins a login; the session is counted in `sessions`.
-    fn log_in(&self, sessions: &SessionLimit) -> Login<Self::Session>;
+    fn log_in(&self, sessions: &SessionLimit) -> LoginTask<Self::Session>;
 
     /// What it is, for people: product and version.
     fn about(&self) -> String;
@@ -48,7 +47,7 @@ pub trait SectionServer: Send + Sync + 'static {
 pub struct SectionSource<S: SectionServer> {
     server: S,
     sessions: SessionLimit,
-    pending: Pending<S::Session>,
+    pending: PendingLogin<S::Session>,
     session: Mutex<Option<S::Session>>,
 }
 
@@ -57,14 +56,14 @@ impl<S: SectionServer> SectionSource<S> {
         SectionSource {
             server,
             sessions: SessionLimit::default(),
-            pending: Pending::default(),
+            pending: PendingLogin::default(),
             session: Mutex::default(),
         }
     }
 
     pub fn status(&self) -> SourceStatus {
         // Pending, or being waited for.
-        let login_pending = self.pending.try_lock().map_or(true, |login| login.is_some());
+        let login_pending = self.pending.is_pending();
         SourceStatus { sessions: self.sessions.count(), login_pending, ..SourceStatus::default() }
     }
 
@@ -142,7 +141,7 @@ impl<S: SectionServer> SectionSource<S> {
         let open = kept.take().filter(|session| !session.is_closed());
         let session = match open {
             Some(session) => session,
-            None => pending_login::wait(&self.pending, || self.server.log_in(&self.sessions), until).await?,
+            None => self.pending.join_or_start(|| self.server.log_in(&self.sessions), until).await?,
         };
         Ok(kept.insert(session))
     }

@@ -23,7 +23,7 @@ use crate::{
     source::{
         fetch::{FetchError, Reason},
         net::{dial, session_limit::SessionLimit},
-        pending_login::{Login, LoginOutcome},
+        pending_login::{LoginOutcome, LoginTask},
         postgres::{error, startup},
         secret,
         sections::{SectionServer, SectionSource, Tables},
@@ -77,9 +77,9 @@ impl SectionServer for Console {
         self.known.lock().version.clone().unwrap_or_else(|| "PgBouncer".to_owned())
     }
 
-    fn log_in(&self, sessions: &SessionLimit) -> Login<ConsoleSession> {
+    fn log_in(&self, sessions: &SessionLimit) -> LoginTask<ConsoleSession> {
         let (settings, sessions, known) = (self.settings.clone(), sessions.clone(), self.known.clone());
-        Login::start(async move {
+        LoginTask::start(async move {
             let mut talk = log_in(&settings, &sessions, known.clone()).await?;
             let version = read_version(&talk.client).await?;
             let mut known = known.lock();
@@ -139,7 +139,7 @@ async fn log_in(
     let password = secret::now(settings.password.as_ref()).await?;
     let stream = dial::postgres(settings, sessions).await?;
     let config = startup::config(settings, password.as_ref(), "pgvigil");
-    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::of_login(&error))?;
+    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::from_login(&error))?;
     let connection = tokio::spawn(async move {
         if let Err(error) = connection.await {
             debug!("connection ended: {}", of_query(&error));
@@ -207,7 +207,7 @@ fn push(table: &mut Table, row: &SimpleQueryRow) {
 
 /// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.
 fn of_query(error: &Error) -> FetchError {
-    let Some(db) = error.as_db_error() else { return error::of_query(error) };
+    let Some(db) = error.as_db_error() else { return error::from_query(error) };
     let reason = match db.message() {
         _ if db.severity() == "FATAL" => Reason::Lost,
         message if message.starts_with("invalid command") => Reason::Version,

@@ -1,4 +1,4 @@
-//! PostgreSQL's binary values as cells. Whatever bytes a name holds, two different names stay different.
+//! PostgreSQL's binary values as cells. Two different names stay different, whatever their bytes.
 
 use std::{error::Error, fmt::Write};
 
@@ -27,9 +27,9 @@ pub enum Decoder {
     Float,
     Numeric,
     Text(Charset),
-    /// Of a type that is not built in: a text, if it is one.
-    Own(Charset),
-    /// Native buckets, written as a text; what is something else stays one.
+    /// Of a type that is not built in: its bytes must look like a text.
+    NotBuiltIn(Charset),
+    /// Native buckets, written as a text; any other text stays a text.
     Native(Charset),
     /// Seconds since 1970.
     Timestamp,
@@ -40,7 +40,7 @@ pub enum Decoder {
 }
 
 impl Decoder {
-    /// The same of a column of native buckets: as a text they would be cut, as labels are.
+    /// The decoder of the same column if it has native buckets: a plain text would be cut to the length of a label.
     pub fn of_native(self) -> Self {
         match self {
             Decoder::Text(charset) => Decoder::Native(charset),
@@ -49,7 +49,7 @@ impl Decoder {
     }
 }
 
-/// The places and decoders of the columns that are needed; an error names one whose type must be cast.
+/// The indexes and decoders of the columns that are needed; an error names one whose type must be cast.
 pub fn decoders(
     columns: &[Column],
     charset: Charset,
@@ -77,13 +77,13 @@ fn decoder(kind: &Type, charset: Charset) -> Option<Decoder> {
         Type::TIMESTAMP | Type::TIMESTAMPTZ => Decoder::Timestamp,
         Type::DATE => Decoder::Date,
         Type::INTERVAL => Decoder::Interval,
-        // What the stream makes of all that are not built in. A domain comes as what it is based on.
-        Type::ANYENUM => Decoder::Own(charset),
+        // The stream substitutes it for all types that are not built in. A domain comes as its base type.
+        Type::ANYENUM => Decoder::NotBuiltIn(charset),
         _ => return None,
     })
 }
 
-/// A value's bytes as they came.
+/// The bytes of a value.
 pub struct RawValue<'a>(pub &'a [u8]);
 
 impl<'a> FromSql<'a> for RawValue<'a> {
@@ -99,12 +99,12 @@ impl<'a> FromSql<'a> for RawValue<'a> {
 /// Appends one row. A value of the wrong length, which no server sends, is absent.
 ///
 /// # Errors
-/// A value is of a type that is not built in, and is not a text.
+/// A value of a type that is not built in is not a text.
 pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) -> Result<(), FetchError> {
     for (index, decoder) in decoders {
         match row.try_get::<_, Option<RawValue>>(*index) {
             Ok(Some(RawValue(bytes)))
-                if matches!(decoder, Decoder::Own(_)) && bytes.iter().any(u8::is_ascii_control) =>
+                if matches!(decoder, Decoder::NotBuiltIn(_)) && bytes.iter().any(u8::is_ascii_control) =>
             {
                 let name = row.columns().get(*index).map_or("", Column::name);
                 let message = format!(
@@ -122,7 +122,7 @@ pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) -> 
 fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
     let number = |cell: Option<Cell<'static>>| cell.unwrap_or(Cell::Absent);
     table.push(match decoder {
-        Decoder::Text(charset) | Decoder::Own(charset) => return table.push(Cell::Text(&charset.text(bytes))),
+        Decoder::Text(charset) | Decoder::NotBuiltIn(charset) => return table.push(Cell::Text(&charset.text(bytes))),
         Decoder::Native(charset) => return push_native(table, &charset.text(bytes)),
         Decoder::Bool => number(signed(bytes).map(Cell::Int)),
         Decoder::Signed => number(signed(bytes).map(Cell::Int)),
@@ -169,7 +169,7 @@ fn float(bytes: &[u8]) -> Option<f64> {
     }
 }
 
-/// `infinity` and `-infinity` are no point in time: absent.
+/// `infinity` and `-infinity` are not points in time: absent.
 fn timestamp(bytes: &[u8]) -> Option<Cell<'static>> {
     match signed(bytes)? {
         i64::MIN | i64::MAX => None,
@@ -196,8 +196,8 @@ fn interval(bytes: &[u8]) -> Option<Cell<'static>> {
     Some(Cell::Float(micros as f64 / 1e6 + days as f64 * 86_400.0))
 }
 
-/// More digits than a number here can have: those behind are left out.
-const MOST_DIGITS: usize = 100;
+/// Digit groups beyond the precision of a number here; further ones are ignored.
+const MAX_DIGITS: usize = 100;
 
 /// Digits in base 10,000 with a weight, a sign and a scale; whole numbers that fit stay exact.
 fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
@@ -212,7 +212,7 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
     }
     let mut text = String::from(if sign == 0x4000 { "-" } else { "" });
     let digits: Vec<u16> =
-        digits.chunks_exact(2).take(MOST_DIGITS).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+        digits.chunks_exact(2).take(MAX_DIGITS).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
     // Mantissa and exponent: the last digit group stands for 10000^(weight - count + 1).
     digits.iter().for_each(|digit| _ = write!(text, "{digit:04}"));
     let zeros = i32::from(weight) - digits.len() as i32 + 1;
@@ -238,7 +238,7 @@ mod tests {
     fn more_digits_than_a_number_has_are_left_out() {
         let digits = vec![1234; 30_000];
         for weight in [0, 5, i16::MAX] {
-            let (long, short) = (numeric_bytes(weight, 0, &digits), numeric_bytes(weight, 0, &digits[..MOST_DIGITS]));
+            let (long, short) = (numeric_bytes(weight, 0, &digits), numeric_bytes(weight, 0, &digits[..MAX_DIGITS]));
             assert_eq!(numeric(&long), numeric(&short), "{weight}");
         }
     }

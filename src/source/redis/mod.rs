@@ -23,7 +23,7 @@ use crate::{
     source::{
         fetch::{FetchError, Reason},
         net::{dial, session_limit::SessionLimit},
-        pending_login::Login,
+        pending_login::LoginTask,
         redis::session::Protocol,
         secret,
         sections::{SectionServer, SectionSource, Tables},
@@ -96,9 +96,9 @@ impl SectionServer for RedisServer {
         self.about.lock().clone().unwrap_or_else(|| "Redis".to_owned())
     }
 
-    fn log_in(&self, sessions: &SessionLimit) -> Login<RedisSession> {
+    fn log_in(&self, sessions: &SessionLimit) -> LoginTask<RedisSession> {
         let (access, sessions) = (self.clone(), sessions.clone());
-        Login::start(async move { access.connect(&sessions).await })
+        LoginTask::start(async move { access.connect(&sessions).await })
     }
 
     async fn ask(session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
