@@ -90,3 +90,99 @@ impl<S: LoginOutcome> PendingLogin<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+    use tokio::{sync::oneshot, time::sleep};
+
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Outcome(&'static str);
+
+    impl LoginOutcome for Outcome {
+        fn is_closed(&self) -> bool {
+            self.0 == "closed"
+        }
+    }
+
+    /// Starts logins that take so many seconds each, one after the other.
+    fn starter(
+        outcomes: impl IntoIterator<Item = (u64, Result<&'static str, Reason>)>,
+    ) -> impl Fn() -> LoginTask<Outcome> {
+        let outcomes = Mutex::new(outcomes.into_iter().collect::<std::collections::VecDeque<_>>());
+        move || {
+            let (seconds, outcome) = outcomes.lock().pop_front().expect("no more logins are started");
+            LoginTask::start(async move {
+                sleep(Duration::from_secs(seconds)).await;
+                outcome.map(Outcome).map_err(|reason| FetchError::new(reason, "failed"))
+            })
+        }
+    }
+
+    fn after(seconds: u64) -> Instant {
+        Instant::now() + Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_outlives_its_caller_and_is_joined() {
+        let refused = Err(Reason::Refused);
+        // The logins; what the first caller gets, who waits for 2 s; and the second, who comes 5 s later and waits for 10 s.
+        for (logins, first, second) in [
+            (vec![(1, Ok("a")), (1, Ok("b"))], Ok("a"), Ok("b")),
+            (vec![(1, refused), (1, Ok("b"))], refused, Ok("b")),
+            (vec![(1, Ok("closed")), (1, Ok("b"))], Ok("closed"), Ok("b")),
+            (vec![(8, Ok("a"))], Err(Reason::LoginPending), Ok("a")),
+            (vec![(4, Ok("a"))], Err(Reason::LoginPending), Ok("a")),
+            (vec![(30, Ok("a"))], Err(Reason::LoginPending), Err(Reason::LoginPending)),
+            (vec![(4, Ok("closed")), (1, Ok("b"))], Err(Reason::LoginPending), Ok("b")),
+            (vec![(4, Ok("closed")), (1, Ok("closed"))], Err(Reason::LoginPending), Ok("closed")),
+            (vec![(4, refused), (1, Ok("b"))], Err(Reason::LoginPending), Ok("b")),
+            (vec![(8, refused), (1, Err(Reason::Starting))], Err(Reason::LoginPending), Err(Reason::Starting)),
+        ] {
+            let (pending, start) = (PendingLogin::default(), starter(logins.clone()));
+            let text = |result: Result<Outcome, FetchError>| result.map(|outcome| outcome.0).map_err(|e| e.reason);
+            assert!(!pending.is_pending());
+            assert_eq!(text(pending.join_or_start(&start, after(2)).await), first, "{logins:?}");
+            assert_eq!(pending.is_pending(), first == Err(Reason::LoginPending), "{logins:?}");
+            sleep(Duration::from_secs(3)).await;
+            assert_eq!(text(pending.join_or_start(&start, after(10)).await), second, "{logins:?}");
+            assert_eq!(pending.is_pending(), second == Err(Reason::LoginPending), "{logins:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_wait_for_each_other() {
+        let (pending, start) = (PendingLogin::default(), starter([(8, Ok("a")), (1, Ok("b"))]));
+        let (first, second, third) = tokio::join!(
+            pending.join_or_start(&start, after(10)),
+            pending.join_or_start(&start, after(10)),
+            pending.join_or_start(&start, after(5)),
+        );
+        assert_eq!((first, second), (Ok(Outcome("a")), Ok(Outcome("b"))));
+        assert_eq!(third.expect_err("the first one still waits").reason, Reason::LoginPending);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_is_given_up_after_ten_minutes_and_when_dropped() {
+        let (pending, start) = (PendingLogin::default(), starter([(3600, Ok("a"))]));
+        let began = Instant::now();
+        let error = pending.join_or_start(&start, after(3600)).await.expect_err("it is never answered");
+        assert_eq!((error.reason, began.elapsed()), (Reason::LoginPending, LOGIN_TIMEOUT));
+        let (connection, ended) = oneshot::channel::<()>();
+        drop(LoginTask::start(async move {
+            sleep(Duration::from_secs(60)).await;
+            drop(connection);
+            Ok(Outcome("a"))
+        }));
+        assert!(timeout(Duration::from_secs(1), ended).await.expect("it ends at once").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_login_that_panics_is_lost() {
+        let pending = PendingLogin::<Outcome>::default();
+        let error = pending.join_or_start(|| LoginTask::start(async { panic!("a test's") }), after(1)).await;
+        assert_eq!(error.expect_err("there is no session").reason, Reason::Lost);
+    }
+}

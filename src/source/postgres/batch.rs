@@ -119,3 +119,83 @@ impl<'a> Batch<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        memory_budget::MemoryBudget,
+        source::{
+            fetch::{Answer, Reason},
+            postgres::fake_server::collector,
+        },
+    };
+
+    const SQL: &str = "sql: [{since: 13, text: SELECT 1 AS n}], ";
+
+    /// What a batch reports, as texts.
+    fn reported(act: impl FnOnce(EventSink<'_>, &Mutex<Histories>)) -> Vec<String> {
+        let events = Mutex::new(Vec::new());
+        let sink = |event: Event| {
+            events.lock().push(match event {
+                Event::Answered => "answered".to_owned(),
+                Event::Begun => "begun".to_owned(),
+                Event::Databases(databases) => format!("{} databases", databases.len()),
+                Event::Collected(index, answers) => match &answers[0] {
+                    Ok(_) => format!("{index} collected"),
+                    Err(error) => format!("{index} failed: {error}"),
+                },
+            });
+        };
+        act(&sink, &Mutex::new(Histories::new(MemoryBudget::of(1 << 20))));
+        events.into_inner()
+    }
+
+    #[test]
+    fn each_collector_is_reported_once() {
+        let collectors = [collector("", SQL), collector("", SQL), collector("", SQL)];
+        let found = reported(|sink, histories| {
+            let batch = Batch::new(&collectors, Duration::ZERO, sink, histories);
+            assert!(!batch.is_server_answering() && batch.unanswered().len() == 3);
+            batch.report_answering();
+            assert!(batch.is_server_answering());
+            batch.report_databases(Vec::new());
+            batch.finish(1, vec![Ok(Answer { table: Arc::default(), cut: 0 })]);
+            assert_eq!(batch.unanswered().iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
+            for _ in 0..2 {
+                batch.fail(|query| FetchError::new(Reason::Timeout, "late").of(&query.name));
+            }
+            assert!(batch.unanswered().is_empty());
+        });
+        let late = "failed: query q: late (timeout)";
+        assert_eq!(found, ["answered", "0 databases", "1 collected", &format!("0 {late}"), &format!("2 {late}")]);
+    }
+
+    #[test]
+    fn one_collector_has_the_index_that_the_caller_gives_it() {
+        let collector = collector("timeout: 3s\nttl: 1m\n", SQL);
+        let found = reported(|sink, histories| {
+            let batch = Batch::of_one(&collector, 2, sink, histories);
+            assert_eq!(batch.statement_timeout, Duration::from_secs(3));
+            batch.fail(|_| FetchError::new(Reason::Lost, "gone"));
+        });
+        assert_eq!(found, ["2 failed: gone (lost)"]);
+    }
+
+    #[test]
+    fn a_batch_needs_what_one_of_its_collectors_needs() {
+        let plain = || collector("", SQL);
+        let extension = collector("", &format!("requires: {{extension: e}}, {SQL}"));
+        let database = collector("scope: database\nttl: 60s\n", SQL);
+        for (collectors, extensions, whole) in [
+            ([plain(), plain()], false, false),
+            ([plain(), extension], true, false),
+            ([plain(), database], false, true),
+        ] {
+            reported(|sink, histories| {
+                let batch = Batch::new(&collectors, Duration::ZERO, sink, histories);
+                assert_eq!((batch.calls_extensions(), batch.reads_whole_database()), (extensions, whole));
+            });
+        }
+    }
+}

@@ -232,7 +232,10 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::source::postgres::fake_server::{self, Reply};
 
     #[test]
     fn more_digits_than_a_number_has_are_left_out() {
@@ -261,9 +264,14 @@ mod tests {
             (4, 0, &[922, 3372, 368, 5477, 5807], Cell::Int(i64::MAX)),
             (4, 0, &[922, 3372, 368, 5477, 5808], Cell::Float(9223372036854775808.0)),
             (0, 0xD000, &[], Cell::Float(f64::INFINITY)),
+            (0, 0xF000, &[], Cell::Float(f64::NEG_INFINITY)),
+            (4, 0, &[1], Cell::Int(10_000_000_000_000_000)),
+            (5, 0, &[1], Cell::Float(1e20)),
+            (-2, 0x4000, &[5], Cell::Float(-5e-8)),
         ] {
             assert_eq!(numeric(&numeric_bytes(weight, sign, digits)), Some(expected));
         }
+        assert!(matches!(numeric(&numeric_bytes(0, 0xC000, &[])), Some(Cell::Float(value)) if value.is_nan()));
     }
 
     #[test]
@@ -283,15 +291,68 @@ mod tests {
         );
     }
 
-    #[test]
-    fn times() {
-        assert_eq!(timestamp(&0i64.to_be_bytes()), Some(Cell::Float(946_684_800.0)));
-        assert_eq!(timestamp(&i64::MAX.to_be_bytes()), None);
-        assert_eq!(date(&1i32.to_be_bytes()), Some(Cell::Float(946_771_200.0)));
-        let day_and_a_second = [&1_000_000i64.to_be_bytes()[..], &1i32.to_be_bytes(), &0i32.to_be_bytes()].concat();
-        assert_eq!(interval(&day_and_a_second), Some(Cell::Float(86_401.0)));
-        assert_eq!(interval(&[0; 9]), None);
-        let endless = [&i64::MAX.to_be_bytes()[..], &i32::MAX.to_be_bytes(), &i32::MAX.to_be_bytes()].concat();
-        assert_eq!(interval(&endless), None);
+    #[tokio::test]
+    async fn values_of_each_type_become_cells() {
+        const DAY: i64 = 86_400_000_000;
+        let interval = |micros: i64, days: i32, months: i32| {
+            [&micros.to_be_bytes()[..], &days.to_be_bytes(), &months.to_be_bytes()].concat()
+        };
+        let cases = [
+            (Type::BOOL, vec![1], Cell::Int(1)),
+            (Type::INT2, (-2_i16).to_be_bytes().into(), Cell::Int(-2)),
+            (Type::INT4, (-3_i32).to_be_bytes().into(), Cell::Int(-3)),
+            (Type::INT8, i64::MIN.to_be_bytes().into(), Cell::Int(i64::MIN)),
+            (Type::INT8, vec![0; 3], Cell::Absent),
+            (Type::OID, u32::MAX.to_be_bytes().into(), Cell::Int(4_294_967_295)),
+            (Type::XID, 7_u32.to_be_bytes().into(), Cell::Int(7)),
+            (Type::XID8, u64::MAX.to_be_bytes().into(), Cell::Float(18_446_744_073_709_551_615.0)),
+            (Type::PG_LSN, 9_u64.to_be_bytes().into(), Cell::Int(9)),
+            (Type::OID, vec![0; 3], Cell::Absent),
+            (Type::FLOAT4, 1.5_f32.to_be_bytes().into(), Cell::Float(1.5)),
+            (Type::FLOAT8, (-2.5_f64).to_be_bytes().into(), Cell::Float(-2.5)),
+            (Type::FLOAT8, vec![0; 3], Cell::Absent),
+            (Type::NUMERIC, numeric_bytes(0, 0, &[42]), Cell::Int(42)),
+            (Type::NUMERIC, vec![0; 3], Cell::Absent),
+            (Type::TEXT, "größe".into(), Cell::Text("größe")),
+            (Type::NAME, "name\n".into(), Cell::Text("name\n")),
+            (Type::ANYENUM, "state".into(), Cell::Text("state")),
+            (Type::TIMESTAMPTZ, 1_500_000_i64.to_be_bytes().into(), Cell::Float(946_684_801.5)),
+            (Type::TIMESTAMP, i64::MAX.to_be_bytes().into(), Cell::Absent),
+            (Type::TIMESTAMP, i64::MIN.to_be_bytes().into(), Cell::Absent),
+            (Type::DATE, 2_i32.to_be_bytes().into(), Cell::Float(946_857_600.0)),
+            (Type::DATE, i32::MAX.to_be_bytes().into(), Cell::Absent),
+            (Type::DATE, i32::MIN.to_be_bytes().into(), Cell::Absent),
+            (Type::INTERVAL, interval(2_500_000, 3, 2), Cell::Float(2.5 + 63.0 * 86_400.0)),
+            (Type::INTERVAL, interval(DAY, 0, 0), Cell::Float(86_400.0)),
+            (Type::INTERVAL, interval(i64::MAX, i32::MAX, i32::MAX), Cell::Absent),
+            (Type::INTERVAL, interval(i64::MIN, i32::MIN, i32::MIN), Cell::Absent),
+            (Type::INTERVAL, interval(1_000_000, i32::MAX, 0), Cell::Float(1.0 + f64::from(i32::MAX) * 86_400.0)),
+            (Type::INTERVAL, vec![0; 9], Cell::Absent),
+        ];
+        let (columns, values): (Vec<_>, Vec<_>) =
+            cases.iter().map(|(kind, bytes, _)| (("c", kind.clone()), Some(bytes.clone()))).unzip();
+        let (columns, values) = ([columns, vec![("c", Type::TEXT)]].concat(), [values, vec![None]].concat());
+        let script = move |_: &str| Reply::Rows(columns.clone(), vec![values.clone()]);
+        let client = fake_server::client(Arc::new(script)).await.expect("the login works");
+        let rows = client.query("SELECT", &[]).await.expect("rows");
+        let decoders = decoders(rows[0].columns(), Charset::of("UTF8"), |_| true).expect("all types are known");
+        let mut table = Table::new(vec!["c"; cases.len() + 1]);
+        push_row(&mut table, &rows[0], &decoders).expect("all values are read");
+        for (at, (kind, bytes, expected)) in cases.iter().enumerate() {
+            assert_eq!(table.cell(0, at), *expected, "{kind} {bytes:?}");
+        }
+        assert_eq!(table.cell(0, cases.len()), Cell::Absent);
+    }
+
+    #[tokio::test]
+    async fn types_that_are_not_built_in_must_be_texts() {
+        let reply =
+            |_: &str| Reply::Rows(vec![("a", Type::INT4), ("b", Type::ANYENUM)], vec![vec![None, Some(vec![0, 1])]]);
+        let client = fake_server::client(Arc::new(reply)).await.expect("the login works");
+        let rows = client.query("SELECT", &[]).await.expect("rows");
+        let decoders = decoders(rows[0].columns(), Charset::default(), |name| name == "b").expect("known types");
+        assert_eq!(decoders, [(1, Decoder::NotBuiltIn(Charset::default()))]);
+        let error = push_row(&mut Table::new(["b"]), &rows[0], &decoders).expect_err("it is not a text").to_string();
+        assert!(error.starts_with("column \"b\" has a type that is not built in"), "{error}");
     }
 }

@@ -214,21 +214,115 @@ fn written_index(sent: &str, written: &str, index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio_postgres::{Config, NoTls};
+
     use super::*;
+    use crate::source::postgres::fake_server::{self, Reply};
+
+    async fn error_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Error {
+        fake_server::client(Arc::new(move |_| reply())).await.err().expect("the login fails")
+    }
+
+    #[tokio::test]
+    async fn errors_have_the_reasons_of_what_was_tried() {
+        use Reason::*;
+        // Severity, code, message, routine; then the reasons for a query, a login, and a login to another database.
+        let cases = [
+            (("ERROR", "08P01", "not in statement pooling mode", ""), [Refused, Refused, Closed]),
+            (("FATAL", "57P01", "terminating connection", ""), [Lost, Lost, Lost]),
+            (("PANIC", "XX000", "panic", ""), [Lost, Refused, Refused]),
+            (("ERROR", "08006", "connection failure", ""), [Lost, Refused, Refused]),
+            (("ERROR", "0A000", "the plan's result type changed", "RevalidateCachedQuery"), [Query, Refused, Refused]),
+            (("ERROR", "0A000", "not on this service", ""), [Unsupported, Refused, Refused]),
+            (("ERROR", "22P05", "no equivalent in encoding", ""), [Unsupported, Refused, Refused]),
+            (("ERROR", "22021", "invalid byte sequence", ""), [Unsupported, Refused, Refused]),
+            (("ERROR", "42883", "default conversion function is missing", ""), [Unsupported, Refused, Closed]),
+            (("ERROR", "42883", "function f() does not exist", ""), [Undefined, Refused, Closed]),
+            (("ERROR", "42P01", "relation does not exist", ""), [Undefined, Refused, Closed]),
+            (("ERROR", "57014", "canceling statement", ""), [Timeout, Refused, Refused]),
+            (("ERROR", "55P03", "lock timeout", ""), [LockTimeout, Refused, Refused]),
+            (("ERROR", "42501", "permission denied", ""), [Privilege, Refused, Closed]),
+            (("ERROR", "55000", "must be loaded", ""), [Setting, Refused, Closed]),
+            (("ERROR", "22012", "division by zero", ""), [Query, Refused, Refused]),
+            (("FATAL", "28P01", "password authentication failed", ""), [Lost, Authentication, Authentication]),
+            (("FATAL", "28000", "no pg_hba.conf entry", ""), [Lost, Authentication, Closed]),
+            (("FATAL", "28000", "no such role", "InitializeSessionUserId"), [Lost, Authentication, Authentication]),
+            (("FATAL", "08P01", "password authentication failed", ""), [Lost, Authentication, Authentication]),
+            (("FATAL", "08P01", "no more connections allowed", ""), [Lost, ConnectionsExhausted, ConnectionsExhausted]),
+            (("FATAL", "08P01", "no such database: x", ""), [Lost, Refused, Closed]),
+            (("FATAL", "08P01", "server login has been failing", ""), [Lost, Refused, Refused]),
+            (("FATAL", "53300", "too many clients", ""), [Lost, ConnectionsExhausted, ConnectionsExhausted]),
+            (("FATAL", "53300", "too many for database x", "CheckMyDatabase"), [Lost, ConnectionsExhausted, Closed]),
+            (("FATAL", "57P03", "starting up", ""), [Lost, Starting, Starting]),
+            (("FATAL", "3D000", "database does not exist", ""), [Lost, Refused, Closed]),
+            (("FATAL", "25006", "read-only transaction", ""), [Lost, Refused, Closed]),
+            (("FATAL", "P0001", "raised by a trigger", ""), [Lost, Refused, Closed]),
+        ];
+        for ((severity, code, message, routine), reasons) in cases {
+            let fields = [(b'S', severity), (b'V', severity), (b'C', code), (b'M', message), (b'R', routine)];
+            let error = error_of(move || Reply::Error(fields.into())).await;
+            let found = [from_query(&error), from_login(&error), from_database_login(&error)];
+            assert_eq!(found.each_ref().map(|error| error.reason), reasons, "{code} {message}");
+            assert_eq!(*found[0].message, *format!("{message} [{code}]"));
+            let closed = if reasons[2] == Closed { "cannot log in to the database: " } else { "" };
+            assert_eq!(*found[2].message, *format!("{closed}{message} [{code}]"));
+            assert!(!is_refused_option(&error));
+        }
+        let refused = error_of(|| fake_server::error("08P01", "unsupported startup parameter in options: x")).await;
+        assert!(is_refused_option(&refused));
+    }
+
+    #[tokio::test]
+    async fn errors_without_a_message_of_the_server() {
+        let closed = error_of(|| Reply::Disconnect).await;
+        let (query, login) = (from_query(&closed), from_login(&closed));
+        assert_eq!((query.reason, &*query.message), (Reason::Lost, "connection lost: connection closed"));
+        assert_eq!((login.reason, &*login.message), (Reason::Lost, "login failed: connection closed"));
+        for (asked, message) in
+            [(3, "the server asks for a password and none is set: add `password`"), (7, "login failed: unsupported")]
+        {
+            let (ours, mut theirs) = tokio::io::duplex(1000);
+            theirs.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, asked]).await.unwrap();
+            let error = Config::new().user("u").connect_raw(ours, NoTls).await.err().expect("the login fails");
+            let login = from_login(&error);
+            assert_eq!(login.reason, Reason::Authentication);
+            assert!(login.message.starts_with(message), "{}", login.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_has_the_place_that_the_server_points_to_or_that_of_the_sql() {
+        let text = "SELECT a\nFROM @extschema@.x".to_owned();
+        let place = Place { file: "c.yaml".into(), line: 3, column: 5 };
+        let variant = Variant { since: 13, until: None, text, place: place.clone() };
+        // The character before `x`, counted from 1, in the SQL that was sent.
+        for (position, expected) in [("18", variant.place.within(&variant.text, 25)), ("", variant.place.clone())] {
+            let fields = [(b'S', "ERROR"), (b'C', "42P01"), (b'M', "no x"), (b'P', position)];
+            let fields = fields.into_iter().filter(|(_, text)| !text.is_empty()).collect::<Vec<_>>();
+            let error = error_of(move || Reply::Error(fields.clone())).await;
+            let error = PostgresError::from(error).into_fetch_error("SELECT a\nFROM ext.x", Some(&variant));
+            assert_eq!((error.reason, error.place), (Reason::Undefined, Some(expected)), "{position}");
+        }
+        let lost = PostgresError::from(error_of(|| Reply::Disconnect).await).into_fetch_error("", Some(&variant));
+        assert_eq!((lost.reason, lost.place), (Reason::Lost, None));
+        let ours = PostgresError::from(FetchError::new(Reason::Columns, "x")).into_fetch_error("", Some(&variant));
+        assert_eq!((ours.reason, ours.place), (Reason::Columns, Some(place)));
+    }
 
     #[test]
     fn positions_survive_substitution() {
-        let written = "SELECT a, b\nFROM @extschema@.x JOIN @extschema@.y";
-        for schema in ["s", "public", "\"a very long schema name\""] {
+        let written = "a @extschema@ b @extschema@ c";
+        for (schema, expected) in [
+            ("s1", [0, 1, 2, 2, 13, 14, 15, 16, 16, 27, 28, 29].as_slice()),
+            ("\"a long schema\"", &[0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 13, 14, 15, 16]),
+        ] {
             let sent = written.replace(EXTENSION_SCHEMA, schema);
-            for word in ["SELECT", "b", "FROM", "x", "JOIN"] {
-                let index = |text: &str| text.find(word).unwrap();
-                let (there, here) = (index(&sent), index(written));
-                // Of the letters that the schema may hold too, the place is not asked.
-                if !schema.contains(word) && !EXTENSION_SCHEMA.contains(word) {
-                    assert_eq!(written_index(&sent, written, there), here, "{word} with {schema}");
-                }
-            }
+            let found: Vec<_> = (0..expected.len()).map(|index| written_index(&sent, written, index)).collect();
+            assert_eq!(found, expected, "{sent}");
         }
+        assert_eq!(written_index("SELECT x", "SELECT x", 7), 7);
     }
 }

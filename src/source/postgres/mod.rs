@@ -30,12 +30,16 @@ mod connect;
 mod database_list;
 pub mod decode;
 pub mod error;
+#[cfg(test)]
+mod fake_server;
 mod pending_logins;
 mod query;
 mod server_info;
 mod session;
 mod session_settings;
 pub mod startup;
+#[cfg(test)]
+mod tests;
 pub mod type_oids;
 
 use std::{sync::Arc, time::Duration};

@@ -98,3 +98,55 @@ impl PendingLogins {
         Ok(others.entry(database.to_owned()).or_default().clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::source::postgres::fake_server::{self, Reply, primary};
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(100)
+    }
+
+    async fn logins(script: fn(&str) -> Reply) -> PendingLogins {
+        PendingLogins::new(fake_server::listen(Arc::new(script)).await, MemoryBudget::of(1 << 20))
+    }
+
+    #[tokio::test]
+    async fn few_logins_to_other_databases_are_pending() {
+        let logins = logins(|_| Reply::Silence).await;
+        let pending = |result: Result<Session, FetchError>| result.err().expect("no login is answered").message;
+        for database in ["a", "b", "c", "c"] {
+            assert!(!logins.is_pending());
+            assert_eq!(*pending(logins.log_in_to(database, soon()).await), *"the login is not answered yet");
+        }
+        let refused = "logins to 3 databases are not answered; no more are started";
+        assert_eq!(*pending(logins.log_in_to("d", soon()).await), *refused);
+        assert_eq!(*pending(logins.log_in_to("a", soon()).await), *"the login is not answered yet");
+        assert_eq!(logins.sessions().count(), 3);
+        assert_eq!(*pending(logins.log_in(soon()).await), *"the login is not answered yet");
+        assert!(logins.is_pending() && logins.sessions().count() == 4);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_waited_for_counts_as_pending() {
+        let logins = logins(|_| Reply::Silence).await;
+        let waiting: Vec<_> = ["a", "b", "c"].into_iter().map(|name| logins.pending(name).expect("few")).collect();
+        assert!(logins.pending("d").is_err() && logins.pending("a").is_ok());
+        drop(waiting);
+        assert!(logins.pending("d").is_ok());
+        assert_eq!(logins.others.lock().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn sessions_are_on_the_database_that_was_asked_for() {
+        let logins = logins(primary).await;
+        assert!(logins.is_own("app") && !logins.is_own("other"));
+        let until = Instant::now() + Duration::from_secs(10);
+        let own = logins.log_in(until).await.expect("it is let in");
+        let other = logins.log_in_to("other", until).await.expect("it is let in");
+        assert_eq!((&*own.server_info.database, &*other.server_info.database), ("app", "other"));
+    }
+}

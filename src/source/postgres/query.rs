@@ -113,3 +113,99 @@ pub async fn in_transaction<T>(
     ended?;
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio_postgres::types::Type;
+
+    use super::*;
+    use crate::{
+        source::postgres::fake_server::{self, Reply, texts},
+        table::Cell,
+    };
+
+    async fn ask(query: SqlQuery<'_>, reply: impl Fn() -> Reply + Send + Sync + 'static) -> Result<Answer, FetchError> {
+        let script = move |sql: &str| if sql == "LOGIN" { texts([], &[]) } else { reply() };
+        let client = fake_server::client(Arc::new(script)).await.expect("the login works");
+        let answer = async {
+            let statement = client.prepare("SELECT").await?;
+            let reader = query.row_reader(statement.columns())?;
+            let parameters: [i32; 0] = [];
+            query.read(client.query_raw(&statement, parameters).await?, Some(reader)).await
+        };
+        answer.await.map_err(|error| error.into_fetch_error("SELECT", None))
+    }
+
+    fn query(memory: &MemoryBudget) -> SqlQuery<'_> {
+        SqlQuery {
+            name: "q",
+            sql: "SELECT",
+            limit: Duration::from_secs(1),
+            max_rows: 2,
+            columns: &["b"],
+            native: &[],
+            all_columns: false,
+            charset: Charset::default(),
+            memory,
+        }
+    }
+
+    #[tokio::test]
+    async fn needed_columns_are_read_and_further_rows_counted() {
+        let memory = MemoryBudget::of(1 << 20);
+        let rows = || texts(["a", "b"], &[["1", "2"], ["3", "4"], ["5", "6"], ["7", "8"]]);
+        let answer = ask(query(&memory), rows).await.expect("rows");
+        assert_eq!((answer.table.columns().collect::<Vec<_>>(), answer.cut), (vec!["b"], 2));
+        assert_eq!([0, 1].map(|row| answer.table.cell(row, 0)), [Cell::Text("2"), Cell::Text("4")]);
+        let all = ask(SqlQuery { all_columns: true, max_rows: 4, ..query(&memory) }, rows).await.expect("rows");
+        assert_eq!((all.table.columns().count(), all.table.rows(), all.cut), (2, 4, 0));
+        let native = SqlQuery { native: &["b"], columns: &["a", "b"], ..query(&memory) };
+        let answer = ask(native, || texts(["a", "b"], &[["1:2", "1:2"]])).await.expect("rows");
+        assert_eq!([0, 1].map(|at| answer.table.cell(0, at)), [Cell::Text("1:2"), Cell::Buckets(&[(1, 2)])]);
+    }
+
+    #[tokio::test]
+    async fn answers_that_cannot_be_read_fail() {
+        let wide = |count: usize| Reply::Rows(vec![("a", Type::INT4); count - 1], vec![]);
+        let long = "x".repeat(900);
+        for (reply, bytes, expected) in [
+            (
+                Box::new(|| texts(["a", "c"], &[])) as Box<dyn Fn() -> Reply + Send + Sync>,
+                1 << 20,
+                "the SQL returns no column \"b\"; it returns a, c (columns)",
+            ),
+            (Box::new(move || wide(1665)), 1 << 20, "the SQL returns no column \"b\"; it returns a, a"),
+            (Box::new(move || wide(1666)), 1 << 20, "the SQL returns 1665 columns: not a PostgreSQL server? (columns)"),
+            (
+                Box::new(|| Reply::Rows(vec![("b", Type::UUID)], vec![])),
+                1 << 20,
+                "column \"b\" has the type uuid; cast it",
+            ),
+            (Box::new(move || texts(["b"], &[[&long]])), 100, "all rows of the target together take more than 0 MiB"),
+            (Box::new(|| fake_server::error("42P01", "no table")), 1 << 20, "no table [42P01] (undefined)"),
+        ] {
+            let error = ask(query(&MemoryBudget::of(bytes)), reply).await.expect_err(expected).to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_fails_with_its_first_error() {
+        for (failing, expected) in [("", ""), ("BEGIN", "no BEGIN"), ("SELECT", "no SELECT"), ("COMMIT", "no COMMIT")] {
+            let script = move |sql: &str| match sql {
+                "BEGIN" | "SELECT" | "COMMIT" if sql == failing => fake_server::error("22012", expected),
+                _ => texts(["b"], &[["1"]]),
+            };
+            let client = fake_server::client(Arc::new(script)).await.expect("the login works");
+            let memory = MemoryBudget::of(1 << 20);
+            let parameters: [(i32, Type); 0] = [];
+            let rows = async { query(&memory).read(client.query_typed_raw("SELECT", parameters).await?, None).await };
+            let answer = in_transaction(&client, "BEGIN", rows).await;
+            let found =
+                answer.map(|answer| answer.table.rows()).map_err(|error| error.into_fetch_error("", None).message);
+            assert_eq!(found, if failing.is_empty() { Ok(1) } else { Err(format!("{expected} [22012]").into()) });
+        }
+    }
+}

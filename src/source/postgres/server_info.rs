@@ -258,7 +258,10 @@ async fn read(client: &Client, sql: &str) -> Result<Vec<Row>, PostgresError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::source::postgres::server_info::in_ascii;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::source::postgres::fake_server::{self, Reply, primary, texts};
 
     #[test]
     fn names_are_written_in_letters_that_every_encoding_has() {
@@ -270,5 +273,137 @@ mod tests {
         ] {
             assert_eq!(in_ascii(quoted.to_owned()), expected);
         }
+    }
+
+    async fn server_info(
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+        is_new: bool,
+    ) -> Result<ServerInfo, FetchError> {
+        let client = fake_server::client(Arc::new(script)).await.expect("the login works");
+        let marker = SessionMarker::default();
+        if is_new {
+            initialize_session(&client, 18, &marker, "app").await
+        } else {
+            read_server_info(&client, 18, &marker, "app").await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_tells_what_it_is() {
+        let found = server_info(primary, true).await.expect("it answers");
+        assert_eq!((found.major, found.replica, found.pooled, found.monitor), (18, false, false, true));
+        assert_eq!((&*found.database, found.is_large, found.charset.is_utf8()), ("app", false, true));
+        let extensions = found.extensions.expect("they were read");
+        let found: Vec<_> = extensions.iter().map(|e| [&e.name, &e.version, &e.schema]).collect();
+        assert_eq!(found, [["ext", "1.10", "public"]]);
+        let large =
+            |sql: &str| if sql.contains("pg_relation_size") { fake_server::flag("x", true) } else { primary(sql) };
+        assert!(server_info(large, false).await.expect("it answers").is_large);
+    }
+
+    #[tokio::test]
+    async fn a_pooler_stands_between_unless_the_settings_could_be_applied() {
+        for (reply, pooled) in [
+            ((|| texts(["x"], &[])) as fn() -> Reply, true),
+            (|| texts(["x"], &[["applied"]]), false),
+            (|| fake_server::error("42501", "denied"), true),
+        ] {
+            let script = move |sql: &str| if sql.contains("set_config('work_mem'") { reply() } else { primary(sql) };
+            assert_eq!(server_info(script, true).await.expect("it answers").pooled, pooled);
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_of_single_questions_are_told_apart() {
+        let cases: [(&str, fn() -> Reply, Result<Reason, Reason>); 7] = [
+            ("pg_extension", || fake_server::error("55P03", "locked"), Ok(Reason::LockTimeout)),
+            ("pg_extension", || Reply::Disconnect, Err(Reason::Lost)),
+            ("pg_extension", || fake_server::error("08006", "connection failure"), Err(Reason::Lost)),
+            ("pg_extension", || texts(["x", "y", "z"], &[["a", "1", "s"]; MAX_INFO_ROWS + 1]), Err(Reason::Refused)),
+            ("pg_extension", || texts(["x"], &[[&"x".repeat(MAX_INFO_BYTES)]]), Err(Reason::Refused)),
+            ("server_version_num'), ", || texts(["x"], &[]), Err(Reason::Refused)),
+            ("set_config('work_mem'", || fake_server::error("08006", "connection failure"), Err(Reason::Lost)),
+        ];
+        for (part, reply, expected) in cases {
+            let script = move |sql: &str| if sql.contains(part) { reply() } else { primary(sql) };
+            let found = server_info(script, true).await;
+            let found = found.map(|info| info.extensions.expect_err("not read").reason).map_err(|error| error.reason);
+            assert_eq!(found, expected, "{part}");
+        }
+        let full = |sql: &str| {
+            let most = || texts(["x", "y", "z"], &[["a", "1", "s"]; MAX_INFO_ROWS]);
+            if sql.contains("pg_extension") { most() } else { primary(sql) }
+        };
+        let found = server_info(full, false).await.expect("it answers").extensions.expect("just few enough");
+        assert_eq!(found.len(), MAX_INFO_ROWS);
+    }
+
+    #[tokio::test]
+    async fn queries_fit_the_server_or_are_skipped() {
+        let primary = server_info(primary, true).await.expect("it answers");
+        let replica = ServerInfo { replica: true, ..primary.clone() };
+        let none = ServerInfo { extensions: Ok(Vec::new()), ..primary.clone() };
+        let locked = ServerInfo { extensions: Err(FetchError::new(Reason::LockTimeout, "locked")), ..primary.clone() };
+        let sql = "sql: [{since: 15, text: SELECT 1 AS n}]";
+        let ext = |version: &str| {
+            format!(
+                "requires: {{extension: ext, version: {version}}}, sql: [{{since: 13, text: SELECT @extschema@.n() AS n}}]"
+            )
+        };
+        for (info, more, query, expected) in [
+            (&primary, "", sql, Ok("SELECT 1 AS n")),
+            (&primary, "role: primary\n", sql, Ok("SELECT 1 AS n")),
+            (&replica, "role: replica\n", sql, Ok("SELECT 1 AS n")),
+            (&replica, "role: primary\n", sql, Err("asked on a primary only; this is a replica (role)")),
+            (&primary, "role: replica\n", sql, Err("asked on a replica only; this is a primary (role)")),
+            (
+                &ServerInfo { major: 14, ..primary.clone() },
+                "",
+                sql,
+                Err("needs PostgreSQL 15 or later; this is 14 (version)"),
+            ),
+            (
+                &primary,
+                "",
+                "sql: [{since: 13, until: 18, text: SELECT 1 AS n}]",
+                Err("is for an older PostgreSQL; this is 18 (version)"),
+            ),
+            (&primary, "", &ext("'1.10'"), Ok("SELECT public.n() AS n")),
+            (&primary, "", &ext("1.9"), Ok("SELECT public.n() AS n")),
+            (
+                &primary,
+                "",
+                &ext("1.11"),
+                Err("extension ext is too old (1.10); run ALTER EXTENSION ext UPDATE; in database app (extension)"),
+            ),
+            (
+                &none,
+                "",
+                &ext("1.9"),
+                Err("extension ext is not installed; run CREATE EXTENSION ext; in database app (extension)"),
+            ),
+            (
+                &none,
+                "",
+                &ext("1.9").replace("ext,", "pgvigil,"),
+                Err(
+                    "the functions of pgvigil are not installed; run the SQL of `pgvigil export grants` in database app (extension)",
+                ),
+            ),
+            (&locked, "", &ext("1.9"), Err("locked (lock_timeout)")),
+        ] {
+            let collector = fake_server::collector(more, &format!("{query}, "));
+            let found = info.applicable(&collector, &collector.queries[0]);
+            let found = found.map(|(_, sql)| sql.into_owned()).map_err(|error| error.to_string());
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{more}{query}");
+        }
+    }
+
+    #[test]
+    fn extensions_are_read_from_a_table() {
+        let mut table = Table::new(["name", "version", "schema"]);
+        table.push_row([Cell::Text("ext"), Cell::Text("1.0"), Cell::Absent]);
+        let found = installed_extensions(&table);
+        assert_eq!((&*found[0].name, &*found[0].version, &*found[0].schema), ("ext", "1.0", ""));
     }
 }
