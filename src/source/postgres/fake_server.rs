@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Config, NoTls, types::Type};
 
 use crate::{
     collector::{Collector, catalogue::Catalogue},
-    settings::{Address, DatabasePatterns, PostgresSettings, Roots, TlsMode, TlsSettings},
+    settings::connection::model::{Address, DatabasePatterns, PostgresSettings, Roots, TlsMode, TlsSettings},
 };
 
 /// What the server answers to a login (`LOGIN`), a cancel (`CANCEL`) or an SQL text.

@@ -53,7 +53,7 @@ use tokio::{
 use crate::{
     collector::Collector,
     memory_budget::MemoryBudget,
-    settings::PostgresSettings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::{Event, EventSink, FetchError, Reason, SourceStatus},
         net::login_guard::LoginInfo,

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::{
     memory_budget::MemoryBudget,
-    settings::PostgresSettings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::{FetchError, Reason},
         net::session_limit::SessionLimit,

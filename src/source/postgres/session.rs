@@ -43,7 +43,7 @@ use tracing::debug;
 use crate::{
     collector::{Collector, Query, SourceKind},
     memory_budget::MemoryBudget,
-    settings::PostgresSettings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::{Answer, Answers, FetchError},
         net::{dial, session_limit::SessionLimit},

@@ -12,10 +12,14 @@ use tokio_postgres::{
     tls::{self, TlsConnect},
 };
 
-use crate::{secret::Secret, settings, settings::connection::login::ChannelBinding, source::net::stream::ServerStream};
+use crate::{
+    secret::Secret,
+    settings::connection::{login::ChannelBinding, model::PostgresSettings},
+    source::net::stream::ServerStream,
+};
 
 /// The driver's configuration: user, database, password, and the name under which the server shows the session.
-pub fn config(server: &settings::PostgresSettings, password: Option<&Secret>, application: &str) -> Config {
+pub fn config(server: &PostgresSettings, password: Option<&Secret>, application: &str) -> Config {
     let mut config = Config::new();
     config.user(&server.user).dbname(&server.database).application_name(application);
     if let Some(password) = password {
