@@ -2,13 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{
-    collector::Place,
-    memory_budget::MemoryBudget,
-    source::remedy::Remedy,
-    table::Table,
-    truncate,
-};
+use crate::{collector::Place, memory_budget::MemoryBudget, source::remedy::Remedy, table::Table, truncate};
 
 /// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
 #[derive(Clone, Debug, PartialEq)]

@@ -136,7 +136,7 @@ async fn open(
     let password = secret::now(settings.password.as_ref()).await?;
     let stream = dial::postgres(settings, sessions).await?;
     let config = startup::config(settings, password.as_ref(), "pgvigil");
-    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::of_login(&error))?;
+    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::from_login(&error))?;
     let connection = tokio::spawn(async move {
         if let Err(error) = connection.await {
             debug!("connection ended: {}", of_query(&error));
@@ -204,7 +204,7 @@ fn push(table: &mut Table, row: &SimpleQueryRow) {
 
 /// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.
 fn of_query(error: &Error) -> FetchError {
-    let Some(db) = error.as_db_error() else { return error::of_query(error) };
+    let Some(db) = error.as_db_error() else { return error::from_query(error) };
     let reason = match db.message() {
         _ if db.severity() == "FATAL" => Reason::Lost,
         message if message.starts_with("invalid command") => Reason::Version,
