@@ -3,14 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{cell::LazyCell, collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 pub use crate::scrape::target::YOUNG;
 use crate::{
-    collector::{Collector, Rows, SourceKind, catalogue::Catalogue, sections, sections::Section},
+    collector::{Collector, Rows, SourceKind, catalogue::Catalogue, sections::row::SectionTables},
     exposition::{Block, TargetLabels},
     map,
     scrape::{
@@ -108,11 +108,12 @@ impl Engine {
         // A target may still hold the collectors of the configuration before: the same ones, found by their names.
         shown.iter_mut().for_each(|shown| shown.sort_by(|a, b| a.collector.name.cmp(&b.collector.name)));
         let mut blocks = Vec::new();
+        let own = LazyCell::new(|| self.own_tables(targets));
         for collector in self.catalogue.collectors.iter().filter(|collector| wanted(collector)) {
             let mut shown: Vec<_> = shown.iter_mut().map(|shown| of_collector(shown, &collector.name)).collect();
             for query in 0..collector.queries.len() {
                 match collector.source {
-                    SourceKind::Own => self.own_blocks(&mut blocks, collector, query, targets),
+                    SourceKind::Own => blocks.extend(own_blocks(&own, collector, query)),
                     _ => shown.iter_mut().for_each(|shown| blocks.extend(take(shown, collector, query))),
                 }
             }
@@ -128,24 +129,13 @@ impl Engine {
         self.targets.iter().map(|target| (target.name(), target.report(asks.since()))).collect()
     }
 
-    fn own_blocks(
-        &self,
-        blocks: &mut Vec<Block>,
-        collector: &Arc<Collector>,
-        query: usize,
-        targets: &[(Arc<Target>, Freshness)],
-    ) {
-        let Some(section) = section_of(collector, query) else { return };
-        let mut push = |labels, table| {
-            let mapped = Arc::new(map::map(&collector.queries[query], table));
-            blocks.push(Block { collector: collector.clone(), query, labels, mapped });
+    /// The program's own state, of each target under its labels and of the whole.
+    fn own_tables(&self, targets: &[(Arc<Target>, Freshness)]) -> Vec<(TargetLabels, SectionTables)> {
+        let of_target = |(target, asks): &(Arc<Target>, Freshness)| {
+            (target.labels.clone(), self_metrics::target_tables(target, asks.since()))
         };
-        match section.of_target {
-            true => targets
-                .iter()
-                .for_each(|(t, asks)| push(t.labels.clone(), self_metrics::target_table(section, t, asks.since()))),
-            false => push(TargetLabels::default(), self.process.table(section)),
-        }
+        let whole = (TargetLabels::default(), self.process.tables());
+        targets.iter().map(of_target).chain([whole]).collect()
     }
 }
 
@@ -193,9 +183,16 @@ fn take(shown: &mut [ShownCollector], collector: &Arc<Collector>, query: usize) 
     })
 }
 
-fn section_of(collector: &Collector, query: usize) -> Option<&'static Section> {
-    match &collector.queries.get(query)?.rows {
-        Rows::Section(name) => sections::section(collector.source, name),
-        Rows::Sql(_) => None,
-    }
+/// What the program's own state shows of one query.
+fn own_blocks(
+    own: &[(TargetLabels, SectionTables)],
+    collector: &Arc<Collector>,
+    query: usize,
+) -> impl Iterator<Item = Block> {
+    own.iter().filter_map(move |(labels, tables)| {
+        let of = &collector.queries[query];
+        let Rows::Section(section) = &of.rows else { return None };
+        let mapped = map::map(of, tables.by_name.get(section.as_str())?.clone()).into();
+        Some(Block { collector: collector.clone(), query, labels: labels.clone(), mapped })
+    })
 }

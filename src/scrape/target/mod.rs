@@ -24,25 +24,26 @@ use crate::{
     exposition::TargetLabels,
     log_limit::LogLimit,
     memory_budget::MemoryBudget,
-    probe,
+    probe::Probe,
     scrape::{
         slot::Slot,
         target::{databases::Databases, share::LeftOut},
     },
     settings,
-    settings::Threshold,
+    settings::{Threshold, probe::ProbeSettings},
     source::{
         Source,
         fetch::{Answers, FetchError, Reason, SourceStatus},
         net::login_guard::LoginInfo,
+        sections::{SectionSource, SourceProblem},
     },
 };
 pub use crate::{
+    probe::debug_round::DebugRefusal,
     scrape::target::{
         refresh::Freshness,
         report::{CollectorReports, ShownCollector, TargetStatus},
     },
-    source::running::DebugRefusal,
 };
 
 /// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
@@ -58,6 +59,8 @@ pub struct Target {
     /// Of all its samples: `target="orders"`, `cluster="eu"`.
     pub labels: TargetLabels,
     source: Arc<Source>,
+    /// What the source reads, if that is a probe.
+    probe: Option<Arc<Probe>>,
     slots: Vec<Arc<Slot>>,
     databases: Databases,
     /// One visit at a time.
@@ -107,9 +110,15 @@ impl Target {
         let same =
             |before: &&Target| (&before.settings.endpoint, before.settings.most) == (&settings.endpoint, settings.most);
         let before = before.filter(same);
-        let new = || Source::new(&settings.endpoint, MemoryBudget::of(settings.most.rows()), probe::start).into();
+        let mut probe = before.and_then(|before| before.probe.clone());
+        let new = || {
+            let start = |settings: &ProbeSettings| -> Box<dyn SectionSource> {
+                Box::new(probe.insert(Probe::start(settings.clone(), None).into()).clone())
+            };
+            Source::new(&settings.endpoint, MemoryBudget::of(settings.most.rows()), start).into()
+        };
         let source = before.map_or_else(new, |before| before.source.clone());
-        let mut target = Self::with_source(settings, source, catalogue.collectors.iter());
+        let mut target = Target { probe, ..Self::with_source(settings, source, catalogue.collectors.iter()) };
         for slot in &mut target.slots {
             let is_same = |kept: &&Arc<Slot>| kept.collector == slot.collector;
             if let Some(kept) = before.and_then(|before| before.slots.iter().find(is_same)) {
@@ -136,6 +145,7 @@ impl Target {
             labels,
             settings,
             source,
+            probe: None,
             turn: Arc::default(),
             state: Mutex::default(),
             told: LogLimit::default(),
@@ -152,19 +162,19 @@ impl Target {
         label.map(|(_, cluster)| cluster.as_str()).filter(|cluster| !cluster.is_empty())
     }
 
-    /// What it is, for people.
-    pub fn about(&self) -> String {
-        self.source.about()
+    /// For people: the product, its version, and what else counts.
+    pub fn description(&self) -> String {
+        self.source.description()
     }
 
-    /// What its rows tell that it does not know, for people.
-    pub fn complaints(&self) -> Vec<String> {
-        self.source.complaints()
+    /// What its rows report as not known.
+    pub fn problems(&self) -> Vec<SourceProblem> {
+        self.source.problems()
     }
 
-    /// Makes a probe go over one of its paths now; `None`: it is no probe.
-    pub async fn now(&self, path: &str, debug: bool) -> Option<Result<String, DebugRefusal>> {
-        self.source.now(path, debug).await
+    /// The probe, if it is one.
+    pub fn probe(&self) -> Option<&Arc<Probe>> {
+        self.probe.as_ref()
     }
 
     /// Databases that are not visited because we cannot log in to them, each with the reason, a word.
@@ -173,8 +183,8 @@ impl Target {
     }
 
     /// How the last sessions were let in, each way once.
-    pub fn entries(&self) -> BTreeSet<LoginInfo> {
-        self.source.entries()
+    pub fn logins(&self) -> BTreeSet<LoginInfo> {
+        self.source.logins()
     }
 
     pub fn thresholds(&self) -> &[Threshold] {
@@ -275,8 +285,8 @@ impl Target {
 
     /// Says, once, what people should know of how it lets us in.
     fn tell_of_logins(&self) {
-        for entry in self.source.entries() {
-            for (kind, warning) in entry.warnings() {
+        for login in self.source.logins() {
+            for (kind, warning) in login.warnings() {
                 if self.state.lock().told.insert(kind) {
                     warn!(target = self.name(), "{warning}");
                 }

@@ -180,11 +180,11 @@ impl Target {
             Event::Answered => self.answered(),
             Event::Databases(there) => self.databases_found(&there),
             Event::Collected(index, answers) => self.store(&quick[index], "", answers, asked),
-            Event::Begun => (),
+            Event::TurnBegan => (),
         };
         // Also when none of them is wanted: those that are gone must not be shown.
         let discover = !self.databases.collectors.is_empty() || self.slots.iter().any(|slot| slot.tells_of_databases());
-        self.source.ask_quick(&due, discover, began + VISIT_LIMIT, &report).await
+        self.source.fetch_quick(&due, discover, began + VISIT_LIMIT, &report).await
     }
 
     /// What a slow collector said of a database that is gone is shown no more.
@@ -200,7 +200,7 @@ impl Target {
             let (target, slot) = (self.clone(), slot.clone());
             tokio::spawn(async move {
                 // What failed is in the slot by now.
-                _ = target.source.ask_slow(&slot.collector, &target.storing(std::slice::from_ref(&slot), "")).await;
+                _ = target.source.fetch_slow(&slot.collector, &target.storing(std::slice::from_ref(&slot), "")).await;
                 drop(fetch);
             });
         }
@@ -210,7 +210,7 @@ impl Target {
     fn storing<'a>(&'a self, slots: &'a [Arc<Slot>], database: &'a str) -> impl Fn(Event) + 'a {
         let began = Mutex::new(Instant::now());
         move |event| match event {
-            Event::Begun => *began.lock() = Instant::now(),
+            Event::TurnBegan => *began.lock() = Instant::now(),
             Event::Collected(index, answers) => self.store(&slots[index], database, answers, *began.lock()),
             Event::Answered | Event::Databases(_) => (),
         }
@@ -239,7 +239,7 @@ impl Target {
             tokio::spawn(async move {
                 let report = target.storing(&slots, &database.name);
                 // What failed is in the slots by now.
-                database.visited(&target.source.ask_database(&database.name, &collectors, &report).await);
+                database.visited(&target.source.fetch_database(&database.name, &collectors, &report).await);
                 drop((fetches, place));
             });
         }
