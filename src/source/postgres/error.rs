@@ -231,7 +231,7 @@ mod tests {
     use crate::source::postgres::fake_server::{self, Reply};
 
     async fn error_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Error {
-        fake_server::client(Arc::new(move |_| reply())).await.err().expect("the login fails")
+        fake_server::client(Arc::new(move |_| reply())).await.expect_err("the login fails")
     }
 
     #[tokio::test]

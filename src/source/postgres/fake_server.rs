@@ -142,9 +142,9 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script) 
                 stream.write_all(&message(b'2', &[])).await.ok()?;
             }
             b'D' => {
-                let sql = prepared.get(if first.starts_with('S') { &first[1..] } else { &bound })?;
-                let Reply::Rows(columns, _) = script(sql) else { return None };
-                if first.starts_with('S') {
+                let statement = first.strip_prefix('S');
+                let Reply::Rows(columns, _) = script(prepared.get(statement.unwrap_or(&bound))?) else { return None };
+                if statement.is_some() {
                     stream.write_all(&message(b't', &[0, 0])).await.ok()?;
                 }
                 stream.write_all(&row_description(&columns)).await.ok()?;
@@ -175,7 +175,7 @@ fn row_description(columns: &[(&str, Type)]) -> Vec<u8> {
 
 async fn answer(stream: &mut (impl AsyncWrite + Unpin), reply: &Reply) -> Option<()> {
     match reply {
-        Reply::Disconnect => return None,
+        Reply::Disconnect => None,
         Reply::Silence => std::future::pending().await,
         Reply::Error(fields) => {
             let fields = fields.iter().map(|(letter, text)| [&[*letter][..], text.as_bytes(), &[0]].concat());

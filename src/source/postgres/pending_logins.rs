@@ -107,7 +107,7 @@ mod tests {
     use crate::source::postgres::fake_server::{self, Reply, primary};
 
     fn soon() -> Instant {
-        Instant::now() + Duration::from_millis(100)
+        Instant::now() + Duration::from_millis(250)
     }
 
     async fn logins(script: fn(&str) -> Reply) -> PendingLogins {
@@ -144,7 +144,7 @@ mod tests {
     async fn sessions_are_on_the_database_that_was_asked_for() {
         let logins = logins(primary).await;
         assert!(logins.is_own("app") && !logins.is_own("other"));
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         let own = logins.log_in(until).await.expect("it is let in");
         let other = logins.log_in_to("other", until).await.expect("it is let in");
         assert_eq!((&*own.server_info.database, &*other.server_info.database), ("app", "other"));

@@ -264,16 +264,15 @@ mod tests {
 
     #[tokio::test]
     async fn errors_of_single_questions_are_told_apart() {
-        let cases: [(&str, fn() -> Reply, Result<Reason, Reason>); 7] = [
-            ("pg_extension", || fake_server::error("55P03", "locked"), Ok(Reason::LockTimeout)),
+        for (part, reply, expected) in [
+            ("pg_extension", (|| fake_server::error("55P03", "locked")) as fn() -> Reply, Ok(Reason::LockTimeout)),
             ("pg_extension", || Reply::Disconnect, Err(Reason::Lost)),
             ("pg_extension", || fake_server::error("08006", "connection failure"), Err(Reason::Lost)),
             ("pg_extension", || texts(["x", "y", "z"], &[["a", "1", "s"]; MAX_INFO_ROWS + 1]), Err(Reason::Refused)),
             ("pg_extension", || texts(["x"], &[[&"x".repeat(MAX_INFO_BYTES)]]), Err(Reason::Refused)),
             ("server_version_num'), ", || texts(["x"], &[]), Err(Reason::Refused)),
             ("set_config('work_mem'", || fake_server::error("08006", "connection failure"), Err(Reason::Lost)),
-        ];
-        for (part, reply, expected) in cases {
+        ] {
             let script = move |sql: &str| if sql.contains(part) { reply() } else { primary(sql) };
             let found = server_info(script, true).await;
             let found = found.map(|info| info.extensions.expect_err("not read").reason).map_err(|error| error.reason);

@@ -12,7 +12,11 @@ struct Scripted {
     server: PostgresServer,
     asked: Arc<Mutex<Vec<String>>>,
     reported: Mutex<Vec<String>>,
+    quick_deadline: Duration,
 }
+
+/// Long enough for all that the script answers.
+const SHORT_DEADLINE: Duration = Duration::from_secs(2);
 
 impl Scripted {
     /// The script gets the text and the number of logins so far.
@@ -25,7 +29,7 @@ impl Scripted {
             script(sql, asked.iter().filter(|sql| *sql == "LOGIN").count())
         };
         let server = PostgresServer::new(listen(Arc::new(recorded)).await, MemoryBudget::of(1 << 20));
-        Scripted { server, asked, reported: Mutex::default() }
+        Scripted { server, asked, reported: Mutex::default(), quick_deadline: Duration::from_secs(60) }
     }
 
     /// How often it was asked this, each time an SQL text was parsed, described or executed.
@@ -53,7 +57,7 @@ impl Scripted {
     }
 
     async fn quick(&self, collectors: &[Arc<Collector>], discover: bool) -> Vec<String> {
-        let until = Instant::now() + Duration::from_millis(700);
+        let until = Instant::now() + self.quick_deadline;
         self.taken(self.server.fetch_quick(collectors, discover, until, &|event| self.report(event)).await)
     }
 
@@ -71,7 +75,7 @@ async fn events(
     collectors: &[Arc<Collector>],
     script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static,
 ) -> (Vec<String>, usize) {
-    let scripted = Scripted::new(script).await;
+    let scripted = Scripted { quick_deadline: SHORT_DEADLINE, ..Scripted::new(script).await };
     let found = [scripted.quick(collectors, false).await, scripted.quick(collectors, false).await].concat();
     (found, scripted.count("LOGIN"))
 }
@@ -167,7 +171,7 @@ async fn a_pooled_session_asks_in_transactions() {
 #[tokio::test]
 async fn a_connection_is_made_once_and_described() {
     let scripted = Scripted::new(|sql, login| if login == 1 { Reply::Disconnect } else { seven(sql) }).await;
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     assert_eq!(scripted.server.connect(until).await, Ok(true));
     assert_eq!(scripted.server.connect(until).await, Ok(false));
     assert_eq!(scripted.count("LOGIN"), 2, "the first one was lost");
@@ -192,9 +196,9 @@ async fn a_late_session_is_cancelled_unless_it_is_pooled() {
             sql if sql.contains("set_config('work_mem'") => texts(["x"], &applied),
             sql => seven(sql),
         });
-        let scripted = scripted.await;
+        let scripted = Scripted { quick_deadline: SHORT_DEADLINE, ..scripted.await };
         scripted.quick(&[collector("", SQL)], false).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(scripted.count("CANCEL"), cancels);
     }
 }
