@@ -68,7 +68,8 @@ fn push(table: &mut Table, section: &str, course: &ProbeState, route: &PathRunne
         "cache" => push_cache(table, path, route),
         "circuits" => {
             let breaker = &board.breaker;
-            table.push_row([path, Cell::Int(breaker.state(Instant::now())), count(breaker.trips())]);
+            let state = breaker.state(breaker.allows(Instant::now()));
+            table.push_row([path, Cell::Int(state), count(breaker.trips())]);
         }
         "certificates" if board.expires.is_some() => table.push_row([path, timestamp(board.expires)]),
         "pools" => {

@@ -109,7 +109,7 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
     match section.name {
         "target" => push_target(&mut table, target, scrape),
         "down" => {
-            let report = target.report(scrape);
+            let report = target.status(scrape);
             if let Some(error) = report.error.filter(|_| !report.up) {
                 table.push_row([Cell::Text(error.reason.word()), Cell::Int(1)]);
             }
@@ -149,7 +149,7 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
 }
 
 fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
-    let report = target.report(scrape);
+    let report = target.status(scrape);
     let up = |kind| match target.settings.endpoint.kind() == kind {
         true => flag(report.up),
         false => Cell::Absent,

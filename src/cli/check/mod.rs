@@ -4,7 +4,7 @@ mod health;
 mod lines;
 mod remedy;
 
-use std::{future::pending, time::Duration};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -21,7 +21,7 @@ use crate::{
     scrape::{
         engine::{Engine, Selection},
         reload::{ConfigPaths, LiveConfig},
-        target::{CollectorReports, Target},
+        target::{Target, report::CollectorReport},
     },
     settings::{Endpoint, Settings, env},
 };
@@ -78,17 +78,19 @@ fn summary(catalogue: &Catalogue) -> String {
 
 async fn connect(engine: &Engine) -> Result<(), CommandError> {
     let (began, wait) = (Instant::now(), wait_for(&engine.settings, &engine.catalogue));
-    engine.scrape(&Selection::default(), began + wait, pending()).await;
-    let places: Vec<CollectorReports> = engine.targets.iter().map(|target| target.collectors_by_database()).collect();
-    let is_on =
-        |name: &str| places.iter().flatten().any(|(other, reports)| other == name && reports.iter().any(is_well));
+    engine.scrape(&Selection::default(), began + wait).await;
+    let reports: Vec<_> = engine.targets.iter().map(|target| target.collectors_by_database()).collect();
+    let is_on = |report: &CollectorReport| {
+        let same = reports.iter().flatten().filter(|other| other.collector == report.collector);
+        same.flat_map(|other| &other.databases).any(is_well)
+    };
     let mut failed = 0;
-    for (target, places) in engine.targets.iter().zip(&places) {
+    for (target, reports) in engine.targets.iter().zip(&reports) {
         let mut lines = CheckReport::default();
         if lines.head(target, began) {
-            places
-                .iter()
-                .for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target.settings.user()));
+            for report in reports {
+                lines.collector(report, is_on(report), wait, target.settings.user());
+            }
             let closed = target.closed_databases();
             closed.iter().for_each(|(name, reason)| lines.closed(name, reason, target.settings.user()));
             target.complaints().iter().for_each(|complaint| lines.complaint(complaint));

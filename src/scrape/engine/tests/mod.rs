@@ -150,7 +150,7 @@ impl Page {
 
 async fn scrape(engine: &Engine, selection: &Selection, timeout: Duration) -> Page {
     let began = Instant::now();
-    let blocks = engine.scrape(selection, began + timeout, std::future::pending()).await;
+    let blocks = engine.scrape(selection, began + timeout).await;
     assert!(began.elapsed() <= timeout + Duration::from_millis(1), "the deadline holds");
     Page::of(&exposition::text(&blocks))
 }

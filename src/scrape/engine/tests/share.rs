@@ -28,7 +28,7 @@ fn world(most: &str) -> (Arc<Engine>, Fixture, Fixture) {
 }
 
 async fn page(engine: &Engine) -> String {
-    let blocks = engine.scrape(&Selection::default(), Instant::now() + DEADLINE, std::future::pending()).await;
+    let blocks = engine.scrape(&Selection::default(), Instant::now() + DEADLINE).await;
     exposition::text(&blocks)
 }
 
@@ -65,13 +65,13 @@ async fn the_largest_is_left_out_and_counted() {
         }
         let target = &engine.targets[0];
         assert_eq!(target.left_out()["large"], (2000, true), "{most}");
-        assert_eq!(target.last_report().left_out, ["large"], "{most}");
+        assert_eq!(target.last_status().left_out, ["large"], "{most}");
         // It is smaller, and all of it is there again.
         tell(&a, "large", 10, 1);
         pause(1.0).await;
         let page = crate::scrape::engine::tests::share::page(&engine).await;
         assert_eq!(count(&page, "large{target=\"a\""), 10, "{most}");
-        assert_eq!((target.left_out()["large"], target.last_report().left_out.len()), ((2000, false), 0), "{most}");
+        assert_eq!((target.left_out()["large"], target.last_status().left_out.len()), ((2000, false), 0), "{most}");
     }
 }
 
@@ -84,7 +84,7 @@ async fn sizes_are_those_of_the_page() {
         let rows = rows(["l", "n"], texts.map(|text| [text.to_owned(), "-12.5".to_owned()]));
         server.answers.insert("small", rows);
     });
-    let blocks = engine.scrape(&Selection::default(), Instant::now() + DEADLINE, std::future::pending()).await;
+    let blocks = engine.scrape(&Selection::default(), Instant::now() + DEADLINE).await;
     for block in blocks.iter().filter(|block| block.collector.name == "small") {
         let query = &block.collector.queries[block.query];
         let (size, most) = (

@@ -1,7 +1,7 @@
 //! A result that is young enough is good for the next scrape too.
 
 use crate::{
-    scrape::{engine::tests::*, target::YOUNG},
+    scrape::{engine::tests::*, target::refresh::MAX_SHARED_AGE},
     source::{fetch::Reason, fixture::Login},
 };
 
@@ -11,7 +11,7 @@ const OVER: Duration = Duration::from_millis(251);
 
 #[tokio::test(start_paused = true)]
 async fn scrapes_shortly_after_one_another_cost_one_visit() {
-    assert_eq!(YOUNG, JUST);
+    assert_eq!(MAX_SHARED_AGE, JUST);
     let world = World::new();
     world.scrape().await.expect("quick=1 other=1 slow=1 up=1");
     sleep(JUST).await;
