@@ -178,7 +178,7 @@ impl Coalescer {
         let refresh = async {
             let turn = Mutex::new(self.turn(scrape.targets(), key.timeout / 2).await);
             // Otherwise those who wait for one server that hangs would keep everybody from the others.
-            let give_back = || _ = turn.lock().as_mut().map(give_one_back);
+            let give_back = || _ = turn.lock().as_mut().and_then(|turn| turn.split(1));
             scrape.refresh(deadline, &give_back).await;
         };
         let mut stopping = self.is_stopping.subscribe();
@@ -227,13 +227,6 @@ impl Coalescer {
         page.send_replace(Some(bytes.into()));
         page.closed().await;
         drop(permit);
-    }
-}
-
-/// The last permit of a turn goes with the page.
-fn give_one_back(turn: &mut SemaphorePermit<'_>) {
-    if turn.num_permits() > 1 {
-        drop(turn.split(1));
     }
 }
 

@@ -27,6 +27,8 @@
 //! by the next scrape within a minute that gets none of its own.
 
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashSet,

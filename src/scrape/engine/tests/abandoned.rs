@@ -97,7 +97,12 @@ async fn a_thousand_pages_are_made_at_a_time() {
     // With one target, so many are made at a time.
     let asked: Vec<_> = (0..1065).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(0.01).await;
+    assert!(asked.iter().all(|page| !page.is_finished()), "there is room for all of them");
     assert!(ask(&pages, &world, 9).await.expect("an asker").is_none(), "there is no room for another page");
+    assert!(
+        ask(&pages, &World::new(), 1000).await.expect("an asker").is_none(),
+        "nor for one of another configuration"
+    );
     pause(1.0).await;
     let joined = ask(&pages, &world, 1000);
     abandon(asked).await;
@@ -166,6 +171,21 @@ async fn many_pages_of_a_server_that_hangs_take_as_long_as_two() {
         page.expect("an asker").expect("room for it").expect("up=0 down.login_pending=1");
     }
     assert_eq!((began.elapsed(), world.server.seen().logins), (seconds(10.0), 1));
+}
+
+/// At shutdown pages show what is there, those in flight and those that come.
+#[tokio::test(start_paused = true)]
+async fn no_page_waits_at_shutdown() {
+    let (world, pages) = (World::new(), pages());
+    world.server.tell(|server| server.login = Login::Hangs);
+    let (began, page) = (Instant::now(), ask(&pages, &world, 9));
+    pause(1.0).await;
+    assert!(!page.is_finished());
+    pages.stop_waiting();
+    for page in [page, ask(&pages, &world, 8)] {
+        page.await.expect("an asker").expect("a page").expect("up=0 down.login_pending=1");
+    }
+    assert_eq!(began.elapsed(), seconds(1.0));
 }
 
 /// As many as there are targets are made at once, whatever the others do.

@@ -6,13 +6,14 @@
 mod abandoned;
 mod breaker;
 mod databases;
+mod freshness;
+mod logged;
 mod overlap;
 mod quick;
 mod self_metrics;
 mod share;
 mod slow;
 mod targets;
-mod young;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
