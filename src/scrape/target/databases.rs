@@ -10,7 +10,7 @@ use crate::{
     collector::Collector,
     exposition::TargetLabels,
     scrape::slot::Slot,
-    settings,
+    settings::connection::model::DatabasePatterns,
     source::fetch::{Database, FetchError, Reason},
 };
 
@@ -28,7 +28,7 @@ pub struct Databases {
     /// The collectors that are fetched from each.
     pub collectors: Vec<Arc<Collector>>,
     labels: TargetLabels,
-    choice: settings::DatabasePatterns,
+    choice: DatabasePatterns,
     known: Mutex<KnownDatabases>,
     /// Limits the fetches that run or wait for their turn: without it, a server that names other databases each time would let them
     /// pile up.
@@ -54,7 +54,7 @@ pub struct DatabaseSlots {
 
 impl Databases {
     /// No databases yet. `labels` are the target's.
-    pub fn new(collectors: Vec<Arc<Collector>>, labels: TargetLabels, choice: settings::DatabasePatterns) -> Self {
+    pub fn new(collectors: Vec<Arc<Collector>>, labels: TargetLabels, choice: DatabasePatterns) -> Self {
         Databases { collectors, labels, choice, known: Mutex::default(), places: Arc::new(Semaphore::new(MAX_OPEN)) }
     }
 
@@ -109,7 +109,7 @@ impl DatabaseSlots {
 }
 
 /// Included, and not excluded.
-fn is_chosen(choice: &settings::DatabasePatterns, name: &str) -> bool {
+fn is_chosen(choice: &DatabasePatterns, name: &str) -> bool {
     let fits = |patterns: &[String]| patterns.iter().any(|pattern| WildMatch::new(pattern).matches(name));
     fits(&choice.include) && !fits(&choice.exclude)
 }
