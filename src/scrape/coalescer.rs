@@ -1,26 +1,24 @@
 //! Coalescing: scrapes of the same page that come together share one scrape and one rendering, however many they are.
 //!
 //! ```text
-//!   the first request        its turn       all targets refreshed, the deadline, shutdown
-//!        |                       |                        |
-//!        v                       v                        v
-//!     waiting -----------> refreshing -----------> rendering -----------> rendered
-//!        |    its turn does      |                     |                      |
-//!        |    not come in time:  |                     |                      | everybody has it,
-//!        |    rendering, too     |                     |                      | or has gone
-//!        +-----------+-----------+---------------------+                      v
-//!                    | everybody who waited has hung up                   forgotten
-//!                    v
-//!                abandoned
+//!              its turn                all refreshed, or the deadline                written
+//!   waiting -------------> refreshing --------------------------------> rendering -------------> rendered
+//!      |                       |                                            |                        |
+//!      +-----------------------+--------------------------------------------+                        |
+//!                              | all who waited have hung up                     all who waited have it
+//!                              v                                                                     v
+//!                          abandoned                                                             forgotten
 //! ```
 //!
-//! - Requests join a page that is waiting or refreshing, if it was started at most 250 ms ago and by the configuration in force: what is
-//!   older would show results that are older than a request may share. Nobody joins a page that is rendering.
+//! - Requests join a page that is waiting or refreshing, if it was started at most 250 ms ago and by the configuration in force: an older
+//!   one would show results that are older than a request may share. Nobody joins a page that is rendering.
 //! - An abandoned page costs nothing more; a refresh that a target has started goes on all the same, see `target/refresh.rs`.
-//! - A turn is a permit for each target, so that those who wait for servers that hang are bounded. A target that is done gives its permit
-//!   back at once. Turns come in the order of the requests; a page that has used up half of its time takes one of a few late turns.
+//! - A turn is a permit for each target, so that the waits for servers that hang are bounded. A target that is done gives its permit back
+//!   at once. Turns come in the order of the requests; a page that has used up half of its time takes one of a few late turns. A page
+//!   whose turn does not come at all is rendered at its deadline, of what is there.
 //! - Pages in flight are bounded too. Beyond the bound a request joins an older page of the same key, or is refused.
 //! - Rendered pages that nobody has fetched yet are bounded, because a page may be megabytes: the next one is rendered when one is taken.
+//! - At shutdown nothing waits for a server any more.
 
 use std::{collections::HashMap, io::Write, sync::Arc, time::Duration};
 

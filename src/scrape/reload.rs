@@ -72,11 +72,16 @@ impl ConfigPaths {
         let folder = self.collectors.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let mut paths: Vec<_> = folder.map(|entry| entry.path()).filter(|path| files::is_yaml(path)).collect();
         paths.sort();
-        let named = |file: &Option<PathBuf>, names: fn(&Path, &str) -> Vec<PathBuf>| {
-            file.as_ref().and_then(|path| Some(names(path, &text(path).ok()?))).unwrap_or_default()
-        };
-        paths.extend(named(&self.settings, url_files));
-        paths.extend(named(&self.web, named_files));
+        if let Some(settings) = &self.settings
+            && let Ok(text) = text(settings)
+        {
+            paths.extend(url_files(&text));
+        }
+        if let Some(web) = &self.web
+            && let Ok(text) = text(web)
+        {
+            paths.extend(named_files(web, &text));
+        }
         let mut hasher = DefaultHasher::new();
         for path in self.settings.iter().chain(&self.web).chain(&paths) {
             text(path).as_deref().hash(&mut hasher);
@@ -86,8 +91,9 @@ impl ConfigPaths {
     }
 }
 
-/// The files of URLs that these settings name. Those of passwords, like certificates, are read whenever they are needed.
-fn url_files(_: &Path, settings: &str) -> Vec<PathBuf> {
+/// The files of URLs that these settings name. Files of passwords and certificates are not among them: they are read whenever they are
+/// needed.
+fn url_files(settings: &str) -> Vec<PathBuf> {
     let named = files::named(settings, &["url_file"]).into_iter();
     named.filter_map(|file| expand(&file, &|name| std::env::var(name).ok()).ok()).map(PathBuf::from).collect()
 }

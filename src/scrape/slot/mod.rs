@@ -1,27 +1,26 @@
 //! A slot: one collector of one target, or of one of its databases. It caches the last tables, knows when they are due, and counts what
 //! became of each attempt. The clock comes in from outside.
 //!
-//! A slow collector (`ttl` above 0s) is fetched in the background, one fetch at a time, and shown from the cache:
+//! A slow collector (`ttl` above 0s) is fetched in the background and shown from the cache. What the slot has, and what it does:
 //!
 //! ```text
-//!             a scrape finds it due                the answers come
-//!   empty ---------------------------> fetching --------------------> fresh
-//!     ^                                 ^    |                         | |
-//!     |            due again, after ttl |    | timeout: the last       | | 3 ttl pass without
-//!     |                                 |    v result stays            | v an answer
-//!     |                                fresh or stale <------------- stale
-//!     |                                      |
-//!     +--------------------------------------+
-//!       any other failure; the target is down; the server's role changed
+//!             answers                   3 ttl without answers
+//!   empty ---------------> fresh --------------------------------> stale
+//!     ^                    |   ^                                   |   |
+//!     |                    |   +------------- answers -------------+   |
+//!     +--------------------+-------------------------------------------+
+//!       any failure but a timeout; the target is down; the server's role changed
+//!
+//!           a scrape finds it due               answers, or a failure
+//!   idle ---------------------------> fetching -----------------------> idle
 //! ```
 //!
-//! - Fresh tables are on every page, also while the next fetch runs. Stale ones are on none.
+//! - Fresh tables are on every page, also while the next fetch is in flight. Stale ones are on none.
 //! - A scrape waits for the fetch only while the slot is empty or stale: it would have nothing to show. If its deadline comes first,
-//!   that is a failure (`timeout`), and the fetch goes on for the next scrape.
-//! - `drop_results` makes it empty and due. A fetch that began before then still ends, but its tables describe the server as it was, and
-//!   are dropped too.
-//! - After a failure it is due again after the `ttl` or a minute, after a skipped query after the `ttl` or five, whichever is shorter.
-//! - A collector that remembers (`remember: true`) is never stale, and nothing but new rows replaces its tables.
+//!   that counts as a failure (`timeout`), and the fetch goes on for the next scrape.
+//! - It is due a `ttl` after the last attempt ended; sooner after a failure (a minute) or a skipped query (five); at once when dropped.
+//! - A fetch that began before the drop still ends, but it describes the server as it was: its tables are dropped too.
+//! - A collector that remembers (`remember: true`) is never stale, and only new rows replace its tables.
 //!
 //! A quick collector is fetched by each scrape and shown by that scrape. A table that comes after its scrape's deadline is shown once,
 //! by the next scrape within a minute that gets none of its own.

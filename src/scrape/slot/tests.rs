@@ -1,4 +1,4 @@
-//! What a slot shows, waits for, counts and fetches again, case by case.
+//! A slot, case by case: when it is due, shown and waited for, and what it counts.
 
 use crate::{
     collector::catalogue::Catalogue,
@@ -326,7 +326,7 @@ fn two_databases_together_are_as_good_as_the_worse() {
     }
 }
 
-/// What was found in databases that are gone is not shown.
+/// Rows about databases that are gone are not shown.
 #[test]
 fn rows_of_databases_that_are_gone_are_dropped() {
     for (head, labels, is_per_database, samples) in [

@@ -1,20 +1,19 @@
 //! A target: its source, its slots, its circuit breaker, and whether it is up.
 //!
 //! ```text
-//!                  an answer                       a refresh fails without any answer
-//!   unknown ----------------------------> up ----------------------------------------> down
-//!      |                                  ^  |                                         ^  |
-//!      |                                  |  +-- fails after an answer: "cut short",   |  |
-//!      |                                  |      still up                              |  |
-//!      |                                  +------------- login or refresh succeeds ----|--+
-//!      +------------- a refresh fails without any answer ------------------------------+
+//!             a login or a refresh succeeds         a refresh fails without any answer
+//!   unknown --------------------------------> up --------------------------------------> down
+//!      |                                      ^                                          |  ^
+//!      |                                      +------ a login or a refresh succeeds -----+  |
+//!      +--------------------- a refresh fails without any answer --------------------------+
 //! ```
 //!
-//! - Up is said to a scrape, not for ever: a target is up to a scrape if it answered since that scrape began. A scrape that joined a
-//!   refresh under way also takes an answer of the last two seconds, because the server ends each quick statement after one.
+//! - Up is said to a scrape: the target answered since that scrape began. A scrape that joined a refresh under way also takes an answer
+//!   of the last two seconds, because the server ends each quick statement after one.
+//! - A refresh that fails after an answer is cut short. The target stays up, and shows what came before.
 //! - Going down empties every slot: what was found before is not true of a server that cannot be asked. Collectors that remember keep
 //!   their tables. A change of the server's role empties the slow slots only; the quick ones are fetched by each scrape anyhow.
-//! - Every failed refresh counts for the circuit breaker, also one cut short. Five in a row open it.
+//! - Every failed refresh counts for the circuit breaker, also one that is cut short. Each new login closes it.
 //!
 //! `refresh` holds what a scrape does with a target, `report` what pages show of it, `share` its limits on a page, and `databases` the
 //! slots of collectors that are fetched in each database.

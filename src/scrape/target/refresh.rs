@@ -3,24 +3,24 @@
 //! ```text
 //!   a scrape comes
 //!        |
-//!        v        all that it wants is fresh, or the refresh before it found the target down
-//!     waiting --------------------------------------------------------------------------> joined
+//!        v       all that it wants is fresh, or a refresh found the target down meanwhile
+//!     waiting ----------------------------------------------------------------------------> joined
 //!        |
 //!        | its turn, and something is due
-//!        v         all quick collectors have ended
-//!     started ------------------------------------> ended; the next one's turn
-//!        |                                            ^
-//!        | the scrape's deadline, or nobody waits     | 10 s after it started, at the latest
-//!        v                                            |
-//!     outliving its scrape ---------------------------+
+//!        v       all quick collectors have ended
+//!     started --------------------------------------> ended
+//!        |                                              ^
+//!        | the scrape's deadline, or nobody waits       | 10 s after it started, at the latest
+//!        v                                              |
+//!     outliving its scrape -----------------------------+
 //! ```
 //!
-//! - A joined scrape shows what others fetched. Fresh is what came after the scrape began, which happens while it waits for its turn,
-//!   or up to 250 ms before, if the refresh that brought it succeeded.
-//! - A refresh that has started is never dropped, so that no session is left in the middle of a query. What it brings after its
-//!   scrape's deadline is in the slots for the next scrape.
+//! - A joined scrape shows what others fetched. Fresh is what came after the scrape began, while it waited for its turn, or up to 250 ms
+//!   before, if the last refresh succeeded.
+//! - A refresh that has started is never dropped, so that no session is left in the middle of a query. The slots have what it brings
+//!   after its scrape's deadline, for the next scrape.
 //! - It connects, starts the slow fetches that are due, and fetches the quick collectors. Slow fetches, and those in databases, are tasks
-//!   of their own, which outlive the refresh; the scrape waits for those that it would have nothing to show without.
+//!   of their own and may outlive it. The scrape waits for those without which it has nothing to show.
 //! - While the circuit breaker is open it waits for the login only for a moment. The login itself stays pending, and the next refresh
 //!   waits for the same one.
 

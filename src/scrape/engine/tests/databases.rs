@@ -57,13 +57,13 @@ async fn a_target_that_is_down_or_has_another_role_drops_what_was_found() {
     world.scrape().await.expect("up=1 sizes.app=3 sizes.billing=4");
     world.server.tell(|server| server.replica = true);
     pause(15.0).await;
-    // The role is known before the databases are visited.
+    // The role is known before anything is fetched in the databases.
     world.scrape().await.expect("sizes.app=5 sizes.billing=6 slow=-");
 }
 
-/// A refusal that is a database's settled will is told, not a failure, and not asked for more often than every five minutes.
+/// A database that refuses logins is skipped, which is not a failure, and tried again every five minutes at most.
 #[tokio::test(start_paused = true)]
-async fn a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
+async fn a_database_that_refuses_logins_is_skipped_with_its_reason() {
     let world = world();
     world.server.tell(|server| {
         server.closed = vec!["half_dropped"];

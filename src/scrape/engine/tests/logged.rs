@@ -1,4 +1,4 @@
-//! What the log says of a target: each change once.
+//! The log of a target: each change once.
 
 use std::fmt::Debug;
 

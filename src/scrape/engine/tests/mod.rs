@@ -1,4 +1,4 @@
-//! What happens when, on a clock that tests set: each file here is a part of the design's table.
+//! Scrapes on a clock that the tests set, against servers that do what a test tells them.
 //!
 //! The collectors are small: `quick` and `other` are asked on each scrape, `slow` when older than 60 s within 5 s. Their
 //! series have their names, and the value says how often the server was asked for them.

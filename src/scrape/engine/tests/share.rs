@@ -1,4 +1,4 @@
-//! What of a target fits on a page: the largest tables are left out, which is counted, and the other targets lose nothing.
+//! Limits of a target on a page: its largest tables are left out, which is counted, and the other targets lose nothing.
 
 use crate::{scrape::engine::tests::*, source::fixture::rows};
 
@@ -75,7 +75,7 @@ async fn the_largest_is_left_out_and_counted() {
     }
 }
 
-/// What the shares are reckoned with is what is written.
+/// The sizes that are compared with the limits are those that are written.
 #[tokio::test(start_paused = true)]
 async fn sizes_are_those_of_the_page() {
     let (engine, a, _) = world("labels: {cluster: x}");

@@ -8,7 +8,7 @@ fn pair() -> (Arc<Engine>, Fixture, Fixture) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn targets_are_visited_together_and_one_does_not_harm_another() {
+async fn targets_are_refreshed_together_and_one_does_not_harm_another() {
     let (engine, a, b) = pair();
     a.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
     b.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
@@ -35,7 +35,7 @@ async fn only_what_is_selected_is_asked() {
 }
 
 #[test]
-fn unknown_names_are_told() {
+fn unknown_names_are_errors() {
     let (engine, ..) = pair();
     for (selection, wrong) in [
         (Selection::default(), None),
@@ -43,8 +43,8 @@ fn unknown_names_are_told() {
         (select(&["a", "c"], &[]), Some("no target \"c\"")),
         (select(&[], &["quick", "fast"]), Some("no collector \"fast\"")),
     ] {
-        let told = engine.check(&selection).err();
-        assert_eq!(told.as_deref().map(|told| told.split(';').next().unwrap_or_default()), wrong);
+        let error = engine.check(&selection).err();
+        assert_eq!(error.as_deref().map(|error| error.split(';').next().unwrap_or_default()), wrong);
     }
 }
 
@@ -100,7 +100,7 @@ fn a_target_says_what_it_is() {
     }
 }
 
-/// Only a probe goes over its paths when it is told to.
+/// Only a probe has paths to go over.
 #[tokio::test(start_paused = true)]
 async fn only_a_probe_has_paths() {
     let (engine, ..) = pair();
