@@ -246,14 +246,18 @@ impl Target {
     /// Starts a fetch in each database in which something is due.
     fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
         let databases = self.databases.all();
-        let count = databases.len();
+        // Once for all of them: in each there are the same.
+        let shares: Vec<_> = wanted.iter().map(|collector| shared_out(collector, databases.len())).collect();
         for database in databases.into_iter().filter(|database| !database.is_refusing()) {
             let Ok(place) = self.databases.places.clone().try_acquire_owned() else { break };
-            let (mut slots, mut fetches) = (Vec::new(), Vec::new());
+            let (mut slots, mut due, mut fetches) = (Vec::new(), Vec::new(), Vec::new());
             for slot in &database.slots {
-                let is_wanted = wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
-                if is_wanted && let Some(fetch) = slot.try_start(Instant::now()) {
+                let at = wanted.iter().position(|collector| Arc::ptr_eq(collector, &slot.collector));
+                if let Some(at) = at
+                    && let Some(fetch) = slot.try_start(Instant::now())
+                {
                     slots.push(slot.clone());
+                    due.push(shares[at].clone());
                     fetches.push(fetch);
                 }
             }
@@ -263,7 +267,6 @@ impl Target {
             let target = self.clone();
             tokio::spawn(async move {
                 let report = target.storing(&slots, &database.name);
-                let due: Vec<_> = slots.iter().map(|slot| slot.collector.clone()).collect();
                 let result = target.source.ask_database(&database.name, &due, &report).await;
                 // The slots have the errors by now.
                 database.note_result(&result);
@@ -271,4 +274,10 @@ impl Target {
             });
         }
     }
+}
+
+/// The collector with its share of the rows: `max_rows` is for the whole target.
+fn shared_out(collector: &Arc<Collector>, databases: usize) -> Arc<Collector> {
+    let max_rows = collector.max_rows.div_ceil(databases.max(1));
+    Arc::new(Collector { max_rows, ..Collector::clone(collector) })
 }
