@@ -133,7 +133,7 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
         "failures" => {
             for (name, report) in target.collectors() {
                 for (reason, failures) in report.counts.failures {
-                    table.push_row([Cell::Text(name), Cell::Text(reason.word()), count(failures)]);
+                    table.push_row([Cell::Text(&name), Cell::Text(reason.word()), count(failures)]);
                 }
             }
         }
@@ -175,8 +175,8 @@ fn push_collectors(table: &mut Table, target: &Target) {
             continue;
         };
         table.push_row([
-            Cell::Text(name),
-            flag(success && !report.is_late && !left_out.get(name).is_some_and(|(_, now)| *now)),
+            Cell::Text(&name),
+            flag(success && !report.is_late && !left_out.get(&name).is_some_and(|(_, now)| *now)),
             seconds(report.attempt.map(|attempt| attempt.took)),
             timestamp(report.last_success),
             seconds(report.age),
@@ -192,9 +192,9 @@ fn push_collectors(table: &mut Table, target: &Target) {
 fn push_cut(table: &mut Table, target: &Target) {
     let left_out = target.left_out();
     for (name, report) in target.collectors() {
-        let samples = left_out.get(name).map_or(0, |(samples, _)| *samples);
+        let samples = left_out.get(&name).map_or(0, |(samples, _)| *samples);
         if report.counts.texts + samples > 0 {
-            table.push_row([Cell::Text(name), count(report.counts.texts), count(samples)]);
+            table.push_row([Cell::Text(&name), count(report.counts.texts), count(samples)]);
         }
     }
 }
@@ -206,7 +206,7 @@ fn push_skipped(table: &mut Table, target: &Target) {
             *reasons.entry(error.reason).or_default() += 1;
         }
         for (reason, queries) in reasons {
-            table.push_row([Cell::Text(name), Cell::Text(reason.word()), count(queries)]);
+            table.push_row([Cell::Text(&name), Cell::Text(reason.word()), count(queries)]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a target shows on a page, and its status.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -10,7 +10,7 @@ use crate::{
     exposition::Block,
     scrape::{
         slot::{CollectorStatus, Slot},
-        target::{Target, share},
+        target::{Target, databases::DatabaseSlots, share},
     },
     source::fetch::{FetchError, Reason, SourceStatus},
 };
@@ -87,33 +87,29 @@ impl Target {
         left_out.counts.iter().map(|(name, samples)| (name.clone(), (*samples, left_out.now.contains(name)))).collect()
     }
 
-    /// What became of each collector, in all databases together.
-    pub fn collectors(&self) -> impl Iterator<Item = (&str, CollectorStatus)> {
-        let now = Instant::now();
-        let databases = self.databases.all();
-        let together = self.databases.collectors.iter().enumerate().filter_map(move |(index, collector)| {
-            let statuses = databases.iter().map(|database| database.slots[index].status(now));
-            Some((collector.name.as_str(), statuses.reduce(CollectorStatus::merge)?))
-        });
-        self.slots.iter().map(move |slot| (slot.collector.name.as_str(), slot.status(now))).chain(together)
+    /// What became of each collector, in all databases together; without any database nothing has.
+    pub fn collectors(&self) -> impl Iterator<Item = (String, CollectorStatus)> {
+        self.collectors_by_database().into_iter().filter_map(|report| {
+            let statuses = report.databases.into_iter().map(|report| report.status);
+            Some((report.collector, statuses.reduce(CollectorStatus::merge)?))
+        })
     }
 
     /// What became of each collector, database by database.
     pub fn collectors_by_database(&self) -> Vec<CollectorReport> {
-        let now = Instant::now();
-        let report = |database: Option<&String>, slot: &Slot| DatabaseReport {
-            database: database.cloned(),
-            status: slot.status(now),
-        };
+        let (now, databases) = (Instant::now(), self.databases.all());
         let mut reports = Vec::new();
         for slot in &self.slots {
-            reports
-                .push(CollectorReport { collector: slot.collector.name.clone(), databases: vec![report(None, slot)] });
+            let whole = DatabaseReport { database: None, status: slot.status(now) };
+            reports.push(CollectorReport { collector: slot.collector.name.clone(), databases: vec![whole] });
         }
-        let databases = self.databases.all();
         for (index, collector) in self.databases.collectors.iter().enumerate() {
-            let databases = databases.iter().map(|database| report(Some(&database.name), &database.slots[index]));
-            reports.push(CollectorReport { collector: collector.name.clone(), databases: databases.collect() });
+            let report = |database: &Arc<DatabaseSlots>| DatabaseReport {
+                database: Some(database.name.clone()),
+                status: database.slots[index].status(now),
+            };
+            let databases = databases.iter().map(report).collect();
+            reports.push(CollectorReport { collector: collector.name.clone(), databases });
         }
         reports
     }
