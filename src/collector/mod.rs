@@ -20,6 +20,9 @@ pub const EXTENSION_SCHEMA: &str = "@extschema@";
 /// Required like an extension: our own functions, in the schema of this name, that `pgvigil export grants` installs.
 pub const OWN_FUNCTIONS: &str = "pgvigil";
 
+/// The label that names a database.
+pub const DATABASE_LABEL: &str = "datname";
+
 /// One collector file, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collector {

@@ -40,7 +40,7 @@ use tokio::{sync::watch, time::Instant};
 
 pub use crate::scrape::slot::report::{Attempt, CollectorStatus, SlotCounts};
 use crate::{
-    collector::{Collector, Query},
+    collector::{Collector, DATABASE_LABEL, Query},
     exposition::{Block, TargetLabels},
     map,
     map::Mapped,
@@ -49,9 +49,6 @@ use crate::{
 
 /// A quick result that came too late for its scrape waits at most this long for the next one.
 const LATE_RESULT: Duration = Duration::from_secs(60);
-
-/// The label that names a database.
-const DATABASE_LABEL: &str = "datname";
 
 /// A slow collector that failed is due again after its `ttl`, or after this if that is shorter.
 const RETRY: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use wildmatch::WildMatch;
 
 use crate::{
-    collector::Collector,
+    collector::{Collector, DATABASE_LABEL},
     exposition::TargetLabels,
     scrape::slot::Slot,
     settings::connection::model::DatabasePatterns,
@@ -76,7 +76,7 @@ impl Databases {
     }
 
     fn database(&self, name: &str) -> Arc<DatabaseSlots> {
-        let labels = self.labels.with("datname", name);
+        let labels = self.labels.with(DATABASE_LABEL, name);
         let slots = self.collectors.iter().map(|collector| Arc::new(Slot::new(collector.clone()))).collect();
         Arc::new(DatabaseSlots { name: name.to_owned(), labels, slots, refused: Mutex::default() })
     }
