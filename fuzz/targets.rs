@@ -15,7 +15,7 @@ use hyper::{
 use pgvigil::{
     certificate,
     certificate::{Certificate, Usage, chain, chain::Authorities, name},
-    collector::{SourceKind, catalogue::Catalogue, sections},
+    collector::{SourceKind, catalogue::Catalogue, sections, sections::row::SectionTables},
     exposition,
     exposition::{Block, Format, labels},
     http::negotiate,
@@ -26,7 +26,7 @@ use pgvigil::{
         web::WebSettings,
     },
     source::{
-        backup::{barman, pgbackrest, s3::list, tool_tables, walg},
+        backup::{barman, pgbackrest, s3::list, walg},
         net::stream::redis_framing::RedisFraming,
         pgbouncer::shown,
         redis::{Reply, info::InfoReply, reply},
@@ -216,10 +216,9 @@ pub fn backup(bytes: &[u8]) {
     let found = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None, 0.0), walg::parse(bytes)];
     for mut found in found.into_iter().flatten() {
         _ = walg::add_wal(&mut found, bytes);
-        let mut table = tool_tables::table(SourceKind::Backup, "stanzas");
+        let mut tables = SectionTables::default();
         found.stanzas.iter().for_each(|stanza| {
-            stanza.push(&mut table, "r");
-            stanza.push_backups(&mut table, "r");
+            stanza.push(&mut tables, "r");
             assert!(stanza.restorable().into_iter().chain(stanza.failed).all(is_time), "{stanza:?}");
             for done in &stanza.backups {
                 assert!([done.size, done.stored, done.duration()].into_iter().all(is_size), "{done:?}");

@@ -9,10 +9,7 @@ pub mod sections;
 use std::time::Duration;
 
 pub use crate::schema::problem::Place;
-use crate::{
-    collector::{metric::MetricDef, sections::READING},
-    table::Table,
-};
+use crate::{collector::metric::MetricDef, table::Table};
 
 /// Stands in a collector's SQL for the quoted schema of the extension it requires.
 pub const EXTENSION_SCHEMA: &str = "@extschema@";
@@ -22,6 +19,10 @@ pub const OWN_FUNCTIONS: &str = "pgvigil";
 
 /// The label that names a database.
 pub const DATABASE_LABEL: &str = "datname";
+
+/// What the SQL of `source: statements` must return, times in seconds. A row with a `datname` says that this database is
+/// there; the others are statements, and all other columns say which. So a name is not sent with each statement.
+pub const READING: [&str; 8] = ["datname", "server", "dbid", "calls", "total", "stddev", "least", "most"];
 
 /// One collector file, validated.
 #[derive(Clone, Debug, PartialEq)]

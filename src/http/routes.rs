@@ -146,12 +146,15 @@ impl App {
             return bad(format!("no target {name:?}"));
         }
         for target in engine.targets.iter().filter(|t| asked.target.as_deref().is_none_or(|name| name == t.name())) {
-            match target.now(&asked.path, asked.debug).await {
-                Some(Ok(told)) => return text(StatusCode::OK, told),
-                Some(Err(DebugRefusal::Unknown(message))) => return bad(message),
-                Some(Err(DebugRefusal::TooSoon(wait))) => return too_soon(wait),
-                None => (),
-            }
+            let Some(probe) = target.probe() else { continue };
+            return match probe.course.debug_round(&asked.path).await {
+                Ok(round) => text(StatusCode::OK, round.text(asked.debug)),
+                Err(DebugRefusal::Unknown(message)) => bad(message),
+                Err(DebugRefusal::TooSoon(wait)) => too_soon(wait),
+                Err(DebugRefusal::Broken(message)) => {
+                    text(StatusCode::INTERNAL_SERVER_ERROR, format!("the round did not end: {message}\n"))
+                }
+            };
         }
         bad("no probe: that is a target with `probe`".to_owned())
     }

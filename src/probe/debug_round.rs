@@ -11,51 +11,58 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{
-    probe::{
-        ProbeState,
-        attempt::{FailureReason, Phase, Trace},
-        check::How,
-        path_runner::PathRunner,
-        stats::Remembered,
-    },
-    source::running::DebugRefusal,
+use crate::probe::{
+    ProbeState,
+    attempt::{FailureReason, Phase, Trace},
+    check::How,
+    path_runner::PathRunner,
+    stats::Remembered,
 };
 
 /// The shortest time between two rounds that are asked for on a path.
 const REST: Duration = Duration::from_secs(5);
 
+/// What a round over a path met, and what the path remembers of rounds before it; the newest last.
+pub struct DebugRound {
+    path: String,
+    pub attempts: Vec<Remembered>,
+    failed: Vec<Remembered>,
+    succeeded: Vec<Remembered>,
+}
+
+/// Why there is no round.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DebugRefusal {
+    /// There is no such path; which there are.
+    Unknown(String),
+    /// One was asked for a short while ago; how long to wait.
+    TooSoon(Duration),
+    /// It panicked.
+    Broken(String),
+}
+
 impl ProbeState {
-    /// Goes over a path now. A round that has begun comes to its end though nobody waits for it any more: cut in the middle of a question,
+    /// Goes over a path now. A round that has begun comes to its end though nobody waits for it any more: cut in the middle of a check,
     /// it would cost the path its kept connection.
     ///
     /// # Errors
-    /// There is no such path, or it was asked for a short while ago.
-    pub async fn now(self: Arc<Self>, path: &str, debug: bool) -> Result<String, DebugRefusal> {
-        let index = self.readable(path)?;
+    /// There is no such path, or a round was asked for a short while ago.
+    pub async fn debug_round(self: &Arc<Self>, path: &str) -> Result<DebugRound, DebugRefusal> {
+        let (index, state) = (self.readable(path)?, self.clone());
         self.rest(&self.routes[index])?;
-        let round = tokio::spawn(async move { self.tell(&self.routes[index], debug).await });
-        Ok(round.await.unwrap_or_else(|error| format!("the round did not come to its end: {error}\n")))
-    }
-
-    /// Goes over a path, for people.
-    async fn tell(&self, route: &PathRunner, debug: bool) -> String {
-        let mut text = format!(
-            "{} ({}) at {}, database {}, as {}\n",
-            route.path.name,
-            route.path.kind.word(),
-            route.address(),
-            route.server().database,
-            route.server().user
-        );
-        for attempt in self.round(route).await {
-            push(&mut text, &attempt, debug);
-            route.board.lock().remember(attempt);
-        }
-        if debug {
-            push_remembered(&mut text, route);
-        }
-        text
+        let round = tokio::spawn(async move {
+            let route = &state.routes[index];
+            let attempts = state.round(route).await;
+            let mut board = route.board.lock();
+            attempts.iter().for_each(|attempt| board.remember(attempt.clone()));
+            DebugRound {
+                path: route.description(),
+                attempts,
+                failed: board.failed.iter().cloned().collect(),
+                succeeded: board.succeeded.iter().cloned().collect(),
+            }
+        });
+        round.await.map_err(|error| DebugRefusal::Broken(error.to_string()))
     }
 
     /// Which path has this name, if it only reads.
@@ -106,16 +113,21 @@ impl ProbeState {
     }
 }
 
-fn push_remembered(text: &mut String, route: &PathRunner) {
-    let board = route.board.lock();
-    for (what, kept) in [("failures", &board.failed), ("successes", &board.succeeded)] {
-        _ = writeln!(text, "\nlast {what}, the newest first:");
-        for attempt in kept.iter().rev() {
-            push(text, attempt, true);
+impl DebugRound {
+    /// As a text; `in_full` with the phases of each attempt, and with what the path remembers.
+    pub fn text(&self, in_full: bool) -> String {
+        let mut text = format!("{}\n", self.path);
+        self.attempts.iter().for_each(|attempt| push(&mut text, attempt, in_full));
+        if in_full {
+            for (what, kept) in [("failures", &self.failed), ("successes", &self.succeeded)] {
+                _ = writeln!(text, "\nlast {what}, the newest first:");
+                kept.iter().rev().for_each(|attempt| push(&mut text, attempt, true));
+                if kept.is_empty() {
+                    text.push_str("none\n");
+                }
+            }
         }
-        if kept.is_empty() {
-            text.push_str("none\n");
-        }
+        text
     }
 }
 

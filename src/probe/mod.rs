@@ -8,7 +8,7 @@ mod cached_path;
 pub mod check;
 mod compare;
 mod connect;
-mod debug_round;
+pub mod debug_round;
 pub mod histogram;
 pub mod install;
 pub mod path_runner;
@@ -25,20 +25,21 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt, future, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
+    collector::SourceKind,
     probe::{
         check::ProbeCheck, compare::AnswerHistory, path_runner::PathRunner, rounds::Rounds, stats::PathStats,
         write_visibility::WriteToken,
     },
     settings::{probe as settings, probe::PathKind},
     source::{
+        fetch::{FetchError, Reason, SourceStatus},
         net::login_guard::LoginInfo,
-        running::{DebugRefusal, Runs},
-        sections::Tables,
+        sections::{SectionSource, Tables, known},
     },
 };
 
@@ -64,13 +65,8 @@ pub struct Probe {
     looks: Vec<JoinHandle<()>>,
 }
 
-/// Starts a probe that goes on until it is dropped.
-pub fn start(settings: &settings::ProbeSettings) -> Box<dyn Runs> {
-    Box::new(Probe::start(settings.clone(), None))
-}
-
 impl Probe {
-    /// Starts it; it ends by itself after this many rounds, if it should.
+    /// Starts it. It goes on until it is dropped, or for this many rounds.
     pub fn start(settings: settings::ProbeSettings, rounds: Option<u64>) -> Probe {
         let course = Arc::new(ProbeState::new(settings));
         if rounds.is_some() {
@@ -141,33 +137,33 @@ impl ProbeState {
     }
 }
 
-impl Runs for Probe {
-    fn tables(&self, sections: &[&str]) -> Tables {
-        sections
-            .iter()
-            .map(|section| ((*section).to_owned(), Ok(tables::table(&self.course, section).into())))
-            .collect()
+/// Only read by a fetch: it measures by its own clock.
+impl SectionSource for Arc<Probe> {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Probe
     }
 
-    /// A task ends only if it fails; then what its path says is true no more.
-    fn is_running(&self) -> bool {
-        !self.tasks.is_empty() && !self.tasks.iter().any(JoinHandle::is_finished)
-    }
-
-    fn sessions(&self) -> usize {
-        self.course.routes.iter().map(PathRunner::sessions).sum()
-    }
-
-    fn entries(&self) -> BTreeSet<LoginInfo> {
-        self.course.routes.iter().flat_map(PathRunner::entries).collect()
-    }
-
-    fn about(&self) -> String {
+    fn description(&self) -> String {
         let paths: Vec<_> = self.course.routes.iter().map(|route| route.path.name.as_str()).collect();
         format!("probe over {}", paths.join(", "))
     }
 
-    fn now<'a>(&'a self, part: &'a str, debug: bool) -> BoxFuture<'a, Result<String, DebugRefusal>> {
-        self.course.clone().now(part, debug).boxed()
+    fn tables<'a>(&'a self, _sections: &'a [&'a str], _until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>> {
+        future::ready(Ok(known(tables::tables(&self.course)))).boxed()
+    }
+
+    /// A task ends only if it fails; then what its path says is true no more.
+    fn connect(&self, _until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
+        let is_running = !self.tasks.is_empty() && !self.tasks.iter().any(JoinHandle::is_finished);
+        let connected = if is_running { Ok(false) } else { Err(FetchError::new(Reason::Lost, "its loop has ended")) };
+        future::ready(connected).boxed()
+    }
+
+    fn status(&self) -> SourceStatus {
+        SourceStatus { sessions: self.course.routes.iter().map(PathRunner::sessions).sum(), ..SourceStatus::default() }
+    }
+
+    fn logins(&self) -> BTreeSet<LoginInfo> {
+        self.course.routes.iter().flat_map(PathRunner::entries).collect()
     }
 }

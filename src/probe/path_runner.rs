@@ -83,6 +83,13 @@ impl PathRunner {
         address(self.server())
     }
 
+    /// For people: its name and kind, and where it goes to.
+    pub fn description(&self) -> String {
+        let (path, server) = (&self.path, self.server());
+        let (kind, database, user) = (path.kind.word(), &server.database, &server.user);
+        format!("{} ({kind}) at {}, database {database}, as {user}", path.name, self.address())
+    }
+
     /// Connections that are open, or that the server has not ended yet.
     pub fn sessions(&self) -> usize {
         self.all_sessions().map(SessionLimit::count).sum()

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Read},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -15,10 +15,16 @@ use rustix::{
 use tokio::time::Instant;
 
 use crate::{
-    collector::sections::Section,
-    scrape::target::Target,
-    source::fetch::Reason,
-    table::{Cell, Table},
+    collector::sections::{
+        row::SectionTables,
+        self_metrics::{
+            BuildRow, ClosedDatabaseRow, CollectorFailuresRow, CollectorRow, CutRow, DownRow, ExporterRow, LoginRow,
+            ProcessRow, SkippedRow, TargetRow, ThresholdRow,
+        },
+    },
+    scrape::target::{Target, report::TargetStatus},
+    source::{fetch::Reason, sections::unix_seconds},
+    table::Cell,
 };
 
 /// What the process as a whole has been through; it outlives reloads.
@@ -60,28 +66,23 @@ impl Process {
         }
     }
 
-    /// A section that is not about targets.
-    pub fn table(&self, section: &Section) -> Table {
-        let mut table = Table::new(section.columns.iter().copied());
-        match section.name {
-            "build" => table.push_row([Cell::Text(env!("CARGO_PKG_VERSION"))]),
-            "process" => self.push_process(&mut table),
-            "exporter" => {
-                let counts = self.counts.lock();
-                table.push_row([
-                    count(counts.scrapes),
-                    seconds(counts.last_scrape),
-                    flag(counts.reload_success),
-                    timestamp(Some(counts.reload)),
-                ]);
-            }
-            _ => (),
-        }
-        table
+    /// The sections that are not about targets.
+    pub fn tables(&self) -> SectionTables {
+        let mut tables = SectionTables::default();
+        tables.push(BuildRow { version: env!("CARGO_PKG_VERSION").into() });
+        tables.push(self.process());
+        let counts = self.counts.lock();
+        tables.push(ExporterRow {
+            scrapes: counts.scrapes.into(),
+            scrape_duration_seconds: counts.last_scrape.into(),
+            reload_success: counts.reload_success.into(),
+            reload_timestamp: unix_seconds(counts.reload).into(),
+        });
+        tables
     }
 
     /// What Linux says of this process; elsewhere only its start and the limit.
-    fn push_process(&self, table: &mut Table) {
+    fn process(&self) -> ProcessRow<'static> {
         let stat = read_stat().unwrap_or_default();
         // The name of the program, in parentheses, may hold anything; what follows is numbers.
         let after_name: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -91,8 +92,13 @@ impl Process {
         let resident = field(21).map(|pages| pages * page_size() as f64);
         let open = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
         let max = getrlimit(Resource::Nofile).current.map(|limit| limit as f64);
-        let number = |value: Option<f64>| value.map_or(Cell::Absent, Cell::Float);
-        table.push_row([timestamp(Some(self.start)), number(resident), number(cpu), number(open), number(max)]);
+        ProcessRow {
+            start_timestamp: unix_seconds(self.start).into(),
+            resident_bytes: resident.into(),
+            cpu_seconds: cpu.into(),
+            open_fds: open.into(),
+            max_fds: max.into(),
+        }
     }
 }
 
@@ -103,126 +109,79 @@ fn read_stat() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&stat[..length]).into_owned())
 }
 
-/// A section about targets, for one of them, to a scrape that began at `scrape`.
-pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Table {
-    let mut table = Table::new(section.columns.iter().copied());
-    match section.name {
-        "target" => push_target(&mut table, target, scrape),
-        "down" => {
-            let report = target.status(scrape);
-            if let Some(error) = report.error.filter(|_| !report.up) {
-                table.push_row([Cell::Text(error.reason.word()), Cell::Int(1)]);
-            }
-        }
-        "login" => {
-            // What differs in nothing but why it is not encrypted is one row.
-            let rows: BTreeSet<_> =
-                target.entries().iter().map(|entry| (entry.method.word(), entry.way.words())).collect();
-            for (method, [tls, peer]) in rows {
-                table.push_row([Cell::Text(method), Cell::Text(tls), Cell::Text(peer)]);
-            }
-        }
-        "collectors" => push_collectors(&mut table, target),
-        "cut" => push_cut(&mut table, target),
-        "skipped" => push_skipped(&mut table, target),
-        "databases" => {
-            for (name, reason) in target.closed_databases() {
-                table.push_row([Cell::Text(&name), Cell::Text(&reason), Cell::Int(1)]);
-            }
-        }
-        "failures" => {
-            for (name, report) in target.collectors() {
-                for (reason, failures) in report.counts.failures {
-                    table.push_row([Cell::Text(&name), Cell::Text(reason.word()), count(failures)]);
-                }
-            }
-        }
-        "thresholds" => {
-            for threshold in target.thresholds() {
-                let (name, severity) = (Cell::Text(&threshold.name), Cell::Text(&threshold.severity));
-                table.push_row([name, severity, Cell::Float(threshold.value)]);
-            }
-        }
-        _ => (),
+/// The sections about a target, for a scrape that began at `scrape`. Those without rows are left out.
+pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
+    let mut tables = SectionTables::default();
+    let status = target.status(scrape);
+    tables.push(target_row(target, &status));
+    if let Some(error) = status.error.filter(|_| !status.up) {
+        tables.push(DownRow { reason: error.reason.word().into(), down: Cell::Int(1) });
     }
-    table
+    // Logins that differ only in why they are not encrypted are one row.
+    let logins: BTreeSet<_> = target.logins().iter().map(|login| (login.method.word(), login.way.words())).collect();
+    for (method, [tls, peer]) in logins {
+        tables.push(LoginRow { method: method.into(), tls: tls.into(), peer: peer.into() });
+    }
+    for (datname, reason) in &target.closed_databases() {
+        tables.push(ClosedDatabaseRow { datname: datname.into(), reason: reason.into(), skipped: Cell::Int(1) });
+    }
+    for threshold in target.thresholds() {
+        tables.push(ThresholdRow {
+            name: (&threshold.name).into(),
+            severity: (&threshold.severity).into(),
+            value: threshold.value.into(),
+        });
+    }
+    push_collectors(&mut tables, target);
+    tables
 }
 
-fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
-    let report = target.status(scrape);
-    let up = |kind| match target.settings.endpoint.kind() == kind {
-        true => flag(report.up),
-        false => Cell::Absent,
-    };
-    table.push_row([
-        up("postgres"),
-        up("pgbouncer"),
-        up("redis"),
-        up("probe"),
-        timestamp(report.last_answer),
-        Cell::Int(report.circuit),
-        count(report.trips),
-        count(report.status.sessions as u64),
-        report.status.pooled.map_or(Cell::Absent, flag),
-        flag(report.status.login_pending),
-    ]);
+fn target_row(target: &Target, status: &TargetStatus) -> TargetRow<'static> {
+    let up = |kind| (target.settings.endpoint.kind() == kind).then_some(status.up).into();
+    TargetRow {
+        up_postgres: up("postgres"),
+        up_pgbouncer: up("pgbouncer"),
+        up_redis: up("redis"),
+        up_probe: up("probe"),
+        last_answer_timestamp: status.last_answer.and_then(unix_seconds).into(),
+        circuit_state: status.circuit.into(),
+        circuit_trips: status.trips.into(),
+        sessions: status.status.sessions.into(),
+        pooled: status.status.pooled.into(),
+        login_pending: status.status.login_pending.into(),
+    }
 }
 
-fn push_collectors(table: &mut Table, target: &Target) {
+fn push_collectors(tables: &mut SectionTables, target: &Target) {
     let left_out = target.left_out();
     for (name, report) in target.collectors() {
-        let Some(success) = report.attempt.map(|attempt| attempt.success).or(report.is_late.then_some(false)) else {
-            continue;
-        };
-        table.push_row([
-            Cell::Text(&name),
-            flag(success && !report.is_late && !left_out.get(&name).is_some_and(|(_, now)| *now)),
-            seconds(report.attempt.map(|attempt| attempt.took)),
-            timestamp(report.last_success),
-            seconds(report.age),
-            count(report.rows as u64),
-            count(report.counts.cut),
-            count(report.counts.duplicates),
-            count(report.counts.invalid),
-        ]);
-    }
-}
-
-/// Those of which something was cut.
-fn push_cut(table: &mut Table, target: &Target) {
-    let left_out = target.left_out();
-    for (name, report) in target.collectors() {
-        let samples = left_out.get(&name).map_or(0, |(samples, _)| *samples);
-        if report.counts.texts + samples > 0 {
-            table.push_row([Cell::Text(&name), count(report.counts.texts), count(samples)]);
+        let (collector, counts) = (Cell::Text(&name), &report.counts);
+        let (samples, is_left_out) = left_out.get(&name).copied().unwrap_or_default();
+        if let Some(success) = report.attempt.map(|attempt| attempt.success).or(report.is_late.then_some(false)) {
+            tables.push(CollectorRow {
+                collector,
+                success: (success && !report.is_late && !is_left_out).into(),
+                duration_seconds: report.attempt.map(|attempt| attempt.took).into(),
+                last_success_timestamp: report.last_success.and_then(unix_seconds).into(),
+                age_seconds: report.age.into(),
+                rows: report.rows.into(),
+                cut: counts.cut.into(),
+                duplicates: counts.duplicates.into(),
+                invalid: counts.invalid.into(),
+            });
         }
-    }
-}
-
-fn push_skipped(table: &mut Table, target: &Target) {
-    for (name, report) in target.collectors() {
-        let mut reasons: BTreeMap<Reason, u64> = BTreeMap::new();
+        if counts.texts + samples > 0 {
+            tables.push(CutRow { collector, texts: counts.texts.into(), samples: samples.into() });
+        }
+        for (reason, failures) in &counts.failures {
+            tables.push(CollectorFailuresRow { collector, reason: reason.word().into(), count: (*failures).into() });
+        }
+        let mut skipped: BTreeMap<Reason, u64> = BTreeMap::new();
         for error in report.errors.iter().filter(|error| error.reason.is_skip()) {
-            *reasons.entry(error.reason).or_default() += 1;
+            *skipped.entry(error.reason).or_default() += 1;
         }
-        for (reason, queries) in reasons {
-            table.push_row([Cell::Text(&name), Cell::Text(reason.word()), count(queries)]);
+        for (reason, queries) in skipped {
+            tables.push(SkippedRow { collector, reason: reason.word().into(), queries: queries.into() });
         }
     }
-}
-
-fn count(value: u64) -> Cell<'static> {
-    Cell::Int(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-fn flag(value: bool) -> Cell<'static> {
-    Cell::Int(value.into())
-}
-
-fn seconds(value: Option<Duration>) -> Cell<'static> {
-    value.map_or(Cell::Absent, |value| Cell::Float(value.as_secs_f64()))
-}
-
-fn timestamp(value: Option<SystemTime>) -> Cell<'static> {
-    seconds(value.and_then(|time| time.duration_since(UNIX_EPOCH).ok()))
 }

@@ -1,6 +1,6 @@
-//! Calls that may block for ever (a filesystem that hangs): each on a thread of its own, at most one at a time of a kind.
+//! Calls that may block for ever (a filesystem that hangs): each on a thread of its own, and at most one of a kind at a time.
 //!
-//! The thread belongs to nobody: when the program ends, it does not wait for it.
+//! The program does not wait for these threads when it ends.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Where one kind of call is made.
+/// Makes one kind of call.
 #[derive(Default)]
 pub struct BlockingPool {
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -19,7 +19,7 @@ pub struct BlockingPool {
 }
 
 impl BlockingPool {
-    /// What the call gives; `None` if it has not returned after this long. While one hangs, no other is made, and nobody
+    /// The result of the call; `None` if it has not returned within `patience`. While one hangs, no other is made, and nobody
     /// waits for it again.
     pub async fn call<T: Send + 'static>(
         &self,
@@ -36,10 +36,10 @@ impl BlockingPool {
             let result = call();
             *began.lock() = None;
             drop(turn);
-            // Whoever waited may have gone.
+            // The caller may have given up.
             _ = sender.send(result);
         };
-        if thread::Builder::new().name("aside".into()).spawn(work).is_err() {
+        if thread::Builder::new().name("blocking".into()).spawn(work).is_err() {
             *self.began.lock() = None;
             return None;
         }
@@ -61,8 +61,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_hangs_is_left_alone_until_it_returns() {
-        let aside = BlockingPool::default();
-        assert_eq!(aside.call(LONG, || 1).await, Some(1));
+        let pool = BlockingPool::default();
+        assert_eq!(pool.call(LONG, || 1).await, Some(1));
         let (release, hangs) = mpsc::channel::<()>();
         let calls = Arc::new(AtomicU32::new(0));
         let counted = calls.clone();
@@ -70,13 +70,13 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             hangs.recv().is_ok()
         };
-        assert_eq!(aside.call(SHORT, hang).await, None);
+        assert_eq!(pool.call(SHORT, hang).await, None);
         for _ in 0..5 {
             let counted = calls.clone();
-            assert_eq!(aside.call(SHORT, move || counted.fetch_add(1, Ordering::SeqCst)).await, None);
+            assert_eq!(pool.call(SHORT, move || counted.fetch_add(1, Ordering::SeqCst)).await, None);
         }
         assert_eq!(calls.load(Ordering::SeqCst), 1, "no call beside the one that hangs");
         release.send(()).unwrap();
-        assert_eq!(aside.call(LONG, || 2).await, Some(2));
+        assert_eq!(pool.call(LONG, || 2).await, Some(2));
     }
 }

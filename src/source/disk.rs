@@ -1,11 +1,14 @@
-//! Disks: the filesystem under each configured path, of the machine that pgvigil runs on.
+//! Disks: the filesystem under each configured path, on the machine that pgvigil runs on.
 //!
-//! Asking a filesystem can hang for ever (NFS without its server): each path is asked on a thread of its own, and not
-//! again while that hangs.
+//! A filesystem may never answer (NFS without its server): each path is asked on a thread of its own, and not again while
+//! that hangs.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use parking_lot::Mutex;
 use rustix::{
     fs::{StatVfs, StatVfsMountFlags, statvfs},
@@ -14,136 +17,121 @@ use rustix::{
 use tokio::time::Instant;
 
 use crate::{
-    collector::{Collector, SourceKind, sections},
+    collector::{
+        SourceKind,
+        sections::{
+            disk::{DiskProblemRow, FilesystemRow, SECTIONS},
+            row::SectionTables,
+        },
+    },
     settings,
     settings::NamedPath,
     source::{
         blocking_pool::BlockingPool,
-        fetch::{Event, EventSink, FetchError, SourceStatus},
-        sections::{Tables, answers},
+        fetch::FetchError,
+        sections::{SectionSource, SourceProblem, Tables, known},
     },
-    table::{Cell, Table},
+    table::Cell,
 };
 
-/// A filesystem that works answers in microseconds; a scrape waits this long for one that does not, once.
+/// A filesystem that works answers in microseconds; for one that hangs, a scrape waits this long, once.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The paths of a target.
 pub struct DiskSource {
-    paths: Vec<Watched>,
+    paths: Vec<WatchedPath>,
 }
 
-struct Watched {
+struct WatchedPath {
     named: NamedPath,
-    aside: BlockingPool,
+    calls: BlockingPool,
     /// Why it was not known when last asked.
     problem: Mutex<Option<(&'static str, String)>>,
 }
 
 impl DiskSource {
     pub fn new(settings: settings::DiskSettings) -> Self {
-        let watched = |named| Watched { named, aside: BlockingPool::default(), problem: Mutex::default() };
-        DiskSource { paths: settings.paths.into_iter().map(watched).collect() }
+        DiskSource { paths: settings.paths.into_iter().map(WatchedPath::new).collect() }
     }
 
-    pub fn status(&self) -> SourceStatus {
-        SourceStatus::default()
+    async fn fetch(&self) -> SectionTables {
+        let answers = join_all(self.paths.iter().map(|watched| watched.ask(|path| statvfs(path)))).await;
+        let mut tables = SectionTables::new(SECTIONS);
+        for (watched, answer) in self.paths.iter().zip(answers) {
+            let path = Cell::Text(&watched.named.name);
+            if let Some(filesystem) = answer {
+                tables.push(row(path, &filesystem));
+            }
+            if let Some((reason, _)) = *watched.problem.lock() {
+                tables.push(DiskProblemRow { path, reason: reason.into(), present: Cell::Int(1) });
+            }
+        }
+        tables
+    }
+}
+
+impl SectionSource for DiskSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Disk
     }
 
-    /// There is nothing to connect to.
-    pub async fn connect(&self, _until: Instant) -> Result<bool, FetchError> {
-        Ok(false)
-    }
-
-    pub fn about(&self) -> String {
+    fn description(&self) -> String {
         let paths: Vec<_> = self.paths.iter().map(|watched| watched.named.path.display().to_string()).collect();
         format!("filesystems under {}", paths.join(", "))
     }
 
-    /// What is not known, and what to do about it.
-    pub fn complaints(&self) -> Vec<String> {
-        let of = |watched: &Watched| {
-            let problem = watched.problem.lock().clone();
-            problem.map(|(reason, message)| format!("path {}: {message} ({reason})", watched.named.path.display()))
+    fn tables<'a>(&'a self, sections: &'a [&'a str], _until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>> {
+        let fetch = async move {
+            match sections {
+                [] => Ok(Tables::new()),
+                _ => Ok(known(self.fetch().await)),
+            }
+        };
+        fetch.boxed()
+    }
+
+    fn problems(&self) -> Vec<SourceProblem> {
+        let of = |watched: &WatchedPath| {
+            let (reason, message) = watched.problem.lock().clone()?;
+            let message = format!("path {}: {message} ({reason})", watched.named.path.display());
+            Some(SourceProblem { message, remedy: None })
         };
         self.paths.iter().filter_map(of).collect()
     }
-
-    pub async fn ask_quick(
-        &self,
-        due: &[Arc<Collector>],
-        _discover: bool,
-        _until: Instant,
-        report: EventSink<'_>,
-    ) -> Result<(), FetchError> {
-        report(Event::Answered);
-        if !due.is_empty() {
-            self.ask(due, report).await;
-        }
-        Ok(())
-    }
-
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
-        self.ask(std::slice::from_ref(collector), report).await;
-        Ok(())
-    }
-
-    async fn ask(&self, due: &[Arc<Collector>], report: EventSink<'_>) {
-        let looks = join_all(self.paths.iter().map(|watched| watched.look(|path| statvfs(path)))).await;
-        let tables = Ok(self.tables(&looks));
-        for (index, collector) in due.iter().enumerate() {
-            report(Event::Collected(index, answers(collector, &tables)));
-        }
-    }
-
-    fn tables(&self, looks: &[Option<StatVfs>]) -> Tables {
-        let of =
-            |name| Table::new(sections::section(SourceKind::Disk, name).map_or(&[][..], |s| s.columns).iter().copied());
-        let (mut filesystems, mut problems) = (of("filesystems"), of("problems"));
-        for (watched, look) in self.paths.iter().zip(looks) {
-            if let Some(look) = look {
-                push(&mut filesystems, &watched.named.name, look);
-            }
-            if let Some((reason, _)) = &*watched.problem.lock() {
-                problems.push_row([Cell::Text(&watched.named.name), Cell::Text(reason), Cell::Int(1)]);
-            }
-        }
-        BTreeMap::from([
-            ("filesystems".to_owned(), Ok(filesystems.into())),
-            ("problems".to_owned(), Ok(problems.into())),
-        ])
-    }
 }
 
-impl Watched {
-    /// What the filesystem says, within `PATIENCE`; if nothing, `problem` is why.
-    async fn look(&self, ask: impl FnOnce(&Path) -> Result<StatVfs, Errno> + Send + 'static) -> Option<StatVfs> {
+impl WatchedPath {
+    fn new(named: NamedPath) -> Self {
+        WatchedPath { named, calls: BlockingPool::default(), problem: Mutex::default() }
+    }
+
+    /// The filesystem's answer, within `PATIENCE`; without one, `problem` says why.
+    async fn ask(&self, ask: impl FnOnce(&Path) -> Result<StatVfs, Errno> + Send + 'static) -> Option<StatVfs> {
         let path = self.named.path.clone();
-        let looked = self.aside.call(PATIENCE, move || ask(&path)).await;
-        let (look, problem) = match looked {
-            Some(Ok(look)) => (Some(look), None),
+        let (answer, problem) = match self.calls.call(PATIENCE, move || ask(&path)).await {
+            Some(Ok(answer)) => (Some(answer), None),
             Some(Err(error)) if error == Errno::NOENT => (None, Some(("missing", "there is no such path".to_owned()))),
             Some(Err(error)) => (None, Some(("failed", error.to_string()))),
             None => (None, Some(("timeout", "its filesystem does not answer: is it a mount that hangs?".to_owned()))),
         };
         *self.problem.lock() = problem;
-        look
+        answer
     }
 }
 
-/// Blocks are counted in fragments. Some filesystems (btrfs) have no fixed number of inodes and say 0: unknown.
-fn push(table: &mut Table, name: &str, look: &StatVfs) {
-    let bytes = |blocks: u64| Cell::Float(blocks as f64 * look.f_frsize as f64);
-    let inodes = |number: u64| if look.f_files == 0 { Cell::Absent } else { Cell::Float(number as f64) };
-    table.push_row([
-        Cell::Text(name),
-        bytes(look.f_blocks),
-        bytes(look.f_bfree),
-        bytes(look.f_bavail),
-        inodes(look.f_files),
-        inodes(look.f_ffree),
-        Cell::Int(look.f_flag.contains(StatVfsMountFlags::RDONLY).into()),
-    ]);
+/// Blocks are counted in fragments. Some filesystems (btrfs) have no fixed number of inodes and report 0: unknown.
+fn row<'a>(path: Cell<'a>, filesystem: &StatVfs) -> FilesystemRow<'a> {
+    let bytes = |blocks: u64| Cell::Float(blocks as f64 * filesystem.f_frsize as f64);
+    let inodes = |number: u64| (filesystem.f_files > 0).then_some(number as f64).into();
+    FilesystemRow {
+        path,
+        size: bytes(filesystem.f_blocks),
+        free: bytes(filesystem.f_bfree),
+        available: bytes(filesystem.f_bavail),
+        inodes: inodes(filesystem.f_files),
+        inodes_free: inodes(filesystem.f_ffree),
+        read_only: filesystem.f_flag.contains(StatVfsMountFlags::RDONLY).into(),
+    }
 }
 
 #[cfg(test)]
@@ -152,9 +140,8 @@ mod tests {
 
     use super::*;
 
-    fn watched(path: &str) -> Watched {
-        let named = NamedPath { name: path.to_owned(), path: path.into() };
-        Watched { named, aside: BlockingPool::default(), problem: Mutex::default() }
+    fn watched(path: &str) -> WatchedPath {
+        WatchedPath::new(NamedPath { name: path.to_owned(), path: path.into() })
     }
 
     #[tokio::test]
@@ -165,16 +152,16 @@ mod tests {
             _ = hangs.recv();
             statvfs(path)
         };
-        let (look, other) = tokio::join!(hanging.look(hang), well.look(|path| statvfs(path)));
-        assert!(look.is_none() && other.is_some());
+        let (answer, other) = tokio::join!(hanging.ask(hang), well.ask(|path| statvfs(path)));
+        assert!(answer.is_none() && other.is_some());
         let began = Instant::now();
         for _ in 0..20 {
-            assert!(hanging.look(|_| panic!("it is not asked again")).await.is_none());
+            assert!(hanging.ask(|_| panic!("it is not asked again")).await.is_none());
             assert_eq!(hanging.problem.lock().as_ref().map(|(reason, _)| *reason), Some("timeout"));
         }
         assert!(began.elapsed() < PATIENCE * 20, "nobody waits again and again");
         release.send(()).unwrap();
         drop(release);
-        assert!(well.look(|path| statvfs(path)).await.is_some());
+        assert!(well.ask(|path| statvfs(path)).await.is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Sources: what fetches a Table, and why a fetch can fail.
+//! Sources: what fetches Tables.
 
 pub mod backup;
 pub mod blocking_pool;
@@ -7,12 +7,13 @@ pub mod disk;
 pub mod fetch;
 #[cfg(test)]
 pub mod fixture;
+pub mod kept_session;
 pub mod net;
 pub mod pending_login;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
-pub mod running;
+pub mod remedy;
 pub mod secret;
 pub mod sections;
 pub mod statements;
@@ -26,149 +27,147 @@ use crate::{
     memory_budget::MemoryBudget,
     settings::{Endpoint, probe::ProbeSettings},
     source::{
+        backup::BackupSource,
+        disk::DiskSource,
         fetch::{EventSink, FetchError, SourceStatus},
+        kept_session::KeptSession,
         net::login_guard::LoginInfo,
-        sections::SectionSource,
+        pgbouncer::Console,
+        postgres::PostgresServer,
+        redis::RedisServer,
+        sections::{SectionSource, SourceProblem},
     },
 };
 
-/// The kinds of source a target can have.
+/// The source of a target.
 #[allow(clippy::large_enum_variant, reason = "one for each target, behind an Arc")]
 pub enum Source {
-    Postgres(postgres::PostgresServer),
-    PgBouncer(pgbouncer::PgBouncer),
-    Redis(redis::RedisSource),
-    Backup(backup::BackupSource),
-    Disk(disk::DiskSource),
-    Running(running::Running),
+    Postgres(PostgresServer),
+    Sections(Box<dyn SectionSource>),
     #[cfg(test)]
     Fixture(fixture::Fixture),
 }
 
-/// Calls the same method of whichever source it is.
-macro_rules! each_source {
-    ($self:ident, $source:ident => $call:expr) => {
-        match $self {
-            Source::Postgres($source) => $call,
-            Source::PgBouncer($source) => $call,
-            Source::Redis($source) => $call,
-            Source::Backup($source) => $call,
-            Source::Disk($source) => $call,
-            Source::Running($source) => $call,
-            #[cfg(test)]
-            Source::Fixture($source) => $call,
-        }
-    };
-}
-
 impl Source {
-    /// A source for this endpoint; `room` is for the rows of a PostgreSQL server. What runs by itself lives in a room above this one, which starts it.
+    /// A source for this endpoint. The rows of a PostgreSQL server take their memory from `budget`; `start_probe` is given by
+    /// the layer above, where probes are.
     pub fn new(
         endpoint: &Endpoint,
-        room: MemoryBudget,
-        start: impl FnOnce(&ProbeSettings) -> Box<dyn running::Runs>,
+        budget: MemoryBudget,
+        start_probe: impl FnOnce(&ProbeSettings) -> Box<dyn SectionSource>,
     ) -> Self {
-        match endpoint {
-            Endpoint::Postgres(settings) => Source::Postgres(postgres::PostgresServer::new(settings.clone(), room)),
-            Endpoint::PgBouncer(settings) => {
-                Source::PgBouncer(SectionSource::new(pgbouncer::Console::new(settings.clone())))
-            }
-            Endpoint::Redis(settings) => Source::Redis(SectionSource::new(redis::RedisServer::new(settings.clone()))),
-            Endpoint::Backup(settings) => Source::Backup(backup::BackupSource::new(settings.clone())),
-            Endpoint::Disk(settings) => Source::Disk(disk::DiskSource::new(settings.clone())),
-            Endpoint::Probe(settings) => Source::Running(running::Running::new(start(settings))),
-        }
+        Source::Sections(match endpoint.clone() {
+            Endpoint::Postgres(settings) => return Source::Postgres(PostgresServer::new(settings, budget)),
+            Endpoint::PgBouncer(settings) => Box::new(KeptSession::new(Console::new(settings))),
+            Endpoint::Redis(settings) => Box::new(KeptSession::new(RedisServer::new(settings))),
+            Endpoint::Backup(settings) => Box::new(BackupSource::new(settings)),
+            Endpoint::Disk(settings) => Box::new(DiskSource::new(settings)),
+            Endpoint::Probe(settings) => start_probe(&settings),
+        })
     }
 
-    /// Whether collectors of this kind ask this source.
+    /// Whether collectors of this kind are fetched from it.
     pub fn answers(&self, kind: SourceKind) -> bool {
         match self {
             Source::Postgres(_) => matches!(kind, SourceKind::Postgres | SourceKind::Statements),
-            Source::PgBouncer(_) => kind == SourceKind::PgBouncer,
-            Source::Redis(_) => kind == SourceKind::Redis,
-            Source::Backup(_) => kind == SourceKind::Backup,
-            Source::Disk(_) => kind == SourceKind::Disk,
-            Source::Running(_) => kind == SourceKind::Probe,
+            Source::Sections(source) => kind == source.kind(),
             #[cfg(test)]
             Source::Fixture(_) => kind == SourceKind::Postgres,
         }
     }
 
     pub fn status(&self) -> SourceStatus {
-        each_source!(self, source => source.status())
-    }
-
-    /// How the last sessions were let in, each way once; none where nobody logs in.
-    pub fn entries(&self) -> BTreeSet<LoginInfo> {
         match self {
-            Source::Postgres(server) => server.entry().into_iter().collect(),
-            Source::PgBouncer(console) => console.entry().into_iter().collect(),
-            Source::Redis(redis) => redis.entry().into_iter().collect(),
-            Source::Running(running) => running.entries(),
+            Source::Postgres(server) => server.status(),
+            Source::Sections(source) => source.status(),
             #[cfg(test)]
-            Source::Fixture(fixture) => fixture.entry().into_iter().collect(),
-            _ => BTreeSet::new(),
+            Source::Fixture(fixture) => fixture.status(),
         }
     }
 
-    /// Sees to it that quick collectors can be asked. True if that took a new login, false if a session was kept.
-    pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
-        each_source!(self, source => source.connect(until).await)
+    /// How the last sessions were let in, each way once.
+    pub fn logins(&self) -> BTreeSet<LoginInfo> {
+        match self {
+            Source::Postgres(server) => server.entry().into_iter().collect(),
+            Source::Sections(source) => source.logins(),
+            #[cfg(test)]
+            Source::Fixture(fixture) => fixture.login().into_iter().collect(),
+        }
     }
 
-    /// Asks quick collectors all at once, and (`discover`) which databases there are; ends by `until`.
+    /// Makes sure that quick collectors can be fetched. True if that took a new login, false if the session was kept.
+    pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
+        match self {
+            Source::Postgres(server) => server.connect(until).await,
+            Source::Sections(source) => source.connect(until).await,
+            #[cfg(test)]
+            Source::Fixture(fixture) => fixture.connect(until).await,
+        }
+    }
+
+    /// Fetches quick collectors, all at once, and (`discover`) which databases there are; ends by `until`.
     ///
     /// # Errors
-    /// The connection failed, or nothing at all was answered. Every collector is reported all the same, with what
-    /// it got or what became of it.
-    pub async fn ask_quick(
+    /// The connection failed, or nothing at all was answered. Every collector is reported all the same, with its answers or
+    /// its errors.
+    pub async fn fetch_quick(
         &self,
         due: &[Arc<Collector>],
         discover: bool,
         until: Instant,
-        report: EventSink<'_>,
+        sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
-        each_source!(self, source => source.ask_quick(due, discover, until, report).await)
+        match self {
+            Source::Postgres(server) => server.fetch_quick(due, discover, until, sink).await,
+            Source::Sections(source) => source.fetch(due, until, sink).await,
+            #[cfg(test)]
+            Source::Fixture(fixture) => fixture.fetch_quick(due, discover, until, sink).await,
+        }
     }
 
-    /// Asks one slow collector, when the slow lane is free; errors as above.
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
-        each_source!(self, source => source.ask_slow(collector, report).await)
+    /// Fetches one slow collector, when the slow lane is free; errors as above.
+    pub async fn fetch_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
+        match self {
+            Source::Postgres(server) => server.fetch_slow(collector, sink).await,
+            Source::Sections(source) => {
+                source.fetch(std::slice::from_ref(collector), Instant::now() + collector.timeout, sink).await
+            }
+            #[cfg(test)]
+            Source::Fixture(fixture) => fixture.fetch_slow(collector, sink).await,
+        }
     }
 
-    /// Asks what is due in one database, when its turn comes; errors as above. Only PostgreSQL has any.
-    pub async fn ask_database(
+    /// Fetches what is due in one of so many `databases`, which share `max_rows`, when its turn comes; errors as above. Only PostgreSQL has
+    /// databases.
+    pub async fn fetch_database(
         &self,
         database: &str,
+        databases: usize,
         due: &[Arc<Collector>],
-        report: EventSink<'_>,
+        sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         match self {
-            Source::Postgres(server) => server.ask_database(database, due, report).await,
+            Source::Postgres(server) => server.fetch_database(database, databases, due, sink).await,
+            Source::Sections(_) => Ok(()),
             #[cfg(test)]
-            Source::Fixture(fixture) => fixture.ask_database(database, due, report).await,
-            _ => Ok(()),
+            Source::Fixture(fixture) => fixture.fetch_database(database, databases, due, sink).await,
         }
     }
 
-    /// Does now what it does by its clock, if it is one that runs by itself.
-    pub async fn now(&self, part: &str, debug: bool) -> Option<Result<String, running::DebugRefusal>> {
+    /// For people: the product, its version, and what else counts.
+    pub fn description(&self) -> String {
         match self {
-            Source::Running(running) => Some(running.now(part, debug).await),
-            _ => None,
+            Source::Postgres(server) => server.about(),
+            Source::Sections(source) => source.description(),
+            #[cfg(test)]
+            Source::Fixture(_) => "a fixture".to_owned(),
         }
     }
 
-    /// What it is, for people: product, version, and what else counts.
-    pub fn about(&self) -> String {
-        each_source!(self, source => source.about())
-    }
-
-    /// What rows tell that it does not know, and what to do about it, for people.
-    pub fn complaints(&self) -> Vec<String> {
+    /// What its rows report as not known.
+    pub fn problems(&self) -> Vec<SourceProblem> {
         match self {
-            Source::Backup(backup) => backup.complaints(),
-            Source::Disk(disk) => disk.complaints(),
+            Source::Sections(source) => source.problems(),
             _ => Vec::new(),
         }
     }

@@ -1,160 +1,127 @@
-//! Servers whose rows come in named sections, over one kept session: what PgBouncer and Redis have in common.
-//!
-//! A session that died is replaced within the visit, as a PostgreSQL server's is. Without an answer by its deadline it
-//! is given up.
+//! Sources whose rows come in named sections, and how each collector gets its part of them.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use tokio::{
-    sync::{Mutex, MutexGuard},
-    time::{Instant, timeout_at},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures_util::{FutureExt, future, future::BoxFuture};
+use tokio::time::{Instant, timeout};
+
 use crate::{
-    collector::{Collector, Query, Rows},
+    collector::{Collector, Query, Rows, SourceKind, sections::row::SectionTables},
     source::{
         fetch::{Answer, Answers, Event, EventSink, FetchError, Reason, SourceStatus},
-        net::{login_guard::LoginInfo, session_limit::SessionLimit},
-        pending_login,
-        pending_login::{Login, LoginOutcome, Pending},
+        net::login_guard::LoginInfo,
+        remedy::Remedy,
     },
     table::Table,
 };
 
-/// Sessions that a visit may use up.
-const ATTEMPTS: usize = 3;
+/// After this long, what is known by then is reported, and the rest when it comes: a tool that hangs keeps nobody waiting.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The tables of some sections. What one of them has not, the others may have.
+/// The tables of some sections, or why there is none.
 pub type Tables = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 
-/// A kind of server.
-pub trait SectionServer: Send + Sync + 'static {
-    type Session: LoginOutcome;
+/// A source whose rows come in named sections.
+pub trait SectionSource: Send + Sync {
+    /// The collectors that read it.
+    fn kind(&self) -> SourceKind;
 
-    /// Begins a login; the session is counted in `sessions`.
-    fn log_in(&self, sessions: &SessionLimit) -> Login<Self::Session>;
+    /// For people: the product and its version, or what else names it.
+    fn description(&self) -> String;
 
-    /// What it is, for people: product and version.
-    fn about(&self) -> String;
-
-    /// Asks for these sections, each once.
+    /// Fetches these sections, each once, by `until`.
     ///
     /// # Errors
     /// The connection failed.
-    fn ask(session: &mut Self::Session, sections: &[&str]) -> impl Future<Output = Result<Tables, FetchError>> + Send;
+    fn tables<'a>(&'a self, sections: &'a [&'a str], until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>>;
+
+    /// All sections as they are known before a fetch has ended, where that is of use.
+    fn known_tables(&self) -> Option<Tables> {
+        None
+    }
+
+    /// It is a part of this machine or this program: it always answers, whatever it knows.
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    /// Makes sure that it can be asked; true if that took a new login.
+    fn connect(&self, _until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
+        future::ready(Ok(false)).boxed()
+    }
+
+    fn status(&self) -> SourceStatus {
+        SourceStatus::default()
+    }
+
+    /// How the last sessions were let in, each way once.
+    fn logins(&self) -> BTreeSet<LoginInfo> {
+        BTreeSet::new()
+    }
+
+    /// What its rows report as not known.
+    fn problems(&self) -> Vec<SourceProblem> {
+        Vec::new()
+    }
 }
 
-/// A server and the session that is kept on it.
-pub struct SectionSource<S: SectionServer> {
-    server: S,
-    sessions: SessionLimit,
-    pending: Pending<S::Session>,
-    session: Mutex<Option<S::Session>>,
+/// Something that a source could not find out, while the rest of it is well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceProblem {
+    pub message: String,
+    pub remedy: Option<Remedy>,
 }
 
-impl<S: SectionServer> SectionSource<S> {
-    pub fn new(server: S) -> Self {
-        SectionSource {
-            server,
-            sessions: SessionLimit::default(),
-            pending: Pending::default(),
-            session: Mutex::default(),
+impl dyn SectionSource {
+    /// Fetches what these collectors read, all at once, and reports to each what is its own.
+    pub async fn fetch(&self, due: &[Arc<Collector>], until: Instant, sink: EventSink<'_>) -> Result<(), FetchError> {
+        if self.is_local() {
+            sink(Event::Answered);
         }
-    }
-
-    pub fn status(&self) -> SourceStatus {
-        // Pending, or being waited for.
-        let login_pending = self.pending.try_lock().map_or(true, |login| login.is_some());
-        SourceStatus { sessions: self.sessions.count(), login_pending, ..SourceStatus::default() }
-    }
-
-    /// How the last session was let in.
-    pub fn entry(&self) -> Option<LoginInfo> {
-        self.sessions.entry()
-    }
-
-    /// Sees to it that there is a session; true if it is a new one.
-    pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
-        let mut session = self.turn(until).await?;
-        let kept = session.as_ref().is_some_and(|session| !session.is_closed());
-        self.open(&mut session, until).await.map(|_| !kept)
-    }
-
-    pub fn about(&self) -> String {
-        self.server.about()
-    }
-
-    /// Asks what these collectors read, all at once. There are no databases to discover.
-    pub async fn ask_quick(
-        &self,
-        due: &[Arc<Collector>],
-        _discover: bool,
-        until: Instant,
-        report: EventSink<'_>,
-    ) -> Result<(), FetchError> {
-        self.ask(due, until, report).await
-    }
-
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
-        self.ask(std::slice::from_ref(collector), Instant::now() + collector.timeout, report).await
-    }
-
-    async fn ask(&self, due: &[Arc<Collector>], until: Instant, report: EventSink<'_>) -> Result<(), FetchError> {
-        let result = self.tables(&wanted(due), until).await;
-        if result.is_ok() {
-            report(Event::Answered);
-        }
-        for (index, collector) in due.iter().enumerate() {
-            report(Event::Collected(index, answers(collector, &result)));
-        }
+        let sections = sections_of(due);
+        let mut fetch = self.tables(&sections, until);
+        let result = match timeout(PATIENCE, &mut fetch).await {
+            Ok(result) => result,
+            Err(_) => {
+                if let Some(known) = self.known_tables() {
+                    report(due, &Ok(known), sink);
+                }
+                fetch.await
+            }
+        };
+        report(due, &result, sink);
         result.map(|_| ())
     }
+}
 
-    async fn tables(&self, sections: &[&str], until: Instant) -> Result<Tables, FetchError> {
-        let mut kept = self.turn(until).await?;
-        let mut result = Ok(Tables::new());
-        for _ in 0..ATTEMPTS {
-            let session = self.open(&mut kept, until).await?;
-            let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the visit"));
-            result = timeout_at(until, S::ask(session, sections)).await.unwrap_or_else(late);
-            if result.is_ok() {
-                break;
-            }
-            *kept = None;
-            if result.as_ref().is_err_and(|error| error.reason != Reason::Lost) {
-                break;
-            }
-        }
-        result
+/// Tables that are all known.
+pub fn known(tables: SectionTables) -> Tables {
+    tables.into_iter().map(|(section, table)| (section.to_owned(), Ok(table.into()))).collect()
+}
+
+/// A time as a timestamp in a table.
+pub fn unix_seconds(time: SystemTime) -> Option<f64> {
+    Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
+}
+
+fn report(due: &[Arc<Collector>], result: &Result<Tables, FetchError>, sink: EventSink<'_>) {
+    if result.is_ok() {
+        sink(Event::Answered);
     }
-
-    /// The session, once nobody else asks on it.
-    async fn turn(&self, until: Instant) -> Result<MutexGuard<'_, Option<S::Session>>, FetchError> {
-        let late = |_| FetchError::new(Reason::Timeout, "another question was not answered before the deadline");
-        timeout_at(until, self.session.lock()).await.map_err(late)
-    }
-
-    async fn open<'a>(
-        &self,
-        kept: &'a mut Option<S::Session>,
-        until: Instant,
-    ) -> Result<&'a mut S::Session, FetchError> {
-        let open = kept.take().filter(|session| !session.is_closed());
-        let session = match open {
-            Some(session) => session,
-            None => pending_login::wait(&self.pending, || self.server.log_in(&self.sessions), until).await?,
-        };
-        Ok(kept.insert(session))
+    for (index, collector) in due.iter().enumerate() {
+        sink(Event::Collected(index, answers(collector, result)));
     }
 }
 
 /// The sections that these collectors read, each once.
-pub fn wanted(due: &[Arc<Collector>]) -> Vec<&str> {
-    let mut names: Vec<_> =
-        due.iter().flat_map(|collector| &collector.queries).filter_map(|q| section(&q.rows)).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+fn sections_of(due: &[Arc<Collector>]) -> Vec<&str> {
+    let queries = due.iter().flat_map(|collector| &collector.queries);
+    let names: BTreeSet<_> = queries.filter_map(|query| section(&query.rows)).collect();
+    names.into_iter().collect()
 }
 
 fn section(rows: &Rows) -> Option<&str> {
@@ -165,20 +132,20 @@ fn section(rows: &Rows) -> Option<&str> {
 }
 
 /// A collector's answers from the tables of its sections.
-pub fn answers(collector: &Collector, tables: &Result<Tables, FetchError>) -> Answers {
+fn answers(collector: &Collector, tables: &Result<Tables, FetchError>) -> Answers {
     let answer = |query: &Query| {
-        let tables = tables.as_ref().map_err(|error| error.clone().of(&query.name))?;
+        let tables = tables.as_ref().map_err(|error| error.clone().in_query(&query.name))?;
         match section(&query.rows).and_then(|name| tables.get(name)) {
             Some(Ok(table)) => Ok(cut(table, collector.max_rows)),
-            Some(Err(error)) => Err(error.clone().of(&query.name)),
-            None => Err(FetchError::new(Reason::Undefined, "there is no such section").of(&query.name)),
+            Some(Err(error)) => Err(error.clone().in_query(&query.name)),
+            None => Err(FetchError::new(Reason::Undefined, "there is no such section").in_query(&query.name)),
         }
     };
     collector.queries.iter().map(answer).collect()
 }
 
 /// The first rows of a table; the rest is counted.
-fn cut(table: &Arc<Table>, max_rows: usize) -> Answer {
+pub fn cut(table: &Arc<Table>, max_rows: usize) -> Answer {
     let mut table = table.clone();
     let cut = table.rows().saturating_sub(max_rows);
     if cut > 0 {

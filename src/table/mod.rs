@@ -3,6 +3,7 @@
 //! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is a handful of
 //! allocations and not 100,000. So are the names of its columns: several sources give one row of many.
 
+mod convert;
 pub mod native;
 mod number;
 

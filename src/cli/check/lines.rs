@@ -6,26 +6,30 @@ use humantime::format_duration;
 use tokio::time::Instant;
 
 use crate::{
-    cli::check::remedy::{grant, quoted, remedy},
+    probe::debug_round::DebugRound,
     scrape::target::{
         Target,
         report::{CollectorReport, DatabaseReport},
     },
-    source::fetch::{FetchError, Reason},
+    source::{
+        fetch::{FetchError, Reason},
+        remedy::{Remedy, quoted},
+        sections::SourceProblem,
+    },
     truncate,
 };
 
 /// Databases beyond this many are counted, not named.
 const MOST_NAMED: usize = 10;
 
-/// A target's lines, and how many of them tell of a failure. What is merely off is none.
+/// A target's lines, and how many of them report a failure. What is merely off is not a failure.
 #[derive(Default)]
 pub struct CheckReport {
     pub text: String,
     pub failed: usize,
 }
 
-/// Asked, and lacks nothing.
+/// It was fetched without an error.
 pub fn is_well(report: &DatabaseReport) -> bool {
     report.status.attempt.is_some() && report.status.errors.is_empty()
 }
@@ -34,50 +38,48 @@ impl CheckReport {
     /// What the target is. False if it is down, and nothing more can be said.
     pub fn head(&mut self, target: &Target, began: Instant) -> bool {
         let report = target.status(began);
+        let user = target.settings.user();
         self.text = format!("\n{}: ", target.name());
         if let Some(error) = report.error {
-            _ = writeln!(self.text, "down: {error}{}", remedy(&error.message, target.settings.user()));
+            _ = writeln!(self.text, "down: {error}{}", clause(error.remedy.as_deref(), user));
             self.failed += 1;
             return false;
         }
-        _ = writeln!(self.text, "{}", truncate::message(&target.about()));
+        _ = writeln!(self.text, "{}", truncate::message(&target.description()));
         if report.status.monitor == Some(false) {
-            let user = target.settings.user();
             _ = writeln!(
                 self.text,
                 "  note       role {user} is not a member of pg_monitor and sees little of others' sessions and \
-                 statements; run {}",
-                grant("pg_monitor", user)
+                 statements{}",
+                clause(Some(&Remedy::grant("pg_monitor")), user)
             );
         }
         true
     }
 
-    /// A database that is not visited, and why.
+    /// A database that is left out, and why.
     pub fn closed(&mut self, database: &str, reason: &str, user: &str) {
         let why = match reason {
-            "privilege" => format!("run {}", grant(&format!("CONNECT ON DATABASE {}", quoted(database)), user)),
+            "privilege" => Remedy::grant(format!("CONNECT ON DATABASE {}", quoted(database))).text(user),
             "not_allowed" => "it allows no connections (ALLOW_CONNECTIONS false)".to_owned(),
             "connection_limit" => "its CONNECTION LIMIT is 0".to_owned(),
             "invalid" => "a DROP DATABASE of it was interrupted; run it again".to_owned(),
             "encoding" => "its name is not UTF-8, so pgvigil cannot name it at login".to_owned(),
             _ => "it refused a login (see above); it is tried again every 5 minutes".to_owned(),
         };
-        let told = format!("  off        database {database} is not visited: {why} ({reason})");
-        _ = writeln!(self.text, "{}", truncate::message(&told));
+        let line = format!("  off        database {database} is not visited: {why} ({reason})");
+        _ = writeln!(self.text, "{}", truncate::message(&line));
     }
 
-    /// A round over one path of a probe, as [`Target::now`] tells it.
-    pub fn path(&mut self, told: &str) {
-        for line in told.lines() {
+    /// A round over one path of a probe.
+    pub fn path(&mut self, round: &DebugRound) {
+        for line in round.text(false).lines() {
             _ = writeln!(self.text, "  {line}");
-            if line.contains(" failed after ") {
-                self.failed += 1;
-            }
         }
+        self.failed += round.attempts.iter().filter(|attempt| attempt.failure.is_some()).count();
     }
 
-    /// One collector, by what it gave: databases that gave the same share a line.
+    /// One collector: databases with the same outcome share a line.
     pub fn collector(&mut self, report: &CollectorReport, is_on: bool, wait: Duration, user: &str) {
         let (name, reports) = (report.collector.as_str(), &report.databases);
         if reports.is_empty() {
@@ -98,15 +100,15 @@ impl CheckReport {
             // To a scrape, what is undefined is just not there; to the author of the SQL it is a mistake, unless
             // another target or database has it.
             let fails = !error.reason.is_skip() || error.reason == Reason::Undefined && !is_on;
-            let what = format!("{error}{}", remedy(&error.message, user));
+            let what = format!("{error}{}", clause(error.remedy.as_deref(), user));
             self.line(if fails { "FAILED" } else { "off" }, name, &databases, &what);
         }
     }
 
-    /// What the rows of a collector tell that is not known.
-    pub fn complaint(&mut self, complaint: &str) {
+    /// What the rows of a collector report as not known.
+    pub fn problem(&mut self, problem: &SourceProblem, user: &str) {
         self.failed += 1;
-        _ = writeln!(self.text, "  FAILED     {complaint}");
+        _ = writeln!(self.text, "  FAILED     {}{}", problem.message, clause(problem.remedy.as_ref(), user));
     }
 
     fn line(&mut self, state: &str, name: &str, databases: &[&str], what: &str) {
@@ -116,6 +118,11 @@ impl CheckReport {
         let places = truncate::message(&places(databases));
         _ = writeln!(self.text, "  {state:<10} {name}{places}: {what}");
     }
+}
+
+/// A remedy at the end of a sentence.
+fn clause(remedy: Option<&Remedy>, user: &str) -> String {
+    remedy.map_or(String::new(), |remedy| format!("; {}", remedy.text(user)))
 }
 
 /// The errors in the order they came in, each with the databases that gave it.

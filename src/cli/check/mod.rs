@@ -2,7 +2,6 @@
 
 mod health;
 mod lines;
-mod remedy;
 
 use std::time::Duration;
 
@@ -23,10 +22,10 @@ use crate::{
         reload::{ConfigPaths, LiveConfig},
         target::{Target, report::CollectorReport},
     },
-    settings::{Endpoint, Settings, env},
+    settings::{Settings, env},
 };
 
-/// Nobody waits longer for a check, however many slow collectors there are.
+/// The longest time that a check takes, however many slow collectors there are.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 #[derive(Args)]
@@ -50,7 +49,7 @@ pub fn run(mut arguments: CheckArguments) -> Result<(), CommandError> {
     if let Some(url) = &arguments.health {
         return health::run(url, arguments.web.web_config.as_deref());
     }
-    // What the log would say is said on standard output.
+    // The problems that the log would report are printed.
     if arguments.connect && arguments.log.log_level == tracing::level_filters::LevelFilter::INFO {
         arguments.log.log_level = tracing::level_filters::LevelFilter::OFF;
     }
@@ -93,7 +92,7 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
             }
             let closed = target.closed_databases();
             closed.iter().for_each(|(name, reason)| lines.closed(name, reason, target.settings.user()));
-            target.complaints().iter().for_each(|complaint| lines.complaint(complaint));
+            target.problems().iter().for_each(|problem| lines.problem(problem, target.settings.user()));
         }
         try_paths(target, &mut lines).await;
         print(&lines.text)?;
@@ -105,13 +104,12 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
     }
 }
 
-/// Goes over each path of a probe once, but for the one that writes.
+/// Goes over each path of a probe once, except the one that writes.
 async fn try_paths(target: &Target, lines: &mut CheckReport) {
-    if let Endpoint::Probe(probe) = &target.settings.endpoint {
-        for path in &probe.paths {
-            if let Some(Ok(told)) = target.now(&path.name, false).await {
-                lines.path(&told);
-            }
+    let Some(probe) = target.probe() else { return };
+    for route in &probe.course.routes {
+        if let Ok(round) = probe.course.debug_round(&route.path.name).await {
+            lines.path(&round);
         }
     }
 }

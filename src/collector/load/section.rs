@@ -7,7 +7,7 @@ use crate::{
         SourceKind,
         load::metric::MetricDeclaration,
         sections,
-        sections::{STATEMENTS, Section},
+        sections::{STATEMENTS, row::Section},
     },
     schema::{
         fields::Fields,

@@ -1,13 +1,10 @@
 //! The sections of disks.
 
-use crate::collector::sections::Section;
+use crate::collector::sections::row::sections;
 
-/// All there are: the filesystem under each path that could be asked, and why the others could not.
-pub const SECTIONS: &[Section] = &[
-    Section {
-        name: "filesystems",
-        of_target: true,
-        columns: &["path", "size", "free", "available", "inodes", "inodes_free", "read_only"],
-    },
-    Section { name: "problems", of_target: true, columns: &["path", "reason", "present"] },
-];
+sections! {
+    // The filesystem under a path that answered.
+    "filesystems": FilesystemRow { path, size, free, available, inodes, inodes_free, read_only }
+    // Why one is not known.
+    "problems": DiskProblemRow { path, reason, present }
+}

@@ -1,39 +1,20 @@
 //! The sections of a probe: what it has measured on each path.
 
-use crate::collector::sections::Section;
+use crate::collector::sections::row::sections;
 
-/// All there are.
-pub const SECTIONS: &[Section] = &[
-    section("paths", &["path", "kind", "server", "database", "role", "info"]),
-    section("durations", &["path", "query", "phase", "le", "bucket", "sum", "count", "native"]),
-    section("attempts", &["path", "query", "attempts", "successes", "within"]),
-    section("failures", &["path", "query", "phase", "reason", "failures"]),
-    section("rounds", &["path", "late", "missed", "installed"]),
-    section("comparisons", &["path", "query", "result", "answers"]),
-    section("visible", &["path", "age"]),
-    section(
-        "cache",
-        &[
-            "path",
-            "hits",
-            "misses",
-            "loads",
-            "saved",
-            "stampedes",
-            "entries",
-            "capacity",
-            "expired",
-            "displaced",
-            "errors",
-            "fallen_back",
-        ],
-    ),
-    section("circuits", &["path", "state", "trips"]),
-    section("objectives", &["query", "objective"]),
-    section("certificates", &["path", "expires"]),
-    section("pools", &["path", "size", "open", "available", "waiting", "oldest", "created", "failed"]),
-];
-
-const fn section(name: &'static str, columns: &'static [&'static str]) -> Section {
-    Section { name, of_target: true, columns }
+sections! {
+    "paths": PathRow { path, kind, server, database, role, info }
+    "durations": DurationRow { path, query, phase, le, bucket, sum, count, native }
+    "attempts": AttemptsRow { path, query, attempts, successes, within }
+    "failures": FailuresRow { path, query, phase, reason, failures }
+    "rounds": RoundsRow { path, late, missed, installed }
+    "comparisons": ComparisonRow { path, query, result, answers }
+    "visible": VisibleRow { path, age }
+    "cache": CacheRow {
+        path, hits, misses, loads, saved, stampedes, entries, capacity, expired, displaced, errors, fallen_back
+    }
+    "circuits": CircuitRow { path, state, trips }
+    "objectives": ObjectiveRow { query, objective }
+    "certificates": CertificateRow { path, expires }
+    "pools": PoolRow { path, size, open, available, waiting, oldest, created, failed }
 }

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
-    collector::{Collector, Rows, SourceKind, catalogue::Catalogue, sections},
+    collector::{Collector, Rows, SourceKind, catalogue::Catalogue, sections::row::SectionTables},
     exposition::{Block, TargetLabels},
     map,
     scrape::{
@@ -22,7 +22,6 @@ use crate::{
         },
     },
     settings::Settings,
-    table::Table,
 };
 
 /// What a scrape wants: targets and collectors by name, all where none is named.
@@ -108,9 +107,11 @@ impl Engine {
         for (target, freshness) in &scrape.targets {
             blocks.extend(target.show(&wanted, freshness.since()));
         }
-        for collector in self.catalogue.collectors.iter().filter(|collector| wanted(collector)) {
-            if collector.source == SourceKind::Own {
-                self.push_own(&mut blocks, collector, &scrape.targets);
+        let own = self.catalogue.collectors.iter().filter(|collector| collector.source == SourceKind::Own);
+        let own: Vec<_> = own.filter(|collector| wanted(collector)).collect();
+        if !own.is_empty() {
+            for (labels, tables) in self.own_tables(&scrape.targets) {
+                own.iter().for_each(|collector| push_own(&mut blocks, collector, &labels, &tables));
             }
         }
         // Blocks of one query must stand together. The sort is stable, so that the targets keep their order.
@@ -126,23 +127,13 @@ impl Engine {
         self.targets.iter().map(|target| (target.name(), target.status(freshness.since()))).collect()
     }
 
-    /// What a collector of the exporter's own metrics shows.
-    fn push_own(&self, blocks: &mut Vec<Block>, collector: &Arc<Collector>, targets: &[(Arc<Target>, Freshness)]) {
-        for (index, query) in collector.queries.iter().enumerate() {
-            let Rows::Section(name) = &query.rows else { continue };
-            let Some(section) = sections::section(collector.source, name) else { continue };
-            let mut push = |labels: TargetLabels, table: Table| {
-                let mapped = Arc::new(map::map(query, table));
-                blocks.push(Block { collector: collector.clone(), query: index, labels, mapped });
-            };
-            if !section.of_target {
-                push(TargetLabels::default(), self.process.table(section));
-                continue;
-            }
-            for (target, freshness) in targets {
-                push(target.labels.clone(), self_metrics::target_table(section, target, freshness.since()));
-            }
-        }
+    /// The exporter's own state, of each target under its labels and of the whole.
+    fn own_tables(&self, targets: &[(Arc<Target>, Freshness)]) -> Vec<(TargetLabels, SectionTables)> {
+        let of_target = |(target, freshness): &(Arc<Target>, Freshness)| {
+            (target.labels.clone(), self_metrics::target_tables(target, freshness.since()))
+        };
+        let whole = (TargetLabels::default(), self.process.tables());
+        targets.iter().map(of_target).chain([whole]).collect()
     }
 }
 
@@ -177,5 +168,15 @@ impl Scrape {
             refreshed();
         });
         join_all(refreshes).await;
+    }
+}
+
+/// What a collector of the exporter's own metrics shows of these tables.
+fn push_own(blocks: &mut Vec<Block>, collector: &Arc<Collector>, labels: &TargetLabels, tables: &SectionTables) {
+    for (index, query) in collector.queries.iter().enumerate() {
+        let Rows::Section(section) = &query.rows else { continue };
+        let Some(table) = tables.get(section) else { continue };
+        let mapped = map::map(query, table.clone()).into();
+        blocks.push(Block { collector: collector.clone(), query: index, labels: labels.clone(), mapped });
     }
 }

@@ -33,24 +33,25 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-pub use crate::source::running::DebugRefusal;
+pub use crate::probe::debug_round::DebugRefusal;
 use crate::{
     circuit_breaker::CircuitBreaker,
     collector::{Collector, Scope, catalogue::Catalogue},
     exposition::TargetLabels,
     log_limit::LogLimit,
     memory_budget::MemoryBudget,
-    probe,
+    probe::Probe,
     scrape::{
         slot::Slot,
         target::{databases::Databases, share::LeftOut},
     },
     settings,
-    settings::Threshold,
+    settings::{Threshold, probe::ProbeSettings},
     source::{
         Source,
         fetch::{Answers, FetchError, Reason, SourceStatus},
         net::login_guard::LoginInfo,
+        sections::{SectionSource, SourceProblem},
     },
 };
 
@@ -64,6 +65,8 @@ pub struct Target {
     /// The labels of all its samples: `target="orders"`, `cluster="eu"`.
     pub labels: TargetLabels,
     source: Arc<Source>,
+    /// The probe that the source reads, if it is one.
+    probe: Option<Arc<Probe>>,
     slots: Vec<Arc<Slot>>,
     databases: Databases,
     /// Held by the refresh under way.
@@ -112,9 +115,15 @@ impl Target {
         let same =
             |before: &&Target| (&before.settings.endpoint, before.settings.most) == (&settings.endpoint, settings.most);
         let before = before.filter(same);
-        let new = || Source::new(&settings.endpoint, MemoryBudget::of(settings.most.rows()), probe::start).into();
+        let mut probe = before.and_then(|before| before.probe.clone());
+        let new = || {
+            let start = |settings: &ProbeSettings| -> Box<dyn SectionSource> {
+                Box::new(probe.insert(Probe::start(settings.clone(), None).into()).clone())
+            };
+            Source::new(&settings.endpoint, MemoryBudget::of(settings.most.rows()), start).into()
+        };
         let source = before.map_or_else(new, |before| before.source.clone());
-        let mut target = Self::with_source(settings, source, catalogue.collectors.iter());
+        let mut target = Target { probe, ..Self::with_source(settings, source, catalogue.collectors.iter()) };
         for slot in &mut target.slots {
             let is_same = |kept: &&Arc<Slot>| kept.collector == slot.collector;
             if let Some(kept) = before.and_then(|before| before.slots.iter().find(is_same)) {
@@ -142,6 +151,7 @@ impl Target {
             settings,
             source,
             refreshing: Arc::default(),
+            probe: None,
             state: Mutex::default(),
             log_limit: LogLimit::default(),
         }
@@ -157,19 +167,19 @@ impl Target {
         label.map(|(_, cluster)| cluster.as_str()).filter(|cluster| !cluster.is_empty())
     }
 
-    /// What it is, for people.
-    pub fn about(&self) -> String {
-        self.source.about()
+    /// For people: the product, its version, and what else counts.
+    pub fn description(&self) -> String {
+        self.source.description()
     }
 
-    /// What its rows mention that it does not know, for people.
-    pub fn complaints(&self) -> Vec<String> {
-        self.source.complaints()
+    /// What its rows report as not known.
+    pub fn problems(&self) -> Vec<SourceProblem> {
+        self.source.problems()
     }
 
-    /// Makes a probe go over one of its paths now; `None`: it is not a probe.
-    pub async fn now(&self, path: &str, debug: bool) -> Option<Result<String, DebugRefusal>> {
-        self.source.now(path, debug).await
+    /// The probe, if it is one.
+    pub fn probe(&self) -> Option<&Arc<Probe>> {
+        self.probe.as_ref()
     }
 
     /// Databases that we cannot log in to, each with the reason, a word.
@@ -178,8 +188,8 @@ impl Target {
     }
 
     /// How the last sessions were let in, each way once.
-    pub fn entries(&self) -> BTreeSet<LoginInfo> {
-        self.source.entries()
+    pub fn logins(&self) -> BTreeSet<LoginInfo> {
+        self.source.logins()
     }
 
     pub fn thresholds(&self) -> &[Threshold] {
@@ -279,8 +289,8 @@ impl Target {
 
     /// Logs, once, what people should know of how the server lets us in.
     fn log_login_warnings(&self) {
-        for entry in self.source.entries() {
-            for (kind, warning) in entry.warnings() {
+        for login in self.source.logins() {
+            for (kind, warning) in login.warnings() {
                 if self.state.lock().login_warnings.insert(kind) {
                     warn!(target = self.name(), "{warning}");
                 }

@@ -202,15 +202,15 @@ impl Target {
         self.start_slow(&plan.slow);
         let asked = Instant::now();
         let due: Vec<_> = quick.iter().map(|slot| slot.collector.clone()).collect();
-        let report = |event| match event {
+        let sink = |event| match event {
             Event::Answered => self.note_answer(),
             Event::Databases(existing) => self.note_databases(&existing),
             Event::Collected(index, answers) => self.store(&quick[index], "", answers, asked),
-            Event::Begun => (),
+            Event::TurnBegan => (),
         };
         // Also when the scrape wants none of them: databases that are gone must not be shown.
         let discover = !self.databases.collectors.is_empty() || self.slots.iter().any(|slot| slot.is_per_database());
-        self.source.ask_quick(&due, discover, began + REFRESH_LIMIT, &report).await
+        self.source.fetch_quick(&due, discover, began + REFRESH_LIMIT, &sink).await
     }
 
     /// Forgets what was found in databases that are gone.
@@ -225,9 +225,9 @@ impl Target {
             let Some(fetch) = slot.try_start(Instant::now()) else { continue };
             let (target, slot) = (self.clone(), slot.clone());
             tokio::spawn(async move {
-                let report = target.storing(std::slice::from_ref(&slot), "");
+                let sink = target.storing(std::slice::from_ref(&slot), "");
                 // The slot has the error by now, if there was one.
-                _ = target.source.ask_slow(&slot.collector, &report).await;
+                _ = target.source.fetch_slow(&slot.collector, &sink).await;
                 drop(fetch);
             });
         }
@@ -237,7 +237,7 @@ impl Target {
     fn storing<'a>(&'a self, slots: &'a [Arc<Slot>], database: &'a str) -> impl Fn(Event) + 'a {
         let began = Mutex::new(Instant::now());
         move |event| match event {
-            Event::Begun => *began.lock() = Instant::now(),
+            Event::TurnBegan => *began.lock() = Instant::now(),
             Event::Collected(index, answers) => self.store(&slots[index], database, answers, *began.lock()),
             Event::Answered | Event::Databases(_) => (),
         }
@@ -246,18 +246,14 @@ impl Target {
     /// Starts a fetch in each database in which something is due.
     fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
         let databases = self.databases.all();
-        // Once for all of them: in each there are the same.
-        let shares: Vec<_> = wanted.iter().map(|collector| shared_out(collector, databases.len())).collect();
+        let count = databases.len();
         for database in databases.into_iter().filter(|database| !database.is_refusing()) {
             let Ok(place) = self.databases.places.clone().try_acquire_owned() else { break };
-            let (mut slots, mut due, mut fetches) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut slots, mut fetches) = (Vec::new(), Vec::new());
             for slot in &database.slots {
-                let at = wanted.iter().position(|collector| Arc::ptr_eq(collector, &slot.collector));
-                if let Some(at) = at
-                    && let Some(fetch) = slot.try_start(Instant::now())
-                {
+                let is_wanted = wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
+                if is_wanted && let Some(fetch) = slot.try_start(Instant::now()) {
                     slots.push(slot.clone());
-                    due.push(shares[at].clone());
                     fetches.push(fetch);
                 }
             }
@@ -266,18 +262,13 @@ impl Target {
             }
             let target = self.clone();
             tokio::spawn(async move {
-                let report = target.storing(&slots, &database.name);
-                let result = target.source.ask_database(&database.name, &due, &report).await;
+                let sink = target.storing(&slots, &database.name);
+                let due: Vec<_> = slots.iter().map(|slot| slot.collector.clone()).collect();
+                let result = target.source.fetch_database(&database.name, count, &due, &sink).await;
                 // The slots have the errors by now.
                 database.note_result(&result);
                 drop((fetches, place));
             });
         }
     }
-}
-
-/// The collector with its share of the rows: `max_rows` is for the whole target.
-fn shared_out(collector: &Arc<Collector>, databases: usize) -> Arc<Collector> {
-    let max_rows = collector.max_rows.div_ceil(databases.max(1));
-    Arc::new(Collector { max_rows, ..Collector::clone(collector) })
 }

@@ -17,32 +17,33 @@ mod time;
 pub mod tool_tables;
 pub mod walg;
 
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
 };
-
-use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{
-    collector::{Collector, SourceKind, sections},
+    collector::{
+        SourceKind,
+        sections::{
+            backup::{BackupProblemRow, RepositoryRow, SECTIONS},
+            row::SectionTables,
+        },
+    },
     settings,
-    settings::Tool,
+    settings::{DocumentPart, Tool},
     source::{
         backup::{
             problem::{BackupProblem, BackupReason},
-            repository::{Repository, RepositoryState},
-            tool_tables::{append, count, float},
+            repository::Repository,
         },
-        fetch::{Event, EventSink, FetchError, SourceStatus},
-        sections::{Tables, answers},
+        fetch::FetchError,
+        remedy::Remedy,
+        sections::{SectionSource, SourceProblem, Tables, known, unix_seconds},
     },
-    table::{Cell, Table},
+    table::Cell,
 };
-
-/// After this, what is known by then is reported, and the rest when it comes: a tool that hangs keeps nobody waiting.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The repositories of a target.
 pub struct BackupSource {
@@ -54,16 +55,22 @@ impl BackupSource {
         BackupSource { repositories: settings.repositories.into_iter().map(Repository::new).collect() }
     }
 
-    pub fn status(&self) -> SourceStatus {
-        SourceStatus::default()
+    /// All sections, from what is known now.
+    fn all_tables(&self) -> SectionTables {
+        let mut tables = SectionTables::new(SECTIONS);
+        for repository in &self.repositories {
+            push_repository(&mut tables, repository);
+        }
+        tables
+    }
+}
+
+impl SectionSource for BackupSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Backup
     }
 
-    /// There is nothing to connect to.
-    pub async fn connect(&self, _until: Instant) -> Result<bool, FetchError> {
-        Ok(false)
-    }
-
-    pub fn about(&self) -> String {
+    fn description(&self) -> String {
         let repositories = self.repositories.iter().map(|repository| {
             let settings = &repository.settings;
             format!("{} ({})", settings.name, settings.tool.word())
@@ -71,117 +78,72 @@ impl BackupSource {
         format!("backups: {}", repositories.collect::<Vec<_>>().join(", "))
     }
 
-    /// What is not known, and what to do about it.
-    pub fn complaints(&self) -> Vec<String> {
-        let of = |repository: &Repository| {
-            let state = repository.state();
-            let told = state.problems.iter().map(|(part, problem)| {
-                let remedy = remedy(problem, &repository.settings.tool);
-                format!("repository {}: {}: {problem}{remedy}", repository.settings.name, part.word())
-            });
-            told.collect::<Vec<_>>()
-        };
-        self.repositories.iter().flat_map(of).collect()
-    }
-
-    pub async fn ask_quick(
-        &self,
-        due: &[Arc<Collector>],
-        _discover: bool,
-        until: Instant,
-        report: EventSink<'_>,
-    ) -> Result<(), FetchError> {
-        report(Event::Answered);
-        if !due.is_empty() {
-            self.ask(due, until, report).await;
-        }
-        Ok(())
-    }
-
-    pub async fn ask_slow(&self, collector: &Arc<Collector>, report: EventSink<'_>) -> Result<(), FetchError> {
-        self.ask(std::slice::from_ref(collector), Instant::now() + collector.timeout, report).await;
-        Ok(())
-    }
-
-    async fn ask(&self, due: &[Arc<Collector>], until: Instant, report: EventSink<'_>) {
-        let tell = || {
-            let tables = Ok(self.tables());
-            for (index, collector) in due.iter().enumerate() {
-                report(Event::Collected(index, answers(collector, &tables)));
+    fn tables<'a>(&'a self, sections: &'a [&'a str], until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>> {
+        let fetch = async move {
+            if !sections.is_empty() {
+                join_all(self.repositories.iter().map(|repository| repository.refresh(until))).await;
             }
+            Ok(known(self.all_tables()))
         };
-        let all = join_all(self.repositories.iter().map(|repository| repository.refresh(until)));
-        tokio::pin!(all);
-        tokio::select! {
-            _ = &mut all => (),
-            () = sleep(PATIENCE) => {
-                tell();
-                all.await;
-            }
-        }
-        tell();
+        fetch.boxed()
     }
 
-    /// All sections, from what is known now.
-    fn tables(&self) -> Tables {
-        let sections = sections::of(SourceKind::Backup).iter();
-        let mut tables: std::collections::BTreeMap<&str, Table> =
-            sections.map(|section| (section.name, tool_tables::table(SourceKind::Backup, section.name))).collect();
+    fn known_tables(&self) -> Option<Tables> {
+        Some(known(self.all_tables()))
+    }
+
+    fn problems(&self) -> Vec<SourceProblem> {
+        let mut problems = Vec::new();
         for repository in &self.repositories {
-            let (name, state) = (&repository.settings.name, repository.state());
-            let mut with = |section, push: &dyn Fn(&mut Table)| {
-                if let Some(table) = tables.get_mut(section) {
-                    push(table);
-                }
-            };
-            with("repositories", &|table| push_repository(table, &repository.settings, &state));
-            with("problems", &|table| push_problems(table, name, &state));
-            let Some(known) = &state.known else { continue };
-            for stanza in &known.found.stanzas {
-                with("stanzas", &|table| stanza.push(table, name));
-                with("servers", &|table| stanza.push_server(table, name));
-                with("backups", &|table| stanza.push_backups(table, name));
+            for (part, problem) in &repository.state().problems {
+                let message = format!("repository {}: {}: {problem}", repository.settings.name, part.word());
+                problems.push(SourceProblem { message, remedy: remedy(problem, &repository.settings.tool) });
             }
-            known.found.more.iter().for_each(|(section, rows)| with(section, &|table| append(table, rows)));
         }
-        tables.into_iter().map(|(name, table)| (name.to_owned(), Ok(table.into()))).collect()
+        problems
     }
 }
 
-fn push_repository(table: &mut Table, settings: &settings::RepositorySettings, state: &RepositoryState) {
-    let seconds = |time: std::time::SystemTime| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64());
-    table.push_row([
-        Cell::Text(&settings.name),
-        Cell::Text(settings.tool.word()),
-        Cell::Int((!state.problems.contains_key(&settings::DocumentPart::Information)).into()),
-        float(state.known.as_ref().and_then(|known| seconds(known.at))),
-        float(state.took.map(|took| took.as_secs_f64())),
-        count(usize::try_from(state.odd).unwrap_or(usize::MAX)),
-        float(state.verified.and_then(seconds)),
-    ]);
-}
-
-fn push_problems(table: &mut Table, repository: &str, state: &RepositoryState) {
+fn push_repository(tables: &mut SectionTables, repository: &Repository) {
+    let (settings, state) = (&repository.settings, repository.state());
+    tables.push(RepositoryRow {
+        repository: (&settings.name).into(),
+        tool: settings.tool.word().into(),
+        up: (!state.problems.contains_key(&DocumentPart::Information)).into(),
+        information: state.known.as_ref().and_then(|known| unix_seconds(known.at)).into(),
+        seconds: state.took.into(),
+        skipped: state.odd.into(),
+        verified: state.verified.and_then(unix_seconds).into(),
+    });
     for (part, problem) in &state.problems {
-        table.push_row([Cell::Text(repository), Cell::Text(part.word()), Cell::Text(problem.why.word()), Cell::Int(1)]);
+        tables.push(BackupProblemRow {
+            repository: (&settings.name).into(),
+            part: part.word().into(),
+            reason: problem.why.word().into(),
+            present: Cell::Int(1),
+        });
     }
+    let Some(known) = &state.known else { return };
+    known.found.stanzas.iter().for_each(|stanza| stanza.push(tables, &settings.name));
+    tables.append(&known.found.more);
 }
 
-/// What to do, where that is known.
-fn remedy(problem: &BackupProblem, tool: &Tool) -> &'static str {
-    match (problem.why, tool) {
+/// What helps, where that is known.
+fn remedy(problem: &BackupProblem, tool: &Tool) -> Option<Remedy> {
+    let advice = match (problem.why, tool) {
         // From 2.59 on.
         (BackupReason::Failed, Tool::PgBackRest { .. }) if problem.message.contains("as the root user") => {
-            "; run pgvigil as the user that the repository belongs to, or the tool: exec: [setpriv, --reuid=postgres, \
+            "run pgvigil as the user that the repository belongs to, or the tool: exec: [setpriv, --reuid=postgres, \
              --regid=postgres, --init-groups, pgbackrest, info, --output=json]"
         }
         (BackupReason::Missing, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
-            "; name it in `binary`, or let a job beside the tool write what it says to a file and name that in `from_file`"
+            "name it in `binary`, or let a job beside the tool write what it says to a file and name that in `from_file`"
         }
         (BackupReason::Failed, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
-            "; run it as the user that pgvigil runs as, with `config`, `env` or rights that it lacks"
+            "run it as the user that pgvigil runs as, with `config`, `env` or rights that it lacks"
         }
-        (BackupReason::Timeout, _) => "; a longer `timeout` of the collector `backup` may help",
-        _ => "",
-    }
+        (BackupReason::Timeout, _) => "a longer `timeout` of the collector `backup` may help",
+        _ => return None,
+    };
+    Some(Remedy::Advice(advice.into()))
 }

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -27,6 +27,7 @@ use crate::{
             walg,
         },
         blocking_pool::BlockingPool,
+        sections::unix_seconds,
     },
     truncate,
 };
@@ -143,7 +144,7 @@ impl Repository {
             }
             _ => self.find_documents(until, problems).await?,
         };
-        known.found.leave_out_future(seconds(SystemTime::now()).unwrap_or_default());
+        known.found.leave_out_future(unix_seconds(SystemTime::now()).unwrap_or_default());
         if !known.found.unknown.is_empty() {
             problems.insert(
                 DocumentPart::Information,
@@ -182,7 +183,7 @@ impl Repository {
     fn parse(&self, bytes: &[u8], at: SystemTime) -> Result<RepositoryContents, BackupProblem> {
         match &self.settings.tool {
             Tool::PgBackRest { stanza, .. } => pgbackrest::parse(bytes, &self.settings.name, stanza.as_deref()),
-            Tool::Barman { server } => barman::parse(bytes, server.as_deref(), seconds(at).unwrap_or_default()),
+            Tool::Barman { server } => barman::parse(bytes, server.as_deref(), unix_seconds(at).unwrap_or_default()),
             _ => walg::parse(bytes),
         }
     }
@@ -236,7 +237,7 @@ impl Repository {
             match self.archive.call(left(until), move || archive::look(&at, begin)).await {
                 Some(Ok((gaps, last))) => {
                     stanza.gaps = Some(gaps);
-                    stanza.archived = last.and_then(seconds);
+                    stanza.archived = last.and_then(unix_seconds);
                 }
                 Some(Err(error)) => _ = problems.insert(DocumentPart::Archive, BackupProblem::of_file(&folder, &error)),
                 None => _ = problems.insert(DocumentPart::Archive, hung(&shown)),
@@ -316,9 +317,4 @@ fn stale(path: &Path, at: SystemTime, max_age: Duration) -> BackupProblem {
 /// How far a time is from now, on either side: what is as far in the future says as little about now.
 fn away(at: SystemTime) -> Duration {
     at.elapsed().unwrap_or_else(|ahead| ahead.duration())
-}
-
-/// Unix seconds.
-fn seconds(time: SystemTime) -> Option<f64> {
-    Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
 }

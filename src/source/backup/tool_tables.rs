@@ -1,9 +1,12 @@
 //! What is found out of a repository: restore points, the same for every tool.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use crate::{
-    collector::{SourceKind, sections},
+    collector::sections::{
+        backup::{BackupRow, ServerRow, StanzaRow},
+        row::{SectionRow, SectionTables},
+    },
     source::backup::json::Malformed,
     table::{Cell, Table},
 };
@@ -13,7 +16,7 @@ use crate::{
 pub struct RepositoryContents {
     pub stanzas: Vec<Stanza>,
     /// Rows of sections that only this tool has.
-    pub more: BTreeMap<&'static str, Table>,
+    pub more: SectionTables,
     /// What the tool itself could not find out, in its words.
     pub unknown: Vec<String>,
     /// Values that were there and made no sense.
@@ -43,15 +46,9 @@ impl RepositoryContents {
     }
 
     /// Adds a row of a section that only one tool has; what does not fit is counted as odd.
-    pub fn push_row<'a>(
-        &mut self,
-        section: &'static str,
-        row: impl IntoIterator<Item = Cell<'a>>,
-        odd: &mut Malformed,
-    ) {
-        let rows = self.more.entry(section).or_insert_with(|| table(SourceKind::Backup, section));
-        match rows.bytes() {
-            ..MOST_BYTES => rows.push_row(row),
+    pub fn push_row<'a, R: SectionRow<'a>>(&mut self, row: R, odd: &mut Malformed) {
+        match self.more.get(R::NAME).map_or(0, Table::bytes) {
+            ..MOST_BYTES => self.more.push(row),
             _ => odd.0 += 1,
         }
     }
@@ -135,53 +132,50 @@ impl Stanza {
         Some(self.archived.map_or(end, |archived| archived.max(end)))
     }
 
-    /// A row of the section `servers`, if it is known which server this is of.
-    pub fn push_server(&self, table: &mut Table, repository: &str) {
-        let of_newest = || self.newest().and_then(|done| done.system_identifier.as_deref());
-        let Some(system_identifier) = self.system_identifier.as_deref().or_else(of_newest) else { return };
-        let labels = [repository, &self.name, &self.repo_key, system_identifier];
-        table.push_row(labels.map(Cell::Text));
-    }
-
-    /// A row of the section `stanzas`.
-    pub fn push(&self, table: &mut Table, repository: &str) {
+    /// Its rows, in the sections that every tool has.
+    pub fn push(&self, tables: &mut SectionTables, repository: &str) {
+        let (repository, stanza, repo_key) = (repository.into(), (&self.name).into(), (&self.repo_key).into());
         let oldest = self.backups.iter().map(|done| done.end).min_by(f64::total_cmp);
-        let whole = |cell| if self.partial { Cell::Absent } else { cell };
-        table.push_row([
-            Cell::Text(repository),
-            Cell::Text(&self.name),
-            Cell::Text(&self.repo_key),
-            whole(count(self.backups.len())),
-            whole(float(oldest)),
-            float(self.restorable()),
-            float(self.archived),
-            self.gaps.map_or(Cell::Absent, |gaps| Cell::Int(i64::try_from(gaps).unwrap_or(i64::MAX))),
-            float(self.failed),
-        ]);
-    }
-
-    /// Rows of the section `backups`: the newest of each kind.
-    pub fn push_backups(&self, table: &mut Table, repository: &str) {
+        tables.push(StanzaRow {
+            repository,
+            stanza,
+            repo_key,
+            restore_points: self.unless_partial(self.backups.len()),
+            oldest: self.unless_partial(oldest),
+            restorable: self.restorable().into(),
+            archived: self.archived.into(),
+            gaps: self.gaps.into(),
+            failed: self.failed.into(),
+        });
+        let of_newest = || self.newest().and_then(|done| done.system_identifier.as_deref());
+        if let Some(system_identifier) = self.system_identifier.as_deref().or_else(of_newest) {
+            tables.push(ServerRow { repository, stanza, repo_key, system_identifier: system_identifier.into() });
+        }
         let mut kinds: Vec<&str> = self.backups.iter().map(|done| done.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
         kinds.truncate(MOST_KINDS);
         for kind in kinds {
             let of_kind = || self.backups.iter().filter(|done| done.kind == kind);
-            let Some(done) = newest(of_kind()) else { continue };
-            table.push_row([
-                Cell::Text(repository),
-                Cell::Text(&self.name),
-                Cell::Text(&self.repo_key),
-                Cell::Text(kind),
-                if self.partial { Cell::Absent } else { count(of_kind().count()) },
-                Cell::Float(done.end),
-                float(done.duration()),
-                float(done.size),
-                float(done.stored),
-                flag(done.error),
-            ]);
+            let Some(newest) = newest(of_kind()) else { continue };
+            tables.push(BackupRow {
+                repository,
+                stanza,
+                repo_key,
+                backup_type: kind.into(),
+                kept: self.unless_partial(of_kind().count()),
+                end: newest.end.into(),
+                duration: newest.duration().into(),
+                size: newest.size.into(),
+                stored: newest.stored.into(),
+                error: newest.error.into(),
+            });
         }
+    }
+
+    /// What is only known where all backups are.
+    fn unless_partial<'a>(&self, value: impl Into<Cell<'a>>) -> Cell<'a> {
+        if self.partial { Cell::Absent } else { value.into() }
     }
 }
 
@@ -194,28 +188,4 @@ impl FinishedBackup {
 /// The one that ended last.
 pub fn newest<'d>(backups: impl Iterator<Item = &'d FinishedBackup>) -> Option<&'d FinishedBackup> {
     backups.max_by(|one, two| one.end.total_cmp(&two.end))
-}
-
-/// An empty table with the columns of a section; without any, if there is no such section.
-pub fn table(kind: SourceKind, section: &str) -> Table {
-    Table::new(sections::section(kind, section).map_or(&[][..], |section| section.columns).iter().copied())
-}
-
-/// Appends the rows of a table with the same columns.
-pub fn append(table: &mut Table, rows: &Table) {
-    for row in 0..rows.rows() {
-        table.push_row((0..rows.columns().len()).map(|column| rows.cell(row, column)));
-    }
-}
-
-pub fn float(value: Option<f64>) -> Cell<'static> {
-    value.map_or(Cell::Absent, Cell::Float)
-}
-
-pub fn flag(value: Option<bool>) -> Cell<'static> {
-    value.map_or(Cell::Absent, |value| Cell::Int(value.into()))
-}
-
-pub fn count(value: usize) -> Cell<'static> {
-    Cell::Int(i64::try_from(value).unwrap_or(i64::MAX))
 }

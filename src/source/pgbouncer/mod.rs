@@ -19,14 +19,16 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use tracing::debug;
 
 use crate::{
+    collector::SourceKind,
     settings::connection::model::PostgresSettings,
     source::{
         fetch::{FetchError, Reason},
+        kept_session::SectionServer,
         net::{dial, session_limit::SessionLimit},
-        pending_login::{Login, LoginOutcome},
+        pending_login::LoginOutcome,
         postgres::{error, startup},
         secret,
-        sections::{SectionServer, SectionSource, Tables},
+        sections::Tables,
     },
     table::{Cell, Table},
 };
@@ -37,21 +39,18 @@ const TABLES_LIMIT: usize = 8 << 20;
 /// How long a session that was given up may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// A console, and the session kept on it.
-pub type PgBouncer = SectionSource<Console>;
-
 /// How to log in to one.
 pub struct Console {
-    settings: Arc<PostgresSettings>,
+    settings: PostgresSettings,
     known: Arc<Mutex<ConsoleInfo>>,
 }
 
-/// What it said of itself, as of the last login.
+/// What the last login told.
 #[derive(Default)]
 struct ConsoleInfo {
-    /// In its own words.
+    /// As it names itself.
     version: Option<String>,
-    /// What this version does not show: it is not asked again before there is another version.
+    /// Commands that this version does not have: they are not sent again until the version changes.
     lacks: BTreeMap<String, FetchError>,
 }
 
@@ -59,39 +58,37 @@ struct ConsoleInfo {
 pub struct ConsoleSession {
     client: Client,
     connection: JoinHandle<()>,
-    /// What this PgBouncer has said it does not show (to us): it logs a warning each time it is asked.
+    /// Commands that it refuses: it logs a warning each time one is sent.
     refused: BTreeMap<String, FetchError>,
     known: Arc<Mutex<ConsoleInfo>>,
 }
 
 impl Console {
     pub fn new(settings: PostgresSettings) -> Self {
-        Console { settings: Arc::new(settings), known: Arc::default() }
+        Console { settings, known: Arc::default() }
     }
 }
 
 impl SectionServer for Console {
+    const KIND: SourceKind = SourceKind::PgBouncer;
     type Session = ConsoleSession;
 
-    fn about(&self) -> String {
+    fn description(&self) -> String {
         self.known.lock().version.clone().unwrap_or_else(|| "PgBouncer".to_owned())
     }
 
-    fn log_in(&self, sessions: &SessionLimit) -> Login<ConsoleSession> {
-        let (settings, sessions, known) = (self.settings.clone(), sessions.clone(), self.known.clone());
-        Login::start(async move {
-            let mut talk = log_in(&settings, &sessions, known.clone()).await?;
-            let version = read_version(&talk.client).await?;
-            let mut known = known.lock();
-            if version.is_none() || version != known.version {
-                *known = ConsoleInfo { version, lacks: BTreeMap::new() };
-            }
-            talk.refused = known.lacks.clone();
-            Ok(talk)
-        })
+    async fn log_in(&self, sessions: &SessionLimit) -> Result<ConsoleSession, FetchError> {
+        let mut session = open(&self.settings, sessions, self.known.clone()).await?;
+        let version = read_version(&session.client).await?;
+        let mut known = self.known.lock();
+        if version.is_none() || version != known.version {
+            *known = ConsoleInfo { version, lacks: BTreeMap::new() };
+        }
+        session.refused = known.lacks.clone();
+        Ok(session)
     }
 
-    async fn ask(session: &mut ConsoleSession, sections: &[&str]) -> Result<Tables, FetchError> {
+    async fn fetch(session: &mut ConsoleSession, sections: &[&str]) -> Result<Tables, FetchError> {
         let commands: BTreeSet<&str> = sections.iter().flat_map(shown::commands).copied().collect();
         let taken = AtomicUsize::new(0);
         // All are sent before the first is answered.
@@ -131,7 +128,7 @@ impl Drop for ConsoleSession {
     }
 }
 
-async fn log_in(
+async fn open(
     settings: &PostgresSettings,
     sessions: &SessionLimit,
     known: Arc<Mutex<ConsoleInfo>>,
@@ -139,7 +136,7 @@ async fn log_in(
     let password = secret::now(settings.password.as_ref()).await?;
     let stream = dial::postgres(settings, sessions).await?;
     let config = startup::config(settings, password.as_ref(), "pgvigil");
-    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::of_login(&error))?;
+    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::from_login(&error))?;
     let connection = tokio::spawn(async move {
         if let Err(error) = connection.await {
             debug!("connection ended: {}", of_query(&error));
@@ -148,7 +145,7 @@ async fn log_in(
     Ok(ConsoleSession { client, connection, refused: BTreeMap::new(), known })
 }
 
-/// What it says it is; `None` if it does not say.
+/// How it names itself; `None` if it does not.
 async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
     let (_, version) = show(client, "version", &AtomicUsize::new(0)).await?;
     Ok(version.ok().and_then(|table| match table.cell(0, 0) {
@@ -157,7 +154,7 @@ async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
     }))
 }
 
-/// What one command shows. That this version does not have it is no error of the session.
+/// What one command shows. A command that it does not have is not an error of the session.
 async fn show(
     client: &Client,
     command: &str,
@@ -192,7 +189,7 @@ async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Tab
     Ok(table)
 }
 
-/// A row with a text that is no UTF-8, such as the name of a database that a client made up, has no values: each is
+/// A row with a text that is not UTF-8, such as the name of a database that a client made up, has no values: each is
 /// counted as invalid.
 fn push(table: &mut Table, row: &SimpleQueryRow) {
     let (before, width) = (table.rows(), table.columns().len());
@@ -207,7 +204,7 @@ fn push(table: &mut Table, row: &SimpleQueryRow) {
 
 /// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.
 fn of_query(error: &Error) -> FetchError {
-    let Some(db) = error.as_db_error() else { return error::of_query(error) };
+    let Some(db) = error.as_db_error() else { return error::from_query(error) };
     let reason = match db.message() {
         _ if db.severity() == "FATAL" => Reason::Lost,
         message if message.starts_with("invalid command") => Reason::Version,

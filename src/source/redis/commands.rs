@@ -1,21 +1,23 @@
-//! Which commands give which sections, and what becomes of their answers.
+//! Which commands give which sections, and how their replies become tables.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    collector::{SourceKind, sections, sections::Section},
+    collector::{SourceKind, sections, sections::row::Section},
     source::{
         charset::utf8,
         fetch::{FetchError, Reason},
-        redis::{RedisSession, Reply, error, info::InfoReply},
+        pending_login::LoginOutcome,
+        redis::{error, info::InfoReply, reply::Reply, session::RedisSession},
         sections::Tables,
     },
     table::{Cell, Table},
 };
 
-/// What was denied is asked again after this: the server's log of denials is not for us.
+/// A denied command is sent again after this long: we must not fill the server's log of denials.
 const RETRY_DENIED: Duration = Duration::from_secs(300);
 
 /// The most rows of an answer that are read: there are about 20 kinds of events.
@@ -37,25 +39,30 @@ enum RedisCommand {
     Config,
     Slowlog,
     Latency,
-    /// Asked only where there is a cluster, which INFO says: elsewhere it would count as an error.
+    /// Sent only where INFO reports a cluster: elsewhere it would count as an error.
     Cluster,
 }
 
-/// How a question is put.
+/// How a command is sent.
 struct CommandSpec {
     name: &'static str,
-    /// What an access control list must say to allow it.
+    /// The rule of an access control list that allows it.
     rule: &'static str,
     commands: &'static [&'static [&'static str]],
 }
 
 type CommandReplies = BTreeMap<RedisCommand, Result<Vec<Reply>, FetchError>>;
 
-/// What is asked on a session, and what it was denied.
-#[derive(Default)]
-pub struct CommandPlan {
+/// A session on which sections are fetched.
+pub struct SectionSession {
+    session: RedisSession,
+    /// What it was not allowed: not asked again for a while.
     denied: BTreeMap<RedisCommand, (FetchError, Instant)>,
+    description: ServerDescription,
 }
+
+/// For people: what the server is, once it has told.
+pub type ServerDescription = Arc<Mutex<Option<String>>>;
 
 impl RedisCommand {
     fn of(section: &str) -> Self {
@@ -68,103 +75,99 @@ impl RedisCommand {
         }
     }
 
-    fn said(self) -> CommandSpec {
-        let said = |name, rule, commands| CommandSpec { name, rule, commands };
+    fn spec(self) -> CommandSpec {
+        let spec = |name, rule, commands| CommandSpec { name, rule, commands };
         match self {
-            RedisCommand::Info => said("INFO", "+info", &[&["INFO", "ALL"]]),
-            RedisCommand::Config => said("CONFIG GET", "+config|get", CONFIG),
-            RedisCommand::Slowlog => said("SLOWLOG LEN", "+slowlog|len", &[&["SLOWLOG", "LEN"]]),
-            RedisCommand::Latency => said("LATENCY LATEST", "+latency|latest", &[&["LATENCY", "LATEST"]]),
-            RedisCommand::Cluster => said("CLUSTER INFO", "+cluster|info", &[&["CLUSTER", "INFO"]]),
+            RedisCommand::Info => spec("INFO", "+info", &[&["INFO", "ALL"]]),
+            RedisCommand::Config => spec("CONFIG GET", "+config|get", CONFIG),
+            RedisCommand::Slowlog => spec("SLOWLOG LEN", "+slowlog|len", &[&["SLOWLOG", "LEN"]]),
+            RedisCommand::Latency => spec("LATENCY LATEST", "+latency|latest", &[&["LATENCY", "LATEST"]]),
+            RedisCommand::Cluster => spec("CLUSTER INFO", "+cluster|info", &[&["CLUSTER", "INFO"]]),
         }
     }
 
     /// Its answers; the first that is refused stands for all.
     fn answered(self, values: Vec<Reply>) -> Result<Vec<Reply>, FetchError> {
         let refused = values.iter().find_map(|value| match value {
-            Reply::Error(said) => Some(error::of_command(said, self.said().name, self.said().rule)),
+            Reply::Error(message) => Some(error::of_command(message, self.spec().name, self.spec().rule)),
             _ => None,
         });
         refused.map_or(Ok(values), Err)
     }
 }
 
-impl CommandPlan {
-    /// Asks what these sections need, in one round trip; in a second what only a cluster has.
+impl LoginOutcome for SectionSession {
+    fn is_closed(&self) -> bool {
+        self.session.is_closed()
+    }
+}
+
+impl SectionSession {
+    pub fn new(session: RedisSession, description: ServerDescription) -> Self {
+        SectionSession { session, denied: BTreeMap::new(), description }
+    }
+
+    /// Fetches these sections, in one round trip; in a second what only a cluster has.
     ///
     /// # Errors
     /// The connection failed, the server refuses everything, or it is still loading its data.
-    pub async fn ask(&mut self, talk: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
+    pub async fn fetch(&mut self, sections: &[&str]) -> Result<Tables, FetchError> {
         let mut wanted: Vec<_> = sections.iter().map(|section| RedisCommand::of(section)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let wants_cluster = wanted.last() == Some(&RedisCommand::Cluster);
-        wanted.retain(|question| *question != RedisCommand::Cluster);
+        wanted.retain(|command| *command != RedisCommand::Cluster);
         if wants_cluster && wanted.first() != Some(&RedisCommand::Info) {
             wanted.insert(0, RedisCommand::Info);
         }
-        let mut answers = self.answers(talk, &wanted).await?;
-        let said = answers
+        let mut answers = self.answers(&wanted).await?;
+        let reply = answers
             .remove(&RedisCommand::Info)
             .map(|answer| answer.and_then(|values| text(RedisCommand::Info, &values)));
-        let info = said.as_ref().map(|said| said.as_deref().map(InfoReply::new).map_err(Clone::clone));
+        let info = reply.as_ref().map(|text| text.as_deref().map(InfoReply::new).map_err(Clone::clone));
         if let Some(Ok(info)) = &info {
-            *talk.about.lock() = Some(about(info));
-            expect_loaded(info)?;
+            *self.description.lock() = Some(description(info));
+            info.expect_loaded()?;
             if wants_cluster && info.get("cluster_enabled") == Some("1") {
-                answers.extend(self.answers(talk, &[RedisCommand::Cluster]).await?);
+                answers.extend(self.answers(&[RedisCommand::Cluster]).await?);
             }
         }
         let info = info.unwrap_or_else(|| Ok(InfoReply::new("")));
         Ok(sections.iter().map(|name| ((*name).to_owned(), table(name, &info, &answers).map(Arc::new))).collect())
     }
 
-    async fn answers(
-        &mut self,
-        talk: &mut RedisSession,
-        wanted: &[RedisCommand],
-    ) -> Result<CommandReplies, FetchError> {
+    async fn answers(&mut self, wanted: &[RedisCommand]) -> Result<CommandReplies, FetchError> {
         self.denied.retain(|_, (_, at)| at.elapsed() < RETRY_DENIED);
         let mut answers = CommandReplies::new();
         let mut commands: Vec<&[&str]> = Vec::new();
-        for question in wanted {
-            match self.denied.get(question) {
-                Some((error, _)) => _ = answers.insert(*question, Err(error.clone())),
-                None => commands.extend(question.said().commands),
+        for command in wanted {
+            match self.denied.get(command) {
+                Some((error, _)) => _ = answers.insert(*command, Err(error.clone())),
+                None => commands.extend(command.spec().commands),
             }
         }
-        // That there is nothing to ask does not mean that the server is there.
+        // Without any command it would stay unknown whether the server is there.
         if commands.is_empty() {
             commands.push(&["PING"]);
         }
-        let mut values = talk.ask(&commands).await?.into_iter();
-        for question in wanted.iter().filter(|question| !self.denied.contains_key(question)) {
-            let values: Vec<_> = values.by_ref().take(question.said().commands.len()).collect();
-            answers.insert(*question, question.answered(values));
+        let mut values = self.session.ask(&commands).await?.into_iter();
+        for command in wanted.iter().filter(|command| !self.denied.contains_key(command)) {
+            let values: Vec<_> = values.by_ref().take(command.spec().commands.len()).collect();
+            answers.insert(*command, command.answered(values));
         }
-        let denied = |(question, answer): (&RedisCommand, &Result<_, FetchError>)| match answer {
-            Err(error) if error.reason == Reason::Privilege => Some((*question, error.clone())),
+        let denied = |(command, answer): (&RedisCommand, &Result<_, FetchError>)| match answer {
+            Err(error) if error.reason == Reason::Privilege => Some((*command, error.clone())),
             _ => None,
         };
-        for (question, error) in answers.iter().filter_map(denied) {
-            self.denied.entry(question).or_insert((error, Instant::now()));
+        for (command, error) in answers.iter().filter_map(denied) {
+            self.denied.entry(command).or_insert((error, Instant::now()));
         }
         Ok(answers)
     }
 }
 
-/// After its start, or when a replica fetches all, a server answers; but not to those who want its data.
-pub fn expect_loaded(info: &InfoReply<'_>) -> Result<(), FetchError> {
-    if info.get("loading") != Some("1") {
-        return Ok(());
-    }
-    let of = |field| info.get(field).unwrap_or("?");
-    let message = format!("loading its data: {} %, {} s to go", of("loading_loaded_perc"), of("loading_eta_seconds"));
-    Err(FetchError::new(Reason::Starting, message))
-}
-
-/// What the server is, for people.
-fn about(info: &InfoReply<'_>) -> String {
+/// For people: what the server is.
+fn description(info: &InfoReply<'_>) -> String {
     let product = match info.get("valkey_version") {
         Some(version) => format!("Valkey {version}"),
         None => format!("Redis {}", info.get("redis_version").unwrap_or("of an unknown version")),
@@ -182,27 +185,27 @@ fn about(info: &InfoReply<'_>) -> String {
 fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, answers: &CommandReplies) -> Result<Table, FetchError> {
     let unknown = || FetchError::new(Reason::Undefined, "there is no such section");
     let section = sections::section(SourceKind::Redis, name).ok_or_else(unknown)?;
-    let question = RedisCommand::of(name);
-    if question == RedisCommand::Info {
+    let command = RedisCommand::of(name);
+    if command == RedisCommand::Info {
         return info.as_ref().map(|info| info.table(section)).map_err(Clone::clone);
     }
-    let Some(answer) = answers.get(&question) else {
-        // Of a server that is no cluster, unless that is not known.
+    let Some(answer) = answers.get(&command) else {
+        // The server is not a cluster, unless that is unknown.
         return info.as_ref().map(|_| Table::default()).map_err(Clone::clone);
     };
     let values = answer.as_ref().map_err(Clone::clone)?;
-    match question {
-        RedisCommand::Cluster => text(question, values).map(|text| InfoReply::new(&text).fields("")),
+    match command {
+        RedisCommand::Cluster => text(command, values).map(|text| InfoReply::new(&text).fields("")),
         RedisCommand::Config => Ok(config(section, values)),
         _ => Ok(numbers(section, values)),
     }
 }
 
-/// The text that a command is answered.
-fn text(question: RedisCommand, values: &[Reply]) -> Result<String, FetchError> {
+/// The reply to a command, as a text.
+fn text(command: RedisCommand, values: &[Reply]) -> Result<String, FetchError> {
     match values {
         [Reply::Text(bytes)] => Ok(utf8(bytes).into_owned()),
-        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", question.said().name))),
+        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", command.spec().name))),
     }
 }
 
@@ -226,7 +229,7 @@ fn pair(answer: &Reply) -> Option<(String, String)> {
     Some((utf8(name).replace('-', "_"), utf8(value).into_owned()))
 }
 
-/// An integer is a row, and so is each list of a list; what they have beyond the columns is left out.
+/// An integer is a row, and so is each list within a list; values beyond the columns are left out.
 fn numbers(section: &Section, answers: &[Reply]) -> Table {
     let mut table = Table::new(section.columns.iter().copied());
     let rows = answers.iter().flat_map(|answer| match answer {

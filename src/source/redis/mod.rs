@@ -1,5 +1,5 @@
-//! A Redis or Valkey server: one `INFO` for all sections that are asked, and what few other commands say, in one round
-//! trip on a kept session.
+//! A Redis or Valkey server: one `INFO` for all wanted sections, and a few other commands, in one round trip on a kept
+//! session.
 
 mod commands;
 pub mod error;
@@ -8,68 +8,60 @@ mod replicas;
 pub mod reply;
 mod session;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
-use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use crate::source::redis::{reply::Reply, session::RedisSession};
 use crate::{
+    collector::SourceKind,
     secret::Secret,
     settings::connection::{login::LoginMethod, model::RedisSettings},
     source::{
         fetch::{FetchError, Reason},
+        kept_session::SectionServer,
         net::{dial, session_limit::SessionLimit},
-        pending_login::Login,
-        redis::session::Protocol,
+        redis::{
+            commands::{SectionSession, ServerDescription},
+            session::Protocol,
+        },
         secret,
-        sections::{SectionServer, SectionSource, Tables},
+        sections::Tables,
     },
     truncate,
 };
 
-/// A server, and the session kept on it.
-pub type RedisSource = SectionSource<RedisServer>;
-
 /// How to log in to one, and what is known of it.
-#[derive(Clone)]
 pub struct RedisServer {
-    settings: Arc<RedisSettings>,
-    about: RedisInfo,
-    /// It does not speak RESP3, and is not asked to any more.
-    speaks_resp2: Arc<AtomicBool>,
+    settings: RedisSettings,
+    description: ServerDescription,
+    /// It does not speak RESP3: nobody tries that again.
+    speaks_resp2: AtomicBool,
 }
-
-/// What the server is, for people, once it has said so.
-type RedisInfo = Arc<Mutex<Option<String>>>;
 
 impl RedisServer {
     pub fn new(settings: RedisSettings) -> Self {
-        RedisServer { settings: Arc::new(settings), about: RedisInfo::default(), speaks_resp2: Arc::default() }
+        RedisServer { settings, description: ServerDescription::default(), speaks_resp2: AtomicBool::default() }
     }
 
-    /// A session of one's own, counted in `sessions`.
+    /// A new session, counted in `sessions`.
     ///
     /// # Errors
     /// The server cannot be reached, or does not let us in.
     pub async fn connect(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
         let password = secret::now(self.settings.password.as_ref()).await?;
         let password = password.as_ref().map_or("", Secret::expose);
-        let talk = match self.speaks_resp2.load(Ordering::Relaxed) {
+        let session = match self.speaks_resp2.load(Ordering::Relaxed) {
             true => self.greeted(sessions, password, Protocol::Resp2).await,
             false => match self.greeted(sessions, password, Protocol::Resp3).await {
                 // Some proxies hang up on a command that they do not know.
                 Err(error) if error.reason == Reason::Lost => {
-                    let talk = self.greeted(sessions, password, Protocol::Resp2).await;
-                    self.speaks_resp2.fetch_or(talk.is_ok(), Ordering::Relaxed);
-                    talk
+                    let session = self.greeted(sessions, password, Protocol::Resp2).await;
+                    self.speaks_resp2.fetch_or(session.is_ok(), Ordering::Relaxed);
+                    session
                 }
-                talk => talk,
+                session => session,
             },
         };
-        talk.map_err(|error| without_password(error, password))
+        session.map_err(|error| without_password(error, password))
     }
 
     async fn greeted(
@@ -79,32 +71,29 @@ impl RedisServer {
         protocol: Protocol,
     ) -> Result<RedisSession, FetchError> {
         let stream = dial::redis(&self.settings.address, &self.settings.tls, sessions).await?;
-        let mut talk = RedisSession::new(stream, self.about.clone());
-        let is_spoken = talk.greet(&self.settings, password, protocol).await?;
+        let mut session = RedisSession::new(stream);
+        let is_spoken = session.greet(&self.settings, password, protocol).await?;
         let has_password = self.settings.user.is_some() || self.settings.password.is_some();
-        talk.let_in(if has_password { LoginMethod::Password } else { LoginMethod::None });
+        session.let_in(if has_password { LoginMethod::Password } else { LoginMethod::None });
         self.speaks_resp2.fetch_or(!is_spoken, Ordering::Relaxed);
-        Ok(talk)
+        Ok(session)
     }
 }
 
 impl SectionServer for RedisServer {
-    type Session = RedisSession;
+    const KIND: SourceKind = SourceKind::Redis;
+    type Session = SectionSession;
 
-    fn about(&self) -> String {
-        self.about.lock().clone().unwrap_or_else(|| "Redis".to_owned())
+    fn description(&self) -> String {
+        self.description.lock().clone().unwrap_or_else(|| "Redis".to_owned())
     }
 
-    fn log_in(&self, sessions: &SessionLimit) -> Login<RedisSession> {
-        let (access, sessions) = (self.clone(), sessions.clone());
-        Login::start(async move { access.connect(&sessions).await })
+    async fn log_in(&self, sessions: &SessionLimit) -> Result<SectionSession, FetchError> {
+        Ok(SectionSession::new(self.connect(sessions).await?, self.description.clone()))
     }
 
-    async fn ask(session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
-        let mut questions = std::mem::take(&mut session.questions);
-        let tables = questions.ask(session, sections).await;
-        session.questions = questions;
-        tables
+    async fn fetch(session: &mut SectionSession, sections: &[&str]) -> Result<Tables, FetchError> {
+        session.fetch(sections).await
     }
 }
 

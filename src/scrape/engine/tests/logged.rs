@@ -77,12 +77,12 @@ async fn a_target_that_goes_down_and_comes_back_is_logged_once() {
         (Login::default(), &[]),
     ];
     for (login, wanted) in steps {
-        world.server.tell(|server| server.login = login);
+        world.server.change(|server| server.login = login);
         pause(15.0).await;
         world.scrape().await;
         lines.expect(wanted);
     }
-    world.server.tell(|server| server.replica = true);
+    world.server.change(|server| server.replica = true);
     pause(15.0).await;
     world.scrape().await;
     lines.expect(&["INFO the server's role changed"]);
@@ -102,7 +102,7 @@ async fn a_line_that_was_held_back_is_counted() {
     ] {
         for login in [Login::Fails(Reason::Unreachable), Login::default()] {
             world.server.end_session();
-            world.server.tell(|server| server.login = login);
+            world.server.change(|server| server.login = login);
             pause(1.0).await;
             world.scrape().await;
         }
@@ -118,8 +118,8 @@ async fn a_line_that_was_held_back_is_counted() {
 async fn new_errors_of_queries_are_logged() {
     let (lines, _guard) = LogLines::collect();
     let world = World::with(catalogue(&[("sizes", "60s\nscope: database")]));
-    world.server.tell(|server| server.databases = vec!["app"]);
-    let of_query = |reason| vec![Err(error(reason).of("q"))];
+    world.server.change(|server| server.databases = vec!["app"]);
+    let of_query = |reason| vec![Err(error(reason).in_query("q"))];
     let steps: [(&str, _, &[&str]); 8] = [
         ("quick", fails(Reason::Query), &[]),
         ("quick", of_query(Reason::Query), &["WARN query q: as the test wants it (query)"]),
@@ -131,7 +131,7 @@ async fn new_errors_of_queries_are_logged() {
         ("sizes", fails(Reason::Columns), &[]),
     ];
     for (collector, answers, wanted) in steps {
-        world.server.tell(|server| _ = server.answers.insert(collector, answers));
+        world.server.change(|server| _ = server.answers.insert(collector, answers));
         pause(61.0).await;
         world.scrape().await;
         pause(1.0).await;
@@ -144,14 +144,14 @@ async fn new_errors_of_queries_are_logged() {
 async fn a_refresh_that_is_cut_short_is_logged() {
     let (lines, _guard) = LogLines::collect();
     let world = World::new();
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(1.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(1.0)));
     for wanted in [&["WARN refresh cut short: as the test wants it (lost)"][..], &[]] {
         let page = world.start(DEADLINE);
         pause(0.5).await;
-        world.server.tell(|server| server.lost = Some(Reason::Lost));
+        world.server.change(|server| server.lost = Some(Reason::Lost));
         page.await.expect("a page").expect("up=1 circuit=0 down.lost=-");
         lines.expect(wanted);
-        world.server.tell(|server| server.lost = None);
+        world.server.change(|server| server.lost = None);
         pause(15.0).await;
     }
 }

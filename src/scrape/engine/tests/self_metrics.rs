@@ -1,17 +1,28 @@
-//! The program's own state: every section has rows as wide as its columns.
+//! The program's own state: each section has its rows, and what stands under a column is what the column says.
 
 use crate::{
-    collector::{SourceKind, sections},
+    collector::{SourceKind, sections, sections::row::SectionTables},
     scrape::{engine::tests::*, self_metrics},
     source::{
         fetch::Reason,
         fixture::{fails, rows},
     },
-    table::{Cell, Table},
+    table::Cell,
 };
 
 const LABELLED: &str = "collector: labelled\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT}]\n    labels: [l]\n    \
                         metrics: [{name: labelled, type: gauge, value: n, ecosystem: true, help: N.}]\n    example: [{l: a, n: 1}]\n";
+
+/// What stands under a column, row after row.
+fn column(tables: &SectionTables, section: &str, column: &str) -> Vec<String> {
+    let table = tables.get(section).unwrap();
+    let column = table.column(column).unwrap();
+    let cell = |row| match table.cell(row, column) {
+        Cell::Text(text) => text.to_owned(),
+        cell => cell.number().unwrap().map_or("-".to_owned(), |number| number.to_string()),
+    };
+    (0..table.rows()).map(cell).collect()
+}
 
 #[tokio::test(start_paused = true)]
 async fn every_section_is_filled() {
@@ -19,24 +30,48 @@ async fn every_section_is_filled() {
         &[("slow", "60s"), ("sizes", "1h\nscope: database")],
         &[("labelled.yaml", LABELLED)],
     ));
-    world.server.tell(|server| {
+    world.server.change(|server| {
         server.closed = vec!["closed"];
         server.answers.insert("quick", fails(Reason::Extension));
         server.answers.insert("other", fails(Reason::Query));
-        server.answers.insert("labelled", rows(["l", "n"], [["x".repeat(2000), "1".to_owned()]]));
+        let mut labelled = rows(["l", "n"], [["x".repeat(2000), "1".to_owned()]]);
+        labelled.iter_mut().flatten().for_each(|answer| answer.cut = 5);
+        server.answers.insert("labelled", labelled);
     });
     world.scrape().await;
     let target = &world.engine.targets[0];
     // A scrape that begins now has not been answered, so that there is a reason to tell.
     pause(1.0).await;
+    let (of_target, of_process) = (self_metrics::target_tables(target, Instant::now()), world.engine.process.tables());
     for section in sections::of(SourceKind::Own) {
-        let table: Table = match section.of_target {
-            true => self_metrics::target_table(section, target, Instant::now()),
-            false => world.engine.process.table(section),
-        };
-        let (rows, width) = (table.rows(), table.columns().len());
-        assert!(rows > 0 && width == section.columns.len(), "{}: {rows} rows", section.name);
-        let left = (0..width).find(|column| table.cell(rows, *column) != Cell::Absent);
-        assert_eq!(left, None, "{}: cells beyond the last row", section.name);
+        let table = of_target.get(section.name).or(of_process.get(section.name));
+        assert!(table.is_some_and(|table| table.rows() > 0), "{}", section.name);
     }
+    for (section, name, cells) in [
+        ("target", "up_postgres", "0"),
+        ("target", "up_redis", "-"),
+        ("target", "circuit_trips", "0"),
+        ("target", "sessions", "1"),
+        ("target", "pooled", "-"),
+        ("login", "tls", "none"),
+        ("login", "peer", "local"),
+        ("down", "reason", "timeout"),
+        ("collectors", "collector", "labelled other quick slow"),
+        ("collectors", "success", "1 0 1 1"),
+        ("collectors", "age_seconds", "1 - - 1"),
+        ("collectors", "rows", "1 0 0 1"),
+        ("collectors", "cut", "5 0 0 0"),
+        ("collectors", "invalid", "0 0 0 0"),
+        ("cut", "texts", "1"),
+        ("cut", "samples", "0"),
+        ("skipped", "queries", "1"),
+        ("databases", "datname", "closed"),
+        ("databases", "reason", "invalid"),
+        ("failures", "collector", "other"),
+        ("failures", "reason", "query"),
+        ("failures", "count", "1"),
+    ] {
+        assert_eq!(column(&of_target, section, name).join(" "), cells, "{section}: {name}");
+    }
+    assert_eq!(column(&of_process, "exporter", "scrapes"), ["1"]);
 }

@@ -3,14 +3,14 @@
 mod info;
 
 use crate::{
+    collector::sections::backup::{PgBackRestArchiveRow, PgBackRestLastRow, PgBackRestRepoRow, PgBackRestStanzaRow},
     source::backup::{
         json,
         json::{LenientList, Malformed},
         pgbackrest::info::{Archive, BackupInfo, Repo, StanzaReport, StanzaStatus},
         problem::{BackupProblem, BackupReason},
-        tool_tables::{RepositoryContents, Stanza, flag, float},
+        tool_tables::{RepositoryContents, Stanza},
     },
-    table::Cell,
 };
 
 /// The kinds of backup, and which of them count when the last of a kind is looked for: a differential backup is
@@ -139,16 +139,16 @@ fn system_identifier(odd: &mut Malformed, item: &StanzaReport, key: &str) -> Opt
 
 fn push_stanza(odd: &mut Malformed, item: &StanzaReport, name: &str, repository: &str, found: &mut RepositoryContents) {
     let (status, locks) = (&item.status, &item.status.lock);
-    let row = [
-        Cell::Text(repository),
-        Cell::Text(name),
-        float(odd.number(&status.code)),
-        flag(odd.read(&locks.backup.held)),
-        float(odd.number(&locks.backup.size_cplt)),
-        float(odd.number(&locks.backup.size)),
-        flag(odd.read(&locks.restore.held)),
-    ];
-    found.push_row("pgbackrest_stanzas", row, odd);
+    let row = PgBackRestStanzaRow {
+        repository: repository.into(),
+        stanza: name.into(),
+        status: odd.number(&status.code).into(),
+        backup_lock: odd.read(&locks.backup.held).into(),
+        backup_complete: odd.number(&locks.backup.size_cplt).into(),
+        backup_total: odd.number(&locks.backup.size).into(),
+        restore_lock: odd.read(&locks.restore.held).into(),
+    };
+    found.push_row(row, odd);
 }
 
 fn push_repo(
@@ -161,8 +161,14 @@ fn push_repo(
 ) {
     let cipher = odd.text(&repo.cipher).unwrap_or_default();
     let status = odd.number(&repo.status.code);
-    let row = [Cell::Text(repository), Cell::Text(name), Cell::Text(key), Cell::Text(&cipher), float(status)];
-    found.push_row("pgbackrest_repos", row, odd);
+    let row = PgBackRestRepoRow {
+        repository: repository.into(),
+        stanza: name.into(),
+        repo_key: key.into(),
+        cipher: (&cipher).into(),
+        status: status.into(),
+    };
+    found.push_row(row, odd);
 }
 
 fn push_archive(odd: &mut Malformed, archive: &Archive, name: &str, repository: &str, found: &mut RepositoryContents) {
@@ -170,8 +176,15 @@ fn push_archive(odd: &mut Malformed, archive: &Archive, name: &str, repository: 
     let id = odd.text(&archive.database.id).unwrap_or_default();
     let version = odd.text(&archive.id).unwrap_or_default();
     let has_wal = odd.text(&archive.min).is_some() && odd.text(&archive.max).is_some();
-    let row = [repository, name, &key, &id, &version].map(Cell::Text).into_iter().chain([Cell::Int(has_wal.into())]);
-    found.push_row("pgbackrest_archives", row, odd);
+    let row = PgBackRestArchiveRow {
+        repository: repository.into(),
+        stanza: name.into(),
+        repo_key: (&key).into(),
+        database_id: (&id).into(),
+        pg_version: (&version).into(),
+        status: has_wal.into(),
+    };
+    found.push_row(row, odd);
 }
 
 fn push_last(
@@ -185,19 +198,19 @@ fn push_last(
     let of_kind = backups.iter().filter(|backup| counted.contains(&backup.done.kind.as_str()));
     let Some(last) = of_kind.max_by(|one, two| one.done.end.total_cmp(&two.done.end)) else { return };
     let map = odd.number(&last.stored.size_map);
-    let row = [
-        Cell::Text(repository),
-        Cell::Text(name),
-        Cell::Text(kind),
-        Cell::Text(if map.is_some() { "y" } else { "n" }),
-        float(last.done.duration()),
-        float(last.done.size),
-        float(last.delta),
-        float(odd.number(&last.stored.size)),
-        float(map),
-        float(last.done.stored),
-        float(odd.number(&last.stored.delta_map)),
-        flag(last.done.error),
-    ];
-    found.push_row("pgbackrest_last", row, odd);
+    let row = PgBackRestLastRow {
+        repository: repository.into(),
+        stanza: name.into(),
+        backup_type: (*kind).into(),
+        block_incr: if map.is_some() { "y" } else { "n" }.into(),
+        duration: last.done.duration().into(),
+        size: last.done.size.into(),
+        delta: last.delta.into(),
+        repo_size: odd.number(&last.stored.size).into(),
+        repo_size_map: map.into(),
+        repo_delta: last.done.stored.into(),
+        repo_delta_map: odd.number(&last.stored.delta_map).into(),
+        error: last.done.error.into(),
+    };
+    found.push_row(row, odd);
 }

@@ -6,6 +6,7 @@ use proptest::{prelude::*, string::bytes_regex};
 use serde_json::{Value, json};
 
 use crate::{
+    collector::sections::{backup::SECTIONS, row::SectionTables},
     source::backup::{
         barman, pgbackrest,
         tool_tables::{RepositoryContents, Stanza},
@@ -20,9 +21,8 @@ fn parse(bytes: &[u8]) -> [Option<RepositoryContents>; 3] {
         [pgbackrest::parse(bytes, "r", None).ok(), barman::parse(bytes, None, 0.0).ok(), walg::parse(bytes).ok()];
     for found in found.iter_mut().flatten() {
         _ = walg::add_wal(found, bytes);
-        let mut table = crate::source::backup::tool_tables::table(crate::collector::SourceKind::Backup, "stanzas");
-        found.stanzas.iter().for_each(|stanza| stanza.push(&mut table, "r"));
-        found.stanzas.iter().for_each(|stanza| stanza.push_backups(&mut table, "r"));
+        let mut tables = SectionTables::default();
+        found.stanzas.iter().for_each(|stanza| stanza.push(&mut tables, "r"));
     }
     found
 }
@@ -139,8 +139,9 @@ fn what_is_right_is_read() {
 
 /// The row that says which server a stanza is of.
 fn servers(stanza: &Stanza) -> Vec<String> {
-    let mut table = crate::source::backup::tool_tables::table(crate::collector::SourceKind::Backup, "servers");
-    stanza.push_server(&mut table, "r");
+    let mut tables = SectionTables::new(SECTIONS);
+    stanza.push(&mut tables, "r");
+    let table = tables.get("servers").unwrap();
     let cells = |row| (0..4).map(move |column| (row, column));
     let text = |cell: Cell<'_>| if let Cell::Text(text) = cell { text.to_owned() } else { String::new() };
     (0..table.rows()).flat_map(cells).map(|(row, column)| text(table.cell(row, column))).collect()

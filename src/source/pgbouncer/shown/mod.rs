@@ -1,6 +1,6 @@
 //! What a PgBouncer's console shows, as the tables of its sections. Pure.
 //!
-//! Columns are found by name, because versions differ in what they have. What one has not is absent.
+//! Columns are found by name, because versions differ in their columns. What a version does not have is absent.
 
 #[cfg(test)]
 mod tests;
@@ -8,6 +8,10 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    collector::sections::{
+        pgbouncer::{DatabaseLimitRow, PoolLimitRow, UserLimitRow},
+        row,
+    },
     source::fetch::FetchError,
     table::{Cell, Number, Table},
 };
@@ -18,10 +22,10 @@ pub type ConsoleTables = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 /// The console's own database.
 const CONSOLE: &str = "pgbouncer";
 
-/// From this version on a pool of size 0 has no limit. Before, nobody gets a connection of it.
+/// From this version on, a pool of size 0 has no limit. Before, nobody gets a connection from it.
 const UNLIMITED_SINCE: (u32, u32) = (1, 24);
 
-/// What must be shown for a section.
+/// The commands that a section is made from.
 pub fn commands<'a>(section: &'a &'a str) -> &'a [&'a str] {
     match *section {
         "pool_limits" => &["pools", "databases", "users", "version"],
@@ -52,10 +56,10 @@ pub fn column<'a>(command: &str, name: &'a str) -> &'a str {
     }
 }
 
-/// The table of a section; `None` if something that it is made of was not asked.
+/// The table of a section; `None` if a command that it is made from was not sent.
 ///
 /// # Errors
-/// Why something that it is made of was not shown.
+/// Why a command that it is made from was refused.
 pub fn section(name: &str, shown: &ConsoleTables) -> Option<Result<Arc<Table>, FetchError>> {
     let parts: Vec<_> = commands(&name).iter().map(|command| shown.get(*command)).collect::<Option<_>>()?;
     let tables: Result<Vec<&Arc<Table>>, &FetchError> = parts.into_iter().map(Result::as_ref).collect();
@@ -67,22 +71,8 @@ fn made(name: &str, tables: &[&Arc<Table>]) -> Arc<Table> {
         (name, [table]) if is_on_its_side(name) => on_its_side(table),
         ("pools", [pools]) => with_maxwait(pools),
         ("pool_limits", [pools, databases, users, version]) => pool_limits(pools, databases, users, version),
-        ("database_limits", [databases]) => limits(
-            databases,
-            "database",
-            ["name", "current_connections", "max_connections", "current_client_connections", "max_client_connections"],
-        ),
-        ("user_limits", [users]) => limits(
-            users,
-            "user",
-            [
-                "name",
-                "current_connections",
-                "max_user_connections",
-                "current_client_connections",
-                "max_user_client_connections",
-            ],
-        ),
+        ("database_limits", [databases]) => row::table(rows(databases).filter_map(ConsoleRow::database_limits)),
+        ("user_limits", [users]) => row::table(rows(users).filter_map(ConsoleRow::user_limits)),
         (_, [table]) => return Arc::clone(table),
         _ => Table::default(),
     };
@@ -106,52 +96,40 @@ fn on_its_side(table: &Table) -> Table {
 
 /// With `maxwait_seconds`: the whole seconds of one column and the microseconds of another.
 fn with_maxwait(pools: &Table) -> Table {
-    let columns = pools.columns().chain(["maxwait_seconds"]);
-    let mut table = Table::new(columns);
-    for row in 0..pools.rows() {
-        let seconds = number(pools, row, "maxwait").map(|seconds| {
-            let micros = number(pools, row, "maxwait_us").unwrap_or(0.0);
-            Cell::Float(seconds + micros / 1e6)
+    let mut table = Table::new(pools.columns().chain(["maxwait_seconds"]));
+    for pool in rows(pools) {
+        let seconds = pool.number("maxwait").map(|seconds| {
+            let micros = pool.number("maxwait_us").unwrap_or(0.0);
+            seconds + micros / 1e6
         });
-        let cells = (0..pools.columns().len()).map(|column| pools.cell(row, column));
-        table.push_row(cells.chain([seconds.unwrap_or(Cell::Absent)]));
+        let cells = (0..pools.columns().len()).map(|column| pools.cell(pool.row, column));
+        table.push_row(cells.chain([seconds.into()]));
     }
     table
 }
 
 /// Of each pool: its server connections in every state, as PgBouncer counts them against the size; and its sizes, the
 /// user's own (from 1.23 on) before the database's, which the console shows with the default filled in.
-fn pool_limits(pools: &Table, databases: &Table, users: &Table, version: &Table) -> Table {
+fn pool_limits<'t>(pools: &'t Table, databases: &Table, users: &Table, version: &Table) -> Table {
     let is_closed = version_of(version).map(|version| version < UNLIMITED_SINCE);
-    let by_name: BTreeMap<&str, usize> =
-        (0..databases.rows()).filter_map(|row| Some((text(databases, row, "name")?, row))).collect();
+    let by_name: BTreeMap<&str, ConsoleRow<'_>> =
+        rows(databases).filter_map(|database| Some((database.text("name")?, database))).collect();
     let (sizes, reserves) = (own_sizes(users, "pool_size"), own_sizes(users, "reserve_pool_size"));
-    let mut table = Table::new(["database", "user", "servers", "size", "size_is_zero", "reserve"]);
-    for row in 0..pools.rows() {
-        let names = text(pools, row, "database").zip(text(pools, row, "user"));
-        let Some((database, user)) = names.filter(|(database, _)| *database != CONSOLE) else { continue };
-        let of_database = |column| by_name.get(database).and_then(|row| number(databases, *row, column));
+    let limits = |pool: ConsoleRow<'t>| {
+        let (database, user) = pool.text("database").zip(pool.text("user"))?;
+        let of_database = |column| by_name.get(database).and_then(|database| database.number(column));
         let size = sizes.get(user).copied().unwrap_or_else(|| of_database("pool_size"));
         let reserve = reserves.get(user).copied().unwrap_or_else(|| of_database("reserve_pool"));
-        table.push_row([
-            Cell::Text(database),
-            Cell::Text(user),
-            cell(servers(pools, row)),
-            cell(size.filter(|size| *size > 0.0)),
-            cell(
-                size.and_then(|size| if size == 0.0 { is_closed } else { Some(false) })
-                    .map(|zero| f64::from(u8::from(zero))),
-            ),
-            cell(reserve),
-        ]);
-    }
-    table
-}
-
-fn servers(pools: &Table, row: usize) -> Option<f64> {
-    let mut states = pools.columns().filter(|name| name.starts_with("sv_")).peekable();
-    states.peek()?;
-    states.map(|state| number(pools, row, state)).sum()
+        (database != CONSOLE).then(|| PoolLimitRow {
+            database: database.into(),
+            user: user.into(),
+            servers: pool.servers().into(),
+            size: size.filter(|size| *size > 0.0).into(),
+            size_is_zero: size.and_then(|size| if size == 0.0 { is_closed } else { Some(false) }).into(),
+            reserve: reserve.into(),
+        })
+    };
+    row::table(rows(pools).filter_map(limits))
 }
 
 /// `PgBouncer 1.25.2` as 1 and 25; `None` of other programs, and of those before 1.12, which show it elsewhere.
@@ -166,46 +144,80 @@ fn version_of(shown: &Table) -> Option<(u32, u32)> {
 fn own_sizes<'t>(users: &'t Table, column: &str) -> BTreeMap<&'t str, Option<f64>> {
     let mut own = BTreeMap::new();
     let mut before = None;
-    for row in 0..users.rows() {
-        let size = number(users, row, column);
-        if let (Some(user), Some(_)) = (text(users, row, "name"), size) {
-            own.insert(user, size.filter(|_| size != before));
+    for user in rows(users) {
+        let size = user.number(column);
+        if let (Some(name), Some(_)) = (user.text("name"), size) {
+            own.insert(name, size.filter(|_| size != before));
         }
         before = size;
     }
     own
 }
 
-/// How many connections there are and may be, of servers and of clients, each under its name. 0 is no limit.
-fn limits(shown: &Table, kind: &str, [name, servers, most_servers, clients, most_clients]: [&str; 5]) -> Table {
-    let mut table =
-        Table::new([kind, "connections", "connections_limit", "client_connections", "client_connections_limit"]);
-    for row in 0..shown.rows() {
-        let Some(name) = text(shown, row, name).filter(|name| *name != CONSOLE) else { continue };
-        let count = |column| cell(number(shown, row, column));
-        let limit = |column| cell(number(shown, row, column).filter(|limit| *limit > 0.0));
-        table.push_row([Cell::Text(name), count(servers), limit(most_servers), count(clients), limit(most_clients)]);
-    }
-    table
+/// A row of what the console shows.
+#[derive(Clone, Copy)]
+struct ConsoleRow<'t> {
+    table: &'t Table,
+    row: usize,
 }
 
-fn text<'t>(table: &'t Table, row: usize, column: &str) -> Option<&'t str> {
-    match table.cell(row, table.column(column)?) {
-        Cell::Text(text) => Some(text),
-        _ => None,
-    }
+fn rows(table: &Table) -> impl Iterator<Item = ConsoleRow<'_>> {
+    (0..table.rows()).map(move |row| ConsoleRow { table, row })
 }
 
-/// Sizes of users are padded with blanks.
-fn number(table: &Table, row: usize, column: &str) -> Option<f64> {
-    match table.cell(row, table.column(column)?) {
-        Cell::Text(text) => Cell::Text(text.trim()).number(),
-        cell => cell.number(),
+impl<'t> ConsoleRow<'t> {
+    /// How many connections a database has and may have, of servers and of clients.
+    fn database_limits(self) -> Option<DatabaseLimitRow<'t>> {
+        Some(DatabaseLimitRow {
+            database: self.name()?,
+            connections: self.number("current_connections").into(),
+            connections_limit: self.limit("max_connections").into(),
+            client_connections: self.number("current_client_connections").into(),
+            client_connections_limit: self.limit("max_client_connections").into(),
+        })
     }
-    .ok()?
-    .map(Number::as_f64)
-}
 
-fn cell(number: Option<f64>) -> Cell<'static> {
-    number.map_or(Cell::Absent, Cell::Float)
+    /// The same of a user.
+    fn user_limits(self) -> Option<UserLimitRow<'t>> {
+        Some(UserLimitRow {
+            user: self.name()?,
+            connections: self.number("current_connections").into(),
+            connections_limit: self.limit("max_user_connections").into(),
+            client_connections: self.number("current_client_connections").into(),
+            client_connections_limit: self.limit("max_user_client_connections").into(),
+        })
+    }
+
+    /// Its name, unless it is the console's own.
+    fn name(self) -> Option<Cell<'t>> {
+        self.text("name").filter(|name| *name != CONSOLE).map(Cell::Text)
+    }
+
+    /// 0 is no limit.
+    fn limit(self, column: &str) -> Option<f64> {
+        self.number(column).filter(|limit| *limit > 0.0)
+    }
+
+    /// Server connections of a pool, in all states; unknown where one is.
+    fn servers(self) -> Option<f64> {
+        let mut states = self.table.columns().filter(|name| name.starts_with("sv_")).peekable();
+        states.peek()?;
+        states.map(|state| self.number(state)).sum()
+    }
+
+    fn text(self, column: &str) -> Option<&'t str> {
+        match self.table.cell(self.row, self.table.column(column)?) {
+            Cell::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Sizes of users are padded with blanks.
+    fn number(self, column: &str) -> Option<f64> {
+        let number = match self.table.cell(self.row, self.table.column(column)?) {
+            Cell::Text(text) => Cell::Text(text.trim()).number(),
+            cell => cell.number(),
+        };
+        number.ok()?.map(Number::as_f64)
+    }
 }

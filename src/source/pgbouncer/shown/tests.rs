@@ -13,6 +13,10 @@ fn table(lines: &[&str]) -> Table {
     table
 }
 
+fn number(table: &Table, row: usize, column: &str) -> Option<f64> {
+    ConsoleRow { table, row }.number(column)
+}
+
 /// As one reads it.
 fn lines(table: &Table) -> Vec<String> {
     let cell = |row, column| match table.cell(row, column) {

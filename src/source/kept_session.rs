@@ -1,0 +1,137 @@
+//! Servers that are asked over one kept session: what PgBouncer and Redis have in common.
+//!
+//! A session that died is replaced within the fetch, as a PostgreSQL server's is. One that does not answer by its
+//! deadline is given up.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    collector::SourceKind,
+    source::{
+        fetch::{FetchError, Reason, SourceStatus},
+        net::{login_guard::LoginInfo, session_limit::SessionLimit},
+        pending_login::{LoginOutcome, LoginTask, PendingLogin},
+        sections::{SectionSource, Tables},
+    },
+};
+
+/// Sessions that a fetch may use up.
+const ATTEMPTS: usize = 3;
+
+/// A kind of server.
+pub trait SectionServer: Send + Sync + 'static {
+    const KIND: SourceKind;
+    type Session: LoginOutcome;
+
+    /// Opens a session, which is counted in `sessions`.
+    fn log_in(&self, sessions: &SessionLimit) -> impl Future<Output = Result<Self::Session, FetchError>> + Send;
+
+    /// For people: the product and its version.
+    fn description(&self) -> String;
+
+    /// Asks for these sections, each once.
+    ///
+    /// # Errors
+    /// The connection failed.
+    fn fetch(session: &mut Self::Session, sections: &[&str])
+    -> impl Future<Output = Result<Tables, FetchError>> + Send;
+}
+
+/// A server and the session that is kept on it.
+pub struct KeptSession<S: SectionServer> {
+    server: Arc<S>,
+    sessions: SessionLimit,
+    pending: PendingLogin<S::Session>,
+    session: Mutex<Option<S::Session>>,
+}
+
+impl<S: SectionServer> KeptSession<S> {
+    pub fn new(server: S) -> Self {
+        let (sessions, pending, session) = (SessionLimit::default(), PendingLogin::default(), Mutex::default());
+        KeptSession { server: server.into(), sessions, pending, session }
+    }
+
+    /// The session, once nobody else asks on it.
+    async fn lock(&self, until: Instant) -> Result<MutexGuard<'_, Option<S::Session>>, FetchError> {
+        let late = |_| FetchError::new(Reason::Timeout, "another fetch was not answered before the deadline");
+        timeout_at(until, self.session.lock()).await.map_err(late)
+    }
+
+    async fn open<'a>(
+        &self,
+        kept: &'a mut Option<S::Session>,
+        until: Instant,
+    ) -> Result<&'a mut S::Session, FetchError> {
+        let log_in = || {
+            let (server, sessions) = (self.server.clone(), self.sessions.clone());
+            LoginTask::start(async move { server.log_in(&sessions).await })
+        };
+        let session = match kept.take().filter(|session| !session.is_closed()) {
+            Some(session) => session,
+            None => self.pending.join_or_start(log_in, until).await?,
+        };
+        Ok(kept.insert(session))
+    }
+
+    async fn try_connect(&self, until: Instant) -> Result<bool, FetchError> {
+        let mut session = self.lock(until).await?;
+        let is_open = session.as_ref().is_some_and(|session| !session.is_closed());
+        self.open(&mut session, until).await?;
+        Ok(!is_open)
+    }
+
+    async fn fetch(&self, sections: &[&str], until: Instant) -> Result<Tables, FetchError> {
+        let mut kept = self.lock(until).await?;
+        let mut result = Ok(Tables::new());
+        for _ in 0..ATTEMPTS {
+            let session = self.open(&mut kept, until).await?;
+            let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the visit"));
+            result = timeout_at(until, S::fetch(session, sections)).await.unwrap_or_else(late);
+            if result.is_ok() {
+                break;
+            }
+            *kept = None;
+            if result.as_ref().is_err_and(|error| error.reason != Reason::Lost) {
+                break;
+            }
+        }
+        result
+    }
+}
+
+impl<S: SectionServer> SectionSource for KeptSession<S> {
+    fn kind(&self) -> SourceKind {
+        S::KIND
+    }
+
+    fn description(&self) -> String {
+        self.server.description()
+    }
+
+    fn tables<'a>(&'a self, sections: &'a [&'a str], until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>> {
+        self.fetch(sections, until).boxed()
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    fn connect(&self, until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
+        self.try_connect(until).boxed()
+    }
+
+    fn status(&self) -> SourceStatus {
+        let login_pending = self.pending.is_pending();
+        SourceStatus { sessions: self.sessions.count(), login_pending, ..SourceStatus::default() }
+    }
+
+    fn logins(&self) -> BTreeSet<LoginInfo> {
+        self.sessions.entry().into_iter().collect()
+    }
+}

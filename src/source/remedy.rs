@@ -1,0 +1,53 @@
+//! What helps against an error: chosen where the error is understood, worded where it is printed.
+
+use std::borrow::Cow;
+
+/// A remedy. Its words name the user that logs in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remedy {
+    Advice(Cow<'static, str>),
+    /// SQL that gives the role these rights.
+    Grant(Vec<String>),
+    /// SQL that gives the role the default of this setting again.
+    Reset(&'static str),
+    /// A login trigger must be allowed to write.
+    WritingLogin,
+    /// A rule that the user lacks in the access control list of Redis.
+    AclRule(&'static str),
+    /// The user lacks access to the console of PgBouncer.
+    StatsUser,
+    /// PgBouncer must give the user whole transactions.
+    PoolMode,
+}
+
+impl Remedy {
+    pub fn grant(right: impl Into<String>) -> Self {
+        Remedy::Grant(vec![right.into()])
+    }
+
+    /// What to do, as a clause of a sentence.
+    pub fn text(&self, user: &str) -> String {
+        match self {
+            Remedy::Advice(advice) => advice.clone().into_owned(),
+            Remedy::Grant(rights) => {
+                let grants = rights.iter().map(|right| format!("GRANT {right} TO {};", quoted(user)));
+                format!("run {}", grants.collect::<Vec<_>>().join(" "))
+            }
+            Remedy::Reset(setting) => format!("run ALTER ROLE {} RESET {setting};", quoted(user)),
+            Remedy::WritingLogin => {
+                format!("a login trigger writes: {}", Remedy::Reset("default_transaction_read_only").text(user))
+            }
+            Remedy::AclRule(rule) => format!("run ACL SETUSER {user} {rule}"),
+            Remedy::StatsUser => format!("add {user} to `stats_users` in pgbouncer.ini, and RELOAD"),
+            Remedy::PoolMode => format!(
+                "pgvigil needs transactions: in pgbouncer.ini set `pool_mode = transaction` for the user {user} \
+                 (section [users]), and RELOAD"
+            ),
+        }
+    }
+}
+
+/// As SQL writes a name.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
