@@ -146,7 +146,7 @@ impl App {
             return bad(format!("no target {name:?}"));
         }
         for target in engine.targets.iter().filter(|t| asked.target.as_deref().is_none_or(|name| name == t.name())) {
-            let Some(probe) = target.probe() else { continue };
+            let Some(probe) = &target.probe else { continue };
             return match probe.course.debug_round(&asked.path).await {
                 Ok(round) => text(StatusCode::OK, round.text(asked.debug)),
                 Err(DebugRefusal::Unknown(message)) => bad(message),

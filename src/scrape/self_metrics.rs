@@ -118,14 +118,15 @@ pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
         tables.push(DownRow { reason: error.reason.word().into(), down: Cell::Int(1) });
     }
     // Logins that differ only in why they are not encrypted are one row.
-    let logins: BTreeSet<_> = target.logins().iter().map(|login| (login.method.word(), login.way.words())).collect();
+    let logins: BTreeSet<_> =
+        target.source.logins().iter().map(|login| (login.method.word(), login.way.words())).collect();
     for (method, [tls, peer]) in logins {
         tables.push(LoginRow { method: method.into(), tls: tls.into(), peer: peer.into() });
     }
     for (datname, reason) in &target.closed_databases() {
         tables.push(ClosedDatabaseRow { datname: datname.into(), reason: reason.into(), skipped: Cell::Int(1) });
     }
-    for threshold in target.thresholds() {
+    for threshold in &target.settings.thresholds {
         tables.push(ThresholdRow {
             name: (&threshold.name).into(),
             severity: (&threshold.severity).into(),

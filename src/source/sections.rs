@@ -100,7 +100,7 @@ impl dyn SectionSource {
 
 /// Tables that are all known.
 pub fn known(tables: SectionTables) -> Tables {
-    tables.into_iter().map(|(section, table)| (section.to_owned(), Ok(table.into()))).collect()
+    tables.by_name.into_iter().map(|(section, table)| (section.to_owned(), Ok(table.into()))).collect()
 }
 
 /// A time as a timestamp in a table.

@@ -45,7 +45,7 @@ impl CheckReport {
             self.failed += 1;
             return false;
         }
-        _ = writeln!(self.text, "{}", truncate::message(&target.description()));
+        _ = writeln!(self.text, "{}", truncate::message(&target.source.description()));
         if report.status.monitor == Some(false) {
             _ = writeln!(
                 self.text,

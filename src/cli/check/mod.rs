@@ -92,7 +92,7 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
             }
             let closed = target.closed_databases();
             closed.iter().for_each(|(name, reason)| lines.closed(name, reason, target.settings.user()));
-            target.problems().iter().for_each(|problem| lines.problem(problem, target.settings.user()));
+            target.source.problems().iter().for_each(|problem| lines.problem(problem, target.settings.user()));
         }
         try_paths(target, &mut lines).await;
         print(&lines.text)?;
@@ -106,7 +106,7 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
 
 /// Goes over each path of a probe once, except the one that writes.
 async fn try_paths(target: &Target, lines: &mut CheckReport) {
-    let Some(probe) = target.probe() else { return };
+    let Some(probe) = &target.probe else { return };
     for route in &probe.course.routes {
         if let Ok(round) = probe.course.debug_round(&route.path.name).await {
             lines.path(&round);

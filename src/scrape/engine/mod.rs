@@ -175,7 +175,7 @@ impl Scrape {
 fn push_own(blocks: &mut Vec<Block>, collector: &Arc<Collector>, labels: &TargetLabels, tables: &SectionTables) {
     for (index, query) in collector.queries.iter().enumerate() {
         let Rows::Section(section) = &query.rows else { continue };
-        let Some(table) = tables.get(section) else { continue };
+        let Some(table) = tables.by_name.get(section.as_str()) else { continue };
         let mapped = map::map(query, table.clone()).into();
         blocks.push(Block { collector: collector.clone(), query: index, labels: labels.clone(), mapped });
     }

@@ -24,7 +24,7 @@ pub mod report;
 mod share;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -46,12 +46,11 @@ use crate::{
         target::{databases::Databases, share::LeftOut},
     },
     settings,
-    settings::{Threshold, probe::ProbeSettings},
+    settings::probe::ProbeSettings,
     source::{
         Source,
         fetch::{Answers, FetchError, Reason, SourceStatus},
-        net::login_guard::LoginInfo,
-        sections::{SectionSource, SourceProblem},
+        sections::SectionSource,
     },
 };
 
@@ -64,9 +63,9 @@ pub struct Target {
     pub settings: settings::TargetSettings,
     /// The labels of all its samples: `target="orders"`, `cluster="eu"`.
     pub labels: TargetLabels,
-    source: Arc<Source>,
+    pub source: Arc<Source>,
     /// The probe that the source reads, if it is one.
-    probe: Option<Arc<Probe>>,
+    pub probe: Option<Arc<Probe>>,
     slots: Vec<Arc<Slot>>,
     databases: Databases,
     /// Held by the refresh under way.
@@ -167,33 +166,9 @@ impl Target {
         label.map(|(_, cluster)| cluster.as_str()).filter(|cluster| !cluster.is_empty())
     }
 
-    /// For people: the product, its version, and what else counts.
-    pub fn description(&self) -> String {
-        self.source.description()
-    }
-
-    /// What its rows report as not known.
-    pub fn problems(&self) -> Vec<SourceProblem> {
-        self.source.problems()
-    }
-
-    /// The probe, if it is one.
-    pub fn probe(&self) -> Option<&Arc<Probe>> {
-        self.probe.as_ref()
-    }
-
     /// Databases that we cannot log in to, each with the reason, a word.
     pub fn closed_databases(&self) -> Vec<(String, String)> {
         self.databases.closed()
-    }
-
-    /// How the last sessions were let in, each way once.
-    pub fn logins(&self) -> BTreeSet<LoginInfo> {
-        self.source.logins()
-    }
-
-    pub fn thresholds(&self) -> &[Threshold] {
-        &self.settings.thresholds
     }
 
     /// Those of the whole server and those of its databases.

@@ -47,7 +47,7 @@ impl RepositoryContents {
 
     /// Adds a row of a section that only one tool has; what does not fit is counted as odd.
     pub fn push_row<'a, R: SectionRow<'a>>(&mut self, row: R, odd: &mut Malformed) {
-        match self.more.get(R::NAME).map_or(0, Table::bytes) {
+        match self.more.by_name.get(R::NAME).map_or(0, Table::bytes) {
             ..MOST_BYTES => self.more.push(row),
             _ => odd.0 += 1,
         }

@@ -96,7 +96,7 @@ fn a_target_says_what_it_is() {
         let source = Source::Fixture(Fixture::default());
         let target = Target::with_source(settings.targets[0].clone(), source.into(), [].iter());
         assert_eq!((target.name(), target.cluster()), ("a", cluster));
-        assert!(target.probe().is_none());
-        assert_eq!((target.description(), target.problems().len()), ("a fixture".to_owned(), 0));
+        assert!(target.probe.is_none());
+        assert_eq!((target.source.description(), target.source.problems().len()), ("a fixture".to_owned(), 0));
     }
 }
