@@ -44,6 +44,8 @@ pub struct Behavior {
     /// Every query loses its connection for this reason, and the fresh one too.
     pub lost: Option<Reason>,
     pub replica: bool,
+    /// A pooler stands between.
+    pub pooled: Option<bool>,
     pub databases: Vec<&'static str>,
     /// Other databases, which are known to let nobody in; and those of the above that refuse a login.
     pub closed: Vec<&'static str>,
@@ -122,7 +124,8 @@ impl Fixture {
     pub fn status(&self) -> SourceStatus {
         let seen = self.seen.lock();
         let (sessions, login_pending) = (usize::from(seen.session), seen.pending.is_some());
-        SourceStatus { replica: seen.replica, sessions, login_pending, ..SourceStatus::default() }
+        let pooled = self.behavior().pooled;
+        SourceStatus { replica: seen.replica, pooled, sessions, login_pending, ..SourceStatus::default() }
     }
 
     /// It never asks for a password.

@@ -88,6 +88,19 @@ async fn a_target_that_goes_down_and_comes_back_is_logged_once() {
     lines.expect(&["INFO the server's role changed"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pooler_is_logged_when_it_is_found() {
+    let (lines, _guard) = LogLines::collect();
+    let world = World::new();
+    let found = "INFO a pooler is in between: each query brings its own settings (pooled mode)";
+    for (pooled, wanted) in [(false, &[][..]), (true, &[found]), (true, &[]), (false, &[]), (true, &[found])] {
+        world.server.change(|server| server.pooled = Some(pooled));
+        pause(61.0).await;
+        world.scrape().await;
+        lines.expect(wanted);
+    }
+}
+
 /// A target that flaps has a line a minute; what was held back is counted.
 #[tokio::test(start_paused = true)]
 async fn a_line_that_was_held_back_is_counted() {
