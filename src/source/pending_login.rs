@@ -2,21 +2,19 @@
 //! does not answer them.
 //!
 //! ```text
-//!          start              answered                 open
-//!   (none) ─────► pending ───────────────► outcome ───────────► returned to the caller, (none) again
-//!                 ▲ │ ▲ │                     │
-//!      joined by  │ │ │ │ caller's deadline   │ failed, or closed meanwhile:
-//!      the next   └─┘ └─┘ passes: stays       │   started by this caller  ► the error is returned, (none) again
-//!      caller             pending             │   started by an earlier   ► replaced once: a fresh login is started
-//!                                             │
-//!   10 minutes without an answer: failed ─────┘
+//!           start                answered, open
+//!   none ─────────► pending ──────────────────────► none; the caller has the session
+//!                   ▲  │ │
+//!                   └──┘ │ failed, or closed meanwhile
+//!     a caller's deadline├─ the caller started it ─► none; the caller has the error
+//!     passes: it stays   └─ the caller joined it ──► pending again: replaced by a fresh login, once
 //! ```
 //!
 //! - *joined*: callers queue for the mutex, each until its own deadline. The one that holds it waits for the task itself.
-//! - *replaced*: a failure that happened before the caller came tells nothing of the server now, and a session that was closed
-//!   while nobody waited is of no use. The fresh login's failure is the caller's own.
-//! - *failed after 10 minutes*: behind a locked catalogue or a frozen server, a login may never be answered; then another one is tried.
-//! - Dropping the task aborts it, and with it the connection.
+//! - *replaced*: a failure that happened before the caller came tells nothing of the server now, and a session that was closed while
+//!   nobody waited is useless. If the fresh login fails too, that is the caller's own error.
+//! - *failed*: also after 10 minutes without an answer, behind a locked catalogue or a frozen server. The next caller starts another.
+//! - Dropping the task aborts it, and closes its connection.
 
 use std::time::Duration;
 

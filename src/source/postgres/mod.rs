@@ -6,25 +6,27 @@
 //! | slow, one session, kept | slow queries, one collector at a time; those of the target's own database too | the collector's `timeout` |
 //! | databases, two sessions at once, not kept | another database: connect, ask all that is due in it, disconnect | the same |
 //!
-//! A slow query delays no quick one, because each lane has its own session; one batch runs on a lane at a time, the next waits for it.
+//! A slow query does not delay quick ones, because each lane has its own session. On a lane one batch runs at a time; the next waits.
 //! The session of a lane (`ReusableSession`):
 //!
 //! ```text
-//!             a batch needs it                answered
-//!   (none) ───────────────────► logging in ─────────────► open ◄──┐ batch done: kept for the next
-//!     ▲                           │                       │ │ │   │
-//!     │       not in time: the login stays pending,       │ │ └───┘
-//!     │◄──────── the next batch joins it ─┘               │ │
-//!     │◄─────── lost (reason `lost`): the batch goes on with a new session, three in all
-//!     │◄─────── no answer by the batch's deadline: cancelled, and dropped
-//!     │◄─────── done in a large database: dropped, its caches would take 30 MB there
+//!            a batch needs it               let in
+//!   none ────────────────────► logging in ──────────► open ──┐ answered: kept for the next batch
+//!    ▲                           ▲   │                 ▲ │   │
+//!    │   the deadline passes:    └───┘                 └─│───┘
+//!    │   stays pending, the next batch joins it          │
+//!    └───────────────────────────────────────────────────┘
+//!        lost: the batch goes on with a new session, three in all
+//!        the deadline passes: cancelled and dropped
+//!        the batch has read a large database: dropped, since its caches keep 30 MB
 //! ```
 //!
-//! - *lost*: where sessions are ended at random (a pooler's limits, an administrator), two in a row are lost now and then.
-//! - *cancelled as a whole*: a cancel names a server's process, not a query, so it might hit the next one. A session with unknown
-//!   queries under way is of no use.
-//! - A target's first collector of a database that cannot be reached fails the others there, without another login for each.
+//! - *lost*: where sessions are ended at random (by a pooler's limits, an administrator), two in a row are lost now and then.
+//! - *cancelled and dropped*: a cancel names a server process, not a query, so later it could hit the next batch. A session with
+//!   unanswered queries could not be used for other ones either.
+//! - If a database cannot be reached for one collector, the others due there fail with it, without a login for each.
 
+mod applicable;
 mod batch;
 mod connect;
 mod database_list;

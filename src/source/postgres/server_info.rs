@@ -1,6 +1,6 @@
-//! What a server is: version, role, encoding, extensions; and which SQL of a collector fits it.
+//! What a server is: its version, role, encoding and extensions.
 
-use std::{borrow::Cow, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use futures_util::{
     TryStreamExt,
@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tokio_postgres::{Client, Row, types::Type};
 
 use crate::{
-    collector::{Collector, EXTENSION_SCHEMA, Extension, OWN_FUNCTIONS, Query, Role, Rows, Variant},
     source::{
         charset::Charset,
         fetch::{FetchError, Reason},
@@ -73,9 +72,9 @@ pub struct ServerInfo {
 /// An installed extension; `schema` is as SQL writes it.
 #[derive(Clone, Debug)]
 pub struct InstalledExtension {
-    name: String,
-    version: String,
-    schema: String,
+    pub name: String,
+    pub version: String,
+    pub schema: String,
 }
 
 impl InstalledExtension {
@@ -83,60 +82,10 @@ impl InstalledExtension {
     fn new([name, version, schema]: [String; 3]) -> Self {
         InstalledExtension { name, version, schema: in_ascii(schema) }
     }
-}
 
-impl ServerInfo {
-    /// The SQL for this server, or why there is none.
-    pub fn applicable<'a>(
-        &self,
-        collector: &Collector,
-        query: &'a Query,
-    ) -> Result<(&'a Variant, Cow<'a, str>), FetchError> {
-        match (collector.role, self.replica) {
-            (Role::Primary, true) => {
-                return Err(FetchError::new(Reason::Role, "asked on a primary only; this is a replica"));
-            }
-            (Role::Replica, false) => {
-                return Err(FetchError::new(Reason::Role, "asked on a replica only; this is a primary"));
-            }
-            _ => (),
-        }
-        let variant = query.variant(self.major).ok_or_else(|| self.no_variant(query))?;
-        let Some(wanted) = &query.requires else { return Ok((variant, Cow::Borrowed(&variant.text))) };
-        let installed = self.installed(wanted)?;
-        Ok((variant, Cow::Owned(variant.text.replace(EXTENSION_SCHEMA, &installed.schema))))
-    }
-
-    fn no_variant(&self, query: &Query) -> FetchError {
-        let Rows::Sql(variants) = &query.rows else { return FetchError::new(Reason::Version, "has no SQL") };
-        let fits = match variants.iter().filter(|variant| variant.since > self.major).map(|v| v.since).min() {
-            Some(since) => format!("needs PostgreSQL {since} or later"),
-            None => "is for an older PostgreSQL".to_owned(),
-        };
-        FetchError::new(Reason::Version, format!("{fits}; this is {}", self.major))
-    }
-
-    fn installed(&self, wanted: &Extension) -> Result<&InstalledExtension, FetchError> {
-        let (name, database) = (&wanted.name, &self.database);
-        let extensions = self.extensions.as_ref().map_err(Clone::clone)?;
-        let Some(installed) = extensions.iter().find(|extension| extension.name == *name) else {
-            if name == OWN_FUNCTIONS {
-                let remedy = format!("run the SQL of `pgvigil export grants` in database {database}");
-                return Err(FetchError::new(
-                    Reason::Extension,
-                    format!("the functions of pgvigil are not installed; {remedy}"),
-                ));
-            }
-            let remedy = format!("run CREATE EXTENSION {name}; in database {database}");
-            return Err(FetchError::new(Reason::Extension, format!("extension {name} is not installed; {remedy}")));
-        };
-        let have: Vec<u32> = installed.version.split('.').map_while(|part| part.parse().ok()).collect();
-        if have < wanted.version {
-            let remedy = format!("run ALTER EXTENSION {name} UPDATE; in database {database}");
-            let has = &installed.version;
-            return Err(FetchError::new(Reason::Extension, format!("extension {name} is too old ({has}); {remedy}")));
-        }
-        Ok(installed)
+    /// The 1 and 10 of `1.10`.
+    pub fn version_numbers(&self) -> Vec<u32> {
+        self.version.split('.').map_while(|part| part.parse().ok()).collect()
     }
 }
 
@@ -336,67 +285,6 @@ mod tests {
         };
         let found = server_info(full, false).await.expect("it answers").extensions.expect("just few enough");
         assert_eq!(found.len(), MAX_INFO_ROWS);
-    }
-
-    #[tokio::test]
-    async fn queries_fit_the_server_or_are_skipped() {
-        let primary = server_info(primary, true).await.expect("it answers");
-        let replica = ServerInfo { replica: true, ..primary.clone() };
-        let none = ServerInfo { extensions: Ok(Vec::new()), ..primary.clone() };
-        let locked = ServerInfo { extensions: Err(FetchError::new(Reason::LockTimeout, "locked")), ..primary.clone() };
-        let sql = "sql: [{since: 15, text: SELECT 1 AS n}]";
-        let ext = |version: &str| {
-            format!(
-                "requires: {{extension: ext, version: {version}}}, sql: [{{since: 13, text: SELECT @extschema@.n() AS n}}]"
-            )
-        };
-        for (info, more, query, expected) in [
-            (&primary, "", sql, Ok("SELECT 1 AS n")),
-            (&primary, "role: primary\n", sql, Ok("SELECT 1 AS n")),
-            (&replica, "role: replica\n", sql, Ok("SELECT 1 AS n")),
-            (&replica, "role: primary\n", sql, Err("asked on a primary only; this is a replica (role)")),
-            (&primary, "role: replica\n", sql, Err("asked on a replica only; this is a primary (role)")),
-            (
-                &ServerInfo { major: 14, ..primary.clone() },
-                "",
-                sql,
-                Err("needs PostgreSQL 15 or later; this is 14 (version)"),
-            ),
-            (
-                &primary,
-                "",
-                "sql: [{since: 13, until: 18, text: SELECT 1 AS n}]",
-                Err("is for an older PostgreSQL; this is 18 (version)"),
-            ),
-            (&primary, "", &ext("'1.10'"), Ok("SELECT public.n() AS n")),
-            (&primary, "", &ext("1.9"), Ok("SELECT public.n() AS n")),
-            (
-                &primary,
-                "",
-                &ext("1.11"),
-                Err("extension ext is too old (1.10); run ALTER EXTENSION ext UPDATE; in database app (extension)"),
-            ),
-            (
-                &none,
-                "",
-                &ext("1.9"),
-                Err("extension ext is not installed; run CREATE EXTENSION ext; in database app (extension)"),
-            ),
-            (
-                &none,
-                "",
-                &ext("1.9").replace("ext,", "pgvigil,"),
-                Err(
-                    "the functions of pgvigil are not installed; run the SQL of `pgvigil export grants` in database app (extension)",
-                ),
-            ),
-            (&locked, "", &ext("1.9"), Err("locked (lock_timeout)")),
-        ] {
-            let collector = fake_server::collector(more, &format!("{query}, "));
-            let found = info.applicable(&collector, &collector.queries[0]);
-            let found = found.map(|(_, sql)| sql.into_owned()).map_err(|error| error.to_string());
-            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{more}{query}");
-        }
     }
 
     #[test]

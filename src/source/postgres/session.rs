@@ -143,7 +143,7 @@ impl Session {
             let collect = |(index, collector)| session.collect_under_role(batch, index, collector, role.clone());
             let all = try_join_all(batch.unanswered().into_iter().map(collect));
             let (is_replica, ..) =
-                try_join3(session.ask_role(batch, role_sender), session.ask_databases(batch), all).await?;
+                try_join3(session.ask_role(batch, role_sender), session.fetch_databases(batch), all).await?;
             if is_replica == self.server_info.replica {
                 return Ok(());
             }
@@ -164,7 +164,7 @@ impl Session {
         Ok(is_replica)
     }
 
-    async fn ask_databases(&self, batch: &Batch<'_>) -> Result<(), FetchError> {
+    async fn fetch_databases(&self, batch: &Batch<'_>) -> Result<(), FetchError> {
         if !batch.lists_databases {
             return Ok(());
         }
