@@ -1,19 +1,23 @@
-//! Counters in the shapes that stand in src/: what they come to is known, so that a compiler that is wrong shows it. `check-compiler`
-//! compiles and runs this.
+//! Counters in the shapes that src/ uses, with known results, so that a wrong compiler shows itself. `check-compiler` compiles and runs
+//! this.
 
 use std::{hint::black_box, process::ExitCode};
 
-/// As src/breaker.rs has it: the same comparison is counted, branched on and returned.
+/// As src/circuit_breaker.rs has it: whether it was closed is counted, branched on and returned.
 #[derive(Default)]
-struct Breaker {
+struct CircuitBreaker {
     failures: u32,
+    opened: Option<u64>,
     trips: u64,
 }
 
-impl Breaker {
-    fn failed(&mut self) -> bool {
+impl CircuitBreaker {
+    fn record_failure(&mut self, now: u64) -> bool {
         self.failures = self.failures.saturating_add(1);
-        let tripped = self.failures == 5;
+        if self.failures < 5 {
+            return false;
+        }
+        let tripped = self.opened.replace(now).is_none();
         if tripped {
             self.trips += 1;
         }
@@ -21,7 +25,7 @@ impl Breaker {
     }
 }
 
-/// As src/probe/board.rs has it: by how something ended, which is branched on afterwards.
+/// As src/probe/stats.rs has it: by how something ended, which is branched on afterwards.
 #[derive(Default)]
 struct Attempts {
     due: u64,
@@ -63,7 +67,7 @@ fn odd<'a>(odd: &mut u64, state: &str, value: Option<&'a str>) -> Option<&'a str
     value
 }
 
-/// As src/slot.rs and src/exposition have it: what is kept of a list is counted by the loop that keeps it.
+/// As src/scrape/slot and src/exposition have it: the loop that keeps some of a list counts what it leaves out.
 fn kept(numbers: &[i64], limit: i64) -> (u64, i64) {
     let (mut cut, mut sum) = (0, 0);
     for number in numbers {
@@ -79,10 +83,10 @@ fn kept(numbers: &[i64], limit: i64) -> (u64, i64) {
 }
 
 fn main() -> ExitCode {
-    let mut breaker = Breaker::default();
+    let mut breaker = CircuitBreaker::default();
     let mut tripped = 0;
-    for _ in 0..black_box(12) {
-        if breaker.failed() {
+    for now in 0..black_box(12) {
+        if breaker.record_failure(now) {
             tripped += 1;
         }
     }

@@ -1,7 +1,5 @@
 //! `pgvigil scrape`: one scrape to standard output.
 
-use std::future::pending;
-
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
@@ -58,9 +56,9 @@ pub fn run(arguments: ScrapeArguments) -> Result<(), CommandError> {
     run_to_end(async {
         let engine = LiveConfig::once(&files)?;
         engine.check(&selection).map_err(CommandError::Usage)?;
-        let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout, pending()).await;
+        let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout).await;
         print(&exposition::render(&blocks, format))?;
-        let down = engine.targets.iter().filter(|target| selection.has_target(target) && !target.last_report().up);
+        let down = engine.targets.iter().filter(|target| selection.has_target(target) && !target.last_status().up);
         let down: Vec<_> = down.map(|target| target.name()).collect();
         match down.is_empty() {
             true => Ok(()),

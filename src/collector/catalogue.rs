@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use include_dir::{Dir, include_dir};
 
 use crate::{
-    collector::{Collector, Scope, load, naming_rules::MetricNames},
+    collector::{Collector, DATABASE_LABEL, Scope, load, naming_rules::MetricNames},
     schema::{
         files,
         files::FileSet,
@@ -125,7 +125,7 @@ fn check_labels(collectors: &[Arc<Collector>], names: &[(String, Place)], proble
         if let Some((collector, _, metric)) = metrics.find(|(_, query, m)| query.labels_of(m).contains(label)) {
             let (metric, collector) = (&metric.def.name, &collector.name);
             problems.add(place, format!("`{label}` is a label of {metric} ({collector}): choose another name"));
-        } else if label == "datname" && collectors.iter().any(|collector| collector.scope == Scope::Database) {
+        } else if label == DATABASE_LABEL && collectors.iter().any(|collector| collector.scope == Scope::Database) {
             problems.add(place, "`datname` is the label of what is asked in each database: choose another name");
         }
     }

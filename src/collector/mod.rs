@@ -17,6 +17,9 @@ pub const EXTENSION_SCHEMA: &str = "@extschema@";
 /// Required like an extension: our own functions, in the schema of this name, that `pgvigil export grants` installs.
 pub const OWN_FUNCTIONS: &str = "pgvigil";
 
+/// The label that names a database.
+pub const DATABASE_LABEL: &str = "datname";
+
 /// What the SQL of `source: statements` must return, times in seconds. A row with a `datname` says that this database is
 /// there; the others are statements, and all other columns say which. So a name is not sent with each statement.
 pub const READING: [&str; 8] = ["datname", "server", "dbid", "calls", "total", "stddev", "least", "most"];

@@ -27,7 +27,7 @@ pub fn page(engine: &Engine) -> String {
 }
 
 fn push_target(out: &mut String, target: &Target) {
-    let report = target.last_report();
+    let report = target.last_status();
     let state = match (&report.error, report.last_answer) {
         (Some(error), _) => format!("<span class=\"down\">down: {}</span>", escape(&error.to_string())),
         (None, Some(_)) if report.left_out.is_empty() => "up".to_owned(),

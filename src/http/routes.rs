@@ -29,7 +29,7 @@ use crate::{
     scrape::{
         coalescer::{Coalescer, PageKey},
         reload::LiveConfig,
-        target::{DebugRefusal, Target, TargetStatus},
+        target::{DebugRefusal, Target, report::TargetStatus},
     },
 };
 
@@ -71,7 +71,7 @@ impl App {
 
     /// Scrapes in flight are answered with what is there.
     pub fn hurry(&self) {
-        self.pages.hurry();
+        self.pages.stop_waiting();
     }
 
     /// What new connections speak, if it is TLS.
@@ -146,7 +146,7 @@ impl App {
             return bad(format!("no target {name:?}"));
         }
         for target in engine.targets.iter().filter(|t| asked.target.as_deref().is_none_or(|name| name == t.name())) {
-            let Some(probe) = target.probe() else { continue };
+            let Some(probe) = &target.probe else { continue };
             return match probe.course.debug_round(&asked.path).await {
                 Ok(round) => text(StatusCode::OK, round.text(asked.debug)),
                 Err(DebugRefusal::Unknown(message)) => bad(message),
@@ -172,7 +172,7 @@ impl App {
     /// Ready to be scraped, whatever the targets do: a watcher must be up when the watched is down.
     fn ready(&self) -> HttpResponse {
         let engine = self.live.engine();
-        let targets = engine.targets.iter().map(|target| (target.name(), target.last_report()));
+        let targets = engine.targets.iter().map(|target| (target.name(), target.last_status()));
         let (status, ready) = match self.draining.load(Ordering::Relaxed) {
             false => (StatusCode::OK, true),
             true => (StatusCode::SERVICE_UNAVAILABLE, false),

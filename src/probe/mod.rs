@@ -3,7 +3,6 @@
 //! It runs by itself: each path has a task, and at most one query in flight. Scrapes only read what has been counted.
 
 pub mod attempt;
-mod breaker;
 mod cache;
 mod cached_path;
 pub mod check;

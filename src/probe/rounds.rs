@@ -128,11 +128,11 @@ impl ProbeState {
         }
         match &outcome {
             Err(failure) if question.needs_schema && failure.reason == FailureReason::Undefined => {
-                board.breaker.succeeded();
+                board.breaker.record_success();
                 return board.schema_is_absent(ended);
             }
-            Err(failure) if failure.reason.is_of_path() => board.breaker.failed(ended),
-            _ => board.breaker.succeeded(),
+            Err(failure) if failure.reason.is_of_path() => _ = board.breaker.record_failure(ended),
+            _ => board.breaker.record_success(),
         }
         if question.needs_schema && outcome.is_ok() {
             board.schema_is_there();

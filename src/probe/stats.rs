@@ -7,17 +7,22 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::probe::{
-    attempt::{AttemptError, FailureReason, Phase, Trace},
-    breaker::PathBreaker,
-    compare::Comparison,
-    histogram::{Bounds, DurationHistogram},
-    write_visibility::Visible,
+use crate::{
+    circuit_breaker::CircuitBreaker,
+    probe::{
+        attempt::{AttemptError, FailureReason, Phase, Trace},
+        compare::Comparison,
+        histogram::{Bounds, DurationHistogram},
+        write_visibility::Visible,
+    },
 };
 
 /// Failures and successes that are remembered whole; a failure stays while twenty others come, a success while five do.
 const FAILURES_KEPT: usize = 20;
 const SUCCESSES_KEPT: usize = 5;
+
+/// How long a path whose circuit breaker is open is not tried.
+const REST: Duration = Duration::from_secs(30);
 
 /// How long the probe's tables, if they are not there, are not asked for again.
 const ABSENT_FOR: Duration = Duration::from_secs(60);
@@ -50,7 +55,7 @@ pub struct PathStats {
     /// Attempts that began late because the one before them was still under way.
     pub late: u64,
     pub missed: u64,
-    pub breaker: PathBreaker,
+    pub breaker: CircuitBreaker,
     /// Answers, beside the primary's: how many of each verdict, in the order of [`Comparison::ALL`]. All are told from the first answer
     /// on, so that the first wrong one is an increase.
     pub verdicts: BTreeMap<usize, [u64; Comparison::ALL.len()]>,
@@ -76,7 +81,7 @@ impl PathStats {
             failures: BTreeMap::new(),
             late: 0,
             missed: 0,
-            breaker: PathBreaker::default(),
+            breaker: CircuitBreaker::with_rest(REST),
             verdicts: BTreeMap::new(),
             visible: Visible::default(),
             expires: None,

@@ -141,7 +141,8 @@ fn push_state(tables: &mut SectionTables, path: Cell<'_>, stats: &PathStats) {
         missed: stats.missed.into(),
         installed: stats.installed.into(),
     });
-    tables.push(CircuitRow { path, state: stats.breaker.state(now).into(), trips: stats.breaker.trips().into() });
+    let state = stats.breaker.state(stats.breaker.allows(now));
+    tables.push(CircuitRow { path, state: state.into(), trips: stats.breaker.trips().into() });
     if let Some(age) = stats.visible.age(now) {
         tables.push(VisibleRow { path, age: age.into() });
     }

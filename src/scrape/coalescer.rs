@@ -1,6 +1,26 @@
-//! Rendered pages: scrapes for the same page that come together share one visit and one rendering, and a page whose askers have gone is given up.
+//! Coalescing: scrapes of the same page that come together share one scrape and one rendering, however many they are.
+//!
+//! ```text
+//!              its turn                all refreshed, or the deadline                written
+//!   waiting -------------> refreshing --------------------------------> rendering -------------> rendered
+//!      |                       |                                            |                        |
+//!      +-----------------------+--------------------------------------------+                        |
+//!                              | all who waited have hung up                     all who waited have it
+//!                              v                                                                     v
+//!                          abandoned                                                             forgotten
+//! ```
+//!
+//! - Requests join a page that is waiting or refreshing, if it was started at most 250 ms ago and by the configuration in force: an older
+//!   one would show results that are older than a request may share. Nobody joins a page that is rendering.
+//! - An abandoned page costs nothing more; a refresh that a target has started goes on all the same, see `target/refresh.rs`.
+//! - A turn is a permit for each target, so that the waits for servers that hang are bounded. A target that is done gives its permit back
+//!   at once. Turns come in the order of the requests; a page that has used up half of its time takes one of a few late turns. A page
+//!   whose turn does not come at all is rendered at its deadline, of what is there.
+//! - Pages in flight are bounded too. Beyond the bound a request joins an older page of the same key, or is refused.
+//! - Rendered pages that nobody has fetched yet are bounded, because a page may be megabytes: the next one is rendered when one is taken.
+//! - At shutdown nothing waits for a server any more.
 
-use std::{collections::HashMap, future::pending, io::Write, sync::Arc, time::Duration};
+use std::{collections::HashMap, io::Write, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use hyper::body::Bytes;
@@ -13,7 +33,10 @@ use tokio::{
 use crate::{
     exposition,
     exposition::Format,
-    scrape::engine::{Engine, Scrape, Selection, YOUNG},
+    scrape::{
+        engine::{Engine, Scrape, Selection},
+        target::refresh::MAX_SHARED_AGE,
+    },
 };
 
 /// Which page: everything that makes a difference to the bytes, or to when they must be there.
@@ -27,53 +50,51 @@ pub struct PageKey {
 
 /// Where a page is put, for all who wait for it.
 type PageSender = watch::Sender<Option<Bytes>>;
+type PageReceiver = watch::Receiver<Option<Bytes>>;
 
-/// Targets that the pages being made wait for together; for each wait that takes some KiB.
-const MOST_WAITS: usize = 5000;
+/// Targets that pages may wait for together; each such wait takes some KiB.
+const MAX_WAITS: usize = 5000;
 
-/// Pages that may be asked for at a time, beside one for each target.
-const MOST_PAGES: usize = 1064;
+/// Pages in flight, beside one for each target.
+const MAX_PAGES: usize = 1064;
 
-/// Pages that may be made out of turn because half of their time is over: those that have turns may wait for servers that hang, and be
-/// less in a hurry.
-const MOST_LATE: usize = 16;
+/// Late turns: for pages that have used up half of their time while others, which may wait for servers that hang, have the turns.
+const MAX_LATE: usize = 16;
 
-/// Pages that have been written, and that those who wait for them have not come for yet. Where more are due at once, the next is
-/// written then.
-const MOST_READY: usize = 4;
+/// Rendered pages that are not fetched yet.
+const MAX_RENDERED: usize = 4;
 
-/// Too many different pages are asked for.
+/// Too many different pages are in flight.
 #[derive(Debug)]
 pub struct Busy;
 
-/// The pages being made.
+/// The pages in flight.
 pub struct Coalescer {
-    underway: Mutex<Underway>,
-    waits: Semaphore,
-    late: Semaphore,
-    ready: Semaphore,
-    hurry: watch::Sender<bool>,
+    in_flight: Mutex<PagesInFlight>,
+    turns: Semaphore,
+    late_turns: Semaphore,
+    rendered: Semaphore,
+    /// From the beginning of the shutdown on.
+    is_stopping: watch::Sender<bool>,
 }
 
 #[derive(Default)]
-struct Underway {
-    /// How many they are.
-    pages: usize,
-    /// Of each key the one that was begun last.
-    newest: HashMap<PageKey, Newest>,
+struct PagesInFlight {
+    count: usize,
+    /// The page of each key that was started last.
+    newest: HashMap<PageKey, NewestPage>,
 }
 
-struct Newest {
+struct NewestPage {
     engine: Arc<Engine>,
     began: Instant,
     page: PageSender,
 }
 
-impl Newest {
-    /// It is what somebody who asks now would get, but for what its targets have said since: as young as any result that is shared, and of the
-    /// configuration in force.
-    fn is_good(&self, engine: &Arc<Engine>, now: Instant) -> bool {
-        self.is_of(engine) && now.saturating_duration_since(self.began) <= YOUNG
+impl NewestPage {
+    /// A request that comes now would show the same results, and the same configuration.
+    fn is_fresh(&self, engine: &Arc<Engine>, now: Instant) -> bool {
+        self.is_of(engine) && now.saturating_duration_since(self.began) <= MAX_SHARED_AGE
     }
 
     fn is_of(&self, engine: &Arc<Engine>) -> bool {
@@ -81,10 +102,10 @@ impl Newest {
     }
 }
 
-impl Underway {
+impl PagesInFlight {
     /// Nobody joins this page any more.
     fn close(&mut self, key: &PageKey, page: &PageSender) {
-        // Another may be made in its place.
+        // Another may have been started in its place.
         if self.newest.get(key).is_some_and(|newest| newest.page.same_channel(page)) {
             self.newest.remove(key);
         }
@@ -94,80 +115,84 @@ impl Underway {
 impl Default for Coalescer {
     fn default() -> Self {
         Coalescer {
-            underway: Mutex::default(),
-            waits: Semaphore::new(MOST_WAITS),
-            late: Semaphore::new(MOST_LATE),
-            ready: Semaphore::new(MOST_READY),
-            hurry: watch::Sender::default(),
+            in_flight: Mutex::default(),
+            turns: Semaphore::new(MAX_WAITS),
+            late_turns: Semaphore::new(MAX_LATE),
+            rendered: Semaphore::new(MAX_RENDERED),
+            is_stopping: watch::Sender::default(),
         }
     }
 }
 
 impl Coalescer {
-    /// The page, from the scrape under way if one for it has just begun. It comes within the key's `timeout`; empty if the task that made
-    /// it has ended without. Dropped, nobody waits here any more.
+    /// The page, from a scrape in flight if one for it has just begun. It comes within the key's `timeout`; empty if the task that made
+    /// it has died. Dropped, it does not count as waiting any more.
     ///
     /// # Errors
-    /// It is another page, and too many are being made.
+    /// It would be another page, and too many are in flight.
     pub async fn get(self: &Arc<Self>, engine: &Arc<Engine>, key: PageKey) -> Result<Bytes, Busy> {
-        let began = Instant::now();
-        let mut page = {
-            let mut underway = self.underway.lock();
-            let is_full = underway.pages >= MOST_PAGES + engine.targets.len();
-            match underway.newest.get(&key) {
-                Some(newest) if newest.is_good(engine, began) => newest.page.subscribe(),
-                // Older than it should be, which is better than nothing.
-                Some(newest) if is_full && newest.is_of(engine) => newest.page.subscribe(),
-                _ if is_full => return Err(Busy),
-                _ => {
-                    let (sender, page) = watch::channel(None);
-                    underway.pages += 1;
-                    underway.newest.insert(key.clone(), Newest { engine: engine.clone(), began, page: sender.clone() });
-                    let making = PageInProgress { pages: self.clone(), key, page: sender };
-                    tokio::spawn(self.clone().make(engine.clone(), making));
-                    page
-                }
-            }
-        };
-        Ok(page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone()).unwrap_or_default())
+        let mut page = self.join_or_start(engine, key)?;
+        let Ok(rendered) = page.wait_for(Option::is_some).await else { return Ok(Bytes::new()) };
+        Ok(rendered.clone().unwrap_or_default())
     }
 
-    /// None is being made.
+    fn join_or_start(self: &Arc<Self>, engine: &Arc<Engine>, key: PageKey) -> Result<PageReceiver, Busy> {
+        let began = Instant::now();
+        let mut in_flight = self.in_flight.lock();
+        let is_full = in_flight.count >= MAX_PAGES + engine.targets.len();
+        if let Some(newest) = in_flight.newest.get(&key) {
+            // When no other can be started, an older one is better than none.
+            if newest.is_fresh(engine, began) || is_full && newest.is_of(engine) {
+                return Ok(newest.page.subscribe());
+            }
+        }
+        if is_full {
+            return Err(Busy);
+        }
+        let (sender, receiver) = watch::channel(None);
+        let newest = NewestPage { engine: engine.clone(), began, page: sender.clone() };
+        in_flight.count += 1;
+        in_flight.newest.insert(key.clone(), newest);
+        let progress = PageInProgress { coalescer: self.clone(), key, page: sender };
+        tokio::spawn(self.clone().make(engine.clone(), progress));
+        Ok(receiver)
+    }
+
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
-        let underway = self.underway.lock();
-        underway.pages == 0 && underway.newest.is_empty()
+        let in_flight = self.in_flight.lock();
+        in_flight.count == 0 && in_flight.newest.is_empty()
     }
 
-    /// From now on nobody waits for a server: pages are made of what is there.
-    pub fn hurry(&self) {
-        self.hurry.send_replace(true);
+    /// From now on no page waits for a server: it shows what is there.
+    pub fn stop_waiting(&self) {
+        self.is_stopping.send_replace(true);
     }
 
-    /// Visits, when it is this page's turn. One whose turn does not come in time is made of what is there.
-    async fn visit(&self, engine: &Engine, key: &PageKey, began: Instant) -> Scrape {
+    /// Refreshes the targets of a page, when it is its turn. If that does not come in time, the page shows what is there.
+    async fn refresh(&self, engine: &Engine, key: &PageKey, began: Instant) -> Scrape {
         let deadline = began + key.timeout;
         let scrape = engine.begin(&key.selection, began);
-        let visits = async {
+        let refresh = async {
             let turn = Mutex::new(self.turn(scrape.targets(), key.timeout / 2).await);
-            // What is over takes no place from others: those who wait for one server that hangs would keep all that ask healthy ones from them.
-            let visited = || _ = turn.lock().as_mut().map(give_one_back);
-            scrape.visit(deadline, pending(), &visited).await;
+            // Otherwise those who wait for one server that hangs would keep everybody from the others.
+            let give_back = || _ = turn.lock().as_mut().and_then(|turn| turn.split(1));
+            scrape.refresh(deadline, &give_back).await;
         };
-        let mut hurried = self.hurry.subscribe();
+        let mut stopping = self.is_stopping.subscribe();
         tokio::select! {
-            _ = timeout_at(deadline, visits) => (),
-            _ = hurried.wait_for(|hurried| *hurried) => (),
+            _ = timeout_at(deadline, refresh) => (),
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => (),
         }
         scrape
     }
 
-    /// The turn of a page with so many targets: in the order of their coming, or after this `patience`.
+    /// The turn of a page with so many targets: in the order of the requests, or a late one after this `patience`.
     async fn turn(&self, targets: usize, patience: Duration) -> Option<SemaphorePermit<'_>> {
-        let in_turn = self.waits.acquire_many(targets.clamp(1, MOST_WAITS) as u32);
+        let in_turn = self.turns.acquire_many(targets.clamp(1, MAX_WAITS) as u32);
         let late = async {
             sleep(patience).await;
-            self.late.acquire().await
+            self.late_turns.acquire().await
         };
         let turn = tokio::select! {
             biased;
@@ -177,16 +202,16 @@ impl Coalescer {
         turn.ok()
     }
 
-    async fn make(self: Arc<Self>, engine: Arc<Engine>, making: PageInProgress) {
-        let (key, page) = (making.key.clone(), making.page.clone());
+    async fn make(self: Arc<Self>, engine: Arc<Engine>, progress: PageInProgress) {
+        let (key, page) = (progress.key.clone(), progress.page.clone());
         let scrape = tokio::select! {
-            scrape = self.visit(&engine, &key, Instant::now()) => scrape,
-            () = making.is_given_up() => return,
+            scrape = self.refresh(&engine, &key, Instant::now()) => scrape,
+            () = progress.is_abandoned() => return,
         };
-        // Who comes from here on finds no scrape under way, and begins one.
-        drop(making);
-        let ready = tokio::select! {
-            ready = self.ready.acquire() => ready,
+        // A request that comes from here on starts another page.
+        drop(progress);
+        let permit = tokio::select! {
+            permit = self.rendered.acquire() => permit,
             () = page.closed() => return,
         };
         let blocks = engine.show(&scrape);
@@ -195,37 +220,30 @@ impl Coalescer {
         if key.gzip {
             bytes = gzip(&bytes);
         }
-        // It may be kept for a while, by who reads slowly.
+        // A slow reader may keep it for a while.
         bytes.shrink_to_fit();
         page.send_replace(Some(bytes.into()));
         page.closed().await;
-        drop(ready);
+        drop(permit);
     }
 }
 
-/// The last of a turn goes with the page.
-fn give_one_back(turn: &mut SemaphorePermit<'_>) {
-    if turn.num_permits() > 1 {
-        drop(turn.split(1));
-    }
-}
-
-/// A page being made. Whatever becomes of the task, who waits is let go with its sender, and nobody waits for it any more.
+/// A page that is waiting or refreshing. When it is dropped, even by a panic, nobody can join it, and those who wait find the sender gone.
 struct PageInProgress {
-    pages: Arc<Coalescer>,
+    coalescer: Arc<Coalescer>,
     key: PageKey,
     page: PageSender,
 }
 
 impl PageInProgress {
     /// Ends when all who waited have gone; from then on nobody can join.
-    async fn is_given_up(&self) {
+    async fn is_abandoned(&self) {
         loop {
             self.page.closed().await;
-            let mut underway = self.pages.underway.lock();
+            let mut in_flight = self.coalescer.in_flight.lock();
             // Somebody may have joined a moment ago.
             if self.page.receiver_count() == 0 {
-                return underway.close(&self.key, &self.page);
+                return in_flight.close(&self.key, &self.page);
             }
         }
     }
@@ -233,9 +251,9 @@ impl PageInProgress {
 
 impl Drop for PageInProgress {
     fn drop(&mut self) {
-        let mut underway = self.pages.underway.lock();
-        underway.close(&self.key, &self.page);
-        underway.pages -= 1;
+        let mut in_flight = self.coalescer.in_flight.lock();
+        in_flight.close(&self.key, &self.page);
+        in_flight.count -= 1;
     }
 }
 

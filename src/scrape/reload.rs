@@ -1,5 +1,5 @@
 //! The configuration in force: loaded at the start, loaded again on demand or when its files change, and never
-//! replaced by one that is broken.
+//! replaced by a broken one.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use crate::{
     settings::{Settings, interpolate::expand, web::named_files},
 };
 
-/// How often the files are looked at.
+/// How often the files are read to see whether they changed.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Where the configuration comes from.
@@ -45,7 +45,7 @@ pub struct LoadedConfig {
 }
 
 impl ConfigPaths {
-    /// Reads and checks everything. What needs not be made anew is taken over from the web configuration `before`.
+    /// Reads and checks everything. Parts of the web configuration `before` that did not change are taken over.
     ///
     /// # Errors
     /// All problems of all files at once.
@@ -55,7 +55,7 @@ impl ConfigPaths {
         let web = WebAccess::load(self.web.as_deref(), before);
         let adjusted = match catalogue {
             Ok(catalogue) => catalogue.adjust(settings),
-            Err(told) => Err(told.and(settings.1)),
+            Err(problems) => Err(problems.and(settings.1)),
         };
         match (adjusted, web) {
             (Ok((settings, catalogue)), Ok(web)) => Ok(LoadedConfig { settings, catalogue, web }),
@@ -66,17 +66,22 @@ impl ConfigPaths {
         }
     }
 
-    /// Differs when a load would read something else, whatever the files' time stamps say. What is no regular file,
-    /// such as a pipe, is not looked into: it can be read only once.
+    /// Differs when a load would read something else, whatever the files' time stamps say. Only regular files are read: a pipe could be
+    /// read only once.
     fn fingerprint(&self) -> u64 {
         let folder = self.collectors.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let mut paths: Vec<_> = folder.map(|entry| entry.path()).filter(|path| files::is_yaml(path)).collect();
         paths.sort();
-        let named = |file: &Option<PathBuf>, names: fn(&Path, &str) -> Vec<PathBuf>| {
-            file.as_ref().and_then(|path| Some(names(path, &text(path).ok()?))).unwrap_or_default()
-        };
-        paths.extend(named(&self.settings, url_files));
-        paths.extend(named(&self.web, named_files));
+        if let Some(settings) = &self.settings
+            && let Ok(text) = text(settings)
+        {
+            paths.extend(url_files(&text));
+        }
+        if let Some(web) = &self.web
+            && let Ok(text) = text(web)
+        {
+            paths.extend(named_files(web, &text));
+        }
         let mut hasher = DefaultHasher::new();
         for path in self.settings.iter().chain(&self.web).chain(&paths) {
             text(path).as_deref().hash(&mut hasher);
@@ -86,17 +91,18 @@ impl ConfigPaths {
     }
 }
 
-/// The files of URLs that these settings name. Those of passwords, like certificates, are read whenever they are needed.
-fn url_files(_: &Path, settings: &str) -> Vec<PathBuf> {
+/// The files of URLs that these settings name. Files of passwords and certificates are not among them: they are read whenever they are
+/// needed.
+fn url_files(settings: &str) -> Vec<PathBuf> {
     let named = files::named(settings, &["url_file"]).into_iter();
     named.filter_map(|file| expand(&file, &|name| std::env::var(name).ok()).ok()).map(PathBuf::from).collect()
 }
 
-/// What a regular file says, or why it cannot be read.
+/// The text of a regular file, or why it cannot be read.
 fn text(path: &Path) -> Result<Zeroizing<String>, String> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => files::read(path).map_err(|problem| problem.message),
-        Ok(_) => Err("no regular file".to_owned()),
+        Ok(_) => Err("not a regular file".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -142,7 +148,7 @@ impl LiveConfig {
         self.web.read().clone()
     }
 
-    /// Loads the configuration again. If it is broken, what is in force stays.
+    /// Loads the configuration again. If it is broken, the one in force stays.
     ///
     /// # Errors
     /// Everything that is wrong with it; it has been logged too.
@@ -161,7 +167,7 @@ impl LiveConfig {
             self.with_files(|live, loaded| {
                 let found = live.files.fingerprint();
                 if std::mem::replace(loaded, found) != found {
-                    // What went wrong has been logged.
+                    // It logs its problems itself.
                     _ = live.load_again();
                 }
             })
@@ -169,7 +175,7 @@ impl LiveConfig {
         }
     }
 
-    /// Reads files in a thread of its own, one at a time: a mount that hangs stops nothing else.
+    /// Reads files in a thread of its own, one at a time, so that a mount that hangs stops nothing else.
     async fn with_files<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self, &mut u64) -> T + Send + 'static,

@@ -22,7 +22,7 @@ use crate::{
             ProcessRow, SkippedRow, TargetRow, ThresholdRow,
         },
     },
-    scrape::target::{Target, TargetStatus},
+    scrape::target::{Target, report::TargetStatus},
     source::{fetch::Reason, sections::unix_seconds},
     table::Cell,
 };
@@ -112,20 +112,21 @@ fn read_stat() -> io::Result<String> {
 /// The sections about a target, for a scrape that began at `scrape`. Those without rows are left out.
 pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
     let mut tables = SectionTables::default();
-    let status = target.report(scrape);
+    let status = target.status(scrape);
     tables.push(target_row(target, &status));
     if let Some(error) = status.error.filter(|_| !status.up) {
         tables.push(DownRow { reason: error.reason.word().into(), down: Cell::Int(1) });
     }
     // Logins that differ only in why they are not encrypted are one row.
-    let logins: BTreeSet<_> = target.logins().iter().map(|login| (login.method.word(), login.way.words())).collect();
+    let logins: BTreeSet<_> =
+        target.source.logins().iter().map(|login| (login.method.word(), login.way.words())).collect();
     for (method, [tls, peer]) in logins {
         tables.push(LoginRow { method: method.into(), tls: tls.into(), peer: peer.into() });
     }
     for (datname, reason) in &target.closed_databases() {
         tables.push(ClosedDatabaseRow { datname: datname.into(), reason: reason.into(), skipped: Cell::Int(1) });
     }
-    for threshold in target.thresholds() {
+    for threshold in &target.settings.thresholds {
         tables.push(ThresholdRow {
             name: (&threshold.name).into(),
             severity: (&threshold.severity).into(),
@@ -155,8 +156,8 @@ fn target_row(target: &Target, status: &TargetStatus) -> TargetRow<'static> {
 fn push_collectors(tables: &mut SectionTables, target: &Target) {
     let left_out = target.left_out();
     for (name, report) in target.collectors() {
-        let (collector, counts) = (Cell::Text(name), &report.counts);
-        let (samples, is_left_out) = left_out.get(name).copied().unwrap_or_default();
+        let (collector, counts) = (Cell::Text(&name), &report.counts);
+        let (samples, is_left_out) = left_out.get(&name).copied().unwrap_or_default();
         if let Some(success) = report.attempt.map(|attempt| attempt.success).or(report.is_late.then_some(false)) {
             tables.push(CollectorRow {
                 collector,

@@ -19,6 +19,7 @@ use crate::{
     source::{
         fetch::{Answer, Answers, Database, Event, EventSink, FetchError, Reason, SourceStatus},
         net::login_guard::{Encryption, LoginInfo, Way},
+        sections::cut,
     },
     table::Table,
 };
@@ -43,6 +44,8 @@ pub struct Behavior {
     /// Every query loses its connection for this reason, and the fresh one too.
     pub lost: Option<Reason>,
     pub replica: bool,
+    /// A pooler stands between.
+    pub pooled: Option<bool>,
     pub databases: Vec<&'static str>,
     /// Other databases, which are known to let nobody in; and those of the above that refuse a login.
     pub closed: Vec<&'static str>,
@@ -121,7 +124,8 @@ impl Fixture {
     pub fn status(&self) -> SourceStatus {
         let seen = self.seen.lock();
         let (sessions, login_pending) = (usize::from(seen.session), seen.pending.is_some());
-        SourceStatus { replica: seen.replica, sessions, login_pending, ..SourceStatus::default() }
+        let pooled = self.behavior().pooled;
+        SourceStatus { replica: seen.replica, pooled, sessions, login_pending, ..SourceStatus::default() }
     }
 
     /// It never asks for a password.
@@ -201,6 +205,7 @@ impl Fixture {
     pub async fn fetch_database(
         &self,
         database: &str,
+        databases: usize,
         due: &[Arc<Collector>],
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
@@ -212,7 +217,9 @@ impl Fixture {
         for (index, collector) in due.iter().enumerate() {
             let until = Instant::now() + collector.timeout + Duration::from_secs(1);
             sink(Event::TurnBegan);
-            sink(Event::Collected(index, self.ask(collector, until).await));
+            let max_rows = collector.max_rows.div_ceil(databases);
+            let answers = self.ask(collector, until).await.into_iter();
+            sink(Event::Collected(index, answers.map(|answer| Ok(cut(&answer?.table, max_rows))).collect()));
         }
         Ok(())
     }

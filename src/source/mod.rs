@@ -137,18 +137,20 @@ impl Source {
         }
     }
 
-    /// Fetches what is due in one database, when its turn comes; errors as above. Only PostgreSQL has databases.
+    /// Fetches what is due in one of so many `databases`, which share `max_rows`, when its turn comes; errors as above. Only PostgreSQL has
+    /// databases.
     pub async fn fetch_database(
         &self,
         database: &str,
+        databases: usize,
         due: &[Arc<Collector>],
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         match self {
-            Source::Postgres(server) => server.fetch_database(database, due, sink).await,
+            Source::Postgres(server) => server.fetch_database(database, databases, due, sink).await,
             Source::Sections(_) => Ok(()),
             #[cfg(test)]
-            Source::Fixture(fixture) => fixture.fetch_database(database, due, sink).await,
+            Source::Fixture(fixture) => fixture.fetch_database(database, databases, due, sink).await,
         }
     }
 

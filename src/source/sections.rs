@@ -145,7 +145,7 @@ fn answers(collector: &Collector, tables: &Result<Tables, FetchError>) -> Answer
 }
 
 /// The first rows of a table; the rest is counted.
-fn cut(table: &Arc<Table>, max_rows: usize) -> Answer {
+pub fn cut(table: &Arc<Table>, max_rows: usize) -> Answer {
     let mut table = table.clone();
     let cut = table.rows().saturating_sub(max_rows);
     if cut > 0 {

@@ -7,7 +7,10 @@ use tokio::time::Instant;
 
 use crate::{
     probe::debug_round::DebugRound,
-    scrape::{slot::CollectorStatus, target::Target},
+    scrape::target::{
+        Target,
+        report::{CollectorReport, DatabaseReport},
+    },
     source::{
         fetch::{FetchError, Reason},
         remedy::{Remedy, quoted},
@@ -27,14 +30,14 @@ pub struct CheckReport {
 }
 
 /// It was fetched without an error.
-pub fn is_well((_, report): &(Option<String>, CollectorStatus)) -> bool {
-    report.attempt.is_some() && report.errors.is_empty()
+pub fn is_well(report: &DatabaseReport) -> bool {
+    report.status.attempt.is_some() && report.status.errors.is_empty()
 }
 
 impl CheckReport {
     /// What the target is. False if it is down, and nothing more can be said.
     pub fn head(&mut self, target: &Target, began: Instant) -> bool {
-        let report = target.report(began);
+        let report = target.status(began);
         let user = target.settings.user();
         self.text = format!("\n{}: ", target.name());
         if let Some(error) = report.error {
@@ -42,7 +45,7 @@ impl CheckReport {
             self.failed += 1;
             return false;
         }
-        _ = writeln!(self.text, "{}", truncate::message(&target.description()));
+        _ = writeln!(self.text, "{}", truncate::message(&target.source.description()));
         if report.status.monitor == Some(false) {
             _ = writeln!(
                 self.text,
@@ -77,26 +80,20 @@ impl CheckReport {
     }
 
     /// One collector: databases with the same outcome share a line.
-    pub fn collector(
-        &mut self,
-        name: &str,
-        reports: &[(Option<String>, CollectorStatus)],
-        is_on: bool,
-        wait: Duration,
-        user: &str,
-    ) {
+    pub fn collector(&mut self, report: &CollectorReport, is_on: bool, wait: Duration, user: &str) {
+        let (name, reports) = (report.collector.as_str(), &report.databases);
         if reports.is_empty() {
             return self.line("off", name, &[], "there is no database to ask it in");
         }
         let well: Vec<_> = reports.iter().filter(|report| is_well(report)).collect();
         if !well.is_empty() {
-            let rows: usize = well.iter().map(|(_, report)| report.rows).sum();
-            let databases: Vec<_> = well.iter().filter_map(|(database, _)| database.as_deref()).collect();
+            let rows: usize = well.iter().map(|report| report.status.rows).sum();
+            let databases: Vec<_> = well.iter().filter_map(|report| report.database.as_deref()).collect();
             self.line("on", name, &databases, &format!("{rows} rows"));
         }
-        let unanswered: Vec<_> = reports.iter().filter(|(_, report)| report.attempt.is_none()).collect();
+        let unanswered: Vec<_> = reports.iter().filter(|report| report.status.attempt.is_none()).collect();
         if !unanswered.is_empty() {
-            let databases: Vec<_> = unanswered.iter().filter_map(|(database, _)| database.as_deref()).collect();
+            let databases: Vec<_> = unanswered.iter().filter_map(|report| report.database.as_deref()).collect();
             self.line("FAILED", name, &databases, &format!("no answer within {}", format_duration(wait)));
         }
         for (error, databases) in by_error(reports) {
@@ -129,10 +126,10 @@ fn clause(remedy: Option<&Remedy>, user: &str) -> String {
 }
 
 /// The errors in the order they came in, each with the databases that gave it.
-fn by_error(reports: &[(Option<String>, CollectorStatus)]) -> Vec<(&FetchError, Vec<&str>)> {
+fn by_error(reports: &[DatabaseReport]) -> Vec<(&FetchError, Vec<&str>)> {
     let mut found: Vec<(&FetchError, Vec<&str>)> = Vec::new();
-    for (database, report) in reports.iter().filter(|(_, report)| report.attempt.is_some()) {
-        for error in &report.errors {
+    for DatabaseReport { database, status } in reports.iter().filter(|report| report.status.attempt.is_some()) {
+        for error in &status.errors {
             match found.iter_mut().find(|(other, _)| *other == error) {
                 Some((_, databases)) => databases.extend(database.as_deref()),
                 None => found.push((error, database.as_deref().into_iter().collect())),
@@ -162,10 +159,11 @@ mod tests {
     #[test]
     fn what_never_answered_has_failed() {
         let collector = Collector::clone(&Catalogue::load(None).unwrap().collectors[0]);
-        let never = Slot::new(collector.into()).report(Instant::now());
+        let never = Slot::new(collector.into()).status(Instant::now());
         let mut lines = CheckReport::default();
-        let reports = ["a", "b"].map(|database| (Some(database.to_owned()), never.clone()));
-        lines.collector("x", &reports, false, Duration::from_secs(90), "me");
+        let report = |database: &str| DatabaseReport { database: Some(database.to_owned()), status: never.clone() };
+        let report = CollectorReport { collector: "x".to_owned(), databases: ["a", "b"].map(report).into() };
+        lines.collector(&report, false, Duration::from_secs(90), "me");
         assert_eq!((lines.text.as_str(), lines.failed), ("  FAILED     x in a, b: no answer within 1m 30s\n", 1));
     }
 }

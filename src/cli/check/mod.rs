@@ -3,7 +3,7 @@
 mod health;
 mod lines;
 
-use std::{future::pending, time::Duration};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -20,7 +20,7 @@ use crate::{
     scrape::{
         engine::{Engine, Selection},
         reload::{ConfigPaths, LiveConfig},
-        target::{CollectorReports, Target},
+        target::{Target, report::CollectorReport},
     },
     settings::{Settings, env},
 };
@@ -77,20 +77,22 @@ fn summary(catalogue: &Catalogue) -> String {
 
 async fn connect(engine: &Engine) -> Result<(), CommandError> {
     let (began, wait) = (Instant::now(), wait_for(&engine.settings, &engine.catalogue));
-    engine.scrape(&Selection::default(), began + wait, pending()).await;
-    let places: Vec<CollectorReports> = engine.targets.iter().map(|target| target.collectors_by_database()).collect();
-    let is_on =
-        |name: &str| places.iter().flatten().any(|(other, reports)| other == name && reports.iter().any(is_well));
+    engine.scrape(&Selection::default(), began + wait).await;
+    let reports: Vec<_> = engine.targets.iter().map(|target| target.collectors_by_database()).collect();
+    let is_on = |report: &CollectorReport| {
+        let same = reports.iter().flatten().filter(|other| other.collector == report.collector);
+        same.flat_map(|other| &other.databases).any(is_well)
+    };
     let mut failed = 0;
-    for (target, places) in engine.targets.iter().zip(&places) {
+    for (target, reports) in engine.targets.iter().zip(&reports) {
         let mut lines = CheckReport::default();
         if lines.head(target, began) {
-            places
-                .iter()
-                .for_each(|(name, reports)| lines.collector(name, reports, is_on(name), wait, target.settings.user()));
+            for report in reports {
+                lines.collector(report, is_on(report), wait, target.settings.user());
+            }
             let closed = target.closed_databases();
             closed.iter().for_each(|(name, reason)| lines.closed(name, reason, target.settings.user()));
-            target.problems().iter().for_each(|problem| lines.problem(problem, target.settings.user()));
+            target.source.problems().iter().for_each(|problem| lines.problem(problem, target.settings.user()));
         }
         try_paths(target, &mut lines).await;
         print(&lines.text)?;
@@ -104,7 +106,7 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
 
 /// Goes over each path of a probe once, except the one that writes.
 async fn try_paths(target: &Target, lines: &mut CheckReport) {
-    let Some(probe) = target.probe() else { return };
+    let Some(probe) = &target.probe else { return };
     for route in &probe.course.routes {
         if let Ok(round) = probe.course.debug_round(&route.path.name).await {
             lines.path(&round);

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::{
     collector::{
-        Collector, Query, Role, Rows, Scope, SourceKind, naming_rules::MetricNames, sections, sections::STATEMENTS,
+        Collector, DATABASE_LABEL, Query, Role, Rows, Scope, SourceKind, naming_rules::MetricNames, sections,
+        sections::STATEMENTS,
     },
     schema::{
         fields::Fields,
@@ -189,7 +190,7 @@ fn check_in_databases(fields: &mut Fields<'_, '_>, source: Option<SourceKind>, t
     if ttl < IN_DATABASES_TTL {
         fields.tell("ttl", "`scope: database` means a login to each database: give a `ttl` of at least 60s");
     }
-    for query in queries.iter().filter(|query| query.has_label("datname")) {
+    for query in queries.iter().filter(|query| query.has_label(DATABASE_LABEL)) {
         let message =
             format!("`scope: database` adds the label `datname`: query `{}` must not have it too", query.name);
         fields.tell("scope", message);

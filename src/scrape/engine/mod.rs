@@ -1,14 +1,13 @@
-//! Targets x collectors: a scrape visits the targets together and gathers what they show into a page.
+//! Targets x collectors: a scrape refreshes the targets together and gathers what they show into a page.
 
 #[cfg(test)]
 mod tests;
 
-use std::{cell::LazyCell, collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-pub use crate::scrape::target::YOUNG;
 use crate::{
     collector::{Collector, Rows, SourceKind, catalogue::Catalogue, sections::row::SectionTables},
     exposition::{Block, TargetLabels},
@@ -16,13 +15,16 @@ use crate::{
     scrape::{
         self_metrics,
         self_metrics::Process,
-        target::{Freshness, ShownCollector, Target, TargetStatus},
+        target::{
+            Target,
+            refresh::{Freshness, MAX_SHARED_AGE},
+            report::TargetStatus,
+        },
     },
-    settings,
     settings::Settings,
 };
 
-/// What a scrape asks for: targets and collectors by name, all where none is named.
+/// What a scrape wants: targets and collectors by name, all where none is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
     pub targets: BTreeSet<String>,
@@ -48,21 +50,24 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for these settings. What did not change since `before` is kept with its sessions and results; but whoever asks for a
-    /// reload wants the next scrape to see for itself.
-    pub fn new(settings: Settings, catalogue: Catalogue, process: Arc<Process>, before: Option<&Engine>) -> Self {
-        let same_collectors = before.is_some_and(|before| before.catalogue == catalogue);
-        let make = |wanted: &settings::TargetSettings| {
-            let named = |target: &&Arc<Target>| target.settings.name == wanted.name;
-            match before.and_then(|before| before.targets.iter().find(named)) {
-                Some(kept) if same_collectors && kept.settings == *wanted => {
-                    kept.forget_young();
-                    kept.clone()
+    /// An engine for these settings. It takes over from the one `before` what did not change, with its sessions and results. The next
+    /// scrape refreshes all the same: whoever asks for a reload wants to see what it has changed.
+    pub fn new(settings: Settings, mut catalogue: Catalogue, process: Arc<Process>, before: Option<&Engine>) -> Self {
+        let is_same_catalogue = before.is_some_and(|before| before.catalogue == catalogue);
+        if let Some(before) = before {
+            keep_collectors(&mut catalogue, &before.catalogue);
+        }
+        let mut targets = Vec::new();
+        for wanted in &settings.targets {
+            let before = before.and_then(|before| before.targets.iter().find(|t| t.settings.name == wanted.name));
+            match before {
+                Some(kept) if is_same_catalogue && kept.settings == *wanted => {
+                    kept.require_refresh();
+                    targets.push(kept.clone());
                 }
-                followed => Arc::new(Target::new(wanted.clone(), &catalogue, followed.map(Arc::as_ref))),
+                _ => targets.push(Arc::new(Target::new(wanted.clone(), &catalogue, before.map(Arc::as_ref)))),
             }
-        };
-        let targets = settings.targets.iter().map(make).collect();
+        }
         Engine { settings, catalogue, targets, process }
     }
 
@@ -81,65 +86,67 @@ impl Engine {
         Ok(())
     }
 
-    /// Visits what is selected, to the deadline or until `hurry` at most, and returns what there is to show.
-    pub async fn scrape(
-        &self,
-        selection: &Selection,
-        deadline: Instant,
-        hurry: impl Future<Output = ()>,
-    ) -> Vec<Block> {
+    /// Refreshes what is selected, to the deadline at most, and returns what there is to show.
+    pub async fn scrape(&self, selection: &Selection, deadline: Instant) -> Vec<Block> {
         let scrape = self.begin(selection, Instant::now());
-        scrape.visit(deadline, hurry, &|| ()).await;
+        scrape.refresh(deadline, &|| ()).await;
         self.show(&scrape)
     }
 
-    /// A scrape that began then. Results that are [`YOUNG`] are good for it.
+    /// A scrape that began then.
     pub fn begin(&self, selection: &Selection, began: Instant) -> Scrape {
         let targets = self.targets.iter().filter(|target| selection.has_target(target));
-        let targets = targets.map(|target| (target.clone(), Freshness::new(began, YOUNG))).collect();
+        let targets = targets.map(|target| (target.clone(), Freshness::new(began, MAX_SHARED_AGE))).collect();
         Scrape { selection: selection.clone(), began, targets }
     }
 
-    /// What there is to show to a scrape.
+    /// What there is to show to a scrape, in the order of the catalogue.
     pub fn show(&self, scrape: &Scrape) -> Vec<Block> {
-        let Scrape { selection, began, targets } = scrape;
-        let wanted = |collector: &Collector| selection.has_collector(collector);
-        let mut shown: Vec<_> = targets.iter().map(|(target, asks)| target.show(&wanted, asks.since())).collect();
-        // A target may still hold the collectors of the configuration before: the same ones, found by their names.
-        shown.iter_mut().for_each(|shown| shown.sort_by(|a, b| a.collector.name.cmp(&b.collector.name)));
+        let wanted = |collector: &Collector| scrape.selection.has_collector(collector);
         let mut blocks = Vec::new();
-        let own = LazyCell::new(|| self.own_tables(targets));
-        for collector in self.catalogue.collectors.iter().filter(|collector| wanted(collector)) {
-            let mut shown: Vec<_> = shown.iter_mut().map(|shown| of_collector(shown, &collector.name)).collect();
-            for query in 0..collector.queries.len() {
-                match collector.source {
-                    SourceKind::Own => blocks.extend(own_blocks(&own, collector, query)),
-                    _ => shown.iter_mut().for_each(|shown| blocks.extend(take(shown, collector, query))),
-                }
+        for (target, freshness) in &scrape.targets {
+            blocks.extend(target.show(&wanted, freshness.since()));
+        }
+        let own = self.catalogue.collectors.iter().filter(|collector| collector.source == SourceKind::Own);
+        let own: Vec<_> = own.filter(|collector| wanted(collector)).collect();
+        if !own.is_empty() {
+            for (labels, tables) in self.own_tables(&scrape.targets) {
+                own.iter().for_each(|collector| push_own(&mut blocks, collector, &labels, &tables));
             }
         }
-        self.process.scraped(began.elapsed());
+        // Blocks of one query must stand together. The sort is stable, so that the targets keep their order.
+        blocks.sort_by(|a, b| (&a.collector.name, a.query).cmp(&(&b.collector.name, b.query)));
+        self.process.scraped(scrape.began.elapsed());
         blocks
     }
 
     /// Asks every target whether it answers now, and nothing else.
     pub async fn ping(&self, deadline: Instant) -> Vec<(&str, TargetStatus)> {
-        let asks = Freshness::new(Instant::now(), Duration::ZERO);
-        join_all(self.targets.iter().map(|target| target.visit(&|_| false, &asks, deadline))).await;
-        self.targets.iter().map(|target| (target.name(), target.report(asks.since()))).collect()
+        let freshness = Freshness::new(Instant::now(), Duration::ZERO);
+        join_all(self.targets.iter().map(|target| target.refresh(&|_| false, &freshness, deadline))).await;
+        self.targets.iter().map(|target| (target.name(), target.status(freshness.since()))).collect()
     }
 
-    /// The program's own state, of each target under its labels and of the whole.
+    /// The exporter's own state, of each target under its labels and of the whole.
     fn own_tables(&self, targets: &[(Arc<Target>, Freshness)]) -> Vec<(TargetLabels, SectionTables)> {
-        let of_target = |(target, asks): &(Arc<Target>, Freshness)| {
-            (target.labels.clone(), self_metrics::target_tables(target, asks.since()))
+        let of_target = |(target, freshness): &(Arc<Target>, Freshness)| {
+            (target.labels.clone(), self_metrics::target_tables(target, freshness.since()))
         };
         let whole = (TargetLabels::default(), self.process.tables());
         targets.iter().map(of_target).chain([whole]).collect()
     }
 }
 
-/// A scrape: what it asks for, and what became of that at each target.
+/// Collectors that did not change stay the same objects: slots that are kept have them, and a page tells collectors apart by identity.
+fn keep_collectors(catalogue: &mut Catalogue, before: &Catalogue) {
+    for collector in &mut catalogue.collectors {
+        if let Some(kept) = before.get(&collector.name).filter(|kept| *kept == collector) {
+            *collector = kept.clone();
+        }
+    }
+}
+
+/// A scrape: what it wants, and how fresh that must be at each target.
 pub struct Scrape {
     selection: Selection,
     began: Instant,
@@ -152,47 +159,24 @@ impl Scrape {
         self.targets.len()
     }
 
-    /// Visits all targets together, to the deadline or until `hurry` at most. Whenever the visit of one is over, that is `visited`.
-    pub async fn visit(&self, deadline: Instant, hurry: impl Future<Output = ()>, visited: &(dyn Fn() + Sync)) {
+    /// Refreshes all targets together, to the deadline at most. Calls `refreshed` whenever one is done.
+    pub async fn refresh(&self, deadline: Instant, refreshed: &(dyn Fn() + Sync)) {
         let wanted = |collector: &Collector| self.selection.has_collector(collector);
         let wanted = &wanted;
-        let visits = self.targets.iter().map(|(target, asks)| async move {
-            target.visit(wanted, asks, deadline).await;
-            visited();
+        let refreshes = self.targets.iter().map(|(target, freshness)| async move {
+            target.refresh(wanted, freshness, deadline).await;
+            refreshed();
         });
-        let visits = join_all(visits);
-        tokio::select! {
-            _ = visits => (),
-            () = hurry => (),
-        }
+        join_all(refreshes).await;
     }
 }
 
-/// What a target shows of one collector, once or for each database; `shown` is sorted by the collectors' names.
-fn of_collector<'a>(shown: &'a mut [ShownCollector], name: &str) -> &'a mut [ShownCollector] {
-    let first = shown.partition_point(|shown| *shown.collector.name < *name);
-    let behind = shown.partition_point(|shown| *shown.collector.name <= *name);
-    &mut shown[first..behind]
-}
-
-/// What it shows of one query: a table, or one for each database.
-fn take(shown: &mut [ShownCollector], collector: &Arc<Collector>, query: usize) -> impl Iterator<Item = Block> {
-    shown.iter_mut().filter_map(move |shown| {
-        let mapped = shown.tables.get_mut(query)?.take()?;
-        Some(Block { collector: collector.clone(), query, labels: shown.labels.clone(), mapped })
-    })
-}
-
-/// What the program's own state shows of one query.
-fn own_blocks(
-    own: &[(TargetLabels, SectionTables)],
-    collector: &Arc<Collector>,
-    query: usize,
-) -> impl Iterator<Item = Block> {
-    own.iter().filter_map(move |(labels, tables)| {
-        let of = &collector.queries[query];
-        let Rows::Section(section) = &of.rows else { return None };
-        let mapped = map::map(of, tables.by_name.get(section.as_str())?.clone()).into();
-        Some(Block { collector: collector.clone(), query, labels: labels.clone(), mapped })
-    })
+/// What a collector of the exporter's own metrics shows of these tables.
+fn push_own(blocks: &mut Vec<Block>, collector: &Arc<Collector>, labels: &TargetLabels, tables: &SectionTables) {
+    for (index, query) in collector.queries.iter().enumerate() {
+        let Rows::Section(section) = &query.rows else { continue };
+        let Some(table) = tables.by_name.get(section.as_str()) else { continue };
+        let mapped = map::map(query, table.clone()).into();
+        blocks.push(Block { collector: collector.clone(), query: index, labels: labels.clone(), mapped });
+    }
 }

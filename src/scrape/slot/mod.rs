@@ -1,10 +1,33 @@
-//! A Slot: one collector of one target. It keeps the last tables and their age, knows when to ask again, and says
-//! what became of each attempt. The clock comes in from outside.
+//! A slot: one collector of one target, or of one of its databases. It caches the last tables, knows when they are due, and counts what
+//! became of each attempt. The clock comes in from outside.
 //!
-//! Quick slots are asked on each scrape and show what that scrape got; what arrives after its scrape is shown once,
-//! by the next. Slow slots show what is at most three `ttl` old; where nothing is that fresh, a scrape waits for the fetch it begins.
+//! A slow collector (`ttl` above 0s) is fetched in the background and shown from the cache. What the slot has, and what it does:
+//!
+//! ```text
+//!             answers                   3 ttl without answers
+//!   empty ---------------> fresh --------------------------------> stale
+//!     ^                    |   ^                                   |   |
+//!     |                    |   +------------- answers -------------+   |
+//!     +--------------------+-------------------------------------------+
+//!       any failure but a timeout; the target is down; the server's role changed
+//!
+//!           a scrape finds it due               answers, or a failure
+//!   idle ---------------------------> fetching -----------------------> idle
+//! ```
+//!
+//! - Fresh tables are on every page, also while the next fetch is in flight. Stale ones are on none.
+//! - A scrape waits for the fetch only while the slot is empty or stale: it would have nothing to show. If its deadline comes first,
+//!   that counts as a failure (`timeout`), and the fetch goes on for the next scrape.
+//! - It is due a `ttl` after the last attempt ended; sooner after a failure (a minute) or a skipped query (five); at once when dropped.
+//! - A fetch that began before the drop still ends, but it describes the server as it was: its tables are dropped too.
+//! - A collector that remembers (`remember: true`) is never stale, and only new rows replace its tables.
+//!
+//! A quick collector is fetched by each scrape and shown by that scrape. A table that comes after its scrape's deadline is shown once,
+//! by the next scrape within a minute that gets none of its own.
 
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashSet,
@@ -17,22 +40,20 @@ use tokio::{sync::watch, time::Instant};
 
 pub use crate::scrape::slot::report::{Attempt, CollectorStatus, SlotCounts};
 use crate::{
-    collector::{Collector, Query},
+    collector::{Collector, DATABASE_LABEL, Query},
+    exposition::{Block, TargetLabels},
     map,
     map::Mapped,
-    source::fetch::{Answers, FetchError, Reason},
+    source::fetch::{Answer, Answers, FetchError, Reason},
 };
 
 /// A quick result that came too late for its scrape waits at most this long for the next one.
 const LATE_RESULT: Duration = Duration::from_secs(60);
 
-/// The label that names a database.
-const DATABASE_LABEL: &str = "datname";
-
-/// A slow collector that failed is asked again after its `ttl`, or after this if that is shorter.
+/// A slow collector that failed is due again after its `ttl`, or after this if that is shorter.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// The same for one that had to skip a query: what was missing may be there by now.
+/// The same after a query was skipped: what was missing may exist by now.
 const RETRY_SKIPPED: Duration = Duration::from_secs(300);
 
 /// One collector of one target.
@@ -48,20 +69,20 @@ struct SlotState {
     /// By query: why there is no table.
     errors: Vec<FetchError>,
     attempt: Option<Attempt>,
-    /// Asked since it was made or its results were dropped.
-    asked: bool,
-    /// When the results were dropped last: what was asked before belongs to them.
+    /// Fetched since it was made or its results were dropped; otherwise it is due.
+    is_fetched: bool,
+    /// When the results were dropped last: a fetch that began before describes the server as it was.
     dropped: Option<Instant>,
-    /// A slow fetch under way; the sender is dropped at its end.
-    in_flight: Option<watch::Receiver<()>>,
+    /// The slow fetch that was started last; its sender is dropped when it ends.
+    fetch: Option<watch::Receiver<()>>,
     last_success: Option<SystemTime>,
     counts: SlotCounts,
 }
 
 struct CachedTable {
     mapped: Arc<Mapped>,
-    at: Instant,
-    shown: bool,
+    fetched: Instant,
+    is_shown: bool,
 }
 
 impl Slot {
@@ -69,167 +90,186 @@ impl Slot {
         Slot { collector, state: Mutex::default() }
     }
 
-    /// A quick slot is due if it has not been asked since this scrape began; that the server could not be reached
-    /// is no answer.
+    /// A quick slot is due if it has not been fetched since this scrape began.
     pub fn is_due_since(&self, scrape: Instant) -> bool {
         let state = self.state.lock();
-        !state.asked || state.attempt.is_none_or(|attempt| attempt.ended < scrape)
+        !state.is_fetched || state.attempt.is_none_or(|attempt| attempt.ended < scrape)
     }
 
-    /// Begins a slow fetch if one is due and none is under way. Dropping the sender ends it.
-    pub fn begin(&self, now: Instant) -> Option<watch::Sender<()>> {
+    /// Starts a slow fetch if one is due and none is in flight. Dropping the sender ends it.
+    pub fn try_start(&self, now: Instant) -> Option<watch::Sender<()>> {
         let mut state = self.state.lock();
-        let pace = match state.attempt {
-            Some(attempt) if !attempt.success => RETRY,
-            _ if !state.errors.is_empty() => RETRY_SKIPPED,
-            _ => Duration::MAX,
-        };
-        let rested = |attempt: Attempt| now.duration_since(attempt.ended) >= self.collector.ttl.min(pace);
-        let due = !state.asked || state.attempt.is_none_or(rested);
-        let idle = state.in_flight.as_ref().is_none_or(|fetch| fetch.has_changed().is_err());
-        (due && idle).then(|| {
-            let (sender, receiver) = watch::channel(());
-            state.in_flight = Some(receiver);
-            sender
-        })
+        if state.fetch_in_flight().is_some() || !self.is_due(&state, now) {
+            return None;
+        }
+        let (sender, receiver) = watch::channel(());
+        state.fetch = Some(receiver);
+        Some(sender)
     }
 
-    /// Waits for the fetch under way if there is nothing to show without it: nothing was asked yet, or what was is too old.
-    pub async fn awaited_result(&self) {
-        let awaited = self.state.lock().awaited(&self.collector, Instant::now());
+    fn is_due(&self, state: &SlotState, now: Instant) -> bool {
+        let Some(attempt) = state.attempt.filter(|_| state.is_fetched) else { return true };
+        let mut interval = self.collector.ttl;
+        if !attempt.success {
+            interval = interval.min(RETRY);
+        } else if !state.errors.is_empty() {
+            interval = interval.min(RETRY_SKIPPED);
+        }
+        now.duration_since(attempt.ended) >= interval
+    }
+
+    /// Waits for the fetch in flight, if there is nothing to show without it.
+    pub async fn wait_for_fetch(&self) {
+        let awaited = self.awaited_fetch(&self.state.lock(), Instant::now());
         if let Some(mut fetch) = awaited {
             // An error is the end of the fetch.
             _ = fetch.changed().await;
         }
     }
 
-    /// The result that a scrape waits for is not there yet.
+    /// A scrape has nothing to show of it before the fetch in flight ends.
     pub fn is_awaited(&self, now: Instant) -> bool {
-        self.state.lock().awaited(&self.collector, now).is_some()
+        self.awaited_fetch(&self.state.lock(), now).is_some()
+    }
+
+    /// The fetch in flight, if nothing was fetched before it, or too long ago.
+    fn awaited_fetch(&self, state: &SlotState, now: Instant) -> Option<watch::Receiver<()>> {
+        let has_result = state.attempt.is_some_and(|attempt| now.duration_since(attempt.ended) <= self.max_age());
+        if state.is_fetched && has_result {
+            return None;
+        }
+        state.fetch_in_flight().cloned()
     }
 
     /// Counts a scrape whose deadline came before the result.
-    pub fn note_late(&self) {
-        *self.state.lock().counts.failures.entry(Reason::Timeout).or_default() += 1;
+    pub fn count_timeout(&self) {
+        self.state.lock().counts.add_failure(Reason::Timeout, 1);
     }
 
-    /// Takes in what an attempt gave. Returns the errors that the attempt before did not have.
+    /// Stores what an attempt gave. Returns the errors that the attempt before did not have.
     pub fn store(&self, answers: Answers, began: Instant, now: Instant) -> Vec<FetchError> {
         let mut state = self.state.lock();
-        let dropped = state.dropped.is_some_and(|at| began < at);
-        let known = std::mem::take(&mut state.errors);
-        let mut before = std::mem::take(&mut state.tables).into_iter();
-        let mut asked = false;
+        let remembers = self.collector.remember;
+        let is_dropped = state.dropped.is_some_and(|dropped| began < dropped);
+        let known_errors = std::mem::take(&mut state.errors);
+        let mut cached = std::mem::take(&mut state.tables).into_iter();
+        let mut has_answer = false;
         for (query, answer) in self.collector.queries.iter().zip(answers) {
-            let before = before.next().flatten();
-            let kept = match answer {
-                Ok(answer) if self.collector.remember && answer.table.rows() == 0 => {
-                    asked = true;
-                    before
-                }
-                Ok(answer) => {
-                    asked = true;
-                    let mapped = map::map_next(query, answer.table, before.as_ref().map(|kept| &*kept.mapped));
-                    state.counts.cut += answer.cut;
-                    state.counts.duplicates += mapped.duplicates;
-                    state.counts.invalid += mapped.invalid;
-                    state.counts.texts += mapped.cut;
-                    Some(CachedTable { mapped: Arc::new(mapped), at: now, shown: false })
-                }
+            let before = cached.next().flatten();
+            has_answer |= answer.is_ok();
+            let table = match answer {
+                Ok(answer) if remembers && answer.table.rows() == 0 => before,
+                Ok(answer) => Some(state.map(query, answer, before, now)),
                 Err(error) => {
-                    asked |= !error.reason.is_skip();
-                    let outlives = matches!(error.reason, Reason::Timeout | Reason::LockTimeout);
-                    state.count_failure(error);
-                    before.filter(|_| self.collector.remember || outlives && !self.collector.is_quick())
+                    let is_kept = remembers || self.outlives(error.reason);
+                    state.add_error(error);
+                    before.filter(|_| is_kept)
                 }
             };
-            state.tables.push(kept.filter(|_| !dropped || self.collector.remember));
+            state.tables.push(table.filter(|_| remembers || !is_dropped));
         }
-        let success = !state.errors.iter().any(|error| !error.reason.is_skip());
-        if success && asked {
+        let success = state.errors.iter().all(|error| error.reason.is_skip());
+        if success && has_answer {
             state.last_success = Some(SystemTime::now());
         }
-        state.asked = !dropped;
+        state.is_fetched = !is_dropped;
         state.attempt = Some(Attempt { ended: now, took: now.duration_since(began), success });
-        state.errors.iter().filter(|error| !known.contains(error)).cloned().collect()
+        state.errors.iter().filter(|error| !known_errors.contains(error)).cloned().collect()
     }
 
-    /// What it keeps may be about databases that go meanwhile.
-    pub fn tells_of_databases(&self) -> bool {
-        let of_databases = |query: &Query| query.labels.iter().any(|label| label == DATABASE_LABEL);
-        !self.collector.is_quick() && self.collector.queries.iter().any(of_databases)
+    /// Whether the last table stays after this failure: a timeout says nothing against it.
+    fn outlives(&self, reason: Reason) -> bool {
+        !self.collector.is_quick() && matches!(reason, Reason::Timeout | Reason::LockTimeout)
     }
 
-    /// Of what is said of databases, keeps what is about these or about none.
-    pub fn keep_databases(&self, names: &HashSet<&str>) {
-        if self.tells_of_databases() {
-            let is_there = |name: &str| name.is_empty() || names.contains(name);
-            for kept in self.state.lock().tables.iter_mut().flatten() {
-                if let Some(mapped) = kept.mapped.only(DATABASE_LABEL, &is_there) {
-                    kept.mapped = Arc::new(mapped);
-                }
+    /// Its rows say which database they are about, and databases may go while they are cached.
+    pub fn is_per_database(&self) -> bool {
+        !self.collector.is_quick() && self.collector.queries.iter().any(|query| query.has_label(DATABASE_LABEL))
+    }
+
+    /// Keeps the rows about these databases, or about none.
+    pub fn retain_databases(&self, names: &HashSet<&str>) {
+        if !self.is_per_database() {
+            return;
+        }
+        let exists = |name: &str| name.is_empty() || names.contains(name);
+        for table in self.state.lock().tables.iter_mut().flatten() {
+            if let Some(mapped) = table.mapped.only(DATABASE_LABEL, &exists) {
+                table.mapped = Arc::new(mapped);
             }
         }
     }
 
-    /// Forgets the tables, to be asked for again at once: the server is not what it was.
+    /// Forgets the tables and is due at once: the server is not what it was.
     pub fn drop_results(&self, now: Instant) {
         let mut state = self.state.lock();
         if !self.collector.remember {
             state.tables.clear();
         }
-        state.asked = false;
+        state.is_fetched = false;
         state.dropped = Some(now);
     }
 
-    /// What was skipped may be possible on a new connection: a slow collector is asked again at once.
-    pub fn reconnected(&self) {
+    /// A skipped query may be possible on a new connection: a slow collector that has one is due at once.
+    pub fn retry_skipped(&self) {
         let mut state = self.state.lock();
         if state.errors.iter().any(|error| error.reason.is_skip()) {
-            state.asked = false;
+            state.is_fetched = false;
         }
     }
 
-    /// Forgets the tables because the server cannot be asked.
-    pub fn fail(&self, error: &FetchError, now: Instant) {
+    /// Forgets the tables because the target is down.
+    pub fn mark_down(&self, error: &FetchError, now: Instant) {
         self.drop_results(now);
         let mut state = self.state.lock();
         state.errors = vec![error.clone()];
         state.attempt = Some(Attempt { ended: now, took: Duration::ZERO, success: false });
     }
 
-    /// The tables to show on a page whose scrape began at `scrape`, by query.
-    pub fn show(&self, scrape: Instant, now: Instant) -> Vec<Option<Arc<Mapped>>> {
-        let quick = self.collector.is_quick();
-        let show = |kept: &mut CachedTable| {
-            let late = kept.at < scrape;
-            let fits = match quick {
-                true => !late || !kept.shown && now.duration_since(kept.at) <= LATE_RESULT,
-                false => !late || self.is_fresh(kept, now),
-            };
-            kept.shown = true;
-            fits.then(|| kept.mapped.clone())
-        };
-        let mut state = self.state.lock();
-        state.tables.iter_mut().map(|kept| kept.as_mut().and_then(show)).collect()
+    /// What a page whose scrape began at `scrape` shows of it, by query, with these labels.
+    pub fn show(&self, labels: &TargetLabels, scrape: Instant, now: Instant) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        for (query, table) in self.state.lock().tables.iter_mut().enumerate() {
+            let Some(table) = table else { continue };
+            if self.is_visible(table, scrape, now) {
+                let (collector, labels, mapped) = (self.collector.clone(), labels.clone(), table.mapped.clone());
+                blocks.push(Block { collector, query, labels, mapped });
+            }
+            table.is_shown = true;
+        }
+        blocks
     }
 
-    /// A slow result may stand for three `ttl`, or for ever.
-    fn is_fresh(&self, kept: &CachedTable, now: Instant) -> bool {
-        self.collector.remember || now.duration_since(kept.at) <= 3 * self.collector.ttl
+    fn is_visible(&self, table: &CachedTable, scrape: Instant, now: Instant) -> bool {
+        if table.fetched >= scrape {
+            true
+        } else if self.collector.is_quick() {
+            !table.is_shown && now.duration_since(table.fetched) <= LATE_RESULT
+        } else {
+            self.is_fresh(table, now)
+        }
     }
 
-    /// What became of the last attempt, and what has been counted.
-    pub fn report(&self, now: Instant) -> CollectorStatus {
+    fn is_fresh(&self, table: &CachedTable, now: Instant) -> bool {
+        self.collector.remember || now.duration_since(table.fetched) <= self.max_age()
+    }
+
+    /// How long a slow result may stand in for the next one.
+    fn max_age(&self) -> Duration {
+        3 * self.collector.ttl
+    }
+
+    /// What became of the last attempt, and the counts.
+    pub fn status(&self, now: Instant) -> CollectorStatus {
         let state = self.state.lock();
-        let kept =
-            || state.tables.iter().flatten().filter(|kept| self.collector.is_quick() || self.is_fresh(kept, now));
+        let is_kept = |table: &&CachedTable| self.collector.is_quick() || self.is_fresh(table, now);
+        let tables: Vec<_> = state.tables.iter().flatten().filter(is_kept).collect();
         CollectorStatus {
             attempt: state.attempt,
-            is_late: state.awaited(&self.collector, now).is_some(),
+            is_late: self.awaited_fetch(&state, now).is_some(),
             last_success: state.last_success,
-            age: kept().map(|kept| now.duration_since(kept.at)).max(),
-            rows: kept().map(|kept| kept.mapped.rows()).sum(),
+            age: tables.iter().map(|table| now.duration_since(table.fetched)).max(),
+            rows: tables.iter().map(|table| table.mapped.rows()).sum(),
             errors: state.errors.clone(),
             counts: state.counts.clone(),
         }
@@ -237,16 +277,23 @@ impl Slot {
 }
 
 impl SlotState {
-    /// The fetch under way, if there is nothing to show before it ends.
-    fn awaited(&self, collector: &Collector, now: Instant) -> Option<watch::Receiver<()>> {
-        let is_outdated = |attempt: Attempt| now.duration_since(attempt.ended) > 3 * collector.ttl;
-        let is_awaited = !self.asked || self.attempt.is_none_or(is_outdated);
-        self.in_flight.clone().filter(|fetch| is_awaited && fetch.has_changed().is_ok())
+    fn fetch_in_flight(&self) -> Option<&watch::Receiver<()>> {
+        self.fetch.as_ref().filter(|fetch| fetch.has_changed().is_ok())
     }
 
-    fn count_failure(&mut self, error: FetchError) {
+    /// Maps an answer, and counts what is left out of it.
+    fn map(&mut self, query: &Query, answer: Answer, before: Option<CachedTable>, now: Instant) -> CachedTable {
+        let mapped = map::map_next(query, answer.table, before.as_ref().map(|before| &*before.mapped));
+        self.counts.cut += answer.cut;
+        self.counts.duplicates += mapped.duplicates;
+        self.counts.invalid += mapped.invalid;
+        self.counts.texts += mapped.cut;
+        CachedTable { mapped: Arc::new(mapped), fetched: now, is_shown: false }
+    }
+
+    fn add_error(&mut self, error: FetchError) {
         if !error.reason.is_skip() {
-            *self.counts.failures.entry(error.reason).or_default() += 1;
+            self.counts.add_failure(error.reason, 1);
         }
         self.errors.push(error);
     }

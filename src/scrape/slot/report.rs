@@ -1,4 +1,4 @@
-//! What a slot says of itself: how the last attempt ended, and what has been counted.
+//! The status of a slot: how the last attempt ended, and what has been counted.
 
 use std::{
     collections::BTreeMap,
@@ -30,17 +30,17 @@ pub struct SlotCounts {
     pub failures: BTreeMap<Reason, u64>,
 }
 
-/// What a slot says of itself on a page.
+/// What pages and `check --connect` say of a collector.
 #[derive(Clone, Debug)]
 pub struct CollectorStatus {
     /// `None`: never asked.
     pub attempt: Option<Attempt>,
-    /// Nothing is there to be shown, and the fetch that would bring it has not ended.
+    /// There is nothing to show before the fetch in flight ends.
     pub is_late: bool,
     pub last_success: Option<SystemTime>,
-    /// The age of the oldest table that is kept.
+    /// The age of the oldest cached table.
     pub age: Option<Duration>,
-    /// Rows in the tables that are kept.
+    /// Rows in the cached tables.
     pub rows: usize,
     pub errors: Vec<FetchError>,
     pub counts: SlotCounts,
@@ -48,7 +48,7 @@ pub struct CollectorStatus {
 
 impl CollectorStatus {
     /// The same collector in two databases together: as good as the worse, as old as the older.
-    pub fn and(mut self, other: CollectorStatus) -> CollectorStatus {
+    pub fn merge(mut self, other: CollectorStatus) -> CollectorStatus {
         self.attempt = match (self.attempt, other.attempt) {
             (Some(one), Some(two)) => Some(Attempt {
                 ended: one.ended.max(two.ended),
@@ -68,13 +68,17 @@ impl CollectorStatus {
 }
 
 impl SlotCounts {
+    pub fn add_failure(&mut self, reason: Reason, times: u64) {
+        *self.failures.entry(reason).or_default() += times;
+    }
+
     fn add(&mut self, other: SlotCounts) {
         self.cut += other.cut;
         self.duplicates += other.duplicates;
         self.invalid += other.invalid;
         self.texts += other.texts;
-        for (reason, failures) in other.failures {
-            *self.failures.entry(reason).or_default() += failures;
+        for (reason, times) in other.failures {
+            self.add_failure(reason, times);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The databases of a target and their slots: they come and go as the server's databases do.
+//! The databases of a target and their slots. They come and go as the server's databases do.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -7,30 +7,31 @@ use tokio::{sync::Semaphore, time::Instant};
 use wildmatch::WildMatch;
 
 use crate::{
-    collector::Collector,
+    collector::{Collector, DATABASE_LABEL},
     exposition::TargetLabels,
     scrape::slot::Slot,
     settings::connection::model::DatabasePatterns,
     source::fetch::{Database, FetchError, Reason},
 };
 
-/// Databases beyond this many are not visited.
-const MOST_VISITED: usize = 1000;
+/// Databases beyond this many are not fetched from.
+const MAX_OPEN: usize = 1000;
 
-/// A database that refused a login is left alone for so long: each attempt is a line in the server's log.
+/// How long a database that refused a login is left alone: each attempt is a line in the server's log.
 const RETRY_REFUSED: Duration = Duration::from_secs(300);
 
-/// Databases beyond this many are not named that we cannot log in to.
-const MOST_TOLD: usize = 100;
+/// Of the databases that we cannot log in to, so many are named.
+const MAX_NAMED: usize = 100;
 
-/// The databases that were there when the server was last asked.
+/// The databases that existed when the server was last asked.
 pub struct Databases {
-    /// The collectors that are asked in each.
+    /// The collectors that are fetched from each.
     pub collectors: Vec<Arc<Collector>>,
     labels: TargetLabels,
     choice: DatabasePatterns,
     known: Mutex<KnownDatabases>,
-    /// Who has a place is visited, or waits for it. A server whose databases are others each time would have ever more of them wait.
+    /// Limits the fetches that run or wait for their turn: without it, a server that names other databases each time would let them
+    /// pile up.
     pub places: Arc<Semaphore>,
 }
 
@@ -41,36 +42,31 @@ struct KnownDatabases {
     closed: BTreeMap<String, String>,
 }
 
-/// One of them.
+/// One database.
 pub struct DatabaseSlots {
     pub name: String,
     /// The target's labels and `datname`.
     pub labels: TargetLabels,
+    /// One for each of [`Databases::collectors`], in their order.
     pub slots: Vec<Arc<Slot>>,
     refused: Mutex<Option<Instant>>,
 }
 
 impl Databases {
-    /// None yet. `labels` are the target's.
+    /// No databases yet. `labels` are the target's.
     pub fn new(collectors: Vec<Arc<Collector>>, labels: TargetLabels, choice: DatabasePatterns) -> Self {
-        Databases {
-            collectors,
-            labels,
-            choice,
-            known: Mutex::default(),
-            places: Arc::new(Semaphore::new(MOST_VISITED)),
-        }
+        Databases { collectors, labels, choice, known: Mutex::default(), places: Arc::new(Semaphore::new(MAX_OPEN)) }
     }
 
-    /// These are there now; what was known of others is forgotten.
-    pub fn found(&self, there: &[Database]) {
+    /// Takes over which databases exist now, and forgets all others.
+    pub fn replace(&self, existing: &[Database]) {
         let mut known = self.known.lock();
         let mut before = std::mem::take(&mut *known);
-        for Database { name, closed } in there.iter().filter(|there| is_chosen(&self.choice, &there.name)) {
+        for Database { name, closed } in existing.iter().filter(|database| is_chosen(&self.choice, &database.name)) {
             match closed.as_deref() {
                 Some("template") => (),
                 Some(reason) => _ = known.closed.insert(name.clone(), reason.to_owned()),
-                None if known.open.len() == MOST_VISITED => (),
+                None if known.open.len() == MAX_OPEN => (),
                 None => {
                     let database = before.open.remove(name).unwrap_or_else(|| self.database(name));
                     known.open.insert(name.clone(), database);
@@ -80,7 +76,7 @@ impl Databases {
     }
 
     fn database(&self, name: &str) -> Arc<DatabaseSlots> {
-        let labels = self.labels.with("datname", name);
+        let labels = self.labels.with(DATABASE_LABEL, name);
         let slots = self.collectors.iter().map(|collector| Arc::new(Slot::new(collector.clone()))).collect();
         Arc::new(DatabaseSlots { name: name.to_owned(), labels, slots, refused: Mutex::default() })
     }
@@ -89,19 +85,19 @@ impl Databases {
         self.known.lock().open.values().cloned().collect()
     }
 
-    /// Those that are not visited because we cannot log in to them, each with the reason, a word; the first of them, where there are many.
+    /// Those that we cannot log in to, each with the reason, a word. Where there are many, the first of them.
     pub fn closed(&self) -> Vec<(String, String)> {
         let known = self.known.lock();
         let refusing = known.open.values().filter(|database| database.refused.lock().is_some());
         let refusing = refusing.map(|database| (database.name.clone(), "refused".to_owned()));
         let closed = known.closed.iter().map(|(name, reason)| (name.clone(), reason.clone()));
-        refusing.chain(closed).take(MOST_TOLD).collect()
+        refusing.chain(closed).take(MAX_NAMED).collect()
     }
 }
 
 impl DatabaseSlots {
-    /// How its last visit ended.
-    pub fn visited(&self, result: &Result<(), FetchError>) {
+    /// Notes how its last fetch ended.
+    pub fn note_result(&self, result: &Result<(), FetchError>) {
         let refused = result.as_ref().is_err_and(|error| error.reason == Reason::Closed);
         *self.refused.lock() = refused.then(Instant::now);
     }

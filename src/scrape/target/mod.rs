@@ -1,15 +1,30 @@
-//! One target: its source, its slots, its breaker; and a visit, which is what a scrape makes of them.
+//! A target: its source, its slots, its circuit breaker, and whether it is up.
 //!
-//! A visit outlives the scrape that began it. At most one goes on at a time; a scrape that finds one under way
-//! takes what it brings, and one that comes right after takes it too.
+//! ```text
+//!             a login or a refresh succeeds         a refresh fails without any answer
+//!   unknown --------------------------------> up --------------------------------------> down
+//!      |                                      ^                                          |  ^
+//!      |                                      +------ a login or a refresh succeeds -----+  |
+//!      +--------------------- a refresh fails without any answer --------------------------+
+//! ```
+//!
+//! - Up is said to a scrape: the target answered since that scrape began. A scrape that joined a refresh under way also takes an answer
+//!   of the last two seconds, because the server ends each quick statement after one.
+//! - A refresh that fails after an answer is cut short. The target stays up, and shows what came before.
+//! - Going down empties every slot: what was found before is not true of a server that cannot be asked. Collectors that remember keep
+//!   their tables. A change of the server's role empties the slow slots only; the quick ones are fetched by each scrape anyhow.
+//! - Every failed refresh counts for the circuit breaker, also one that is cut short. Each new login closes it.
+//!
+//! `refresh` holds what a scrape does with a target, `report` what pages show of it, `share` its limits on a page, and `databases` the
+//! slots of collectors that are fetched in each database.
 
 mod databases;
-mod refresh;
-mod report;
+pub mod refresh;
+pub mod report;
 mod share;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -18,6 +33,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+pub use crate::probe::debug_round::DebugRefusal;
 use crate::{
     circuit_breaker::CircuitBreaker,
     collector::{Collector, Scope, catalogue::Catalogue},
@@ -30,82 +46,70 @@ use crate::{
         target::{databases::Databases, share::LeftOut},
     },
     settings,
-    settings::{Threshold, probe::ProbeSettings},
+    settings::probe::ProbeSettings,
     source::{
         Source,
         fetch::{Answers, FetchError, Reason, SourceStatus},
-        net::login_guard::LoginInfo,
-        sections::{SectionSource, SourceProblem},
-    },
-};
-pub use crate::{
-    probe::debug_round::DebugRefusal,
-    scrape::target::{
-        refresh::Freshness,
-        report::{CollectorReports, ShownCollector, TargetStatus},
+        sections::SectionSource,
     },
 };
 
-/// A target that answered this long ago in the visit still under way is up: the server ends each quick statement
+/// A target that answered this long ago in the refresh still under way is up: the server ends each quick statement
 /// after a second, so what takes longer may hang.
 const JUST_NOW: Duration = Duration::from_secs(2);
-
-/// A result no older than this is good for the next scrape too: a pair of scrapers, a page loaded again, a hundred at once.
-pub const YOUNG: Duration = Duration::from_millis(250);
 
 /// One watched thing.
 pub struct Target {
     pub settings: settings::TargetSettings,
-    /// Of all its samples: `target="orders"`, `cluster="eu"`.
+    /// The labels of all its samples: `target="orders"`, `cluster="eu"`.
     pub labels: TargetLabels,
-    source: Arc<Source>,
-    /// What the source reads, if that is a probe.
-    probe: Option<Arc<Probe>>,
+    pub source: Arc<Source>,
+    /// The probe that the source reads, if it is one.
+    pub probe: Option<Arc<Probe>>,
     slots: Vec<Arc<Slot>>,
     databases: Databases,
-    /// One visit at a time.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Held by the refresh under way.
+    refreshing: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<TargetState>,
-    told: LogLimit,
+    log_limit: LogLimit,
 }
 
 #[derive(Default)]
 struct TargetState {
     breaker: CircuitBreaker,
-    answered: Option<Answered>,
-    /// When the visit under way began.
-    visit: Option<Instant>,
-    /// How the last visit ended; not known before the first, nor after a reload.
-    ended: Option<LastRefresh>,
+    last_answer: Option<LastAnswer>,
+    /// When the refresh under way began.
+    refresh_began: Option<Instant>,
+    /// How the last refresh ended; not known before the first, nor after a reload.
+    last_refresh: Option<LastRefresh>,
     /// Why the target is down; `None` while it is not.
     error: Option<FetchError>,
-    /// That it is down is in the log.
-    is_told: bool,
+    /// The log says that it is down.
+    is_down_logged: bool,
     left_out: LeftOut,
-    /// At the end of the last visit.
+    /// At the end of the last refresh.
     status: SourceStatus,
-    /// What was said of logins: each kind once, in whatever words.
-    told: HashSet<&'static str>,
+    /// The kinds of warnings about logins that the log has: each once, in whatever words.
+    login_warnings: HashSet<&'static str>,
 }
 
-/// How a visit ended.
+/// How a refresh ended.
 #[derive(Clone, Copy)]
 enum LastRefresh {
-    /// What it brought is true of the server.
-    Well,
-    /// The target is down, by a visit that began then.
+    Succeeded,
+    /// The target is down, by a refresh that began then.
     Down(Instant),
 }
 
 #[derive(Clone, Copy)]
-struct Answered {
+struct LastAnswer {
     at: Instant,
     time: SystemTime,
 }
 
 impl Target {
-    /// A target. Of one that it follows at the same server it takes over the sessions, and what collectors that are
-    /// still the same have found.
+    /// A target. From the one `before` it at the same server it takes over the sessions, and the slots of collectors that are still
+    /// the same.
     pub fn new(settings: settings::TargetSettings, catalogue: &Catalogue, before: Option<&Target>) -> Self {
         let same =
             |before: &&Target| (&before.settings.endpoint, before.settings.most) == (&settings.endpoint, settings.most);
@@ -128,7 +132,7 @@ impl Target {
         target
     }
 
-    /// A target whose source is given: it is asked the collectors that it answers.
+    /// A target with this source, and a slot for each collector that the source answers.
     pub fn with_source<'a>(
         settings: settings::TargetSettings,
         source: Arc<Source>,
@@ -145,10 +149,10 @@ impl Target {
             labels,
             settings,
             source,
+            refreshing: Arc::default(),
             probe: None,
-            turn: Arc::default(),
             state: Mutex::default(),
-            told: LogLimit::default(),
+            log_limit: LogLimit::default(),
         }
     }
 
@@ -162,33 +166,9 @@ impl Target {
         label.map(|(_, cluster)| cluster.as_str()).filter(|cluster| !cluster.is_empty())
     }
 
-    /// For people: the product, its version, and what else counts.
-    pub fn description(&self) -> String {
-        self.source.description()
-    }
-
-    /// What its rows report as not known.
-    pub fn problems(&self) -> Vec<SourceProblem> {
-        self.source.problems()
-    }
-
-    /// The probe, if it is one.
-    pub fn probe(&self) -> Option<&Arc<Probe>> {
-        self.probe.as_ref()
-    }
-
-    /// Databases that are not visited because we cannot log in to them, each with the reason, a word.
+    /// Databases that we cannot log in to, each with the reason, a word.
     pub fn closed_databases(&self) -> Vec<(String, String)> {
         self.databases.closed()
-    }
-
-    /// How the last sessions were let in, each way once.
-    pub fn logins(&self) -> BTreeSet<LoginInfo> {
-        self.source.logins()
-    }
-
-    pub fn thresholds(&self) -> &[Threshold] {
-        &self.settings.thresholds
     }
 
     /// Those of the whole server and those of its databases.
@@ -206,9 +186,9 @@ impl Target {
         for error in slot.store(answers, began, now) {
             match error.reason {
                 Reason::Role | Reason::Version => debug!(target, collector, database, "{error}"),
-                // What is wrong with the target as a whole is said once, of the target.
+                // An error of the target as a whole is logged once, of the target.
                 _ if error.query.is_some() || database.is_some() => {
-                    if let Some(held) = self.told.say(error.reason.word(), now) {
+                    if let Some(held) = self.log_limit.say(error.reason.word(), now) {
                         warn!(target, collector, database, "{error}{held}");
                     }
                 }
@@ -217,101 +197,98 @@ impl Target {
         }
     }
 
-    /// The next scrape sees for itself, however young the results are.
-    pub fn forget_young(&self) {
-        self.state.lock().ended = None;
+    /// Makes the next scrape fetch, however fresh the results are.
+    pub fn require_refresh(&self) {
+        self.state.lock().last_refresh = None;
     }
 
-    /// Says how much was held back that no line has followed.
-    fn tell_overdue(&self) {
-        for (reason, held) in self.told.overdue(Instant::now()) {
+    /// Logs how many lines were held back that no other has followed.
+    fn log_held_back(&self) {
+        for (reason, held) in self.log_limit.overdue(Instant::now()) {
             warn!(target = self.name(), "{held} more like it ({reason}); `pgvigil check --connect` says which");
         }
     }
 
-    fn answered(&self) {
-        self.state.lock().answered = Some(Answered { at: Instant::now(), time: SystemTime::now() });
+    fn note_answer(&self) {
+        self.state.lock().last_answer = Some(LastAnswer { at: Instant::now(), time: SystemTime::now() });
     }
 
-    /// Since the scrape began; or just now, in the visit that the scrape found under way.
+    /// Since the scrape began; or just now, in the refresh that the scrape joined.
     fn has_answered_since(&self, scrape: Instant) -> bool {
         let state = self.state.lock();
-        let Some(Answered { at, .. }) = state.answered else { return false };
-        let joined = || state.visit.is_some_and(|began| at >= began) && at.elapsed() <= JUST_NOW;
-        at >= scrape || joined()
+        let Some(LastAnswer { at, .. }) = state.last_answer else { return false };
+        let is_of_refresh = state.refresh_began.is_some_and(|began| at >= began);
+        at >= scrape || is_of_refresh && at.elapsed() <= JUST_NOW
     }
 
-    fn succeeded(&self) {
+    fn mark_up(&self) {
         let mut state = self.state.lock();
-        state.breaker.succeeded();
+        state.breaker.record_success();
         if let Some(error) = state.error.take()
-            && std::mem::take(&mut state.is_told)
+            && std::mem::take(&mut state.is_down_logged)
         {
             info!(target = self.name(), "up again; it was down: {error}");
         }
     }
 
-    /// A visit failed. If nothing was answered since it began, the target is down: what it said before is true no
-    /// more.
-    fn failed(&self, error: &FetchError, began: Instant) {
-        let (answered, now) = (self.has_answered_since(began), Instant::now());
-        if !answered {
-            self.all_slots().iter().for_each(|slot| slot.fail(error, now));
+    /// Notes that a refresh failed. Without an answer since it began the target is down, and its slots are emptied.
+    fn note_failure(&self, error: &FetchError, began: Instant) {
+        let (has_answered, now) = (self.has_answered_since(began), Instant::now());
+        if !has_answered {
+            self.all_slots().iter().for_each(|slot| slot.mark_down(error, now));
         }
         let mut state = self.state.lock();
-        state.ended = (!answered).then_some(LastRefresh::Down(began));
-        if state.breaker.failed()
-            && let Some(held) = self.told.say("circuit open", now)
+        state.last_refresh = (!has_answered).then_some(LastRefresh::Down(began));
+        if state.breaker.record_failure(now)
+            && let Some(held) = self.log_limit.say("circuit open", now)
         {
             warn!(
                 target = self.name(),
                 "circuit open after repeated failures: scrapes wait only for a moment now{held}"
             );
         }
-        if answered {
-            if let Some(held) = self.told.say(error.reason.word(), now) {
-                warn!(target = self.name(), "visit cut short: {error}{held}");
+        if has_answered {
+            if let Some(held) = self.log_limit.say(error.reason.word(), now) {
+                warn!(target = self.name(), "refresh cut short: {error}{held}");
             }
             return;
         }
         if state.error.as_ref().is_none_or(|before| before.reason != error.reason)
-            && let Some(held) = self.told.say(error.reason.word(), now)
+            && let Some(held) = self.log_limit.say(error.reason.word(), now)
         {
-            state.is_told = true;
+            state.is_down_logged = true;
             warn!(target = self.name(), "down: {error}{held}");
         }
         state.error = Some(error.clone());
     }
 
-    /// Says, once, what people should know of how it lets us in.
-    fn tell_of_logins(&self) {
+    /// Logs, once, what people should know of how the server lets us in.
+    fn log_login_warnings(&self) {
         for login in self.source.logins() {
             for (kind, warning) in login.warnings() {
-                if self.state.lock().told.insert(kind) {
+                if self.state.lock().login_warnings.insert(kind) {
                     warn!(target = self.name(), "{warning}");
                 }
             }
         }
     }
 
-    /// What a slow collector found on a primary says nothing of a replica.
-    fn note_role(&self) {
-        let status = self.source.status();
-        let (before, replica) = (self.state.lock().status, status.replica);
-        self.state.lock().status = status;
-        if status.pooled == Some(true)
-            && before.pooled != Some(true)
-            && self.told.say("pooled", Instant::now()).is_some()
-        {
+    /// Notes what the source is now. What slow collectors found on a primary does not hold for a replica, nor the other way round.
+    fn note_status(&self) {
+        let (status, now) = (self.source.status(), Instant::now());
+        let before = std::mem::replace(&mut self.state.lock().status, status);
+        if status.pooled == Some(true) && before.pooled != Some(true) && self.log_limit.say("pooled", now).is_some() {
             info!(target = self.name(), "a pooler is in between: each query brings its own settings (pooled mode)");
         }
-        let before = before.replica;
-        if before.is_some() && before != replica {
-            if let Some(held) = self.told.say("role changed", Instant::now()) {
-                info!(target = self.name(), replica, "the server's role changed{held}");
-            }
-            let (slots, now) = (self.all_slots(), Instant::now());
-            slots.iter().filter(|slot| !slot.collector.is_quick()).for_each(|slot| slot.drop_results(now));
+        let replica = status.replica;
+        if before.replica.is_none() || before.replica == replica {
+            return;
+        }
+        if let Some(held) = self.log_limit.say("role changed", now) {
+            info!(target = self.name(), replica, "the server's role changed{held}");
+        }
+        for slot in self.all_slots().iter().filter(|slot| !slot.collector.is_quick()) {
+            slot.drop_results(now);
         }
     }
 }

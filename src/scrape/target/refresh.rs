@@ -1,4 +1,28 @@
-//! A visit: what a scrape makes of a target. It outlives its scrape; slow fetches and databases outlive the visit.
+//! A refresh: what a scrape does with a target. One at a time runs on a target, in a task of its own.
+//!
+//! ```text
+//!   a scrape comes
+//!        |
+//!        v       all that it wants is fresh, or a refresh found the target down meanwhile
+//!     waiting ----------------------------------------------------------------------------> joined
+//!        |
+//!        | its turn, and something is due
+//!        v       all quick collectors have ended
+//!     started --------------------------------------> ended
+//!        |                                              ^
+//!        | the scrape's deadline, or nobody waits       | 10 s after it started, at the latest
+//!        v                                              |
+//!     outliving its scrape -----------------------------+
+//! ```
+//!
+//! - A joined scrape shows what others fetched. Fresh is what came after the scrape began, while it waited for its turn, or up to 250 ms
+//!   before, if the last refresh succeeded.
+//! - A refresh that has started is never dropped, so that no session is left in the middle of a query. The slots have what it brings
+//!   after its scrape's deadline, for the next scrape.
+//! - It connects, starts the slow fetches that are due, and fetches the quick collectors. Slow fetches, and those in databases, are tasks
+//!   of their own and may outlive it. The scrape waits for those without which it has nothing to show.
+//! - While the circuit breaker is open it waits for the login only for a moment. The login itself stays pending, and the next refresh
+//!   waits for the same one.
 
 use std::{
     collections::HashSet,
@@ -13,7 +37,6 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    circuit_breaker::PATIENCE_WHEN_OPEN,
     collector::Collector,
     scrape::{
         slot::Slot,
@@ -22,34 +45,37 @@ use crate::{
     source::fetch::{Database, Event, FetchError},
 };
 
-/// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
-const VISIT_LIMIT: Duration = Duration::from_secs(10);
+/// A result no older than this is good for the next scrape too: a pair of scrapers, a page loaded again, a hundred at once.
+pub const MAX_SHARED_AGE: Duration = Duration::from_millis(250);
 
-/// A scrape, to one target: since when what the target says counts as said to it.
+/// A refresh's own deadline, whatever its scrape's: the quick lane is cancelled at it.
+const REFRESH_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long it waits for the login while the circuit breaker is open.
+const PATIENCE_WHEN_OPEN: Duration = Duration::from_millis(900);
+
+/// Which results of one target are fresh enough for one scrape.
 pub struct Freshness {
     began: Instant,
-    /// How old results may be that were there before.
-    young: Duration,
-    /// It was satisfied by such results.
-    shares: AtomicBool,
+    /// How old a shared result may be.
+    max_age: Duration,
+    /// The scrape shows results that were there before it.
+    is_shared: AtomicBool,
 }
 
 impl Freshness {
-    /// A scrape that began then, and takes results that are `young`, if all that it wants is.
-    pub fn new(began: Instant, young: Duration) -> Self {
-        Freshness { began, young, shares: AtomicBool::new(false) }
+    /// For a scrape that began then. It takes results that are at most `max_age` old, if all that it wants is.
+    pub fn new(began: Instant, max_age: Duration) -> Self {
+        Freshness { began, max_age, is_shared: AtomicBool::new(false) }
     }
 
-    /// What was answered from then on is shown to it.
+    /// The scrape shows what was answered from then on.
     pub fn since(&self) -> Instant {
-        match self.shares.load(Ordering::Relaxed) {
-            true => self.earliest(),
-            false => self.began,
-        }
+        if self.is_shared.load(Ordering::Relaxed) { self.earliest() } else { self.began }
     }
 
     fn earliest(&self) -> Instant {
-        self.began.checked_sub(self.young).unwrap_or(self.began)
+        self.began.checked_sub(self.max_age).unwrap_or(self.began)
     }
 }
 
@@ -57,150 +83,151 @@ impl Freshness {
 struct RefreshPlan {
     quick: Vec<Arc<Slot>>,
     slow: Vec<Arc<Slot>>,
-    in_databases: Vec<Arc<Collector>>,
+    per_database: Vec<Arc<Collector>>,
 }
 
 impl RefreshPlan {
     fn new(target: &Target, wanted: &dyn Fn(&Collector) -> bool) -> Self {
         let slots = target.slots.iter().filter(|slot| wanted(&slot.collector)).cloned();
         let (quick, slow) = slots.partition(|slot| slot.collector.is_quick());
-        let in_databases = target.databases.collectors.iter().filter(|collector| wanted(collector)).cloned().collect();
-        RefreshPlan { quick, slow, in_databases }
+        let per_database = target.databases.collectors.iter().filter(|collector| wanted(collector)).cloned().collect();
+        RefreshPlan { quick, slow, per_database }
     }
 
-    /// Of what is asked on each scrape, what was not asked since then.
+    /// The quick slots that were not fetched since then.
     fn due_since(&self, then: Instant) -> Vec<Arc<Slot>> {
         self.quick.iter().filter(|slot| slot.is_due_since(then)).cloned().collect()
     }
 }
 
 impl Target {
-    /// Visits for a scrape, which waits to its deadline and no longer. Dropped, it does not begin a visit any more; one that it has
-    /// begun comes to its end, so that no session is left in the middle of a question.
-    pub async fn visit(
+    /// Refreshes what a scrape wants, which waits to its deadline and no longer.
+    pub async fn refresh(
         self: &Arc<Self>,
         wanted: &(dyn Fn(&Collector) -> bool + Sync),
-        asks: &Freshness,
+        freshness: &Freshness,
         deadline: Instant,
     ) {
-        let all = async {
-            self.visit_in_turn(RefreshPlan::new(self, wanted), asks).await;
+        let complete = async {
+            self.refresh_in_turn(RefreshPlan::new(self, wanted), freshness).await;
             for slot in self.slow_slots(wanted) {
-                slot.awaited_result().await;
+                slot.wait_for_fetch().await;
             }
         };
-        if timeout_at(deadline, all).await.is_err() {
-            self.note_late(wanted);
+        if timeout_at(deadline, complete).await.is_err() {
+            self.count_timeouts(wanted);
         }
     }
 
     /// A scrape goes without what it waited for: counted once for each collector, in however many databases that is.
-    fn note_late(&self, wanted: &(dyn Fn(&Collector) -> bool + Sync)) {
-        let (now, mut late) = (Instant::now(), HashSet::new());
+    fn count_timeouts(&self, wanted: &(dyn Fn(&Collector) -> bool + Sync)) {
+        let (now, mut counted) = (Instant::now(), HashSet::new());
         for slot in self.slow_slots(wanted).into_iter().filter(|slot| slot.is_awaited(now)) {
-            if late.insert(slot.collector.name.clone()) {
-                slot.note_late();
+            if counted.insert(slot.collector.name.clone()) {
+                slot.count_timeout();
             }
         }
     }
 
-    /// What is not asked on each scrape, of the whole server and of its databases.
+    /// The slow slots, of the whole server and of its databases.
     fn slow_slots(&self, wanted: &(dyn Fn(&Collector) -> bool + Sync)) -> Vec<Arc<Slot>> {
         self.all_slots().into_iter().filter(|slot| !slot.collector.is_quick() && wanted(&slot.collector)).collect()
     }
 
-    async fn visit_in_turn(self: &Arc<Self>, plan: RefreshPlan, asks: &Freshness) {
-        let turn = self.turn.clone().lock_owned().await;
-        if self.is_told(&plan, asks) {
+    async fn refresh_in_turn(self: &Arc<Self>, plan: RefreshPlan, freshness: &Freshness) {
+        let turn = self.refreshing.clone().lock_owned().await;
+        if self.is_fresh(&plan, freshness) {
             self.start_slow(&plan.slow);
-            return self.start_databases(&plan.in_databases);
+            return self.start_databases(&plan.per_database);
         }
-        if self.is_down_since(asks.began) {
+        if self.is_down_since(freshness.began) {
             return;
         }
-        let (target, due) = (self.clone(), plan.due_since(asks.began));
-        let visit = tokio::spawn(async move {
-            target.run_visit(&due, &plan).await;
+        let target = self.clone();
+        let due = plan.due_since(freshness.began);
+        let refresh = tokio::spawn(async move {
+            target.run_refresh(&due, &plan).await;
             drop(turn);
         });
-        _ = visit.await;
+        _ = refresh.await;
     }
 
-    /// All that the scrape wants was told since it began, or is young.
-    fn is_told(&self, plan: &RefreshPlan, asks: &Freshness) -> bool {
-        let since = |then| plan.due_since(then).is_empty() && self.has_answered_since(then);
-        if since(asks.began) {
+    /// All that the scrape wants came since it began, or shortly before.
+    fn is_fresh(&self, plan: &RefreshPlan, freshness: &Freshness) -> bool {
+        let came_since = |then| plan.due_since(then).is_empty() && self.has_answered_since(then);
+        if came_since(freshness.began) {
             return true;
         }
-        let went_well = matches!(self.state.lock().ended, Some(LastRefresh::Well));
-        let shares = went_well && since(asks.earliest());
-        asks.shares.store(shares, Ordering::Relaxed);
-        shares
+        let has_succeeded = matches!(self.state.lock().last_refresh, Some(LastRefresh::Succeeded));
+        let is_shared = has_succeeded && came_since(freshness.earliest());
+        freshness.is_shared.store(is_shared, Ordering::Relaxed);
+        is_shared
     }
 
-    /// A visit that began after the scrape found it down: those who waited for their turn meanwhile need not find out one after
-    /// the other.
+    /// A refresh that began after the scrape found the target down: scrapes that waited for their turn meanwhile need not find out one
+    /// after the other.
     fn is_down_since(&self, scrape: Instant) -> bool {
-        matches!(self.state.lock().ended, Some(LastRefresh::Down(began)) if began >= scrape)
+        matches!(self.state.lock().last_refresh, Some(LastRefresh::Down(began)) if began >= scrape)
     }
 
-    async fn run_visit(self: &Arc<Self>, due: &[Arc<Slot>], plan: &RefreshPlan) {
+    async fn run_refresh(self: &Arc<Self>, due: &[Arc<Slot>], plan: &RefreshPlan) {
         let began = Instant::now();
-        self.state.lock().visit = Some(began);
-        let result = self.connect_and_ask(due, plan).await;
+        self.state.lock().refresh_began = Some(began);
+        let result = self.connect_and_fetch(due, plan).await;
         match &result {
-            Ok(()) => self.succeeded(),
-            Err(error) => self.failed(error, began),
+            Ok(()) => self.mark_up(),
+            Err(error) => self.note_failure(error, began),
         }
-        self.note_role();
-        self.tell_of_logins();
-        self.tell_overdue();
+        self.note_status();
+        self.log_login_warnings();
+        self.log_held_back();
         if result.is_ok() {
-            self.start_databases(&plan.in_databases);
+            self.start_databases(&plan.per_database);
         }
         let mut state = self.state.lock();
-        state.visit = None;
+        state.refresh_began = None;
         if result.is_ok() {
-            state.ended = Some(LastRefresh::Well);
+            state.last_refresh = Some(LastRefresh::Succeeded);
         }
     }
 
-    async fn connect_and_ask(self: &Arc<Self>, quick: &[Arc<Slot>], plan: &RefreshPlan) -> Result<(), FetchError> {
+    async fn connect_and_fetch(self: &Arc<Self>, quick: &[Arc<Slot>], plan: &RefreshPlan) -> Result<(), FetchError> {
         let began = Instant::now();
-        let patience = if self.state.lock().breaker.is_open() { PATIENCE_WHEN_OPEN } else { VISIT_LIMIT };
+        let patience = if self.state.lock().breaker.is_open() { PATIENCE_WHEN_OPEN } else { REFRESH_LIMIT };
         if self.source.connect(began + patience).await? {
-            self.answered();
-            self.succeeded();
-            self.all_slots().iter().for_each(|slot| slot.reconnected());
+            self.note_answer();
+            self.mark_up();
+            self.all_slots().iter().for_each(|slot| slot.retry_skipped());
         }
         self.start_slow(&plan.slow);
         let asked = Instant::now();
         let due: Vec<_> = quick.iter().map(|slot| slot.collector.clone()).collect();
-        let report = |event| match event {
-            Event::Answered => self.answered(),
-            Event::Databases(there) => self.databases_found(&there),
+        let sink = |event| match event {
+            Event::Answered => self.note_answer(),
+            Event::Databases(existing) => self.note_databases(&existing),
             Event::Collected(index, answers) => self.store(&quick[index], "", answers, asked),
             Event::TurnBegan => (),
         };
-        // Also when none of them is wanted: those that are gone must not be shown.
-        let discover = !self.databases.collectors.is_empty() || self.slots.iter().any(|slot| slot.tells_of_databases());
-        self.source.fetch_quick(&due, discover, began + VISIT_LIMIT, &report).await
+        // Also when the scrape wants none of them: databases that are gone must not be shown.
+        let discover = !self.databases.collectors.is_empty() || self.slots.iter().any(|slot| slot.is_per_database());
+        self.source.fetch_quick(&due, discover, began + REFRESH_LIMIT, &sink).await
     }
 
-    /// What a slow collector said of a database that is gone is shown no more.
-    fn databases_found(&self, there: &[Database]) {
-        self.databases.found(there);
-        let names: HashSet<&str> = there.iter().map(|database| database.name.as_str()).collect();
-        self.slots.iter().for_each(|slot| slot.keep_databases(&names));
+    /// Forgets what was found in databases that are gone.
+    fn note_databases(&self, existing: &[Database]) {
+        self.databases.replace(existing);
+        let names: HashSet<&str> = existing.iter().map(|database| database.name.as_str()).collect();
+        self.slots.iter().for_each(|slot| slot.retain_databases(&names));
     }
 
     fn start_slow(self: &Arc<Self>, slots: &[Arc<Slot>]) {
         for slot in slots {
-            let Some(fetch) = slot.begin(Instant::now()) else { continue };
+            let Some(fetch) = slot.try_start(Instant::now()) else { continue };
             let (target, slot) = (self.clone(), slot.clone());
             tokio::spawn(async move {
-                // What failed is in the slot by now.
-                _ = target.source.fetch_slow(&slot.collector, &target.storing(std::slice::from_ref(&slot), "")).await;
+                let sink = target.storing(std::slice::from_ref(&slot), "");
+                // The slot has the error by now, if there was one.
+                _ = target.source.fetch_slow(&slot.collector, &sink).await;
                 drop(fetch);
             });
         }
@@ -216,38 +243,32 @@ impl Target {
         }
     }
 
-    /// Visits each database in which something is due.
+    /// Starts a fetch in each database in which something is due.
     fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
-        let is_wanted = |slot: &Slot| wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
         let databases = self.databases.all();
-        // Once for all of them: in each there are the same.
-        let shares: Vec<_> = wanted.iter().map(|collector| shared_out(collector, databases.len())).collect();
-        let share = |slot: &Arc<Slot>| {
-            let at = wanted.iter().position(|collector| Arc::ptr_eq(collector, &slot.collector))?;
-            Some(shares[at].clone())
-        };
+        let count = databases.len();
         for database in databases.into_iter().filter(|database| !database.is_refusing()) {
             let Ok(place) = self.databases.places.clone().try_acquire_owned() else { break };
-            let begin = |slot: &Arc<Slot>| Some((slot.clone(), slot.begin(Instant::now())?));
-            let due = database.slots.iter().filter(|slot| is_wanted(slot));
-            let (slots, fetches): (Vec<_>, Vec<_>) = due.filter_map(begin).unzip();
+            let (mut slots, mut fetches) = (Vec::new(), Vec::new());
+            for slot in &database.slots {
+                let is_wanted = wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
+                if is_wanted && let Some(fetch) = slot.try_start(Instant::now()) {
+                    slots.push(slot.clone());
+                    fetches.push(fetch);
+                }
+            }
             if slots.is_empty() {
                 continue;
             }
             let target = self.clone();
-            let collectors: Vec<_> = slots.iter().filter_map(share).collect();
             tokio::spawn(async move {
-                let report = target.storing(&slots, &database.name);
-                // What failed is in the slots by now.
-                database.visited(&target.source.fetch_database(&database.name, &collectors, &report).await);
+                let sink = target.storing(&slots, &database.name);
+                let due: Vec<_> = slots.iter().map(|slot| slot.collector.clone()).collect();
+                let result = target.source.fetch_database(&database.name, count, &due, &sink).await;
+                // The slots have the errors by now.
+                database.note_result(&result);
                 drop((fetches, place));
             });
         }
     }
-}
-
-/// The collector with its share of the rows: `max_rows` is for the whole target.
-fn shared_out(collector: &Arc<Collector>, databases: usize) -> Arc<Collector> {
-    let max_rows = collector.max_rows.div_ceil(databases.max(1));
-    Arc::new(Collector { max_rows, ..Collector::clone(collector) })
 }

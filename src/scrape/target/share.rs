@@ -1,11 +1,14 @@
-//! What of a target fits on a page, so that it leaves the others theirs: whole tables are left out, the largest first.
+//! A target's share of a page: what is more than its limits is left out, whole tables, the largest first, so that the other targets
+//! lose nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    collector::Query,
+    exposition::Block,
+    map::{Mapped, Size},
+    settings::RowLimits,
 };
-
-use crate::{map::Size, scrape::target::ShownCollector, settings::RowLimits};
 
 /// What was left out of pages.
 #[derive(Default)]
@@ -16,68 +19,60 @@ pub struct LeftOut {
     pub now: BTreeSet<String>,
 }
 
-/// One table among those that are shown.
-struct TableShare {
-    shown: usize,
-    query: usize,
-    size: Size,
-}
-
 /// Leaves out what is too much; returns how many samples of which collectors that is.
-pub fn fit(shown: &mut [ShownCollector], most: RowLimits) -> BTreeMap<String, u64> {
-    let is_too_much = |size: Size| size.bytes > most.bytes || size.samples > most.samples;
-    if !is_too_much(total(&parts(shown, &|part, query, labels| part.size_at_most(query, labels)))) {
+pub fn fit(blocks: &mut Vec<Block>, limits: RowLimits) -> BTreeMap<String, u64> {
+    let is_too_much = |size: Size| size.bytes > limits.bytes || size.samples > limits.samples;
+    if !is_too_much(total(&sizes(blocks, Mapped::size_at_most))) {
         return BTreeMap::new();
     }
-    let mut parts = parts(shown, &|part, query, labels| part.size(query, labels));
-    let mut left = total(&parts);
-    // How much of what a target may have this is; where two are as much, the later one goes first.
-    let weight = |size: Size| (size.bytes as f64 / most.bytes as f64).max(size.samples as f64 / most.samples as f64);
-    parts.sort_by(|a, b| weight(a.size).total_cmp(&weight(b.size)));
-    let mut out = BTreeMap::new();
-    while is_too_much(left) {
-        let Some(TableShare { shown: at, query, size }) = parts.pop() else { break };
-        shown[at].tables[query] = None;
-        left = Size { bytes: left.bytes - size.bytes, samples: left.samples - size.samples };
-        *out.entry(shown[at].collector.name.clone()).or_default() += size.samples as u64;
+    let sizes = sizes(blocks, Mapped::size);
+    // How much of its limits a block takes. Of two that take as much, the later one goes first.
+    let weight =
+        |size: Size| (size.bytes as f64 / limits.bytes as f64).max(size.samples as f64 / limits.samples as f64);
+    let mut by_weight: Vec<usize> = (0..blocks.len()).collect();
+    by_weight.sort_by(|a, b| weight(sizes[*a]).total_cmp(&weight(sizes[*b])));
+    let mut rest = total(&sizes);
+    let mut left_out = BTreeMap::new();
+    let mut is_left_out = vec![false; blocks.len()];
+    while is_too_much(rest) {
+        let Some(largest) = by_weight.pop() else { break };
+        let size = sizes[largest];
+        rest = Size { bytes: rest.bytes - size.bytes, samples: rest.samples - size.samples };
+        *left_out.entry(blocks[largest].collector.name.clone()).or_default() += size.samples as u64;
+        is_left_out[largest] = true;
     }
-    out
+    let mut is_left_out = is_left_out.into_iter();
+    blocks.retain(|_| is_left_out.next() == Some(false));
+    left_out
 }
 
-fn parts(
-    shown: &[ShownCollector],
-    size: &dyn Fn(&crate::map::Mapped, &crate::collector::Query, usize) -> Size,
-) -> Vec<TableShare> {
-    let of = |(at, shown): (usize, &ShownCollector)| {
-        let tables = shown.tables.iter().zip(&shown.collector.queries).enumerate();
-        let part = |(query, (table, of)): (usize, (&Option<Arc<_>>, _))| {
-            Some(TableShare { shown: at, query, size: size(table.as_ref()?, of, shown.labels.text().len()) })
-        };
-        tables.filter_map(part).collect::<Vec<_>>()
-    };
-    shown.iter().enumerate().flat_map(of).collect()
+fn sizes(blocks: &[Block], size: fn(&Mapped, &Query, usize) -> Size) -> Vec<Size> {
+    let size_of = |block: &Block| size(&block.mapped, &block.collector.queries[block.query], block.labels.text().len());
+    blocks.iter().map(size_of).collect()
 }
 
-fn total(parts: &[TableShare]) -> Size {
-    parts.iter().fold(Size::default(), |sum, part| Size {
-        bytes: sum.bytes.saturating_add(part.size.bytes),
-        samples: sum.samples.saturating_add(part.size.samples),
+fn total(sizes: &[Size]) -> Size {
+    sizes.iter().fold(Size::default(), |sum, size| Size {
+        bytes: sum.bytes.saturating_add(size.bytes),
+        samples: sum.samples.saturating_add(size.samples),
     })
 }
 
 impl LeftOut {
-    /// Takes in what was left out of a page on which these collectors were shown. True if nothing was left out before and now is, or
+    /// Notes what was left out of a page that shows these collectors. True if nothing was left out before and now is, or
     /// the other way round.
-    pub fn note<'a>(&mut self, out: BTreeMap<String, u64>, shown: impl Iterator<Item = &'a str>) -> bool {
-        let before = self.now.is_empty();
-        if before && out.is_empty() {
+    pub fn note<'a>(&mut self, left_out: BTreeMap<String, u64>, shown: impl Iterator<Item = &'a str>) -> bool {
+        let was_empty = self.now.is_empty();
+        if was_empty && left_out.is_empty() {
             return false;
         }
-        shown.for_each(|name| _ = self.now.remove(name));
-        for (name, samples) in out {
+        for name in shown {
+            self.now.remove(name);
+        }
+        for (name, samples) in left_out {
             *self.counts.entry(name.clone()).or_default() += samples;
             self.now.insert(name);
         }
-        before != self.now.is_empty()
+        was_empty != self.now.is_empty()
     }
 }

@@ -41,6 +41,8 @@ pub struct Batch<'a> {
     pub statement_timeout: Duration,
     /// Also ask which databases there are.
     pub lists_databases: bool,
+    /// Databases among which each collector's `max_rows` is shared out.
+    pub databases: usize,
     sink: EventSink<'a>,
     histories: &'a Mutex<Histories>,
     unanswered: Mutex<BTreeSet<usize>>,
@@ -59,6 +61,7 @@ impl<'a> Batch<'a> {
             first_index: 0,
             statement_timeout,
             lists_databases: false,
+            databases: 1,
             sink,
             histories,
             unanswered: Mutex::new((0..collectors.len()).collect()),
@@ -80,6 +83,11 @@ impl<'a> Batch<'a> {
     /// The collectors that are to be asked, with their indexes.
     pub fn unanswered(&self) -> Vec<(usize, &'a Collector)> {
         self.unanswered.lock().iter().map(|index| (*index, &*self.collectors[*index])).collect()
+    }
+
+    /// Rows that are kept of each query of a collector: `max_rows` is for the whole target.
+    pub fn max_rows(&self, collector: &Collector) -> usize {
+        collector.max_rows.div_ceil(self.databases.max(1))
     }
 
     /// It looks at all relations of a database.

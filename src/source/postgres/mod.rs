@@ -168,21 +168,23 @@ impl PostgresServer {
     pub async fn fetch_database(
         &self,
         database: &str,
+        databases: usize,
         due: &[Arc<Collector>],
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         if self.logins.is_own(database) {
-            return self.ask_one_by_one(&self.slow, due, sink).await;
+            return self.ask_one_by_one(&self.slow, databases, due, sink).await;
         }
         // The semaphore is never closed.
         let _permit = self.database_sessions.acquire().await;
         let reusable = ReusableSession { database: Some(database.to_owned()), session: None };
-        self.ask_one_by_one(&AsyncMutex::new(reusable), due, sink).await
+        self.ask_one_by_one(&AsyncMutex::new(reusable), databases, due, sink).await
     }
 
     async fn ask_one_by_one(
         &self,
         lane: &AsyncMutex<ReusableSession>,
+        databases: usize,
         due: &[Arc<Collector>],
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
@@ -191,7 +193,8 @@ impl PostgresServer {
             // Locked for one collector at a time, so that others who wait for the slow lane get their turn.
             let mut reusable = lane.lock().await;
             sink(Event::TurnBegan);
-            let batch = Batch::of_one(collector, index, sink, &self.histories);
+            let mut batch = Batch::of_one(collector, index, sink, &self.histories);
+            batch.databases = databases;
             result = match result {
                 // A database that cannot be reached is not tried again for each of its collectors.
                 Err(error) if error.reason.is_connection() || error.reason == Reason::Closed => {

@@ -186,8 +186,7 @@ impl Session {
         collector: &Collector,
         mut role: watch::Receiver<Option<bool>>,
     ) -> Result<(), FetchError> {
-        let limit = batch.statement_timeout;
-        let answers: Answers = join_all(collector.queries.iter().map(|query| self.ask(collector, query, limit))).await;
+        let answers: Answers = join_all(collector.queries.iter().map(|query| self.ask(batch, collector, query))).await;
         let mut errors = answers.iter().filter_map(|answer| answer.as_ref().err());
         if let Some(error) = errors.find(|error| error.reason.is_connection()) {
             return Err(error.clone());
@@ -232,18 +231,18 @@ impl Session {
     }
 
     /// Asks a collector's query. The error has the query's name.
-    async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
+    async fn ask(&self, batch: &Batch<'_>, collector: &Collector, query: &Query) -> Result<Answer, FetchError> {
         let name = format!("{}.{}", collector.name, query.name);
-        let answer = self.ask_unless_skipped(&name, collector, query, limit).await;
+        let answer = self.ask_unless_skipped(&name, batch, collector, query).await;
         answer.map_err(|error| error.in_query(&query.name))
     }
 
     async fn ask_unless_skipped(
         &self,
         name: &str,
+        batch: &Batch<'_>,
         collector: &Collector,
         query: &Query,
-        limit: Duration,
     ) -> Result<Answer, FetchError> {
         let (variant, sql) = self.server_info.applicable(collector, query)?;
         if let Some(skipped) = self.skipped.lock().get(name)
@@ -253,12 +252,12 @@ impl Session {
         }
         let (columns, native): (_, Vec<_>) = (query.asked_columns(collector.source), query.native_columns().collect());
         let answer = self.send(SqlQuery {
-            max_rows: collector.max_rows,
+            max_rows: batch.max_rows(collector),
             columns: &columns,
             native: &native,
             // The further columns of a reading identify the statement.
             all_columns: collector.source == SourceKind::Statements,
-            ..self.query(name, &sql, limit)
+            ..self.query(name, &sql, batch.statement_timeout)
         });
         let answer = answer.await.map_err(|error| error.into_fetch_error(&sql, Some(variant)));
         if let Err(error) = &answer {

@@ -1,4 +1,4 @@
-//! Pages that nobody waits for any more, and how many are made at a time.
+//! Pages that nobody waits for any more, and how many are in flight at a time.
 
 use std::future::Future;
 
@@ -13,7 +13,7 @@ use crate::{
     source::fixture::Login,
 };
 
-/// Waits for a page with this timeout in seconds: each is another one.
+/// Waits for a page with this timeout in seconds: another timeout is another page.
 fn ask(pages: &Arc<Coalescer>, world: &World, timeout: u64) -> JoinHandle<Option<Page>> {
     ask_within(pages, world, Duration::from_secs(timeout))
 }
@@ -27,10 +27,10 @@ fn ask_within(pages: &Arc<Coalescer>, world: &World, timeout: Duration) -> JoinH
     })
 }
 
-/// The same pages beside what the test does: their askers hang up.
+/// The requests for these pages hang up.
 async fn abandon(asked: impl IntoIterator<Item = JoinHandle<Option<Page>>>) {
     pause(0.01).await;
-    asked.into_iter().for_each(|asker| asker.abort());
+    asked.into_iter().for_each(|request| request.abort());
     pause(0.01).await;
 }
 
@@ -39,7 +39,7 @@ fn pages() -> Arc<Coalescer> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_whose_askers_have_gone_is_given_up() {
+async fn a_page_that_nobody_waits_for_is_abandoned() {
     let (world, pages) = (World::new(), pages());
     world.server.change(|server| server.login = Login::Hangs);
     for round in 0..20 {
@@ -48,13 +48,13 @@ async fn a_page_whose_askers_have_gone_is_given_up() {
     }
     world.server.change(|server| server.login = Login::default());
     let (began, scrapes) = (Instant::now(), world.engine.process.clone());
-    ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("up=1 quick=1");
+    ask(&pages, &world, 9).await.expect("a request").expect("a page").expect("up=1 quick=1");
     assert!(began.elapsed() < seconds(0.1), "{:?}", began.elapsed());
     assert_eq!(world.server.seen().logins, 1, "the login was waited for, not repeated");
     assert!(format!("{scrapes:?}").contains("scrapes: 1,"), "one page was written: {scrapes:?}");
 }
 
-/// One of those who wait for a page, or for a visit, may go.
+/// One of the requests that wait for a page, or for a refresh, may go.
 #[tokio::test(start_paused = true)]
 async fn what_is_shared_goes_on_for_the_others() {
     let (world, pages) = (World::new(), pages());
@@ -62,34 +62,34 @@ async fn what_is_shared_goes_on_for_the_others() {
     let (first, same, other) = (ask(&pages, &world, 9), ask(&pages, &world, 9), ask(&pages, &world, 8));
     abandon([first]).await;
     for page in [same, other] {
-        page.await.expect("an asker").expect("a page").expect("quick=1 other=1 up=1");
+        page.await.expect("a request").expect("a page").expect("quick=1 other=1 up=1");
     }
     assert_eq!(world.server.seen().visits, 1);
 }
 
-/// A visit that has begun comes to its end, and what it brings is there for the next.
+/// A refresh that has started comes to its end, and the next scrape has what it brings.
 #[tokio::test(start_paused = true)]
-async fn a_visit_that_has_begun_ends_well() {
+async fn a_refresh_that_has_started_comes_to_its_end() {
     let (world, pages) = (World::new(), pages());
     world.server.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     abandon([ask(&pages, &world, 9)]).await;
     pause(1.0).await;
-    ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("quick=1 up=1");
+    ask(&pages, &world, 9).await.expect("a request").expect("a page").expect("quick=1 up=1");
     assert_eq!((world.server.seen().visits, world.server.asked("quick"), world.server.seen().logins), (2, 1, 1));
 }
 
-/// Somebody who joins at the very moment in which the last one goes is not forgotten.
+/// A request that joins at the very moment in which the last one goes is not forgotten.
 #[tokio::test(start_paused = true)]
-async fn who_comes_when_the_last_one_goes_is_answered() {
+async fn a_request_that_comes_when_the_last_one_goes_is_answered() {
     let (world, pages) = (World::new(), pages());
     world.server.change(|server| _ = server.delays.insert("quick", seconds(1.0)));
     let first = ask(&pages, &world, 9);
     pause(0.01).await;
     first.abort();
-    ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("quick=1 up=1");
+    ask(&pages, &world, 9).await.expect("a request").expect("a page").expect("quick=1 up=1");
 }
 
-/// Beyond a thousand pages there is no room for another, but for those who would join one; and there is again when somebody has gone.
+/// Beyond a thousand pages there is no room for another, only for requests that join one. There is room again when somebody has gone.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_pages_are_made_at_a_time() {
     let (world, pages) = (World::new(), pages());
@@ -97,19 +97,24 @@ async fn a_thousand_pages_are_made_at_a_time() {
     // With one target, so many are made at a time.
     let asked: Vec<_> = (0..1065).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(0.01).await;
-    assert!(ask(&pages, &world, 9).await.expect("an asker").is_none(), "there is no room for another page");
+    assert!(asked.iter().all(|page| !page.is_finished()), "there is room for all of them");
+    assert!(ask(&pages, &world, 9).await.expect("a request").is_none(), "there is no room for another page");
+    assert!(
+        ask(&pages, &World::new(), 1000).await.expect("a request").is_none(),
+        "nor for one of another configuration"
+    );
     pause(1.0).await;
     let joined = ask(&pages, &world, 1000);
     abandon(asked).await;
     world.server.change(|server| server.login = Login::default());
     let all = [joined, ask(&pages, &world, 9)];
     for page in join_all(all).await {
-        page.expect("an asker").expect("room for it").expect("up=1 quick=1");
+        page.expect("a request").expect("room for it").expect("up=1 quick=1");
     }
     assert!(pages.is_idle());
 }
 
-/// Others wait for a server that hangs, and have time; who has less is not made to wait for them.
+/// Others wait for a server that hangs, and have time; a page that has less does not wait for them.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_has_less_time_need_not_wait_for_those_with_more() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), pages());
@@ -118,10 +123,10 @@ async fn a_page_that_has_less_time_need_not_wait_for_those_with_more() {
     let world = World { engine, server: a };
     let _asked: Vec<_> = (0..500).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(1.0).await;
-    ask(&pages, &world, 8).await.expect("an asker").expect("room for it").expect("up=0 up.b=1 quick.b=2");
+    ask(&pages, &world, 8).await.expect("a request").expect("room for it").expect("up=0 up.b=1 quick.b=2");
 }
 
-/// Where so many hang that pages wait for their turn, neither is who has less time.
+/// Nor where so many hang that pages wait for their turn.
 #[tokio::test(start_paused = true)]
 async fn a_page_in_a_hurry_is_made_out_of_turn() {
     let hung: Vec<_> = (0..20).map(|n| (format!("h{n}"), Fixture::default())).collect();
@@ -133,12 +138,12 @@ async fn a_page_in_a_hurry_is_made_out_of_turn() {
     // Together they would wait for 10,000 targets.
     let _asked: Vec<_> = (0..500).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(1.0).await;
-    ask(&pages, &world, 8).await.expect("an asker").expect("room for it").expect("up.h0=0 up.b=1");
+    ask(&pages, &world, 8).await.expect("a request").expect("room for it").expect("up.h0=0 up.b=1");
 }
 
-/// However many wait for a server that hangs, and come again and again in as much of a hurry, one that is well is asked.
+/// However many requests for a server that hangs come, again and again, and with as little time, a healthy one is asked.
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_server_that_hangs_keeps_nobody_from_another() {
+async fn requests_for_a_server_that_hangs_keep_nobody_from_another() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), pages());
     let engine = engine(catalogue(&[]), &[("a", &a), ("b", &b)]);
     a.change(|server| server.login = Login::Hangs);
@@ -148,27 +153,42 @@ async fn who_waits_for_a_server_that_hangs_keeps_nobody_from_another() {
         flood.push(ask_within(&pages, &world, Duration::from_micros(9_000_000 + nth)));
         pause(0.01).await;
         if nth % 200 == 100 {
-            ask(&pages, &world, 2).await.expect("an asker").expect("room for it").expect("up=0 up.b=1");
+            ask(&pages, &world, 2).await.expect("a request").expect("room for it").expect("up=0 up.b=1");
         }
     }
-    let page = ask(&pages, &world, 9).await.expect("an asker").expect("room for it");
+    let page = ask(&pages, &world, 9).await.expect("a request").expect("room for it");
     page.expect("up=0 up.b=1");
     assert!(page.get("quick b").is_some(), "{page:?}");
 }
 
-/// Those who wait while a server is found hanging need not each find out for themselves.
+/// Requests that wait while a refresh finds the server hanging need not each find out for themselves.
 #[tokio::test(start_paused = true)]
 async fn many_pages_of_a_server_that_hangs_take_as_long_as_two() {
     let (world, pages) = (World::new(), pages());
     world.server.change(|server| server.login = Login::Hangs);
     let began = Instant::now();
     for page in join_all((0..60).map(|n| ask(&pages, &world, 1000 + n))).await {
-        page.expect("an asker").expect("room for it").expect("up=0 down.login_pending=1");
+        page.expect("a request").expect("room for it").expect("up=0 down.login_pending=1");
     }
     assert_eq!((began.elapsed(), world.server.seen().logins), (seconds(10.0), 1));
 }
 
-/// As many as there are targets are made at once, whatever the others do.
+/// At shutdown pages show what is there, those in flight and those that come.
+#[tokio::test(start_paused = true)]
+async fn no_page_waits_at_shutdown() {
+    let (world, pages) = (World::new(), pages());
+    world.server.change(|server| server.login = Login::Hangs);
+    let (began, page) = (Instant::now(), ask(&pages, &world, 9));
+    pause(1.0).await;
+    assert!(!page.is_finished());
+    pages.stop_waiting();
+    for page in [page, ask(&pages, &world, 8)] {
+        page.await.expect("a request").expect("a page").expect("up=0 down.login_pending=1");
+    }
+    assert_eq!(began.elapsed(), seconds(1.0));
+}
+
+/// As many pages as there are targets are made at once, whatever the others do.
 #[tokio::test(start_paused = true)]
 async fn each_target_may_be_scraped_by_itself_at_once() {
     let servers: Vec<_> = (0..300).map(|n| (format!("t{n}"), Fixture::default())).collect();

@@ -2,7 +2,7 @@
 
 use crate::{
     scrape::engine::tests::*,
-    source::{fetch::Reason, fixture::Login},
+    source::{fetch::Reason, fixture, fixture::Login},
 };
 
 fn world() -> World {
@@ -57,13 +57,13 @@ async fn a_target_that_is_down_or_has_another_role_drops_what_was_found() {
     world.scrape().await.expect("up=1 sizes.app=3 sizes.billing=4");
     world.server.change(|server| server.replica = true);
     pause(15.0).await;
-    // The role is known before the databases are visited.
+    // The role is known before anything is fetched in the databases.
     world.scrape().await.expect("sizes.app=5 sizes.billing=6 slow=-");
 }
 
-/// A refusal that is a database's settled will is told, not a failure, and not asked for more often than every five minutes.
+/// A database that refuses logins is skipped, which is not a failure, and tried again every five minutes at most.
 #[tokio::test(start_paused = true)]
-async fn a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
+async fn a_database_that_refuses_logins_is_skipped_with_its_reason() {
     let world = world();
     world.server.change(|server| {
         server.closed = vec!["half_dropped"];
@@ -80,4 +80,19 @@ async fn a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
     pause(300.0).await;
     world.scrape().await;
     world.scrape().await.expect("sizes.app=2 closed.app.refused=-");
+}
+
+/// `max_rows` is for the whole target.
+#[tokio::test(start_paused = true)]
+async fn databases_share_out_the_rows() {
+    for (databases, rows) in [(vec!["a"], 9), (vec!["a", "b"], 5), (vec!["a", "b", "c", "d"], 3)] {
+        let world = World::with(catalogue(&[("sizes", "1h\nscope: database\nmax_rows: 9")]));
+        let answer = fixture::rows(["n"], (0..20).map(|n| [n.to_string()]));
+        world.server.change(|server| {
+            server.databases = databases.clone();
+            server.answers.insert("sizes", answer);
+        });
+        let cut = databases.len() * (20 - rows);
+        world.scrape().await.expect(&format!("sizes.a=0 cut.sizes={cut}"));
+    }
 }

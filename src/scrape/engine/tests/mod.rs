@@ -1,4 +1,4 @@
-//! What happens when, on a clock that tests set: each file here is a part of the design's table.
+//! Scrapes on a clock that the tests set, against servers that do what a test tells them.
 //!
 //! The collectors are small: `quick` and `other` are asked on each scrape, `slow` when older than 60 s within 5 s. Their
 //! series have their names, and the value says how often the server was asked for them.
@@ -6,13 +6,14 @@
 mod abandoned;
 mod breaker;
 mod databases;
+mod freshness;
+mod logged;
 mod overlap;
 mod quick;
 mod self_metrics;
 mod share;
 mod slow;
 mod targets;
-mod young;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -150,7 +151,7 @@ impl Page {
 
 async fn scrape(engine: &Engine, selection: &Selection, timeout: Duration) -> Page {
     let began = Instant::now();
-    let blocks = engine.scrape(selection, began + timeout, std::future::pending()).await;
+    let blocks = engine.scrape(selection, began + timeout).await;
     assert!(began.elapsed() <= timeout + Duration::from_millis(1), "the deadline holds");
     Page::of(&exposition::text(&blocks))
 }

@@ -1,4 +1,4 @@
-//! Scrapes that overlap: one visit, and for the same page one rendering.
+//! Scrapes that overlap: one refresh, and for the same page one rendering.
 
 use futures_util::future::join_all;
 use hyper::body::Bytes;
@@ -35,9 +35,9 @@ async fn a_hundred_scrapes_of_one_page_are_one() {
     }
 }
 
-/// Format, encoding, deadline and filter make another page, but not another visit.
+/// Format, encoding, deadline and filter make another page, but not another refresh.
 #[tokio::test(start_paused = true)]
-async fn different_pages_share_the_visit() {
+async fn different_pages_share_the_refresh() {
     let (world, pages) = (World::new(), Arc::new(Coalescer::default()));
     world.server.change(|server| _ = server.delays.insert("quick", seconds(2.0)));
     let keys = [
@@ -63,7 +63,7 @@ async fn different_pages_share_the_visit() {
     }
 }
 
-/// A page that has waited long for one target says nothing new of the others: who comes meanwhile does not wait for it.
+/// A page that has waited long for one target says nothing new of the others: a request that comes meanwhile does not join it.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_waits_for_one_target_is_no_news_of_another() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), Arc::new(Coalescer::default()));
@@ -116,9 +116,9 @@ async fn each_scrape_has_its_own_deadline() {
     assert_eq!(world.server.seen().visits, 1);
 }
 
-/// Who joins takes what the visit brings, and asks only for what it does not.
+/// A scrape that joins takes what the refresh brings, and fetches only the rest.
 #[tokio::test(start_paused = true)]
-async fn a_scrape_that_joins_takes_what_the_visit_brings() {
+async fn a_scrape_that_joins_takes_what_the_refresh_brings() {
     let world = World::new();
     world.server.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     let first = world.start(DEADLINE);
@@ -141,7 +141,7 @@ async fn a_scrape_that_joins_for_a_moment_finds_the_target_up() {
     first.await.expect("a page").expect("quick=1 other=1 up=1");
 }
 
-/// What waits for its turn waits no longer than its scrape: scrapes of a target that hangs do not pile up.
+/// A refresh waits for its turn no longer than its scrape: scrapes of a target that hangs do not pile up.
 #[tokio::test(start_paused = true)]
 async fn scrapes_of_a_target_that_hangs_do_not_pile_up() {
     let world = World::new();
@@ -150,7 +150,7 @@ async fn scrapes_of_a_target_that_hangs_do_not_pile_up() {
     for page in join_all(scrapes).await {
         page.expect("a page").expect("up=0");
     }
-    // The hundred are one visit of 10 s, and so one failure.
+    // The hundred are one refresh of 10 s, and so one failure.
     pause(100.0).await;
     assert_eq!(world.server.seen().logins, 1);
     world.server.change(|server| server.login = Login::default());
@@ -171,7 +171,7 @@ async fn a_scrape_that_saw_a_failure_sees_the_recovery() {
     second.await.expect("a page").expect("up=1 quick=1 other=1 slow=1");
 }
 
-/// A page whose making fails (here, no clock goes so far) is not waited for: not by who asked, and not by who asks again.
+/// Nobody waits for a page whose task panics (here, because no clock goes so far): neither those who joined it nor those who come later.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_fails_keeps_nobody_waiting() {
     let (world, pages) = (World::new(), Arc::new(Coalescer::default()));

@@ -28,7 +28,7 @@ async fn at_the_deadline_the_page_has_what_is_there() {
     world.scrape_within(seconds(1.0)).await.expect("quick=- other=1 slow=1 up=1");
 }
 
-/// What came too late for its scrape is shown once, with its age, and the next fetch is under way meanwhile.
+/// A result that came too late for its scrape is shown once, with its age, while the next fetch is in flight.
 #[tokio::test(start_paused = true)]
 async fn a_late_result_is_shown_once() {
     let world = World::new();
@@ -94,7 +94,7 @@ async fn a_target_that_is_down_shows_only_that() {
         let page = world.scrape().await;
         page.expect(&format!("down.{}=1", reason.word()));
         page.expect("quick=- other=- slow=- up=0 success.quick=0 success.slow=0");
-        assert_eq!(began.elapsed(), Duration::ZERO, "what refuses is told at once");
+        assert_eq!(began.elapsed(), Duration::ZERO, "a refusal is not waited for");
         world.server.change(|server| server.login = Login::default());
         pause(15.0).await;
         let page = world.scrape().await;
@@ -128,7 +128,7 @@ async fn a_target_that_hangs_is_down_at_the_deadline_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_login_that_hangs_it_is_said_that_it_is_pending() {
+async fn a_login_that_hangs_is_pending() {
     let world = World::new();
     world.server.change(|server| server.login = Login::Hangs);
     for _ in 0..3 {

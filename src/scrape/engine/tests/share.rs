@@ -1,4 +1,4 @@
-//! What of a target fits on a page: the largest tables are left out, which is counted, and the other targets lose nothing.
+//! Limits of a target on a page: its largest tables are left out, which is counted, and the other targets lose nothing.
 
 use crate::{scrape::engine::tests::*, source::fixture::rows};
 
@@ -28,7 +28,7 @@ fn world(most: &str) -> (Arc<Engine>, Fixture, Fixture) {
 }
 
 async fn page(engine: &Engine) -> String {
-    let blocks = engine.scrape(&Selection::default(), Instant::now() + DEADLINE, std::future::pending()).await;
+    let blocks = engine.scrape(&Selection::default(), Instant::now() + DEADLINE).await;
     exposition::text(&blocks)
 }
 
@@ -65,17 +65,17 @@ async fn the_largest_is_left_out_and_counted() {
         }
         let target = &engine.targets[0];
         assert_eq!(target.left_out()["large"], (2000, true), "{most}");
-        assert_eq!(target.last_report().left_out, ["large"], "{most}");
+        assert_eq!(target.last_status().left_out, ["large"], "{most}");
         // It is smaller, and all of it is there again.
         tell(&a, "large", 10, 1);
         pause(1.0).await;
         let page = crate::scrape::engine::tests::share::page(&engine).await;
         assert_eq!(count(&page, "large{target=\"a\""), 10, "{most}");
-        assert_eq!((target.left_out()["large"], target.last_report().left_out.len()), ((2000, false), 0), "{most}");
+        assert_eq!((target.left_out()["large"], target.last_status().left_out.len()), ((2000, false), 0), "{most}");
     }
 }
 
-/// What the shares are reckoned with is what is written.
+/// The sizes that are compared with the limits are those that are written.
 #[tokio::test(start_paused = true)]
 async fn sizes_are_those_of_the_page() {
     let (engine, a, _) = world("labels: {cluster: x}");
@@ -84,7 +84,7 @@ async fn sizes_are_those_of_the_page() {
         let rows = rows(["l", "n"], texts.map(|text| [text.to_owned(), "-12.5".to_owned()]));
         server.answers.insert("small", rows);
     });
-    let blocks = engine.scrape(&Selection::default(), Instant::now() + DEADLINE, std::future::pending()).await;
+    let blocks = engine.scrape(&Selection::default(), Instant::now() + DEADLINE).await;
     for block in blocks.iter().filter(|block| block.collector.name == "small") {
         let query = &block.collector.queries[block.query];
         let (size, most) = (

@@ -53,7 +53,7 @@ async fn what_comes_after_its_scrape_is_served_from_then_on() {
 
 /// A scrape that comes during the first fetch waits for it too, to its own deadline.
 #[tokio::test(start_paused = true)]
-async fn whoever_has_nothing_to_show_waits_for_the_fetch_under_way() {
+async fn a_scrape_with_nothing_to_show_waits_for_the_fetch_in_flight() {
     let world = World::new();
     world.server.change(|server| _ = server.delays.insert("slow", seconds(4.0)));
     world.scrape_within(seconds(1.0)).await.expect("slow=-");
@@ -216,9 +216,9 @@ async fn at_every_interval_each_page_has_it() {
     }
 }
 
-/// What nobody can wait for any longer is told, and counted once for each scrape that went without.
+/// A scrape that goes without a result counts as a timeout of the collector.
 #[tokio::test(start_paused = true)]
-async fn a_result_that_comes_too_late_is_told() {
+async fn a_result_that_comes_too_late_is_a_timeout() {
     let world = World::new();
     world.scrape().await.expect("slow=1 success.slow=1 failures.slow.timeout=-");
     world.server.change(|server| _ = server.delays.insert("slow", seconds(4.0)));
@@ -228,9 +228,9 @@ async fn a_result_that_comes_too_late_is_told() {
     world.scrape().await.expect("slow=2 success.slow=1 failures.slow.timeout=2");
 }
 
-/// One that fails for good does not hold up those who come often.
+/// A collector that keeps failing does not delay frequent scrapes.
 #[tokio::test(start_paused = true)]
-async fn who_comes_often_does_not_wait_for_what_fails() {
+async fn frequent_scrapes_do_not_wait_for_what_fails() {
     let world = World::new();
     world.server.change(|server| {
         server.delays.insert("slow", seconds(3.0));

@@ -8,7 +8,7 @@ fn pair() -> (Arc<Engine>, Fixture, Fixture) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn targets_are_visited_together_and_one_does_not_harm_another() {
+async fn targets_are_refreshed_together_and_one_does_not_harm_another() {
     let (engine, a, b) = pair();
     a.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     b.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
@@ -35,7 +35,7 @@ async fn only_what_is_selected_is_asked() {
 }
 
 #[test]
-fn unknown_names_are_told() {
+fn unknown_names_are_errors() {
     let (engine, ..) = pair();
     for (selection, wrong) in [
         (Selection::default(), None),
@@ -43,8 +43,8 @@ fn unknown_names_are_told() {
         (select(&["a", "c"], &[]), Some("no target \"c\"")),
         (select(&[], &["quick", "fast"]), Some("no collector \"fast\"")),
     ] {
-        let told = engine.check(&selection).err();
-        assert_eq!(told.as_deref().map(|told| told.split(';').next().unwrap_or_default()), wrong);
+        let error = engine.check(&selection).err();
+        assert_eq!(error.as_deref().map(|error| error.split(';').next().unwrap_or_default()), wrong);
     }
 }
 
@@ -64,4 +64,39 @@ async fn a_reload_keeps_the_targets_that_did_not_change() {
     assert_eq!(a.seen().logins, 1);
     let other = catalogue(&[("slow", "61s")]);
     assert!(!Arc::ptr_eq(&reload(&["a"], &other).targets[0], &before.targets[0]), "its slots are others now");
+}
+
+/// A reload that adds a target: the collectors that both targets have stand on the page once, each with the samples of both.
+#[tokio::test(start_paused = true)]
+async fn a_page_has_each_metric_once_after_a_reload() {
+    let (before, ..) = pair();
+    let settings = settings(["a", "c"].into_iter());
+    let after = Engine::new(settings, catalogue(&[("slow", "60s")]), before.process.clone(), Some(&before));
+    for (old, new) in before.catalogue.collectors.iter().zip(&after.catalogue.collectors) {
+        assert!(Arc::ptr_eq(old, new), "{}", new.name);
+    }
+    let changed =
+        Engine::new(after.settings.clone(), catalogue(&[("slow", "61s")]), after.process.clone(), Some(&after));
+    let same = after.catalogue.collectors.iter().zip(&changed.catalogue.collectors);
+    let changed: Vec<_> = same.filter(|(old, new)| !Arc::ptr_eq(old, new)).map(|(_, new)| &new.name).collect();
+    assert_eq!(changed, ["slow"]);
+    let blocks = after.scrape(&Selection::default(), Instant::now() + DEADLINE).await;
+    let text = exposition::text(&blocks);
+    let headers: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+    let names: BTreeSet<_> = headers.iter().collect();
+    assert_eq!((names.len(), headers.is_empty()), (headers.len(), false), "{text}");
+}
+
+#[test]
+fn a_target_says_what_it_is() {
+    for (labels, cluster) in [("cluster: eu", Some("eu")), ("cluster: \"\"", None), ("site: eu", None)] {
+        let text =
+            format!("targets: [{{name: a, postgres: {{url: \"postgres://u@127.0.0.1:1/d\"}}, labels: {{{labels}}}}}]");
+        let settings = Settings::parse("test.yaml", &text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        let source = Source::Fixture(Fixture::default());
+        let target = Target::with_source(settings.targets[0].clone(), source.into(), [].iter());
+        assert_eq!((target.name(), target.cluster()), ("a", cluster));
+        assert!(target.probe.is_none());
+        assert_eq!((target.source.description(), target.source.problems().len()), ("a fixture".to_owned(), 0));
+    }
 }

@@ -1,17 +1,17 @@
-//! A result that is young enough is good for the next scrape too.
+//! A result that is fresh enough is good for the next scrape too.
 
 use crate::{
-    scrape::{engine::tests::*, target::YOUNG},
+    scrape::{engine::tests::*, target::refresh::MAX_SHARED_AGE},
     source::{fetch::Reason, fixture::Login},
 };
 
-/// The longest pause after which it is still young, and the shortest after which it is not.
+/// The longest pause after which it is still fresh, and the shortest after which it is not.
 const JUST: Duration = Duration::from_millis(250);
 const OVER: Duration = Duration::from_millis(251);
 
 #[tokio::test(start_paused = true)]
-async fn scrapes_shortly_after_one_another_cost_one_visit() {
-    assert_eq!(YOUNG, JUST);
+async fn scrapes_shortly_after_one_another_cost_one_refresh() {
+    assert_eq!(MAX_SHARED_AGE, JUST);
     let world = World::new();
     world.scrape().await.expect("quick=1 other=1 slow=1 up=1");
     sleep(JUST).await;
@@ -22,7 +22,7 @@ async fn scrapes_shortly_after_one_another_cost_one_visit() {
     assert_eq!(world.server.seen().visits, 2);
 }
 
-/// Who comes every 100 ms sees a result at most so old each time.
+/// A scrape every 100 ms shows no result that is older than it may be.
 #[tokio::test(start_paused = true)]
 async fn a_shared_result_does_not_get_younger() {
     let world = World::new();
@@ -33,7 +33,7 @@ async fn a_shared_result_does_not_get_younger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_asked_is_asked() {
+async fn what_was_not_fetched_is_fetched() {
     let world = World::new();
     world.scrape_of(&["quick"], DEADLINE).await.expect("quick=1 other=- up=1");
     world.scrape_of(&["other"], DEADLINE).await.expect("quick=- other=1 up=1");
@@ -42,9 +42,9 @@ async fn what_was_not_asked_is_asked() {
     assert_eq!((world.server.asked("quick"), world.server.asked("other")), (1, 1));
 }
 
-/// A scrape that has to ask, and gets no answer, is not told of one that was there before.
+/// A scrape that has to fetch, and gets no answer, does not count one from before.
 #[tokio::test(start_paused = true)]
-async fn who_has_to_ask_takes_no_old_answer() {
+async fn a_scrape_that_has_to_fetch_takes_no_old_answer() {
     let world = World::new();
     world.scrape_of(&["quick"], DEADLINE).await.expect("quick=1 up=1");
     pause(0.1).await;
@@ -52,7 +52,7 @@ async fn who_has_to_ask_takes_no_old_answer() {
     world.scrape().await.expect("up=0 quick=- other=- down.timeout=1");
 }
 
-/// What failed is asked for again at once: the first scrape after a recovery says up.
+/// A failure is tried again at once: the first scrape after a recovery says up.
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_not_shared() {
     let world = World::new();
@@ -66,9 +66,9 @@ async fn a_failure_is_not_shared() {
     world.scrape().await.expect("up=1 quick=2 other=2");
 }
 
-/// Whoever asks for a reload wants to see what it has changed.
+/// After a reload the next scrape shows what has changed.
 #[tokio::test(start_paused = true)]
-async fn a_reload_forgets_it() {
+async fn a_reload_requires_a_refresh() {
     let world = World::new();
     world.scrape().await.expect("quick=1");
     pause(0.1).await;
@@ -77,9 +77,9 @@ async fn a_reload_forgets_it() {
     scrape(&again, &Selection::default(), DEADLINE).await.expect("quick=2 slow=1 up=1");
 }
 
-/// /health asks now.
+/// /health asks the target.
 #[tokio::test(start_paused = true)]
-async fn who_asks_for_health_sees_for_itself() {
+async fn health_takes_no_old_answer() {
     let world = World::new();
     world.scrape().await.expect("up=1");
     pause(0.1).await;
