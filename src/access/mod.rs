@@ -43,7 +43,7 @@ impl WebAccess {
     /// Everything that is wrong with certificates, keys and hashes.
     pub fn new(written: &web::WebSettings, before: Option<&WebAccess>) -> Result<WebAccess, Problems> {
         let mut problems = Problems::default();
-        let tls = written.tls.as_ref().and_then(|written| tls::config(written, &mut problems));
+        let tls = written.tls.as_ref().and_then(|written| tls::acceptor(written, &mut problems));
         let users = Users::new(&written.users, before.map(|before| &before.users), &mut problems);
         let rate = written.rate.map(TokenBucket::new);
         let (headers, hosts) = (written.headers.clone(), written.hosts.clone());

@@ -179,6 +179,9 @@ mod tests {
         ] {
             assert_eq!(super::format(&headers("accept", accept)), format, "{accept}");
         }
+        for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
+            assert_eq!(super::format(&headers("accept", format.content_type())), format, "the type of its own pages");
+        }
     }
 
     #[test]

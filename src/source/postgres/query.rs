@@ -79,7 +79,7 @@ impl SqlQuery<'_> {
     /// made from the first row; a result that has none then has no columns either.
     pub async fn read(self, rows: RowStream, mut reading: Option<RowReader>) -> Result<Answer, QueryError> {
         let mut rows = pin!(rows);
-        let empty = |reading: &RowReader| Table::with_columns(reading.columns.clone()).in_room(self.room);
+        let empty = |reading: &RowReader| Table::with_columns(reading.columns.clone()).with_budget(self.room);
         let mut table = reading.as_ref().map(empty);
         let mut cut = 0;
         while let Some(row) = rows.try_next().await? {
@@ -93,7 +93,7 @@ impl SqlQuery<'_> {
                 continue;
             }
             push_row(table, &row, &reading.decoders).map_err(QueryError::Ours)?;
-            if !table.fits() {
+            if !table.reserve() {
                 return Err(QueryError::Ours(FetchError::too_large(self.room)));
             }
         }

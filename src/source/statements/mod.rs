@@ -114,7 +114,7 @@ impl History {
     /// A column is missing, or what is shown does not fit into the room.
     pub fn take(&mut self, table: &Table, complete: bool, room: Option<&MemoryBudget>) -> Result<Table, FetchError> {
         let shown = Table::new(STATEMENTS.columns.iter().copied());
-        let mut shown = if let Some(room) = room { shown.in_room(room) } else { shown };
+        let mut shown = if let Some(room) = room { shown.with_budget(room) } else { shown };
         let before = self.last.take();
         if table.rows() == 0 {
             // Nothing can be seen, which is not to say that there is nothing.
@@ -145,7 +145,7 @@ impl History {
         for database in self.databases.values_mut() {
             database.histogram.show(&database.name, &mut shown);
             if let Some(room) = room
-                && !shown.fits()
+                && !shown.reserve()
             {
                 return Err(FetchError::too_large(room));
             }
