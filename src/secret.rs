@@ -75,6 +75,12 @@ impl Secret {
     }
 }
 
+impl<T: Into<String>> From<T> for Secret {
+    fn from(secret: T) -> Self {
+        Secret::new(secret)
+    }
+}
+
 /// Secrets in the same file are equal, whatever the file holds at the moment.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {

@@ -6,10 +6,7 @@ use crate::{
     schema::problem::{Place, Problems},
     settings::{
         Endpoint, RowLimits, TargetSettings,
-        connection::{
-            dsn::{ConnectionProblem, Dsn},
-            postgres, redis,
-        },
+        connection::{dsn::Dsn, postgres, problem::ConnectionProblem, redis},
         interpolate::Env,
         probe,
     },

@@ -8,8 +8,11 @@ use hyper::{Request, StatusCode, header::HOST};
 use tokio::time::timeout;
 
 use crate::{
-    cli::{CommandError, print, run_to_end},
-    settings::{Roots, TlsMode, TlsSettings, web::WebSettings},
+    cli::run::{CommandError, print, run_to_end},
+    settings::{
+        connection::model::{Roots, TlsMode, TlsSettings},
+        web::WebSettings,
+    },
     source::net::{http_client, http_client::HttpAddress},
 };
 

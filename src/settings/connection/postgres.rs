@@ -1,56 +1,32 @@
 //! How to reach a PostgreSQL server: what the connection string and the keys say together, checked.
 
-use std::{net::Ipv6Addr, path::PathBuf};
+use std::path::PathBuf;
 
 use crate::{
     schema::{
         fields::Fields,
         problem::Problems,
-        shape::{Is, KeySpec, Shape, key},
-        words,
+        shape::{Is, Shape, key},
         yaml::Node,
     },
     settings::{
-        Address, DatabasePatterns, PostgresSettings, Roots, TlsMode, TlsSettings,
         connection::{
-            dsn::{ConnectionProblem, Dsn, KEYS},
-            login::{BINDING_WORDS, BINDINGS, ChannelBinding, LoginMethods},
+            dsn::{Dsn, KEYS, text},
+            keys::{
+                self, CHANNEL_BINDING, HOST, Notation, PASSWORD, PASSWORD_FILE, PORT, REQUIRE_AUTH, SSLCERT, SSLKEY,
+                SSLMODE, SSLROOTCERT, URL, URL_FILE, USER, keep,
+            },
+            login::{BINDINGS, ChannelBinding, LoginMethods},
+            model::{Address, DatabasePatterns, PostgresSettings},
+            problem::ConnectionProblem,
+            tls::tls,
         },
-        given::{given, hidden, text},
         interpolate::Env,
     },
 };
 
-pub(crate) const URL: KeySpec =
-    key("url", Is::Text, "A URL or `keyword=value` pairs; the keys beside it override what it says.");
-pub(crate) const URL_FILE: KeySpec = key("url_file", Is::Text, "A file that holds the URL; instead of `url`.");
-pub(crate) const HOST: KeySpec =
-    key("host", Is::Text, "A name, an address, or the absolute path of the socket's folder; localhost if left out.");
-pub(crate) const PORT: Is = Is::Either(&[Is::Whole(1, 65535), Is::Form(VARIABLE)]);
-pub(crate) const USER: KeySpec = key("user", Is::Text, "The role to log in as; there is no default.");
-pub(crate) const PASSWORD: KeySpec = key("password", Is::Text, "Its password; better `${NAME}` or `password_file`.");
-pub(crate) const PASSWORD_FILE: KeySpec = key(
-    "password_file",
-    Is::Text,
-    "A file that holds the password, read at each login; one newline at its end is cut off.",
-);
-pub(crate) const SSLMODE: KeySpec =
-    key("sslmode", Is::Either(&[Is::Word(&MODE_WORDS), Is::Form(VARIABLE)]), "As in libpq; `prefer` if left out.");
-pub(crate) const SSLROOTCERT: KeySpec =
-    key("sslrootcert", Is::Text, "A PEM file, or `system` (if left out): whose certificates are believed.");
-pub(crate) const SSLCERT: KeySpec = key("sslcert", Is::Text, "A client's certificate, PEM; needs `sslkey`.");
-pub(crate) const REQUIRE_AUTH: KeySpec = key(
-    "require_auth",
-    Is::Text,
-    "As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out, all, but a password in clear only \
-     where the server is verified or local.",
-);
-pub(crate) const CHANNEL_BINDING: KeySpec = key(
-    "channel_binding",
-    Is::Either(&[Is::Word(&BINDING_WORDS), Is::Form(VARIABLE)]),
-    "As in libpq: whether a login with SCRAM is bound to the server's certificate; `prefer` if left out.",
-);
-pub(crate) const SSLKEY: KeySpec = key("sslkey", Is::Text, "The client's key, PEM; needs `sslcert`.");
+/// How a PostgreSQL server is written.
+const NOTATION: Notation = Notation { keys: &KEYS, url: "connection string", parse: Dsn::parse };
 
 /// What `postgres` holds.
 pub const POSTGRES: Shape = Shape {
@@ -119,58 +95,24 @@ const DATABASES: Shape = Shape {
 /// The database that a PgBouncer's console answers as.
 const CONSOLE: &str = "pgbouncer";
 
-const MODE_WORDS: [&str; MODES.len()] = words::of(&MODES);
-
-/// The form of a text with a `${NAME}` in it, which may become anything; and an empty one counts as none.
-pub(crate) const VARIABLE: &str = r"^$|\$\{";
-
-const MODES: [(&str, TlsMode); 5] = [
-    ("disable", TlsMode::Disable),
-    ("prefer", TlsMode::Prefer),
-    ("require", TlsMode::Require),
-    ("verify-ca", TlsMode::VerifyCa),
-    ("verify-full", TlsMode::VerifyFull),
-];
-
 /// Reads `postgres:`; its keys override what its `url` says.
 pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<PostgresSettings> {
     let mut fields = Fields::open(node, &POSTGRES, problems)?;
     let dsn = dsn(&mut fields, env);
     let databases = databases(&mut fields);
-    Some(PostgresSettings { databases, ..meant(&mut fields, &dsn?)? })
+    Some(PostgresSettings { databases, ..keys::meaning(&mut fields, resolve(&dsn?))? })
 }
 
 /// Reads `pgbouncer:`; the same, but the database is always the console and the port PgBouncer's.
 pub fn pgbouncer(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<PostgresSettings> {
     let mut fields = Fields::open(node, &PGBOUNCER, problems)?;
     let dsn = dsn(&mut fields, env)?;
-    resolve_console(dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
+    keys::meaning(&mut fields, resolve_console(dsn))
 }
 
-/// What this connection string means, or `None`: what is wrong with it has been told.
-pub fn meant(fields: &mut Fields<'_, '_>, dsn: &Dsn) -> Option<PostgresSettings> {
-    resolve(dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(fields, wrong))).ok()
-}
-
-/// What `url` and the keys say together; `None`: what is wrong with it has been told.
+/// What the keys of a PostgreSQL server say; `None`: the problems have been reported.
 pub fn dsn(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
-    let mut dsn = connection_string(fields, env)?;
-    let mut complete = true;
-    for key in KEYS {
-        let value = match key {
-            "password" => given(fields, "password", "password_file", env),
-            _ => hidden(text(fields, key, env)),
-        };
-        match value {
-            Ok(Some((from, value))) if value.expose().contains('\0') => {
-                fields.tell(from, ConnectionProblem::Nul.to_string())
-            }
-            Ok(Some((_, value))) => dsn.set_secret(key, value),
-            Ok(None) => {}
-            Err(()) => complete = false,
-        }
-    }
-    complete.then_some(dsn)
+    keys::dsn(fields, env, &NOTATION)
 }
 
 /// Which databases are visited; all if nothing is said.
@@ -186,43 +128,29 @@ fn databases(fields: &mut Fields<'_, '_>) -> DatabasePatterns {
     chosen
 }
 
-/// What `url` or `url_file` says, if there is one; `None`: what is wrong with it has been told.
-fn connection_string(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
-    let Some((key, url)) = given(fields, "url", "url_file", env).ok()? else { return Some(Dsn::default()) };
-    let refused = |wrong| fields.tell(key, format!("the connection string is refused: {wrong}"));
-    Dsn::parse(url.expose()).map_err(refused).ok()
-}
-
-/// Tells it at the key it is about, or else at the connection string.
-pub(crate) fn tell(fields: &mut Fields<'_, '_>, wrong: ConnectionProblem) {
-    let from = wrong.key().into_iter().chain(["url", "url_file"]).find(|key| fields.has(key));
-    let place = from.map_or(fields.here(), |key| fields.place(key));
-    fields.problems.add(&place, wrong.to_string());
-}
-
 /// What a connection string means, with libpq's defaults; but there is no default user.
 ///
 /// # Errors
 /// Everything that is wrong.
 pub fn resolve(dsn: &Dsn) -> Result<PostgresSettings, Vec<ConnectionProblem>> {
-    let mut wrongs = Vec::new();
-    let address = keep(address(dsn), &mut wrongs);
-    let user = keep(dsn.get("user").ok_or(ConnectionProblem::User), &mut wrongs);
-    let tls = keep(tls(dsn), &mut wrongs);
-    let methods = keep(dsn.get("require_auth").map_or(Ok(LoginMethods::default()), LoginMethods::parse), &mut wrongs);
-    let binding = keep(binding(dsn), &mut wrongs);
+    let mut problems = Vec::new();
+    let address = keep(address(dsn), &mut problems);
+    let user = keep(text(&dsn.user).ok_or(ConnectionProblem::User), &mut problems);
+    let tls = keep(tls(dsn), &mut problems);
+    let methods = keep(text(&dsn.require_auth).map_or(Ok(LoginMethods::default()), LoginMethods::parse), &mut problems);
+    let binding = keep(binding(dsn), &mut problems);
     match (address, user, tls, methods, binding) {
         (Some(address), Some(user), Some(tls), Some(methods), Some(binding)) => Ok(PostgresSettings {
             address,
             user: user.to_owned(),
-            password: dsn.secret("password").cloned(),
-            database: dsn.get("dbname").unwrap_or(user).to_owned(),
+            password: dsn.password.clone(),
+            database: text(&dsn.dbname).unwrap_or(user).to_owned(),
             tls,
             methods,
             binding,
             databases: DatabasePatterns::default(),
         }),
-        _ => Err(wrongs),
+        _ => Err(problems),
     }
 }
 
@@ -231,69 +159,33 @@ pub fn resolve(dsn: &Dsn) -> Result<PostgresSettings, Vec<ConnectionProblem>> {
 /// # Errors
 /// Everything that is wrong.
 pub fn resolve_console(mut dsn: Dsn) -> Result<PostgresSettings, Vec<ConnectionProblem>> {
-    if dsn.get("port").is_none() {
-        dsn.set("port", "6432".to_owned());
+    if dsn.port.is_none() {
+        dsn.set("port", "6432");
     }
-    dsn.set("dbname", CONSOLE.to_owned());
+    dsn.set("dbname", CONSOLE);
     resolve(&dsn)
 }
 
-pub(crate) fn keep<T>(result: Result<T, ConnectionProblem>, wrongs: &mut Vec<ConnectionProblem>) -> Option<T> {
-    result.map_err(|wrong| wrongs.push(wrong)).ok()
-}
-
 fn address(dsn: &Dsn) -> Result<Address, ConnectionProblem> {
-    let host = dsn.get("host").unwrap_or("localhost");
-    let port = dsn.get("port").unwrap_or("5432");
+    let (host, port) = (text(&dsn.host).unwrap_or("localhost"), text(&dsn.port).unwrap_or("5432"));
     if host.contains(',') || port.contains(',') {
         return Err(ConnectionProblem::SeveralHosts);
     }
-    let port = port.parse().ok().filter(|port| *port > 0).ok_or(ConnectionProblem::Port)?;
+    let port = keys::port(port)?;
     if host.starts_with('/') {
         return Ok(Address::Unix(PathBuf::from(host).join(format!(".s.PGSQL.{port}"))));
     }
-    let is_name = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-    match is_name || host.parse::<Ipv6Addr>().is_ok() {
-        true => Ok(Address::Tcp { host: host.to_owned(), port }),
-        false => Err(ConnectionProblem::Host),
+    if !keys::is_host(host) {
+        return Err(ConnectionProblem::Host);
     }
+    Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
 fn binding(dsn: &Dsn) -> Result<ChannelBinding, ConnectionProblem> {
-    let Some(word) = dsn.get("channel_binding") else { return Ok(ChannelBinding::default()) };
+    let Some(word) = text(&dsn.channel_binding) else { return Ok(ChannelBinding::default()) };
     let binding = BINDINGS.iter().find(|(known, _)| *known == word).ok_or(ConnectionProblem::ChannelBinding)?.1;
-    match binding == ChannelBinding::Require && dsn.get("sslmode") == Some("disable") {
-        true => Err(ConnectionProblem::BindingWithoutTls),
-        false => Ok(binding),
+    if binding == ChannelBinding::Require && text(&dsn.sslmode) == Some("disable") {
+        return Err(ConnectionProblem::BindingWithoutTls);
     }
-}
-
-/// As libpq does: without `sslmode`, `prefer`, but with `sslrootcert=system` `verify-full`; and `require` beside a
-/// file of authorities verifies against it. `verify-ca` with the system's authorities is refused: anyone can get
-/// a certificate from these, for a host of their own.
-pub(crate) fn tls(dsn: &Dsn) -> Result<TlsSettings, ConnectionProblem> {
-    let roots = match dsn.get("sslrootcert") {
-        None | Some("system") => Roots::System,
-        Some(path) => Roots::File(path.into()),
-    };
-    let system = dsn.get("sslrootcert") == Some("system");
-    let mode = match dsn.get("sslmode") {
-        None if system => TlsMode::VerifyFull,
-        None => TlsMode::Prefer,
-        Some(word) => MODES.iter().find(|(known, _)| *known == word).ok_or(ConnectionProblem::SslMode)?.1,
-    };
-    let mode = match mode {
-        TlsMode::VerifyCa if roots == Roots::System => return Err(ConnectionProblem::AnyHost),
-        TlsMode::VerifyCa | TlsMode::VerifyFull => mode,
-        _ if system => return Err(ConnectionProblem::WeakSystemRoots),
-        TlsMode::Require if matches!(roots, Roots::File(_)) => TlsMode::VerifyCa,
-        _ => mode,
-    };
-    let client = match (dsn.get("sslcert"), dsn.get("sslkey")) {
-        (Some(cert), Some(key)) => Some((cert.into(), key.into())),
-        (Some(_), None) => return Err(ConnectionProblem::NoKey),
-        (None, Some(_)) => return Err(ConnectionProblem::NoCert),
-        (None, None) => None,
-    };
-    Ok(TlsSettings { mode, roots, client })
+    Ok(binding)
 }

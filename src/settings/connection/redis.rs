@@ -1,27 +1,32 @@
 //! How to reach a Redis server: what its URL and the keys say together, checked as strictly as a connection string.
 
-use std::net::Ipv6Addr;
-
 use crate::{
     schema::{
         fields::Fields,
         problem::Problems,
         shape::{Is, Shape, key},
-        words,
         yaml::Node,
     },
     settings::{
-        Address, RedisSettings, TlsSettings,
         connection::{
-            dsn::{ConnectionProblem, Dsn, KEYS},
-            postgres::{
-                PASSWORD, PASSWORD_FILE, PORT, SSLCERT, SSLKEY, SSLROOTCERT, URL_FILE, VARIABLE, keep, tell, tls,
+            dsn::{Dsn, Parameters, text},
+            keys::{
+                self, Notation, PASSWORD, PASSWORD_FILE, PORT, SSLCERT, SSLKEY, SSLROOTCERT, URL_FILE, VARIABLE, keep,
             },
+            model::{Address, RedisSettings, TlsSettings},
+            problem::ConnectionProblem,
+            tls::tls,
             url::{UrlParts, decoded},
         },
-        given::{given, hidden, text},
         interpolate::Env,
     },
+};
+
+/// How a Redis server is written. It negotiates no way to log in.
+const NOTATION: Notation = Notation {
+    keys: &["host", "port", "user", "password", "db", "sslmode", "sslrootcert", "sslcert", "sslkey"],
+    url: "URL",
+    parse,
 };
 
 /// What `redis` holds.
@@ -49,46 +54,17 @@ pub const REDIS: Shape = Shape {
     quiet: true,
 };
 
-/// Redis negotiates no way to log in.
-const OF_POSTGRES: [&str; 2] = ["require_auth", "channel_binding"];
-
 /// The highest number of a database.
 const MOST_DB: usize = u32::MAX as usize;
 
 /// What may follow the `?` of a URL.
-pub const PARAMETERS: [&str; 7] = ["db", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"];
+const PARAMETERS: [&str; 7] = ["db", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"];
 
 /// Reads `redis:`; its keys override what its `url` says.
 pub fn redis(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<RedisSettings> {
     let mut fields = Fields::open(node, &REDIS, problems)?;
-    let mut dsn = match given(&mut fields, "url", "url_file", env).ok()? {
-        None => Dsn::default(),
-        Some((key, url)) => {
-            parse(url.expose()).map_err(|wrong| fields.tell(key, format!("the URL is refused: {wrong}"))).ok()?
-        }
-    };
-    let mut complete = true;
-    for key in KEYS.into_iter().filter(|key| !OF_POSTGRES.contains(key)) {
-        let value = match key {
-            "password" => given(&mut fields, "password", "password_file", env),
-            key => hidden(text(&mut fields, own_name(key), env)),
-        };
-        match value {
-            Ok(Some((from, value))) if value.expose().contains('\0') => {
-                fields.tell(from, ConnectionProblem::Nul.to_string())
-            }
-            Ok(Some((_, value))) => dsn.set_secret(key, value),
-            Ok(None) => {}
-            Err(()) => complete = false,
-        }
-    }
-    let resolved = resolve(&complete.then_some(dsn)?);
-    resolved.map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
-}
-
-/// A database of Redis has a number and no name.
-fn own_name(key: &'static str) -> &'static str {
-    if key == "dbname" { "db" } else { key }
+    let dsn = keys::dsn(&mut fields, env, &NOTATION)?;
+    keys::meaning(&mut fields, resolve(&dsn))
 }
 
 /// Reads `redis://[user[:password]@]host[:port][/db]`, `rediss://` (with TLS, verified) or `unix:///path?db=0`.
@@ -104,38 +80,22 @@ pub fn parse(text: &str) -> Result<Dsn, ConnectionProblem> {
     let schemes = ["redis://", "rediss://", "unix://", "redis+unix://"];
     let found = schemes.iter().find_map(|scheme| Some((*scheme, text.strip_prefix(scheme)?)));
     let (scheme, rest) = found.ok_or(ConnectionProblem::RedisScheme)?;
-    let pieces = UrlParts::of(rest)?;
-    pieces.set_login(&mut dsn)?;
+    let parts = UrlParts::of(rest)?;
+    dsn.set_login_and_host(&parts)?;
     match scheme {
-        "redis://" | "rediss://" if pieces.path.contains('/') => return Err(ConnectionProblem::Special),
-        "redis://" | "rediss://" => {
-            pieces.set_host(&mut dsn)?;
-            dsn.set("dbname", decoded(pieces.path)?);
-        }
-        _ if !pieces.host.is_empty() || pieces.path.is_empty() => return Err(ConnectionProblem::Socket),
-        _ => dsn.set("host", decoded(&format!("/{}", pieces.path))?),
+        "redis://" | "rediss://" if parts.path.contains('/') => return Err(ConnectionProblem::Special),
+        "redis://" | "rediss://" => dsn.set("db", decoded(parts.path)?),
+        _ if !parts.host.is_empty() || parts.path.is_empty() => return Err(ConnectionProblem::Socket),
+        _ => dsn.set("host", decoded(&format!("/{}", parts.path))?),
     }
     if scheme == "rediss://" {
-        dsn.set("sslmode", "verify-full".to_owned());
+        dsn.set("sslmode", "verify-full");
     }
-    let mut seen = Vec::new();
-    for (key, value) in pieces.parameters()? {
-        parameter(&mut dsn, &key, value, &mut seen)?;
+    let mut parameters = Parameters::new(&PARAMETERS, &[]);
+    for (key, value) in parts.parameters()? {
+        parameters.take(&mut dsn, &key, value)?;
     }
     Ok(dsn)
-}
-
-fn parameter(dsn: &mut Dsn, key: &str, value: String, seen: &mut Vec<&'static str>) -> Result<(), ConnectionProblem> {
-    let key = match (PARAMETERS.into_iter().find(|known| *known == key), words::nearest(key, PARAMETERS)) {
-        (Some(key), _) => key,
-        (None, near) => return Err(near.map_or(ConnectionProblem::UnknownToRedis, ConnectionProblem::Misspelt)),
-    };
-    if seen.contains(&key) {
-        return Err(ConnectionProblem::Twice(key));
-    }
-    seen.push(key);
-    dsn.set(if key == "db" { "dbname" } else { key }, value);
-    Ok(())
 }
 
 /// What a URL means. Nobody need be named, and the password may go without a user.
@@ -143,47 +103,47 @@ fn parameter(dsn: &mut Dsn, key: &str, value: String, seen: &mut Vec<&'static st
 /// # Errors
 /// Everything that is wrong.
 pub fn resolve(dsn: &Dsn) -> Result<RedisSettings, Vec<ConnectionProblem>> {
-    let mut wrongs = Vec::new();
-    let address = keep(address(dsn), &mut wrongs);
-    let database = keep(dsn.get("dbname").unwrap_or("0").parse().map_err(|_| ConnectionProblem::Db), &mut wrongs);
-    let tls = keep(direct_tls(dsn), &mut wrongs);
+    let mut problems = Vec::new();
+    let address = keep(address(dsn), &mut problems);
+    let database = keep(text(&dsn.dbname).unwrap_or("0").parse().map_err(|_| ConnectionProblem::Db), &mut problems);
+    let tls = keep(direct_tls(dsn), &mut problems);
     match (address, database, tls) {
         (Some(address), Some(database), Some(tls)) => Ok(RedisSettings {
             address,
-            user: dsn.get("user").map(str::to_owned),
-            password: dsn.secret("password").cloned(),
+            user: text(&dsn.user).map(str::to_owned),
+            password: dsn.password.clone(),
             database,
             tls,
         }),
-        _ => Err(wrongs),
+        _ => Err(problems),
     }
 }
 
 fn address(dsn: &Dsn) -> Result<Address, ConnectionProblem> {
-    let host = dsn.get("host").unwrap_or("localhost");
+    let host = text(&dsn.host).unwrap_or("localhost");
     if host.contains(',') {
         return Err(ConnectionProblem::SeveralHosts);
     }
     if host.starts_with('/') {
         return Ok(Address::Unix(host.into()));
     }
-    let port =
-        dsn.get("port").unwrap_or("6379").parse().ok().filter(|port| *port > 0).ok_or(ConnectionProblem::Port)?;
-    let is_name = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-    match is_name || host.parse::<Ipv6Addr>().is_ok() {
-        true => Ok(Address::Tcp { host: host.to_owned(), port }),
-        false => Err(ConnectionProblem::RedisHost),
+    let port = keys::port(text(&dsn.port).unwrap_or("6379"))?;
+    if !keys::is_host(host) {
+        return Err(ConnectionProblem::RedisHost);
     }
+    Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
-/// Without `sslmode`: verified where anything is said of certificates, else none.
+/// Without `sslmode`: verified if anything is said of certificates, else none.
 fn direct_tls(dsn: &Dsn) -> Result<TlsSettings, ConnectionProblem> {
     let mut dsn = dsn.clone();
-    let is_asked = ["sslrootcert", "sslcert", "sslkey"].iter().any(|key| dsn.get(key).is_some());
-    match dsn.get("sslmode") {
+    match text(&dsn.sslmode) {
         Some("prefer") => return Err(ConnectionProblem::Prefer),
-        Some(_) => (),
-        None => dsn.set("sslmode", if is_asked { "verify-full" } else { "disable" }.to_owned()),
+        Some(_) => {}
+        None if dsn.sslrootcert.is_some() || dsn.sslcert.is_some() || dsn.sslkey.is_some() => {
+            dsn.set("sslmode", "verify-full")
+        }
+        None => dsn.set("sslmode", "disable"),
     }
     tls(&dsn)
 }

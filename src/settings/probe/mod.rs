@@ -6,11 +6,11 @@ mod shapes;
 
 use std::time::Duration;
 
+use crate::settings::connection::model::{PostgresSettings, RedisSettings};
 pub use crate::settings::probe::{
     read::{from_url, probe},
     shapes::PROBE,
 };
-use crate::settings::{PostgresSettings, RedisSettings};
 
 /// The queries that are always asked, and how quick each should be.
 pub const CLASSES: [(&str, Duration); 5] = [

@@ -3,7 +3,7 @@
 use crate::{
     schema::{fields::Fields, problem::Problems, shape::Shape, words, yaml::Node},
     settings::{
-        connection::{dsn::Dsn, postgres, redis},
+        connection::{dsn::Dsn, keys, postgres, redis},
         interpolate::Env,
         probe::{
             CacheSettings, Path, PathKind, WRITE,
@@ -80,14 +80,14 @@ fn path(node: &Node, base: &Dsn, env: &Env<'_>, problems: &mut Problems) -> Opti
 fn direct(node: &Node, base: &Dsn, env: &Env<'_>, problems: &mut Problems) -> Option<PathKind> {
     let mut fields = Fields::open(node, &SERVER, problems)?;
     let dsn = postgres::dsn(&mut fields, env)?.or(base);
-    postgres::meant(&mut fields, &dsn).map(PathKind::Direct)
+    keys::meaning(&mut fields, postgres::resolve(&dsn)).map(PathKind::Direct)
 }
 
 fn pooled(node: &Node, base: &Dsn, env: &Env<'_>, problems: &mut Problems) -> Option<PathKind> {
     let mut fields = Fields::open(node, &POOLED, problems)?;
     let size = fields.whole("size", 1..=LARGEST_POOL).unwrap_or(POOL_SIZE);
     let dsn = postgres::dsn(&mut fields, env)?.or(base);
-    Some(PathKind::Pooled { server: postgres::meant(&mut fields, &dsn)?, size })
+    Some(PathKind::Pooled { server: keys::meaning(&mut fields, postgres::resolve(&dsn))?, size })
 }
 
 fn cached(node: &Node, base: &Dsn, env: &Env<'_>, problems: &mut Problems) -> Option<PathKind> {
@@ -125,15 +125,15 @@ fn find_pools(fields: &mut Fields<'_, '_>, paths: &mut [Path]) {
 
 fn pgbouncer(node: &Node, base: &Dsn, env: &Env<'_>, problems: &mut Problems) -> Option<PathKind> {
     let (mut dsn, mut fields) = elsewhere(&PGBOUNCER, node, env, problems)?;
-    if dsn.get("port").is_none() {
-        dsn.set("port", PGBOUNCER_PORT.to_owned());
+    if dsn.port.is_none() {
+        dsn.set("port", PGBOUNCER_PORT);
     }
-    postgres::meant(&mut fields, &dsn.or(base)).map(PathKind::PgBouncer)
+    keys::meaning(&mut fields, postgres::resolve(&dsn.or(base))).map(PathKind::PgBouncer)
 }
 
 fn replica(node: &Node, base: &Dsn, env: &Env<'_>, problems: &mut Problems) -> Option<PathKind> {
     let (dsn, mut fields) = elsewhere(&SERVER, node, env, problems)?;
-    postgres::meant(&mut fields, &dsn.or(base)).map(PathKind::Replica)
+    keys::meaning(&mut fields, postgres::resolve(&dsn.or(base))).map(PathKind::Replica)
 }
 
 /// What is not the primary must say where it is.
@@ -145,7 +145,7 @@ fn elsewhere<'n, 'p>(
 ) -> Option<(Dsn, Fields<'n, 'p>)> {
     let mut fields = Fields::open(node, shape, problems)?;
     let dsn = postgres::dsn(&mut fields, env)?;
-    if dsn.get("host").is_none() && dsn.get("port").is_none() {
+    if dsn.host.is_none() && dsn.port.is_none() {
         fields.problems.add(&fields.here(), "without `host` or `port` this would be the primary: say where it is");
     }
     Some((dsn, fields))

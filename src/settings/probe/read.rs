@@ -5,11 +5,7 @@ use std::time::Duration;
 use crate::{
     schema::{fields::Fields, problem::Problems, words, yaml::Node},
     settings::{
-        PostgresSettings,
-        connection::{
-            dsn::{ConnectionProblem, Dsn},
-            postgres,
-        },
+        connection::{dsn::Dsn, keys, model::PostgresSettings, postgres, problem::ConnectionProblem},
         interpolate::Env,
         probe::{
             CLASSES, CacheSettings, Path, PathKind, ProbeQuery, ProbeSettings, WRITE, paths,
@@ -78,7 +74,7 @@ fn primary(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<(Dsn, PostgresS
     let node = fields.node("primary")?;
     let mut fields = Fields::open(node, &PRIMARY, fields.problems)?;
     let dsn = postgres::dsn(&mut fields, env)?;
-    let primary = postgres::meant(&mut fields, &dsn)?;
+    let primary = keys::meaning(&mut fields, postgres::resolve(&dsn))?;
     Some((dsn, primary))
 }
 

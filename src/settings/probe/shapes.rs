@@ -7,7 +7,7 @@ use crate::{
     },
     settings::{
         connection::{
-            postgres::{
+            keys::{
                 CHANNEL_BINDING, HOST, PASSWORD, PASSWORD_FILE, PORT, REQUIRE_AUTH, SSLCERT, SSLKEY, SSLMODE,
                 SSLROOTCERT, URL, URL_FILE, USER,
             },

@@ -19,7 +19,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     certificate,
     certificate::{Hash, chain, chain::Authorities, holder, verifier::ServerVerifier},
-    settings::{Address, Roots, TlsMode, TlsSettings},
+    settings::connection::model::{Address, Roots, TlsMode, TlsSettings},
     source::{
         blocking_pool::BlockingPool,
         fetch::{FetchError, Reason},
