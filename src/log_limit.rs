@@ -76,15 +76,15 @@ mod tests {
 
     #[test]
     fn a_line_a_minute_and_what_was_held_back() {
-        let (told, start) = (LogLimit::default(), Instant::now());
+        let (limit, start) = (LogLimit::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(told.say("query", at(0)), Some(HeldBack(0)));
-        assert_eq!(told.say("query", at(1)), None);
-        assert_eq!(told.say("lost", at(1)), Some(HeldBack(0)));
-        assert_eq!((told.say("query", at(59)), told.overdue(at(59))), (None, vec![]));
-        assert_eq!(told.say("query", at(60)).map(|held| held.to_string()).as_deref(), Some(" (and 2 more like it)"));
-        assert_eq!(told.say("query", at(100)), None);
-        assert_eq!((told.overdue(at(119)), told.overdue(at(120))), (vec![], vec![("query", 1)]));
-        assert_eq!((told.overdue(at(300)), told.say("query", at(130))), (vec![], None));
+        assert_eq!(limit.say("query", at(0)), Some(HeldBack(0)));
+        assert_eq!(limit.say("query", at(1)), None);
+        assert_eq!(limit.say("lost", at(1)), Some(HeldBack(0)));
+        assert_eq!((limit.say("query", at(59)), limit.overdue(at(59))), (None, vec![]));
+        assert_eq!(limit.say("query", at(60)).map(|held| held.to_string()).as_deref(), Some(" (and 2 more like it)"));
+        assert_eq!(limit.say("query", at(100)), None);
+        assert_eq!((limit.overdue(at(119)), limit.overdue(at(120))), (vec![], vec![("query", 1)]));
+        assert_eq!((limit.overdue(at(300)), limit.say("query", at(130))), (vec![], None));
     }
 }

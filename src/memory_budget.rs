@@ -36,7 +36,8 @@ impl MemoryBudget {
 }
 
 impl Reservation {
-    /// Reserves so many bytes in all, or no fewer than before; false if the budget does not have them. Without a budget everything is granted.
+    /// Reserves so many bytes in all, or no fewer than before; false if the budget does not have them. Without a budget
+    /// everything is granted.
     pub fn resize(&mut self, bytes: usize) -> bool {
         let Some(budget) = &self.budget else { return true };
         let more = bytes.saturating_sub(self.bytes);

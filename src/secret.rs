@@ -1,4 +1,5 @@
-//! A string that cannot be printed and is wiped from memory: passwords are in it on their way from the settings to a server.
+//! A string that cannot be printed and is wiped from memory: passwords are in it on their way from the settings to a
+//! server.
 
 use std::{
     fmt,
@@ -12,8 +13,8 @@ use zeroize::Zeroizing;
 /// The most that a file with a secret may hold, in bytes.
 const MOST_BYTES: usize = 64 << 10;
 
-/// Reads a file, and at most a byte more than `most`. The bytes are wiped on drop. The buffer has room for all of them from the beginning,
-/// because one that grows leaves copies behind.
+/// Reads a file, and at most a byte more than `most`. The bytes are wiped on drop. The buffer has room for all of them
+/// from the beginning, because one that grows leaves copies behind.
 ///
 /// # Errors
 /// It cannot be read.

@@ -14,8 +14,8 @@ const CUT: &str = "...";
 /// The digits of the hash.
 const DIGITS: usize = 16;
 
-/// A message on one line. Characters that would break the line, move a terminal's cursor or change the direction of text are escaped.
-/// A long message is cut, and ends with its length.
+/// A message on one line. Characters that would break the line, move a terminal's cursor or change the direction of
+/// text are escaped. A long message is cut, and ends with its length.
 pub fn message(text: &str) -> Arc<str> {
     // Escaping only makes it longer, so more than this is never kept.
     let begin = beginning(text, LONGEST + 1);
@@ -56,7 +56,8 @@ fn is_active(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A label's value. A long one becomes its beginning and a hash of the whole, so that different values stay different, now and later.
+/// A label's value. A long one becomes its beginning and a hash of the whole, so that different values stay different,
+/// now and later.
 pub fn label(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
         return Cow::Borrowed(text);
@@ -84,7 +85,8 @@ fn beginning(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// FNV-1a in 64 bits, which is the same everywhere and always. A stranger who makes two texts with the same hash loses a row of his own.
+/// FNV-1a in 64 bits, which is the same everywhere and always. A stranger who makes two texts with the same hash loses
+/// a row of his own.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
@@ -133,7 +135,7 @@ mod tests {
             let other = format!("{one}{letter}");
             let [one, other] = [one + "a", other].map(|text| label(&text).into_owned());
             assert!(is_cut(&one) && is_cut(&other) && one != other, "{one} {other}");
-            // What was cut once is not cut again.
+            // A value that was cut is not cut again.
             assert_eq!(label(&one), one);
         }
         // Pages of today and of the next release name the same series.

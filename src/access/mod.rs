@@ -15,7 +15,7 @@ use crate::{
     settings::web,
 };
 
-/// What holds for new connections and for each request. Without a file everything is open, over plain HTTP.
+/// The rules for new connections and for each request. Without a file everything is open, over plain HTTP.
 #[derive(Default)]
 pub struct WebAccess {
     /// For new connections; `None` if they are not encrypted.
@@ -50,10 +50,11 @@ impl WebAccess {
         problems.unless_any(WebAccess { tls, headers, users, rate, hosts })
     }
 
-    /// Whether a request may address this server so (its header `Host`): by a name of the list, by an IP address or as localhost.
+    /// Whether a request may address this server so (its header `Host`): by a name of the list, by an IP address or as
+    /// localhost.
     ///
-    /// A page in somebody's browser can make the browser send us requests, under a name that the page's owner points at us (DNS rebinding).
-    /// That name cannot be an IP address or localhost.
+    /// A page in somebody's browser can make the browser send us requests, under a name that the page's owner points at
+    /// us (DNS rebinding). That name cannot be an IP address or localhost.
     pub fn answers_to(&self, host: &str) -> bool {
         let has_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
         let name = host.rsplit_once(':').filter(|(_, port)| has_port(port)).map_or(host, |(name, _)| name);

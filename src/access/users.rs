@@ -1,7 +1,9 @@
-//! Users and passwords, compared with bcrypt hashes. bcrypt is slow on purpose, and a stranger must not keep us busy with it: one
-//! comparison runs at a time, and a password that was right is remembered by a tag that only this process can make.
+//! Users and passwords, compared with bcrypt hashes. bcrypt is slow on purpose, and a stranger must not keep us busy
+//! with it: one comparison runs at a time, and a password that was right is remembered by a tag that only this process
+//! can make.
 //!
-//! The time that a rejection takes does not tell whether the user exists: for an unknown user the hash of another is compared.
+//! The time that a rejection takes does not tell whether the user exists: for an unknown user the hash of another is
+//! compared.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The verifiers that rustls asks when a peer shows its certificate: of servers, as libpq's `sslmode` wants it, and of clients, as the web
-//! configuration does. That the peer holds the key of its certificate is always verified.
+//! The verifiers that rustls asks when a peer shows its certificate: of servers, as libpq's `sslmode` wants it, and of
+//! clients, as the web configuration does. That the peer holds the key of its certificate is always verified.
 
 use std::sync::Arc;
 
@@ -82,7 +82,8 @@ impl ServerCertVerifier for ServerVerifier {
     handshake_signatures!();
 }
 
-/// Verifies a client's certificate: its chain if there are authorities, and that one of its names is allowed if there is a list of those.
+/// Verifies a client's certificate: its chain if there are authorities, and that one of its names is allowed if there
+/// is a list of those.
 #[derive(Debug)]
 pub struct ClientVerifier {
     is_mandatory: bool,

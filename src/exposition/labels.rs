@@ -42,7 +42,7 @@ impl TargetLabels {
         self.0.iter().flat_map(|written| &written.pairs).map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// What stands between the braces in the text formats: `a="1",b="2"`.
+    /// The text between the braces in the text formats: `a="1",b="2"`.
     pub fn text(&self) -> &str {
         self.0.as_ref().map_or("", |written| &written.text)
     }

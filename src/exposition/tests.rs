@@ -138,8 +138,8 @@ m\n\x15pg_wait_seconds_count\x12\x02W.
 \"%\n\r\n\x06target\x12\x03x\\y\n\t\n\x04zone\x12\x01z\x12\t\t\x00\x00\x00\x00\x00\x002@
 "#;
 
-/// The size of a table is the length of its lines, but bounds and numbers in labels count as the longest number, and native buckets
-/// come on top.
+/// The size of a table is the length of its lines, but bounds and numbers in labels count as the longest number, and
+/// native buckets come on top.
 #[test]
 fn a_block_takes_as_much_as_was_reckoned() {
     for block in waits() {

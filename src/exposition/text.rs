@@ -40,8 +40,8 @@ pub fn render(blocks: &[Block], format: Format) -> Vec<u8> {
     out
 }
 
-/// The bytes that a large page may take, or as many of them as are reserved at once: a buffer that grows is copied, and so is there twice
-/// for a moment. The system gives no memory for what is not written to. Most pages are small.
+/// The bytes that a large page may take, or as many of them as are reserved at once: a buffer that grows is copied, and
+/// so is there twice for a moment. The system gives no memory for what is not written to. Most pages are small.
 fn expected_bytes(blocks: &[Block]) -> usize {
     let mut bytes = 0;
     for block in blocks {
@@ -134,7 +134,8 @@ fn write_line(out: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8], le: Op
     out.push(b'\n');
 }
 
-/// Writes a bound as Prometheus does when it reads protobuf, so that all formats name the same series: `1.0`, `2e-05`, `1.5e+06`, `+Inf`.
+/// Writes a bound as Prometheus does when it reads protobuf, so that all formats name the same series: `1.0`, `2e-05`,
+/// `1.5e+06`, `+Inf`.
 pub fn push_bound(out: &mut Vec<u8>, le: f64) {
     let (size, is_negative) = (le.abs(), le < 0.0);
     _ = match size {

@@ -1,4 +1,4 @@
-//! What every request passes first: its host name, the rate limit, user and password. And the headers that every response gets.
+//! Checks before routing: the host name, the rate limit, user and password. And the headers that every response gets.
 
 use hyper::{
     HeaderMap, StatusCode,

@@ -1,8 +1,8 @@
 //! Response bodies that clients have not read yet, and the memory that they may hold together.
 //!
-//! A client that asks and does not read would otherwise keep a page in memory, and another with each further connection. So large
-//! bodies are counted, and the oldest of them are evicted for newer ones. An eviction hits the readers of one page alone, who see their
-//! connection cut; a new scrape never has to go without.
+//! A client that asks and does not read would otherwise keep a page in memory, and another with each further
+//! connection. So large bodies are counted, and the oldest of them are evicted for newer ones. An eviction hits the
+//! readers of one page alone, who see their connection cut; a new scrape never has to go without.
 //!
 //! ```text
 //!              body()                         last reader is done
@@ -18,13 +18,13 @@
 //!                               on which hyper closes the connection
 //! ```
 //!
-//! Three things make this work. The bytes are owned by [`SharedBody`] alone, behind a lock, so that they can be taken away under the
-//! readers. Readers get copies of small pieces: hyper keeps what it could not send yet, and a piece that shared the page's memory would
-//! keep all of it. The budget itself holds weak references only: a page whose readers are gone is freed without asking it, and the list
-//! is cleaned when the next one comes.
+//! Three things make this work. The bytes are owned by [`SharedBody`] alone, behind a lock, so that they can be taken
+//! away under the readers. Readers get copies of small pieces: hyper keeps what it could not send yet, and a piece that
+//! shared the page's memory would keep all of it. The budget itself holds weak references only: a page whose readers
+//! are gone is freed without asking it, and the list is cleaned when the next one comes.
 //!
-//! Small bodies are not counted, because connections are limited and each has one. The newest few are never evicted, however large they
-//! are: otherwise a page larger than the budget could not be sent at all.
+//! Small bodies are not counted, because connections are limited and each has one. The newest few are never evicted,
+//! however large they are: otherwise a page larger than the budget could not be sent at all.
 
 use std::{
     collections::VecDeque,

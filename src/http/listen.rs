@@ -52,8 +52,8 @@ pub struct SocketFile {
     own: Option<Metadata>,
 }
 
-/// The sockets that LISTEN_FDS and LISTEN_PID name. These variables are removed from the environment, so this must run before there is
-/// a second thread.
+/// The sockets that LISTEN_FDS and LISTEN_PID name. These variables are removed from the environment, so this must run
+/// before there is a second thread.
 pub fn passed() -> Passed {
     Passed::from_env()
 }

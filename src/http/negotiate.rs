@@ -38,8 +38,8 @@ pub fn gzip(headers: &HeaderMap) -> bool {
     media_ranges(headers, ACCEPT_ENCODING.as_str()).any(|range| range.name == "gzip" && range.weight > 0.0)
 }
 
-/// How long the page may take: the scraper's timeout or else the default, less what sending takes. It is rounded down, so that scrapers
-/// with nearly the same timeout share a page: to whole seconds, and to tenths below one.
+/// How long the page may take: the scraper's timeout or else the default, less what sending takes. It is rounded down,
+/// so that scrapers with nearly the same timeout share a page: to whole seconds, and to tenths below one.
 pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
     let announced = headers.get(TIMEOUT_HEADER).and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
     let announced = announced.filter(|seconds| (0.001..=3600.0).contains(seconds)).map(Duration::from_secs_f64);

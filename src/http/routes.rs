@@ -147,9 +147,9 @@ impl App {
         response
     }
 
-    /// Each target as a scrape of its own, for Prometheus' `http_sd_configs`. The address is the one this request was sent to. Shards
-    /// divide the targets by `__meta_pgvigil_cluster`, so that alerts about a cluster see all of its servers: its label `cluster`, else
-    /// its name.
+    /// Each target as a scrape of its own, for Prometheus' `http_sd_configs`. The address is the one this request was
+    /// sent to. Shards divide the targets by `__meta_pgvigil_cluster`, so that alerts about a cluster see all of its
+    /// servers: its label `cluster`, else its name.
     fn discovery(&self, request: &Request<Incoming>) -> Value {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let mut groups = Vec::new();

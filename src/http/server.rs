@@ -7,9 +7,9 @@
 //!      └── next accept    └── the connection ends when its permit says so: `ConnectionPermit::timed_out`
 //! ```
 //!
-//! A connection is accepted only once there is a permit for it, so the kernel's queue holds what is too much. The task of a connection
-//! is a race between hyper, which serves it, and its permit, which knows what it waits for and for how long it may. hyper knows
-//! nothing of that: we tell the permit what happens, from the places where it can be seen.
+//! A connection is accepted only once there is a permit for it, so the kernel's queue holds what is too much. The task
+//! of a connection is a race between hyper, which serves it, and its permit, which knows what it waits for and for how
+//! long it may. hyper knows nothing of that: we tell the permit what happens, from the places where it can be seen.
 //!
 //! - [`WatchedStream`] sees bytes come, writes that the client does not take, and the client closing its side.
 //! - The service below sees a request begin and its response become ready.
@@ -18,8 +18,8 @@
 //! hyper's own timer for request heads is off, because it would run between requests as well.
 //!
 //! Shutdown has three steps. Nobody is accepted any more, and idle connections close at once. Scrapes in flight have
-//! [`FINISH_TIMEOUT`] to hear from their servers; then they are answered with what is there. [`SEND_TIMEOUT`] later the connections
-//! that are still open are cut, among them those with half a request.
+//! [`FINISH_TIMEOUT`] to hear from their servers; then they are answered with what is there. [`SEND_TIMEOUT`] later the
+//! connections that are still open are cut, among them those with half a request.
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
@@ -47,7 +47,8 @@ use crate::http::{
 /// A request's head must fit into this buffer.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// At shutdown, how long scrapes in flight may wait for their servers, and how long their pages may then take to be sent.
+/// At shutdown, how long scrapes in flight may wait for their servers, and how long their pages may then take to be
+/// sent.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -64,7 +65,7 @@ pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, max_files: usize, sh
     };
     let accepting = join_all(listeners.iter().map(|listener| server.accept_all(listener)));
     tokio::select! {
-        // It does not end.
+        // Accepting does not end by itself.
         _ = accepting => (),
         () = shutdown => (),
     }
@@ -75,7 +76,7 @@ pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, max_files: usize, sh
 struct Server {
     app: Arc<App>,
     connections: Arc<Connections>,
-    /// How many requests are being answered.
+    /// The number of requests that are being answered.
     in_flight: watch::Sender<usize>,
     graceful: GracefulShutdown,
 }
@@ -129,7 +130,7 @@ impl Server {
     }
 }
 
-/// What one connection is served with.
+/// A connection, with all that serving it takes.
 struct ClientConnection {
     app: Arc<App>,
     in_flight: watch::Sender<usize>,

@@ -1,4 +1,5 @@
-//! A client's stream that tells its connection's permit when bytes come, when a write is not taken, and when the client closes its side.
+//! A client's stream that tells its connection's permit when bytes come, when a write is not taken, and when the client
+//! closes its side.
 
 use std::{
     io,
@@ -50,7 +51,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
             }
             self.permit.bytes_received();
         } else if has_response_pending {
-            // hyper would end the response too if it saw the end of the stream now: it sees it when the response is sent.
+            // hyper would end the response too if it saw the end of the stream now: it sees it when the response is
+            // sent.
             self.permit.half_closed();
             self.deferred_end = Some(cx.waker().clone());
             return Poll::Pending;
@@ -59,7 +61,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     }
 }
 
-/// Whether more comes behind a request. hyper does not read on before that is answered, so it would not see the client close.
+/// Whether more comes behind a request. hyper does not read on before that is answered, so it would not see the client
+/// close.
 fn goes_on_behind_a_head(bytes: &[u8]) -> bool {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     end.is_some_and(|end| end + 4 < bytes.len())

@@ -31,7 +31,8 @@ impl Candidate {
     }
 }
 
-/// The first row for each choice of labels, among the rows with a value. The rows of a histogram come series by series, with rising bounds.
+/// The first row for each choice of labels, among the rows with a value. The rows of a histogram come series by series,
+/// with rising bounds.
 pub fn distinct_rows(table: &Table, labels: &LabelColumns, has_value: impl Fn(usize) -> bool) -> DistinctRows {
     let rows: Vec<u32> = (0..table.rows()).filter(|row| has_value(*row)).map(|row| row as u32).collect();
     // Many tables have one row, which needs no comparing.
@@ -57,7 +58,8 @@ pub fn distinct_rows(table: &Table, labels: &LabelColumns, has_value: impl Fn(us
     DistinctRows { rows: candidates.iter().map(|candidate| candidate.row).collect(), repeated }
 }
 
-/// For each of these rows, the first that has the same labels. Rows are compared by hashes, so that none needs a key in memory.
+/// For each of these rows, the first that has the same labels. Rows are compared by hashes, so that none needs a key in
+/// memory.
 fn firsts(table: &Table, labels: &[usize], rows: &[u32], hashing: &impl BuildHasher) -> Vec<u32> {
     let mut seen = HashMap::with_capacity(rows.len());
     let mut firsts = Vec::with_capacity(rows.len());

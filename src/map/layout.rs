@@ -107,8 +107,8 @@ impl ValueColumns {
         }
     }
 
-    /// Whether a row has something for a metric with this value. A query may stack the results of several questions, each with columns of
-    /// its own; the rows of one are not duplicates for the metrics of another.
+    /// Whether a row has something for a metric with this value. A query may stack the results of several questions,
+    /// each with columns of its own; the rows of one are not duplicates for the metrics of another.
     pub fn is_in(&self, table: &Table, row: usize, labels: &[usize]) -> bool {
         let is_there = |column: &usize| table.cell(row, *column) != Cell::Absent;
         match self {

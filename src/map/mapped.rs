@@ -65,8 +65,8 @@ pub fn map(query: &Query, table: Table) -> Mapped {
     map_next(query, table.into(), None)
 }
 
-/// Maps another table of a query. If its columns are those of the table `before`, which was mapped for the same query, their layout is used
-/// again.
+/// Maps another table of a query. If its columns are those of the table `before`, which was mapped for the same query,
+/// their layout is used again.
 pub fn map_next(query: &Query, table: Arc<Table>, before: Option<&Mapped>) -> Mapped {
     let same = before.filter(|before| before.table.has_columns_of(&table));
     let layout = same.map_or_else(|| Layout::new(query, &table).into(), |before| before.layout.clone());
@@ -90,7 +90,8 @@ impl Mapped {
                 self.add_series(index, &labels.metrics, all.rows);
                 continue;
             }
-            // A row that repeats the labels of another may still have a value for other metrics: each metric chooses for itself.
+            // A row that repeats the labels of another may still have a value for other metrics: each metric chooses
+            // for itself.
             for metric in &labels.metrics {
                 let distinct = self.distinct_rows(labels, &[*metric]);
                 dropped.extend(distinct.repeated);
@@ -237,8 +238,8 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// The native buckets of a series. `None` if they do not add up to its count, or the count takes more than 63 bits: Prometheus would
-    /// refuse the whole page.
+    /// The native buckets of a series. `None` if they do not add up to its count, or the count takes more than 63 bits:
+    /// Prometheus would refuse the whole page.
     fn native(&self, rows: &[u32], native: NativeColumn, count: Number) -> Option<NativeBuckets> {
         let found = rows.iter().find_map(|row| match self.cell(*row, native.column) {
             Cell::Buckets(buckets) => Some(NativeBuckets::of(native.schema, buckets)),

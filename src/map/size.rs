@@ -1,5 +1,5 @@
-//! The size of a table on a page in the text formats: an upper bound, which is quick, and the exact size where that bound is too large. Native
-//! buckets, which only protobuf has, are added with the most that they can take there. Pure.
+//! The size of a table on a page in the text formats: an upper bound, which is quick, and the exact size where that
+//! bound is too large. Native buckets, which only protobuf has, are added with the most that they can take there. Pure.
 
 use crate::{
     collector::Query,
@@ -7,14 +7,15 @@ use crate::{
     table::{Cell, Number},
 };
 
-/// Of a page or a part of it. The heads of metrics are not counted, because tables share them.
+/// The size of a page or a part of it. The heads of metrics are not counted, because tables share them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     pub bytes: usize,
     pub samples: usize,
 }
 
-/// Of a line, behind the name and around the labels: the longest suffix, braces, a space, the longest number, the line's end.
+/// The bytes of a line behind the name and around the labels: the longest suffix, braces, a space, the longest number,
+/// the line's end.
 const AROUND: usize = "_bucket".len() + "{} \n".len() + NUMBER;
 
 /// The longest number.
@@ -33,7 +34,8 @@ const NATIVE_BUCKET: usize = 22;
 const BESIDE: usize = 3;
 
 impl Mapped {
-    /// At most this much, with so many bytes of target labels on each line. The time it takes does not grow with the rows.
+    /// At most this much, with so many bytes of target labels on each line. The time it takes does not grow with the
+    /// rows.
     pub fn size_at_most(&self, query: &Query, target_labels: usize) -> Size {
         let mut size = Size::default();
         for family in self.families(query) {

@@ -105,7 +105,7 @@ fn native_buckets_are_exactly_as_many_as_the_count_however_large() {
     }
 }
 
-/// They are in one format only, and count for what they can take there.
+/// Only one of the formats has them. They count with the most that they can take there.
 #[test]
 fn native_buckets_have_a_size() {
     let collector = collector(HISTOGRAM);
@@ -177,7 +177,9 @@ fn a_histogram_is_made_of_the_rows_of_its_series() {
         [Cell::Text("x"), Cell::Text("wide"), Cell::Int(9), none, none, Cell::Int(1)],
     ];
     let mut table = Table::new(["a", "le", "n", "sum", "count", "native"]);
-    rows.into_iter().for_each(|row| table.push_row(row));
+    for row in rows {
+        table.push_row(row);
+    }
     let mapped = map(&collector.queries[0], table);
     let expected: [Histogram; 3] = [
         (2, vec![(-1.0, 2.0), (inf, 5.0)], Some(2.5), 5.0),
@@ -251,7 +253,8 @@ fn rows_are_filtered_by_a_label() {
     assert_eq!([0, 1].map(|metric| values(&filtered, query, metric).len()), [3, 3]);
 }
 
-/// By hand: name, target's labels, each label's name with quotes and the longest number, and around them; twice the text.
+/// By hand: name, target's labels, each label's name with quotes and the longest number, and around them; twice the
+/// text.
 #[test]
 fn sizes_at_most() {
     let (scaled, histogram) = (collector(SCALED), collector(HISTOGRAM));

@@ -123,8 +123,8 @@ impl Table {
 
     /// Appends a cell: the next of the row being filled, or the first of a new row.
     ///
-    /// A long text is cut ([`truncate::label`]). Text past 4 GiB in one table becomes absent; sources limit their tables far below
-    /// ([`Table::bytes`]).
+    /// A long text is cut ([`truncate::label`]). Text past 4 GiB in one table becomes absent; sources limit their
+    /// tables far below ([`Table::bytes`]).
     pub fn push(&mut self, cell: Cell<'_>) {
         let stored = match cell {
             Cell::Absent => StoredCell::Absent,
@@ -157,12 +157,13 @@ impl Table {
         }
     }
 
-    /// How many whole rows there are.
+    /// The number of whole rows.
     pub fn rows(&self) -> usize {
         self.cells.len().checked_div(self.columns.len()).unwrap_or(0)
     }
 
-    /// The cell at this row and column; `Absent` outside the table. Inlined, because comparing rows is half of the cost of mapping.
+    /// The cell at this row and column; `Absent` outside the table. Inlined, because comparing rows is half of the cost
+    /// of mapping.
     #[inline(always)]
     pub fn cell(&self, row: usize, column: usize) -> Cell<'_> {
         match self.cells.get(row * self.columns.len() + column) {
@@ -200,7 +201,7 @@ impl Table {
     }
 }
 
-/// Where the next part of a buffer begins and ends; `None` past 4 GiB.
+/// The range of the next part of a buffer; `None` past 4 GiB.
 fn range(start: usize, length: usize) -> Option<(u32, u32)> {
     Some((u32::try_from(start).ok()?, u32::try_from(start + length).ok()?))
 }
@@ -229,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holds_what_was_pushed() {
+    fn cells_are_read_as_they_were_pushed() {
         let mut table = Table::new(["a", "b"]);
         table.push_row([Cell::Int(1), Cell::Text("x")]);
         table.push_row([Cell::Absent, Cell::Text("é")]);

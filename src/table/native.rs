@@ -1,6 +1,7 @@
 //! Native buckets: those of an exponential histogram. Pure.
 //!
-//! In a table the buckets of a series are one cell, not rows: there are some dozens, and only one of the formats can show them.
+//! In a table the buckets of a series are one cell, not rows: there are some dozens, and only one of the formats can
+//! show them.
 
 /// The index of the zero bucket in a cell.
 pub const ZERO: i32 = i32::MIN;
@@ -36,8 +37,9 @@ impl NativeBuckets {
         zero.into_iter().chain(self.buckets.iter().copied()).collect()
     }
 
-    /// Reads `index:count` of buckets, rising by index and separated by single spaces: `-58:3 -57:12`. `zero:7` in front of them is
-    /// the number of values that are 0. An empty text is an empty histogram; `None`: the text is something else.
+    /// Reads `index:count` of buckets, rising by index and separated by single spaces: `-58:3 -57:12`. `zero:7` in
+    /// front of them is the number of values that are 0. An empty text is an empty histogram; `None`: the text is
+    /// something else.
     pub fn parse(schema: i32, text: &str) -> Option<NativeBuckets> {
         let mut native = NativeBuckets { schema, zero_threshold: 0.0, zero_count: 0, buckets: Vec::new() };
         if text.is_empty() {
@@ -73,7 +75,8 @@ impl NativeBuckets {
 pub mod quantile {
     use crate::table::native::NativeBuckets;
 
-    /// `histogram_quantile` of native buckets, since Prometheus 3: values are taken to be spread evenly on a logarithmic scale.
+    /// `histogram_quantile` of native buckets, since Prometheus 3: values are taken to be spread evenly on a
+    /// logarithmic scale.
     pub fn of_native(native: &NativeBuckets, q: f64) -> f64 {
         let total = native.count().expect("a number of values");
         let mut rank = q * total as f64 - native.zero_count as f64;
@@ -102,7 +105,7 @@ pub mod quantile {
         f64::NAN
     }
 
-    /// How far off a quantile is, as a share of the true one.
+    /// The error of a quantile, as a share of the true one.
     pub fn off(found: f64, truth: f64) -> f64 {
         (found / truth - 1.0).abs()
     }

@@ -18,7 +18,8 @@ impl Number {
         }
     }
 
-    /// Writes the same as [`Number::fmt`]. Whole numbers and short fractions, which are most of a page's values, are several times faster.
+    /// Writes the same as [`Number::fmt`]. Whole numbers and short fractions, which are most of a page's values, are
+    /// several times faster.
     pub fn push_to(self, out: &mut Vec<u8>) {
         let whole = match self {
             Number::Int(value) => Some(value),
@@ -36,8 +37,8 @@ impl Number {
     }
 }
 
-/// Writes a fraction with at most six digits behind the point and 15 in all; false for others. No other decimal as short reads as the same
-/// value, so this is the shortest one that does.
+/// Writes a fraction with at most six digits behind the point and 15 in all; false for others. No other decimal as
+/// short reads as the same value, so this is the shortest one that does.
 fn push_decimal(value: f64, out: &mut Vec<u8>) -> bool {
     let millionths = (value.abs() * 1e6).round();
     // Smaller ones are written with an exponent.

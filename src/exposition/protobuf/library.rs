@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_message_can_hold_is_told() {
+    fn histograms_that_no_message_can_hold() {
         let (one, two, inf) = (Number::Int(1), Number::Int(2), f64::INFINITY);
         for (buckets, sum, count) in [
             ([(1.0, one), (inf, two)], None, two),

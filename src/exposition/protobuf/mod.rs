@@ -1,7 +1,8 @@
 //! Prometheus' protobuf format: messages `MetricFamily`, each behind its length.
 //!
-//! The library encodes the heads and the values of families, without labels: it would allocate and copy each label of each sample twice, and
-//! labels are most of a page. They are written once for each row, and joined with the values of all metrics that are made from that row.
+//! The library encodes the heads and the values of families, without labels: it would allocate and copy each label of
+//! each sample twice, and labels are most of a page. They are written once for each row, and joined with the values of
+//! all metrics that are made from that row.
 
 mod library;
 mod native;
@@ -64,7 +65,8 @@ fn write_query(out: &mut Vec<u8>, query: &Query, blocks: &[Block]) {
     }
 }
 
-/// Writes a family, if there are samples. A large one is encoded in parts, so that only the page and a part of it are in memory.
+/// Writes a family, if there are samples. A large one is encoded in parts, so that only the page and a part of it are
+/// in memory.
 fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: impl Iterator<Item = (L, SampleValue)>) {
     let start = out.len();
     loop {

@@ -3,7 +3,8 @@
 /// Buckets that follow each other: the gap to the end of the span before (for the first: its index), and their number.
 pub type Span = (i32, u32);
 
-/// From buckets with rising indexes. Without buckets there is one empty span, which tells Prometheus that the histogram is a native one.
+/// From buckets with rising indexes. Without buckets there is one empty span, which tells Prometheus that the histogram
+/// is a native one.
 pub fn spans_and_deltas(buckets: &[(i32, u64)]) -> (Vec<Span>, Vec<i64>) {
     let mut spans: Vec<Span> = Vec::new();
     let mut deltas = Vec::with_capacity(buckets.len());

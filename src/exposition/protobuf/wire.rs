@@ -1,6 +1,7 @@
 //! Protobuf as bytes, as far as joining the messages that the library has encoded takes it.
 //!
-//! A message is fields, one behind another: a number and a type in one byte (numbers up to 15), then a varint, or a length and so many bytes.
+//! A message is fields, one behind another: a number and a type in one byte (numbers up to 15), then a varint, or a
+//! length and so many bytes.
 
 use crate::table::{Cell, Number};
 
@@ -8,7 +9,7 @@ use crate::table::{Cell, Number};
 const VARINT: u8 = 0;
 const BYTES: u8 = 2;
 
-/// Of `LabelPair`, and of the labels in a `Metric`.
+/// The fields of `LabelPair`, and that of the labels in a `Metric`.
 const NAME: u8 = 1;
 const VALUE: u8 = 2;
 const LABEL: u8 = 1;
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_no_field() {
+    fn a_field_that_is_cut_off_is_not_read() {
         let mut out = Vec::new();
         push_label(&mut out, "a", Cell::Int(7));
         assert_eq!(fields(&out).count(), 1);

@@ -1,8 +1,10 @@
-//! The connections there are: how many may be open, and which one is closed where permits run out ([`state`] has the rules).
+//! The connections there are: how many may be open, and which one is closed where permits run out ([`state`] has the
+//! rules).
 //!
-//! A client that closes its side may still wait for its response, or may have gone; the two look the same. It gets its response, but
-//! only the newest few of such clients are waited for: the others are evicted, and what is made for them ends. The same holds for
-//! clients that send more behind a request, because hyper does not read on then, and so would not see them close.
+//! A client that closes its side may still wait for its response, or may have gone; the two look the same. It gets its
+//! response, but only the newest few of such clients are waited for: the others are evicted, and what is made for them
+//! ends. The same holds for clients that send more behind a request, because hyper does not read on then, and so would
+//! not see them close.
 
 mod state;
 #[cfg(test)]
@@ -142,7 +144,7 @@ impl UnassignedPermit {
     }
 }
 
-/// The permit of a connection. It is told what happens on the connection, and says when that must end.
+/// The permit of a connection. It learns what happens on the connection, and decides when that must end.
 pub struct ConnectionPermit {
     connections: Arc<Connections>,
     number: u64,

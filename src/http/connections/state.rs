@@ -13,16 +13,19 @@
 //!      any phase ── evicted ──> Evicted (closes at once)
 //! ```
 //!
-//! A limit runs from the beginning of its phase, however often bytes come: a client that sends a head byte by byte gains nothing. There
-//! is none while the client waits for us. A response is sent during `Idle`: what counts then is whether the client reads it.
+//! A limit runs from the beginning of its phase, however often bytes come: a client that sends a head byte by byte
+//! gains nothing. There is none while the client waits for us. A response is sent during `Idle`: what counts then is
+//! whether the client reads it.
 //!
-//! Eviction has to choose where permits run out. Connections of peers with more than their share go first; then those that keep us
-//! waiting, by how much of their time they have used up; a connection that waits for us goes only if its peer has more than its share.
-//! Time used up is relative to the limit, since 4 s of silence in a new connection say more than 100 s between two scrapes.
+//! Eviction has to choose where permits run out. Connections of peers with more than their share go first; then those
+//! that keep us waiting, by how much of their time they have used up; a connection that waits for us goes only if its
+//! peer has more than its share. Time used up is relative to the limit, since 4 s of silence in a new connection say
+//! more than 100 s between two scrapes.
 //!
-//! Beside the phase three facts matter, which change at other moments than it does. `is_write_blocked`: the client does not read.
-//! `has_response_pending`: a response is being made or sent. `is_half_closed`: the client has closed its side, which is how a client
-//! that went away looks, and also how one looks that sent its only request and waits for the response.
+//! Beside the phase three facts matter, which change at other moments than it does. `is_write_blocked`: the client does
+//! not read. `has_response_pending`: a response is being made or sent. `is_half_closed`: the client has closed its
+//! side, which is how a client that went away looks, and also how one looks that sent its only request and waits for
+//! the response.
 
 use std::time::Duration;
 
@@ -39,7 +42,8 @@ const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// Until the client must have read its response, however slowly: the connection holds it until then.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
-/// Until the next request. Prometheus closes an idle connection after 5 minutes; the client should be the one that closes first.
+/// Until the next request. Prometheus closes an idle connection after 5 minutes; the client should be the one that
+/// closes first.
 const IDLE_LIMIT: Duration = Duration::from_secs(360);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,7 +77,7 @@ pub struct EvictionRank {
 }
 
 impl ConnectionState {
-    /// Of a new connection.
+    /// The state of a new connection.
     pub fn new() -> Self {
         ConnectionState {
             phase: ConnectionPhase::FirstByte,
@@ -103,7 +107,6 @@ impl ConnectionState {
     pub fn eviction_rank(&self, is_over_share: bool, now: Instant) -> Option<EvictionRank> {
         let since = now.saturating_duration_since(self.since).as_secs_f64();
         let (awaits_client, waited) = match self.limit() {
-            // It is evicted already.
             _ if self.phase == ConnectionPhase::Evicted => return None,
             _ if self.is_half_closed => (true, f64::INFINITY),
             Some((limit, _)) => (true, since / limit.as_secs_f64()),
