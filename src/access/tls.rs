@@ -12,7 +12,7 @@ use rustls::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    certificate::{chain::Authorities, holder, verifier::ClientVerifier},
+    certificate::{chain::Authorities, holder, holder::Signatures, verifier::ClientVerifier},
     schema::problem::Problems,
     settings::web::{Client, Pem, Version, WebTls},
 };
@@ -99,5 +99,7 @@ fn verifier(
         _ => None,
     };
     let is_mandatory = matches!(settings.client, Client::Any | Client::Verify);
-    Some(Arc::new(ClientVerifier::new(is_mandatory, authorities, settings.allowed.clone(), provider)))
+    let hints = authorities.as_ref().map(Authorities::subjects).unwrap_or_default();
+    let (allowed_names, signatures) = (settings.allowed.clone(), Signatures::new(provider));
+    Some(Arc::new(ClientVerifier { is_mandatory, authorities, hints, allowed_names, signatures }))
 }

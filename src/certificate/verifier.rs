@@ -1,12 +1,9 @@
 //! The verifiers that rustls asks when a peer shows its certificate: of servers, as libpq's `sslmode` wants it, and of
 //! clients, as the web configuration does. That the peer holds the key of its certificate is always verified.
 
-use std::sync::Arc;
-
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
@@ -48,16 +45,9 @@ macro_rules! handshake_signatures {
 /// Verifies a server's certificate: its chain if there are authorities, and its name on top if that is wanted.
 #[derive(Debug)]
 pub struct ServerVerifier {
-    authorities: Option<Authorities>,
-    verifies_name: bool,
-    signatures: Signatures,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerVerifier {
-    pub fn new(authorities: Option<Authorities>, verifies_name: bool, provider: Arc<CryptoProvider>) -> Self {
-        ServerVerifier { authorities, verifies_name, signatures: Signatures::new(&provider), provider }
-    }
+    pub authorities: Option<Authorities>,
+    pub verifies_name: bool,
+    pub signatures: Signatures,
 }
 
 impl ServerCertVerifier for ServerVerifier {
@@ -69,7 +59,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        chain::verify_key(end_entity, &self.provider)?;
+        chain::verify_key(end_entity, &self.signatures)?;
         if let Some(authorities) = &self.authorities {
             authorities.verify(end_entity, intermediates, now, Usage::Server)?;
         }
@@ -86,24 +76,12 @@ impl ServerCertVerifier for ServerVerifier {
 /// is a list of those.
 #[derive(Debug)]
 pub struct ClientVerifier {
-    is_mandatory: bool,
-    authorities: Option<Authorities>,
-    /// The names of the authorities, which clients are told.
-    hints: Vec<DistinguishedName>,
-    allowed_names: Vec<String>,
-    signatures: Signatures,
-}
-
-impl ClientVerifier {
-    pub fn new(
-        is_mandatory: bool,
-        authorities: Option<Authorities>,
-        allowed_names: Vec<String>,
-        provider: &CryptoProvider,
-    ) -> Self {
-        let hints = authorities.as_ref().map(Authorities::subjects).unwrap_or_default();
-        ClientVerifier { is_mandatory, authorities, hints, allowed_names, signatures: Signatures::new(provider) }
-    }
+    pub is_mandatory: bool,
+    pub authorities: Option<Authorities>,
+    /// The names of the authorities, which are sent to clients.
+    pub hints: Vec<DistinguishedName>,
+    pub allowed_names: Vec<String>,
+    pub signatures: Signatures,
 }
 
 impl ClientCertVerifier for ClientVerifier {

@@ -196,6 +196,14 @@ mod tests {
     }
 
     #[test]
+    fn a_large_body_takes_the_place_of_several() {
+        let budget = BodyBudget::default();
+        let sizes = [8, 8, 8, 8, 8, 8, 8, 8, 24];
+        let bodies: Vec<_> = sizes.iter().map(|size| budget.body(vec![0; size << 20].into())).collect();
+        assert_eq!(bodies.iter().filter(|body| is_evicted(body)).count(), 3);
+    }
+
+    #[test]
     fn clients_that_get_the_same_bytes_share_a_body() {
         let budget = BodyBudget::default();
         let bytes = Bytes::from(vec![7; MAX_UNCOUNTED + 2]);

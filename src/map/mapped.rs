@@ -204,9 +204,9 @@ impl<'a> Family<'a> {
     /// The rows that may give a sample, with their positions. Of a histogram, the first row of each series.
     pub fn rows(&self) -> impl Iterator<Item = (usize, u32)> {
         let rows = &self.mapped.series[self.series].rows;
-        let is_histogram = self.is_histogram();
-        let begins_series = move |(at, row): &(usize, u32)| *at == 0 || !self.same_series(rows[at - 1], *row);
-        rows.iter().copied().enumerate().filter(move |at| !is_histogram || begins_series(at))
+        let begins_series = move |at: usize, row: u32| at == 0 || !self.same_series(rows[at - 1], row);
+        let positions = rows.iter().copied().enumerate();
+        positions.filter(move |(at, row)| !self.is_histogram() || begins_series(*at, *row))
     }
 
     /// The sample that begins at this place of [`Family::rows`]; `None` where the value is absent or not a number.

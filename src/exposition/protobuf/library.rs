@@ -177,6 +177,7 @@ mod tests {
             ([(1.0, Number::Int(-1)), (inf, two)], Some(one), two),
             ([(1.0, one), (inf, Number::Float(1e300))], Some(one), two),
             ([(1.0, one), (inf, two)], Some(one), Number::Float(inf)),
+            ([(1.0, one), (inf, two)], Some(one), Number::Float(18_446_744_073_709_551_616.0)),
         ] {
             assert!(
                 SampleValue::new(&histogram(&buckets, sum, count, None)).is_none(),

@@ -18,7 +18,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     certificate,
-    certificate::{Hash, chain, chain::Authorities, holder, verifier::ServerVerifier},
+    certificate::{Hash, chain, chain::Authorities, holder, holder::Signatures, verifier::ServerVerifier},
     settings::connection::model::{Address, Roots, TlsMode, TlsSettings},
     source::{
         blocking_pool::BlockingPool,
@@ -119,7 +119,8 @@ pub fn client_config(tls: &TlsSettings) -> Result<ClientConfig, FetchError> {
         TlsCheck::Nothing => None,
         _ => Some(authorities(&tls.roots, &provider)?),
     };
-    let verifier = ServerVerifier::new(authorities, check == TlsCheck::Full, provider.clone());
+    let signatures = Signatures::new(&provider);
+    let verifier = ServerVerifier { authorities, verifies_name: check == TlsCheck::Full, signatures };
     let config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| failed(&error.to_string()))?
