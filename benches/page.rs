@@ -1,6 +1,8 @@
-//! What a sample costs between the server's answer and the page, without the network: mapping it, and writing it in each format.
+//! The cost of a sample between the server's result and the page, without the network: mapping it, and writing it in
+//! each format.
 //!
-//! `cargo bench --bench page` prints nanoseconds per sample, the best of ten, and the memory that one page takes at its peak.
+//! `cargo bench --bench page` prints nanoseconds per sample, the best of ten, and the peak of the memory that one page
+//! takes.
 
 use std::{
     env,
@@ -26,12 +28,12 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// Rows, and metrics made of each: a large page, one at the budget, and one on which no two samples share labels.
+/// Rows, and metrics of each row: a large page, one at the limit, and one on which no two samples share labels.
 const SHAPES: [(usize, usize); 3] = [(10_000, 26), (2_308, 26), (60_000, 1)];
 
 type Render = fn(&Block) -> Vec<u8>;
 
-/// The formats, and protobuf as the library makes it when it is given each sample with its labels.
+/// The formats, and protobuf as the library alone makes it of samples with labels.
 const FORMATS: [(&str, Render); 4] = [
     ("text", |block| render(block, Format::Text)),
     ("OpenMetrics", |block| render(block, Format::OpenMetrics)),
@@ -64,7 +66,7 @@ struct Alone {
     mapped: Arc<Mapped>,
 }
 
-/// Of one row.
+/// The labels of one row.
 struct RowLabels<'a>(&'a TargetLabels, &'a Family<'a>, u32);
 
 impl EncodeLabelSet for RowLabels<'_> {
@@ -119,7 +121,9 @@ fn table((rows, metrics): (usize, usize)) -> Table {
     for row in 0..rows {
         table.push(Cell::Text("public"));
         table.push(Cell::Text(&format!("app_table_{row}")));
-        (0..metrics).for_each(|metric| table.push(Cell::Int((row * metric * 997) as i64)));
+        for metric in 0..metrics {
+            table.push(Cell::Int((row * metric * 997) as i64));
+        }
     }
     table
 }
@@ -133,12 +137,13 @@ fn block(shape: (usize, usize)) -> Block {
 
 /// Nanoseconds of the fastest of ten.
 fn best(mut work: impl FnMut()) -> u128 {
-    let time = |()| {
+    let mut best = u128::MAX;
+    for _ in 0..10 {
         let begun = Instant::now();
         work();
-        begun.elapsed().as_nanos()
-    };
-    [(); 10].map(time).into_iter().min().unwrap_or_default()
+        best = best.min(begun.elapsed().as_nanos());
+    }
+    best
 }
 
 /// A line of `/proc/self/status`, in bytes.
@@ -148,9 +153,9 @@ fn memory(line: &str) -> io::Result<u64> {
     value.map(|kib| kib << 10).ok_or_else(|| io::Error::other(format!("no {line}")))
 }
 
-/// What the first page of a process takes more than there was before it.
+/// The memory that the first page of a process takes.
 fn peak(block: &Block, render: Render) -> io::Result<u64> {
-    // From here on the peak is counted anew.
+    // Resets the peak.
     fs::write("/proc/self/clear_refs", "5")?;
     let before = memory("VmRSS")?;
     render(block);
@@ -167,7 +172,8 @@ fn print(shape: (usize, usize), name: &str, render: Render) -> io::Result<()> {
     Ok(())
 }
 
-/// Without arguments, all; else what one format costs, by its index, in a process of its own.
+/// Without arguments, everything; with a shape's and a format's index, the cost of that format: each is measured in a
+/// process of its own.
 fn main() -> io::Result<ExitCode> {
     let indexes: Vec<usize> = env::args().filter_map(|argument| argument.parse().ok()).collect();
     if let [shape, format] = indexes[..] {

@@ -1,4 +1,4 @@
-//! The catalogue as Markdown: `docs/metrics.md` is this, and a test keeps it so.
+//! The catalogue as Markdown, which is `docs/metrics.md`.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -21,7 +21,9 @@ pub fn markdown(catalogue: &Catalogue) -> String {
         let (name, source, asked) = (&collector.name, source(collector), asked(collector));
         _ = writeln!(out, "| [{name}](#{name}) | {source} | {asked} | {metrics} |");
     }
-    catalogue.collectors.iter().for_each(|collector| push_collector(&mut out, collector));
+    for collector in &catalogue.collectors {
+        push_collector(&mut out, collector);
+    }
     out
 }
 
@@ -39,14 +41,11 @@ fn source(collector: &Collector) -> &'static str {
 }
 
 fn asked(collector: &Collector) -> String {
-    match collector.is_quick() {
-        true => "on each scrape".to_owned(),
-        false => format!(
-            "when older than {}, within {}",
-            humantime::format_duration(collector.ttl),
-            humantime::format_duration(collector.timeout)
-        ),
+    if collector.is_quick() {
+        return "on each scrape".to_owned();
     }
+    let (ttl, timeout) = (humantime::format_duration(collector.ttl), humantime::format_duration(collector.timeout));
+    format!("when older than {ttl}, within {timeout}")
 }
 
 fn push_collector(out: &mut String, collector: &Arc<Collector>) {
@@ -73,7 +72,7 @@ fn push_collector(out: &mut String, collector: &Arc<Collector>) {
     }
 }
 
-/// What a query needs of the server, in words.
+/// The requirements of a query, in words.
 fn needs(query: &Query) -> Option<String> {
     let mut parts = Vec::new();
     if query.requires.as_ref().is_some_and(|extension| extension.name == OWN_FUNCTIONS) {

@@ -1,22 +1,23 @@
-//! What the log says of a stranger: of one reason a line a minute at most, whatever his words are.
+//! A limit on log lines that strangers cause: at most one line a minute for each reason, whatever its text is.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long after a line the next one like it waits.
-const PACE: Duration = Duration::from_secs(60);
+/// From a line to the next for the same reason.
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// The lines that have been said, by reason.
+/// The last line for each reason.
 pub struct LogLimit<R = &'static str>(Mutex<BTreeMap<R, LogLine>>);
 
 struct LogLine {
     at: Instant,
+    /// Lines held back since.
     held: u64,
 }
 
-/// How many were held back since the last line; written behind the next.
+/// The number of lines held back since the last one, to be written behind the next.
 #[derive(Debug, PartialEq)]
 pub struct HeldBack(u64);
 
@@ -36,11 +37,11 @@ impl<R> Default for LogLimit<R> {
 }
 
 impl<R: Copy + Ord> LogLimit<R> {
-    /// Whether a line may be said now, with what was held back before it; else it is held back and counted.
+    /// `Some` if a line may be logged now, with those held back before it. Otherwise the line is counted.
     pub fn say(&self, reason: R, now: Instant) -> Option<HeldBack> {
         let mut lines = self.0.lock();
         match lines.get_mut(&reason) {
-            Some(line) if now.duration_since(line.at) < PACE => {
+            Some(line) if now.duration_since(line.at) < INTERVAL => {
                 line.held += 1;
                 None
             }
@@ -55,16 +56,17 @@ impl<R: Copy + Ord> LogLimit<R> {
         }
     }
 
-    /// What was held back and has had no line like it to follow: each reason, and how many.
+    /// Lines that were held back a while ago without another to follow: their reasons and numbers.
     pub fn overdue(&self, now: Instant) -> Vec<(R, u64)> {
         let mut lines = self.0.lock();
-        let overdue = lines.iter_mut().filter(|(_, line)| line.held > 0 && now.duration_since(line.at) >= PACE);
-        overdue
-            .map(|(reason, line)| {
+        let mut overdue = Vec::new();
+        for (reason, line) in lines.iter_mut() {
+            if line.held > 0 && now.duration_since(line.at) >= INTERVAL {
+                overdue.push((*reason, std::mem::take(&mut line.held)));
                 line.at = now;
-                (*reason, std::mem::take(&mut line.held))
-            })
-            .collect()
+            }
+        }
+        overdue
     }
 }
 
@@ -74,15 +76,15 @@ mod tests {
 
     #[test]
     fn a_line_a_minute_and_what_was_held_back() {
-        let (told, start) = (LogLimit::default(), Instant::now());
+        let (limit, start) = (LogLimit::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(told.say("query", at(0)), Some(HeldBack(0)));
-        assert_eq!(told.say("query", at(1)), None);
-        assert_eq!(told.say("lost", at(1)), Some(HeldBack(0)));
-        assert_eq!((told.say("query", at(59)), told.overdue(at(59))), (None, vec![]));
-        assert_eq!(told.say("query", at(60)).map(|held| held.to_string()).as_deref(), Some(" (and 2 more like it)"));
-        assert_eq!(told.say("query", at(100)), None);
-        assert_eq!((told.overdue(at(119)), told.overdue(at(120))), (vec![], vec![("query", 1)]));
-        assert_eq!((told.overdue(at(300)), told.say("query", at(130))), (vec![], None));
+        assert_eq!(limit.say("query", at(0)), Some(HeldBack(0)));
+        assert_eq!(limit.say("query", at(1)), None);
+        assert_eq!(limit.say("lost", at(1)), Some(HeldBack(0)));
+        assert_eq!((limit.say("query", at(59)), limit.overdue(at(59))), (None, vec![]));
+        assert_eq!(limit.say("query", at(60)).map(|held| held.to_string()).as_deref(), Some(" (and 2 more like it)"));
+        assert_eq!(limit.say("query", at(100)), None);
+        assert_eq!((limit.overdue(at(119)), limit.overdue(at(120))), (vec![], vec![("query", 1)]));
+        assert_eq!((limit.overdue(at(300)), limit.say("query", at(130))), (vec![], None));
     }
 }

@@ -1,52 +1,54 @@
-//! Memory that the tables of one target may take together, those that are kept and those being read. Pure.
+//! A budget of memory that the tables of one target share, those that are kept and those being read. Pure.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// So many bytes for whoever shares it.
+/// Clones share the same budget.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
     bytes: usize,
-    taken: Arc<AtomicUsize>,
+    reserved: Arc<AtomicUsize>,
 }
 
-/// What one of them has taken, which it gives back when it is dropped. A copy has taken nothing.
+/// A part of a budget, which is given back on drop. A clone has nothing reserved and no budget.
 #[derive(Debug, Default)]
 pub struct Reservation {
-    room: Option<MemoryBudget>,
-    taken: usize,
+    budget: Option<MemoryBudget>,
+    bytes: usize,
 }
 
 impl MemoryBudget {
     pub fn of(bytes: usize) -> Self {
-        MemoryBudget { bytes, taken: Arc::default() }
+        MemoryBudget { bytes, reserved: Arc::default() }
     }
 
-    /// How many bytes there are in all.
+    /// The whole budget.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// A place in it that takes nothing yet.
-    pub fn place(&self) -> Reservation {
-        Reservation { room: Some(self.clone()), taken: 0 }
+    /// A reservation of nothing yet.
+    pub fn reservation(&self) -> Reservation {
+        Reservation { budget: Some(self.clone()), bytes: 0 }
     }
 }
 
 impl Reservation {
-    /// Takes so many bytes in all; false if there are not so many left. Outside of a room there always are.
-    pub fn take(&mut self, bytes: usize) -> bool {
-        let Some(room) = &self.room else { return true };
-        let more = bytes.saturating_sub(self.taken);
-        if more > 0 {
-            if room.taken.fetch_add(more, Ordering::Relaxed) + more > room.bytes {
-                room.taken.fetch_sub(more, Ordering::Relaxed);
-                return false;
-            }
-            self.taken = bytes;
+    /// Reserves so many bytes in all, or no fewer than before; false if the budget does not have them. Without a budget
+    /// everything is granted.
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        let Some(budget) = &self.budget else { return true };
+        let more = bytes.saturating_sub(self.bytes);
+        if more == 0 {
+            return true;
         }
+        if budget.reserved.fetch_add(more, Ordering::Relaxed) + more > budget.bytes {
+            budget.reserved.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes = bytes;
         true
     }
 }
@@ -57,7 +59,7 @@ impl Clone for Reservation {
     }
 }
 
-/// Where a table is makes it no other table.
+/// All are equal: a table is the same table wherever its memory counts.
 impl PartialEq for Reservation {
     fn eq(&self, _: &Reservation) -> bool {
         true
@@ -66,8 +68,8 @@ impl PartialEq for Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(room) = &self.room {
-            room.taken.fetch_sub(self.taken, Ordering::Relaxed);
+        if let Some(budget) = &self.budget {
+            budget.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 }
@@ -77,15 +79,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_is_given_back() {
-        let room = MemoryBudget::of(100);
-        let (mut one, mut other) = (room.place(), room.place());
-        assert!(one.take(60) && other.take(40) && one.take(50) && !other.take(41));
+    fn what_is_reserved_is_given_back() {
+        let budget = MemoryBudget::of(100);
+        let (mut one, mut other) = (budget.reservation(), budget.reservation());
+        assert!(one.resize(60) && other.resize(40) && one.resize(50) && !other.resize(41));
         let mut copy = one.clone();
-        assert!(copy.take(usize::MAX));
+        assert!(copy.resize(usize::MAX));
         drop((one, copy));
-        assert!(other.take(100) && !other.take(101));
+        assert!(other.resize(100) && !other.resize(101) && other.resize(1));
         drop(other);
-        assert!(room.place().take(100));
+        assert!(budget.reservation().resize(100));
     }
 }

@@ -1,4 +1,5 @@
-//! A string that cannot be printed: passwords live in it from the settings to the server, and leave memory with it.
+//! A string that cannot be printed and is wiped from memory: passwords are in it on their way from the settings to a
+//! server.
 
 use std::{
     fmt,
@@ -12,15 +13,15 @@ use zeroize::Zeroizing;
 /// The most that a file with a secret may hold, in bytes.
 const MOST_BYTES: usize = 64 << 10;
 
-/// What a file holds, of a longer one a byte more than `most`. Its bytes leave memory with what is returned: there is room for all of them
-/// from the beginning, since a buffer that grows leaves copies behind.
+/// Reads a file, and at most a byte more than `most`. The bytes are wiped on drop. The buffer has room for all of them
+/// from the beginning, because one that grows leaves copies behind.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn read(path: &Path, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    // How much a pipe holds is not known. The reader wants to see room behind the end.
+    // A pipe does not tell its length. The reader needs room behind the end.
     let length = if metadata.is_file() { (metadata.len() as usize).min(most) } else { most };
     let mut bytes = Zeroizing::new(Vec::with_capacity(length + 64));
     file.take(most as u64 + 1).read_to_end(&mut bytes)?;
@@ -39,7 +40,7 @@ impl Secret {
         Secret { text: Zeroizing::new(secret.into()), file: None }
     }
 
-    /// What a file holds, without the one newline that an editor leaves at its end.
+    /// The text of a file, without the one newline that an editor leaves at its end.
     ///
     /// # Errors
     /// Why it cannot be read.
@@ -75,13 +76,13 @@ impl Secret {
     }
 }
 
-/// What is in the same file is the same secret, whatever it may be at the moment.
 impl<T: Into<String>> From<T> for Secret {
     fn from(secret: T) -> Self {
         Secret::new(secret)
     }
 }
 
+/// Secrets in the same file are equal, whatever the file holds at the moment.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         match (&self.file, &other.file) {

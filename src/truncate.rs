@@ -1,27 +1,27 @@
-//! Texts that strangers wrote, cut to what anybody reads: messages and the values of labels. Pure.
+//! Limits on texts that strangers write: messages and the values of labels are cut. Pure.
 
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 /// The most bytes of a message, and of a label's value.
 pub const LONGEST: usize = 1024;
 
-/// What a message that was cut says behind its beginning takes at most, with the largest number there is.
-const TOLD: usize = "... (18446744073709551615 bytes)".len();
+/// The longest end of a message that was cut.
+const END: usize = "... (18446744073709551615 bytes)".len();
 
-/// Stands between the beginning of a label's value and the hash of all of it.
+/// Stands between the beginning of a cut label's value and the hash of the whole value.
 const CUT: &str = "...";
 
 /// The digits of the hash.
 const DIGITS: usize = 16;
 
-/// A message on one line: what would break the line, move a terminal's cursor or turn the direction of the text is escaped, and of a
-/// long one the beginning is kept, with its length behind.
+/// A message on one line. Characters that would break the line, move a terminal's cursor or change the direction of
+/// text are escaped. A long message is cut, and ends with its length.
 pub fn message(text: &str) -> Arc<str> {
-    // What is escaped only gets longer: more than this never stays.
+    // Escaping only makes it longer, so more than this is never kept.
     let begin = beginning(text, LONGEST + 1);
     let mut kept = escaped(begin);
     if begin.len() < text.len() || kept.len() > LONGEST {
-        let end = beginning(&kept, LONGEST - TOLD).len();
+        let end = beginning(&kept, LONGEST - END).len();
         let kept = kept.to_mut();
         kept.truncate(end);
         // Writing to memory does not fail.
@@ -32,41 +32,41 @@ pub fn message(text: &str) -> Arc<str> {
 
 /// Whether a message may repeat this text, or a part of it: escaped, or cut in the middle.
 pub fn may_repeat(message: &str, text: &str) -> bool {
-    !text.is_empty() && (message.len() > LONGEST - TOLD || message.contains(&*escaped(text)))
+    !text.is_empty() && (message.len() > LONGEST - END || message.contains(&*escaped(text)))
 }
 
-/// The text of a message without what acts on who shows it.
+/// The text with those characters escaped that act on the terminal or the page that shows it.
 fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(acts) {
+    if !text.contains(is_active) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for letter in text.chars() {
-        match acts(letter) {
-            true => shown.extend(letter.escape_default()),
-            false => shown.push(letter),
+        if is_active(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
         }
     }
     Cow::Owned(shown)
 }
 
-/// Control characters, the two line ends that are none of those, and what changes the direction of text.
-fn acts(letter: char) -> bool {
+/// Control characters, the two line ends that are not control characters, and those that change the direction of text.
+fn is_active(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A label's value: of a long one the beginning and a hash of all of it, so that two that differ stay two, today and tomorrow.
+/// A label's value. A long one becomes its beginning and a hash of the whole, so that different values stay different,
+/// now and later.
 pub fn label(text: &str) -> Cow<'_, str> {
-    match text.len() {
-        ..=LONGEST => Cow::Borrowed(text),
-        _ => {
-            let begin = beginning(text, LONGEST - CUT.len() - DIGITS);
-            Cow::Owned(format!("{begin}{CUT}{:016x}", hash(text.as_bytes())))
-        }
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
     }
+    let begin = beginning(text, LONGEST - CUT.len() - DIGITS);
+    Cow::Owned(format!("{begin}{CUT}{:016x}", hash(text.as_bytes())))
 }
 
-/// Whether [`label`] has cut this value: it looks like it.
+/// Whether [`label`] has cut this value, as far as its form tells.
 pub fn is_cut(label: &str) -> bool {
     // A letter that does not fit leaves at most three bytes free.
     if !(LONGEST - 3..=LONGEST).contains(&label.len()) {
@@ -76,7 +76,7 @@ pub fn is_cut(label: &str) -> bool {
     begin.ends_with(CUT.as_bytes()) && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// As many bytes as these, or fewer where a letter would be cut.
+/// The first bytes, or fewer where a character would be split.
 fn beginning(text: &str, bytes: usize) -> &str {
     let mut end = bytes.min(text.len());
     while !text.is_char_boundary(end) {
@@ -85,7 +85,8 @@ fn beginning(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// FNV-1a in 64 bits, which is the same everywhere and always. Who makes two texts with the same hash loses one of his own rows.
+/// FNV-1a in 64 bits, which is the same everywhere and always. A stranger who makes two texts with the same hash loses
+/// a row of his own.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
@@ -108,9 +109,9 @@ mod tests {
         for (letter, length) in [("x", 1025), ("é", 1026), ("本", 4 << 20), ("\u{1b}", 300), ("\n", 4 << 20)] {
             let text = letter.repeat(length / letter.len());
             let cut = message(&text);
-            assert!(cut.len() <= LONGEST && cut.len() > LONGEST - TOLD - 8, "{letter:?}: {}", cut.len());
+            assert!(cut.len() <= LONGEST && cut.len() > LONGEST - END - 8, "{letter:?}: {}", cut.len());
             assert!(cut.ends_with(&format!("... ({} bytes)", text.len())), "{cut}");
-            assert!(!cut.contains(acts));
+            assert!(!cut.contains(is_active));
         }
         assert_eq!(message(&"x".repeat(LONGEST)).len(), LONGEST);
     }
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn no_part_of_a_secret_is_overlooked() {
         for secret in ["secret", "se\ncret", "本"] {
-            for before in ["", "x", &"x".repeat(LONGEST - TOLD - 3), &"x".repeat(LONGEST), &"\n".repeat(LONGEST)] {
+            for before in ["", "x", &"x".repeat(LONGEST - END - 3), &"x".repeat(LONGEST), &"\n".repeat(LONGEST)] {
                 assert!(may_repeat(&message(&format!("{before}{secret} behind")), secret), "{before}");
             }
             assert!(!may_repeat(&message("another secre"), secret) && !may_repeat("what", ""));
@@ -134,7 +135,7 @@ mod tests {
             let other = format!("{one}{letter}");
             let [one, other] = [one + "a", other].map(|text| label(&text).into_owned());
             assert!(is_cut(&one) && is_cut(&other) && one != other, "{one} {other}");
-            // What was cut once is not cut again.
+            // A value that was cut is not cut again.
             assert_eq!(label(&one), one);
         }
         // Pages of today and of the next release name the same series.

@@ -1,4 +1,4 @@
-//! The web configuration in force: TLS, users and limits towards those who ask.
+//! The web configuration in force: TLS, users and limits for clients.
 
 mod rate_limit;
 mod tls;
@@ -8,28 +8,28 @@ use std::{net::IpAddr, path::Path};
 
 use tokio_rustls::TlsAcceptor;
 
-pub use crate::access::users::Admission;
+pub use crate::access::users::Authentication;
 use crate::{
-    access::{rate_limit::Bucket, users::Users},
+    access::{rate_limit::TokenBucket, users::Users},
     schema::problem::Problems,
     settings::web,
 };
 
-/// What holds for new connections and for each request. Without a file everything is open, over plain HTTP.
+/// The rules for new connections and for each request. Without a file everything is open, over plain HTTP.
 #[derive(Default)]
 pub struct WebAccess {
-    /// What new connections speak, if it is TLS.
+    /// For new connections; `None` if they are not encrypted.
     pub tls: Option<TlsAcceptor>,
-    /// For every answer.
+    /// For every response.
     pub headers: Vec<(&'static str, String)>,
     users: Users,
-    rate: Option<Bucket>,
-    /// In lower case; any, if there are none.
+    rate: Option<TokenBucket>,
+    /// In lower case. Without any, every host is allowed.
     hosts: Vec<String>,
 }
 
 impl WebAccess {
-    /// What the file says, if there is one. Passwords that were right `before` are not compared anew.
+    /// Reads the file, if there is one. Passwords that were right `before` are not compared again.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -37,23 +37,24 @@ impl WebAccess {
         file.map_or_else(|| Ok(WebAccess::default()), |path| WebAccess::new(&web::WebSettings::load(path)?, before))
     }
 
-    /// What was written means this.
+    /// Takes the settings as they were written.
     ///
     /// # Errors
     /// Everything that is wrong with certificates, keys and hashes.
     pub fn new(written: &web::WebSettings, before: Option<&WebAccess>) -> Result<WebAccess, Problems> {
         let mut problems = Problems::default();
-        let tls = written.tls.as_ref().and_then(|written| tls::config(written, &mut problems));
+        let tls = written.tls.as_ref().and_then(|written| tls::acceptor(written, &mut problems));
         let users = Users::new(&written.users, before.map(|before| &before.users), &mut problems);
-        let rate = written.rate.map(Bucket::new);
+        let rate = written.rate.map(TokenBucket::new);
         let (headers, hosts) = (written.headers.clone(), written.hosts.clone());
         problems.unless_any(WebAccess { tls, headers, users, rate, hosts })
     }
 
-    /// Whether a request may call this server so (its header `Host`): by a name of the list, by an address or as localhost.
+    /// Whether a request may address this server so (its header `Host`): by a name of the list, by an IP address or as
+    /// localhost.
     ///
-    /// A page in somebody's browser can make the browser ask us, under a name that the page's owner lets point here. It cannot choose an
-    /// address or localhost for that name.
+    /// A page in somebody's browser can make the browser send us requests, under a name that the page's owner points at
+    /// us (DNS rebinding). That name cannot be an IP address or localhost.
     pub fn answers_to(&self, host: &str) -> bool {
         let has_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
         let name = host.rsplit_once(':').filter(|(_, port)| has_port(port)).map_or(host, |(name, _)| name);
@@ -63,12 +64,12 @@ impl WebAccess {
     }
 
     /// Whether one more request is within the limit.
-    pub fn has_room(&self) -> bool {
-        self.rate.as_ref().is_none_or(Bucket::take)
+    pub fn is_within_rate(&self) -> bool {
+        self.rate.as_ref().is_none_or(TokenBucket::take)
     }
 
-    /// Whether who asks with this header `Authorization` may.
-    pub async fn admits(&self, authorization: Option<&str>) -> Admission {
-        self.users.admit(authorization).await
+    /// Checks the header `Authorization`.
+    pub async fn authenticate(&self, authorization: Option<&str>) -> Authentication {
+        self.users.authenticate(authorization).await
     }
 }

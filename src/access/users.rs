@@ -1,7 +1,9 @@
-//! Who may ask: names and passwords, compared with bcrypt hashes. That is slow on purpose, so it must not be a way to keep
-//! us busy: one comparison at a time, and a password that was right is remembered by a tag that only this process can make.
+//! Users and passwords, compared with bcrypt hashes. bcrypt is slow on purpose, and a stranger must not keep us busy
+//! with it: one comparison runs at a time, and a password that was right is remembered by a tag that only this process
+//! can make.
 //!
-//! How long a refusal takes does not say whether the user exists: for one who does not, another's hash is compared with.
+//! The time that a rejection takes does not tell whether the user exists: for an unknown user the hash of another is
+//! compared.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,29 +20,29 @@ use crate::{
     settings::web::{NO_HASH, User},
 };
 
-/// How long a comparison is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a request waits for its turn to compare.
+const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What becomes of a request.
+/// The outcome of authenticating a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    Admitted,
+pub enum Authentication {
+    Accepted,
     /// No password, or a wrong one.
-    Refused,
+    Rejected,
     /// Too many passwords are being compared.
-    Busy,
+    Overloaded,
 }
 
-/// Those who may ask; anyone, if there are none.
+/// The users that may send requests; without any, everyone may.
 #[derive(Default)]
 pub struct Users {
     hashes: Vec<(String, Secret)>,
-    known: Arc<VerifiedPasswords>,
+    verified: Arc<VerifiedPasswords>,
 }
 
-/// What is remembered of right passwords, beyond reloads.
+/// The memory of right passwords, which outlives reloads.
 struct VerifiedPasswords {
-    /// Without randomness nothing is remembered.
+    /// `None` without a source of randomness: then nothing is remembered.
     key: Option<hmac::Key>,
     /// By user: the tag of the hash and the password that last fitted each other.
     tags: Mutex<HashMap<String, hmac::Tag>>,
@@ -58,45 +60,44 @@ impl Default for VerifiedPasswords {
 }
 
 impl Users {
-    /// These users; what is remembered is kept from `before`.
+    /// These users, with the memory of those `before`.
     pub fn new(written: &[User], before: Option<&Users>, problems: &mut Problems) -> Self {
         for user in written.iter().filter(|user| user.hash.expose().parse::<HashParts>().is_err()) {
             problems.add(&user.place, NO_HASH);
         }
         let hashes = written.iter().map(|user| (user.name.clone(), user.hash.clone())).collect();
-        Users { hashes, known: before.map(|before| before.known.clone()).unwrap_or_default() }
+        Users { hashes, verified: before.map(|before| before.verified.clone()).unwrap_or_default() }
     }
 
-    /// Whether who sends this header may ask.
-    pub async fn admit(&self, authorization: Option<&str>) -> Admission {
-        let Some((_, anyone)) = self.hashes.first() else { return Admission::Admitted };
-        let Some((name, password)) = authorization.and_then(credentials) else { return Admission::Refused };
-        let found = self.hashes.iter().find(|(known, _)| *known == name).map(|(_, hash)| hash);
-        let tag = found.and_then(|hash| self.known.tag(&name, hash, &password));
-        if self.known.has(&name, tag.as_ref()) {
-            return Admission::Admitted;
+    /// Checks a header `Authorization`.
+    pub async fn authenticate(&self, authorization: Option<&str>) -> Authentication {
+        let Some((_, any_hash)) = self.hashes.first() else { return Authentication::Accepted };
+        let Some((name, password)) = authorization.and_then(credentials) else { return Authentication::Rejected };
+        let known_hash = self.hashes.iter().find(|(known, _)| *known == name).map(|(_, hash)| hash);
+        let tag = known_hash.and_then(|hash| self.verified.tag(&name, hash, &password));
+        if self.verified.has(&name, tag.as_ref()) {
+            return Authentication::Accepted;
         }
-        let Ok(Ok(turn)) = timeout(PATIENCE, self.known.turn.clone().acquire_owned()).await else {
-            return Admission::Busy;
+        let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, self.verified.turn.clone().acquire_owned()).await else {
+            return Authentication::Overloaded;
         };
-        // Another request may have brought the same meanwhile.
-        if self.known.has(&name, tag.as_ref()) {
-            return Admission::Admitted;
+        // Another request may have brought the same password meanwhile.
+        if self.verified.has(&name, tag.as_ref()) {
+            return Authentication::Accepted;
         }
-        let hash = found.unwrap_or(anyone).clone();
+        let hash = known_hash.unwrap_or(any_hash).clone();
         let compare = move || {
             let fits = bcrypt::verify(password.expose(), hash.expose()).unwrap_or(false);
-            // Not sooner, even if nobody waits any more.
+            // The turn lasts as long as the comparison, even if the client has gone.
             drop(turn);
             fits
         };
-        match spawn_blocking(compare).await.unwrap_or(false) && found.is_some() {
-            true => {
-                self.known.remember(name, tag);
-                Admission::Admitted
-            }
-            false => Admission::Refused,
+        let fits = spawn_blocking(compare).await.unwrap_or(false);
+        if !fits || known_hash.is_none() {
+            return Authentication::Rejected;
         }
+        self.verified.remember(name, tag);
+        Authentication::Accepted
     }
 }
 
@@ -110,9 +111,10 @@ impl VerifiedPasswords {
         Some(context.sign())
     }
 
-    /// Nobody outside can make a tag, so how long comparing two takes says nothing.
+    /// Nobody outside can make a tag, so the time that comparing two takes tells nothing.
     fn has(&self, name: &str, tag: Option<&hmac::Tag>) -> bool {
-        tag.is_some_and(|tag| self.tags.lock().get(name).is_some_and(|known| known.as_ref() == tag.as_ref()))
+        let tags = self.tags.lock();
+        tag.zip(tags.get(name)).is_some_and(|(tag, known)| known.as_ref() == tag.as_ref())
     }
 
     fn remember(&self, name: String, tag: Option<hmac::Tag>) {

@@ -14,7 +14,9 @@ use rustls::{
 
 pub use crate::certificate::words::told;
 use crate::certificate::{
-    Certificate, Usage, name,
+    Certificate, Usage,
+    holder::Signatures,
+    name,
     words::{Untrusted, lacks, of_whom, out_of_time},
 };
 
@@ -288,9 +290,9 @@ pub fn verify_name(shown: &CertificateDer<'_>, host: &str) -> Result<(), Error> 
 ///
 /// # Errors
 /// In words.
-pub fn verify_key(shown: &CertificateDer<'_>, provider: &CryptoProvider) -> Result<(), Error> {
+pub fn verify_key(shown: &CertificateDer<'_>, signatures: &Signatures) -> Result<(), Error> {
     let Some(certificate) = Certificate::read(shown) else { return Ok(()) };
-    match lacks(&certificate, &provider.signature_verification_algorithms, true) {
+    match lacks(&certificate, &signatures.0, true) {
         Some(lacks) => Err(Untrusted::error(format!("{} {lacks}", of_whom(&certificate)))),
         None => Ok(()),
     }

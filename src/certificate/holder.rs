@@ -17,7 +17,7 @@ use crate::certificate::Certificate;
 
 /// The signatures of a handshake.
 #[derive(Clone, Copy, Debug)]
-pub struct Signatures(WebPkiSupportedAlgorithms);
+pub struct Signatures(pub WebPkiSupportedAlgorithms);
 
 impl Signatures {
     pub fn new(provider: &CryptoProvider) -> Self {

@@ -1,8 +1,9 @@
-//! Certificates: what is read of one. Whom it names is in `name`, who believes it in `chain`, whose it is in `holder`.
+//! Certificates: reading one. Its names are in `name`, its trust in `chain`, the proof of its key in `holder`, rustls' view in `verifier`.
 
 pub mod chain;
 pub mod holder;
 pub mod name;
+pub mod verifier;
 mod words;
 
 use std::{

@@ -1,7 +1,30 @@
-//! Answers that are not taken yet: what the oldest of them say is given up where they would hold too much memory together.
+//! Response bodies that clients have not read yet, and the memory that they may hold together.
 //!
-//! Who asks and does not read would otherwise keep a page, and another with each connection. A page is given up for its readers
-//! alone, which see their connection cut; it is never a new scrape that has to go without.
+//! A client that asks and does not read would otherwise keep a page in memory, and another with each further
+//! connection. So large bodies are counted, and the oldest of them are evicted for newer ones. An eviction hits the
+//! readers of one page alone, who see their connection cut; a new scrape never has to go without.
+//!
+//! ```text
+//!              body()                         last reader is done
+//!   response ─────────> queued ──────────────────────────────────> freed
+//!                         │ ^
+//!        each reader has  │ │ body() of the same bytes: one more reader of the same SharedBody
+//!        a position of    │ │
+//!        its own          │ └── poll_frame: the next piece is copied out, at the pace of the reader
+//!                         │
+//!                         │ newer bodies need the memory
+//!                         v
+//!                      evicted: the bytes are freed at once; each reader's next poll_frame fails with `Evicted`,
+//!                               on which hyper closes the connection
+//! ```
+//!
+//! Three things make this work. The bytes are owned by [`SharedBody`] alone, behind a lock, so that they can be taken
+//! away under the readers. Readers get copies of small pieces: hyper keeps what it could not send yet, and a piece that
+//! shared the page's memory would keep all of it. The budget itself holds weak references only: a page whose readers
+//! are gone is freed without asking it, and the list is cleaned when the next one comes.
+//!
+//! Small bodies are not counted, because connections are limited and each has one. The newest few are never evicted,
+//! however large they are: otherwise a page larger than the budget could not be sent at all.
 
 use std::{
     collections::VecDeque,
@@ -18,58 +41,60 @@ use tracing::warn;
 
 use crate::log_limit::LogLimit;
 
-/// What the large ones hold together, in bytes, unless these few newest hold more.
-const MOST_BYTES: usize = 64 << 20;
-const NEWEST: usize = 4;
+/// Bytes that large bodies may hold together, unless the newest few hold more.
+const MAX_BYTES: usize = 64 << 20;
+const MIN_BODIES: usize = 4;
 
-/// Answers up to here are not counted: connections are, and each has one.
-const SMALL: usize = 64 << 10;
+/// Larger bodies are counted.
+const MAX_UNCOUNTED: usize = 64 << 10;
 
-/// What a connection takes at a time: it keeps its copy, not the page, while its reader does not read.
+/// Bytes that a reader takes at a time.
 const PIECE: usize = 16 << 10;
 
-/// The large answers that somebody still takes, the oldest first. Those who asked together share one.
+/// The large bodies that have readers, the oldest first.
 #[derive(Default)]
 pub struct BodyBudget {
     large: Mutex<VecDeque<Weak<SharedBody>>>,
-    told: LogLimit,
+    log: LogLimit,
 }
 
 impl BodyBudget {
-    /// An answer's body. Older ones are given up for it where there is no room.
+    /// A body of these bytes, which clients that asked together share. Older ones are evicted where there is no room.
     pub fn body(&self, bytes: Bytes) -> Body {
-        if bytes.len() <= SMALL {
-            return Body { said: Arc::new(SharedBody::new(bytes)), at: 0 };
+        if bytes.len() <= MAX_UNCOUNTED {
+            return Body { shared: Arc::new(SharedBody::new(bytes)), position: 0 };
         }
-        let mut all = self.large.lock();
-        all.retain(|said| said.strong_count() > 0);
-        let same = all.iter().filter_map(Weak::upgrade).find(|said| said.is(&bytes));
-        let said = same.unwrap_or_else(|| {
-            let said = Arc::new(SharedBody::new(bytes));
-            all.push_back(Arc::downgrade(&said));
-            said
+        let mut large = self.large.lock();
+        large.retain(|shared| shared.strong_count() > 0);
+        let same = large.iter().filter_map(Weak::upgrade).find(|shared| shared.is(&bytes));
+        let shared = same.unwrap_or_else(|| {
+            let shared = Arc::new(SharedBody::new(bytes));
+            large.push_back(Arc::downgrade(&shared));
+            shared
         });
-        self.make_room(&mut all);
-        Body { said, at: 0 }
+        self.make_room(&mut large);
+        Body { shared, position: 0 }
     }
 
-    fn make_room(&self, all: &mut VecDeque<Weak<SharedBody>>) {
-        let mut held: usize = all.iter().filter_map(Weak::upgrade).map(|said| said.length).sum();
-        while held > MOST_BYTES && all.len() > NEWEST {
-            let Some(oldest) = all.pop_front().and_then(|oldest| oldest.upgrade()) else { continue };
+    fn make_room(&self, large: &mut VecDeque<Weak<SharedBody>>) {
+        let mut held: usize = large.iter().filter_map(Weak::upgrade).map(|shared| shared.length).sum();
+        while held > MAX_BYTES && large.len() > MIN_BODIES {
+            let Some(oldest) = large.pop_front().and_then(|oldest| oldest.upgrade()) else { continue };
             let length = oldest.length;
             held -= length;
             oldest.bytes.lock().take();
-            // Who asks decides how often.
-            if let Some(more) = self.told.say("cut", Instant::now()) {
-                warn!("an answer of {length} bytes is cut: newer ones that are not taken either need its memory{more}");
+            // Clients decide how often this happens.
+            if let Some(held_back) = self.log.say("evicted", Instant::now()) {
+                warn!(
+                    "a response of {length} bytes is cut: newer ones, which their clients do not read either, need its memory{held_back}"
+                );
             }
         }
     }
 }
 
-/// What an answer says, until it is given up.
 struct SharedBody {
+    /// `None` once evicted.
     bytes: Mutex<Option<Bytes>>,
     length: usize,
 }
@@ -79,22 +104,22 @@ impl SharedBody {
         SharedBody { length: bytes.len(), bytes: Mutex::new(Some(bytes)) }
     }
 
-    /// It is these very bytes, not only the same.
+    /// Whether these are its very bytes, in the same memory.
     fn is(&self, bytes: &Bytes) -> bool {
         self.bytes.lock().as_ref().is_some_and(|mine| mine.as_ptr() == bytes.as_ptr() && mine.len() == bytes.len())
     }
 
-    fn piece(&self, at: usize) -> Result<Bytes, Evicted> {
+    fn piece(&self, start: usize) -> Result<Bytes, Evicted> {
         let bytes = self.bytes.lock();
-        let piece = bytes.as_ref().and_then(|bytes| bytes.get(at..self.length.min(at + PIECE)));
+        let piece = bytes.as_ref().and_then(|bytes| bytes.get(start..self.length.min(start + PIECE)));
         piece.map(Bytes::copy_from_slice).ok_or(Evicted)
     }
 }
 
-/// An answer on its way to one reader.
+/// A body on its way to one client.
 pub struct Body {
-    said: Arc<SharedBody>,
-    at: usize,
+    shared: Arc<SharedBody>,
+    position: usize,
 }
 
 impl body::Body for Body {
@@ -105,27 +130,27 @@ impl body::Body for Body {
         if self.is_end_stream() {
             return Poll::Ready(None);
         }
-        let piece = self.said.piece(self.at);
-        self.at += PIECE;
+        let piece = self.shared.piece(self.position);
+        self.position += PIECE;
         Poll::Ready(Some(piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.at >= self.said.length
+        self.position >= self.shared.length
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.said.length.saturating_sub(self.at) as u64)
+        SizeHint::with_exact(self.shared.length.saturating_sub(self.position) as u64)
     }
 }
 
-/// Its memory was needed.
+/// Newer bodies needed the memory.
 #[derive(Debug)]
 pub struct Evicted;
 
 impl fmt::Display for Evicted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer was given up")
+        f.write_str("the response was evicted from memory")
     }
 }
 
@@ -133,17 +158,85 @@ impl std::error::Error for Evicted {}
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{task::Waker, time::Duration};
+
+    use hyper::body::Body as _;
 
     use super::*;
 
+    fn next_piece(body: &mut Body) -> Option<Result<Bytes, Evicted>> {
+        match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(frame) => frame.map(|frame| frame.map(|frame| frame.into_data().expect("a piece"))),
+            Poll::Pending => panic!("it never waits"),
+        }
+    }
+
+    fn is_evicted(body: &Body) -> bool {
+        body.shared.bytes.lock().is_none()
+    }
+
     #[test]
-    fn the_oldest_are_cut_and_that_is_said_once() {
-        let unsent = BodyBudget::default();
-        let bodies: Vec<_> = (0..70).map(|_| unsent.body(vec![0; 1 << 20].into())).collect();
-        let cut: Vec<_> = bodies.iter().map(|body| body.said.bytes.lock().is_none()).collect();
-        assert_eq!(cut, [[true; 6].as_slice(), &[false; 64]].concat());
+    fn the_oldest_are_evicted_and_the_log_says_so_once() {
+        let budget = BodyBudget::default();
+        let mut bodies: Vec<_> = (0..70).map(|_| budget.body(vec![0; 1 << 20].into())).collect();
+        let evicted: Vec<_> = bodies.iter().map(is_evicted).collect();
+        assert_eq!(evicted, [[true; 6].as_slice(), &[false; 64]].concat());
         let later = Instant::now() + Duration::from_secs(60);
-        assert_eq!(unsent.told.overdue(later), [("cut", 5)], "of six one is said, the others are counted");
+        assert_eq!(budget.log.overdue(later), [("evicted", 5)], "of six one is logged, the others are counted");
+        let error = next_piece(&mut bodies[5]).expect("an error").expect_err("no bytes");
+        assert_eq!(error.to_string(), "the response was evicted from memory");
+        assert_eq!(next_piece(&mut bodies[6]).expect("a piece").expect("bytes").len(), PIECE);
+    }
+
+    #[test]
+    fn the_newest_few_stay_however_large_they_are() {
+        let budget = BodyBudget::default();
+        let bodies: Vec<_> = (0..6).map(|_| budget.body(vec![0; MAX_BYTES / 2].into())).collect();
+        assert_eq!(bodies.iter().map(is_evicted).collect::<Vec<_>>(), [true, true, false, false, false, false]);
+    }
+
+    #[test]
+    fn a_large_body_takes_the_place_of_several() {
+        let budget = BodyBudget::default();
+        let sizes = [8, 8, 8, 8, 8, 8, 8, 8, 24];
+        let bodies: Vec<_> = sizes.iter().map(|size| budget.body(vec![0; size << 20].into())).collect();
+        assert_eq!(bodies.iter().filter(|body| is_evicted(body)).count(), 3);
+    }
+
+    #[test]
+    fn clients_that_get_the_same_bytes_share_a_body() {
+        let budget = BodyBudget::default();
+        let bytes = Bytes::from(vec![7; MAX_UNCOUNTED + 2]);
+        let first = budget.body(bytes.clone());
+        for (other, is_shared) in [
+            (bytes.clone(), true),
+            (bytes.slice(..MAX_UNCOUNTED + 1), false),
+            (bytes.slice(1..), false),
+            (bytes.to_vec().into(), false),
+        ] {
+            let second = budget.body(other);
+            assert_eq!(Arc::ptr_eq(&first.shared, &second.shared), is_shared);
+            assert_eq!(budget.large.lock().len(), if is_shared { 1 } else { 2 }, "readers that are gone do not count");
+        }
+        let _small = budget.body(bytes.slice(..MAX_UNCOUNTED));
+        assert_eq!(budget.large.lock().len(), 2, "a small one is not counted, and does not clean the list");
+    }
+
+    #[test]
+    fn a_body_is_read_in_pieces() {
+        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, MAX_UNCOUNTED + 5] {
+            let bytes: Bytes = (0..length).map(|at| at as u8).collect();
+            let mut body = BodyBudget::default().body(bytes.clone());
+            let mut read = Vec::new();
+            while !body.is_end_stream() {
+                assert_eq!(body.size_hint().exact(), Some((length - read.len()) as u64));
+                let piece = next_piece(&mut body).expect("a piece").expect("bytes");
+                assert!(piece.len() == PIECE || read.len() + piece.len() == length, "{}", piece.len());
+                read.extend(piece);
+            }
+            assert_eq!(read, bytes);
+            assert!(next_piece(&mut body).is_none());
+            assert_eq!(body.size_hint().exact(), Some(0));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The landing page: links, each target's state, the collectors.
+//! The landing page for people: links, the state of each target, the collectors.
 
 use std::fmt::Write;
 
@@ -16,7 +16,9 @@ pub fn page(engine: &Engine) -> String {
         "<a href=\"/sd\">/sd</a> &middot; <a href=\"/readyz\">/readyz</a> &middot; <a href=\"/healthz\">/healthz</a></p>\n",
         "<h2>Targets</h2>\n<table><tr><th>target</th><th>state</th><th>role</th></tr>\n",
     ));
-    engine.targets.iter().for_each(|target| push_target(&mut out, target));
+    for target in &engine.targets {
+        push_target(&mut out, target);
+    }
     out.push_str("</table>\n<h2>Collectors</h2>\n<table>\n");
     for collector in &engine.catalogue.collectors {
         let (name, about) = (escape(&collector.name), escape(&collector.about));

@@ -1,4 +1,4 @@
-//! Where we listen: addresses, unix sockets, and what systemd listens on for us.
+//! Listening: on addresses, on unix sockets, and on sockets that systemd has opened for us.
 
 use std::{
     fmt,
@@ -17,25 +17,23 @@ pub use listenfd::ListenFd as Passed;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// The sockets that were opened for us.
+/// In `--listen`: the sockets that systemd passes.
 const SYSTEMD: &str = "systemd";
 
-/// Who may use a unix socket, unless the address says `?mode=`: its owner and its group.
+/// The mode of a unix socket unless its address says `?mode=`: its owner and its group may use it.
 const MODE: u32 = 0o660;
 
-/// A place that clients come to.
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
 
-/// A client that has come.
 pub enum ClientStream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// Who comes from one place: an address, of IPv6 a network of one (/64); all who come by a unix socket.
+/// Clients that are counted together: those of an IPv4 address, of an IPv6 network (/64), or of all unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(Option<IpAddr>);
 
@@ -48,36 +46,36 @@ impl Peer {
     }
 }
 
-/// The file of a socket. If it is our own, it goes with us.
+/// The file of a unix socket, which is removed with the listener if we made it.
 pub struct SocketFile {
     path: PathBuf,
     own: Option<Metadata>,
 }
 
-/// The sockets that LISTEN_FDS and LISTEN_PID speak of; these are taken out of the environment, so this is called while there is
-/// but one thread.
+/// The sockets that LISTEN_FDS and LISTEN_PID name. These variables are removed from the environment, so this must run
+/// before there is a second thread.
 pub fn passed() -> Passed {
     Passed::from_env()
 }
 
-/// Opens all of them: `HOST:PORT`, `:PORT` (on all addresses), `unix:/path`, or `systemd` for those that were `passed`.
+/// Opens listeners: `HOST:PORT`, `:PORT` (on all addresses), `unix:/path`, or `systemd` for those that were `passed`.
 ///
 /// # Errors
-/// One cannot be listened on; the message names it.
-pub async fn open(places: &[String], mut passed: Passed) -> Result<Vec<Listener>, String> {
+/// One cannot be opened; the message names it.
+pub async fn open(addresses: &[String], mut passed: Passed) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
-    for place in places.iter().map(|place| place.trim()).filter(|place| !place.is_empty()) {
-        let opened = match place.strip_prefix("unix:") {
+    for address in addresses.iter().map(|address| address.trim()).filter(|address| !address.is_empty()) {
+        let opened = match address.strip_prefix("unix:") {
             Some(path) => unix_socket(path).map(|listener| vec![listener]),
-            None if place == SYSTEMD => activated(&mut passed),
-            None => tcp(place).await.map(|listener| vec![listener]),
+            None if address == SYSTEMD => activated(&mut passed),
+            None => tcp(address).await.map(|listener| vec![listener]),
         };
-        listeners.extend(opened.map_err(|error| format!("cannot listen on {place}: {error}"))?);
+        listeners.extend(opened.map_err(|error| format!("cannot listen on {address}: {error}"))?);
     }
-    match listeners.is_empty() {
-        true => Err("there is nothing to listen on: `--listen` is empty".to_owned()),
-        false => Ok(listeners),
+    if listeners.is_empty() {
+        return Err("there is nothing to listen on: `--listen` is empty".to_owned());
     }
+    Ok(listeners)
 }
 
 async fn tcp(address: &str) -> io::Result<Listener> {
@@ -85,11 +83,11 @@ async fn tcp(address: &str) -> io::Result<Listener> {
     TcpListener::bind(&full).await.map(Listener::Tcp)
 }
 
-/// A socket that nobody listens on any more is replaced; anything else there is left alone.
-fn unix_socket(place: &str) -> io::Result<Listener> {
-    let (path, mode) = match place.split_once("?mode=") {
+/// Replaces a socket that nobody listens on any more, and leaves alone anything else at that path.
+fn unix_socket(address: &str) -> io::Result<Listener> {
+    let (path, mode) = match address.split_once("?mode=") {
         Some((path, mode)) => (path, u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o777)),
-        None => (place, Some(MODE)),
+        None => (address, Some(MODE)),
     };
     let mode = mode.ok_or_else(|| io::Error::other("the mode must be octal, such as ?mode=0660"))?;
     let path = Path::new(path);
@@ -103,7 +101,7 @@ fn unix_socket(place: &str) -> io::Result<Listener> {
         fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
-    // Until here the usual umask has let in nobody but us.
+    // Until now the usual umask has kept out everybody but us.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     let own = fs::symlink_metadata(path).ok();
     Ok(Listener::Unix(listener, SocketFile { path: path.to_owned(), own }))
@@ -126,10 +124,10 @@ fn activated(passed: &mut Passed) -> io::Result<Vec<Listener>> {
         };
         listeners.push(listener);
     }
-    match listeners.is_empty() {
-        true => Err(io::Error::other("systemd has passed no socket: is there a .socket unit?")),
-        false => Ok(listeners),
+    if listeners.is_empty() {
+        return Err(io::Error::other("systemd has passed no socket: is there a .socket unit?"));
     }
+    Ok(listeners)
 }
 
 impl Listener {
@@ -137,8 +135,8 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // What is not set is no reason to refuse anyone.
-                _ = let_go_of_the_dead(&stream);
+                // A socket that these options cannot be set on serves as well.
+                _ = set_keepalive(&stream);
                 Ok((ClientStream::Tcp(stream), Peer::new(Some(address.ip()))))
             }
             Listener::Unix(listener, _) => Ok((ClientStream::Unix(listener.accept().await?.0), Peer::new(None))),
@@ -160,17 +158,18 @@ impl fmt::Display for Listener {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_same = |own: &Metadata| {
-            fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == (own.dev(), own.ino()))
-        };
-        if self.own.as_ref().is_some_and(is_same) {
+        // Another process may have replaced it.
+        if let Some(own) = &self.own
+            && let Ok(now) = fs::symlink_metadata(&self.path)
+            && (now.dev(), now.ino()) == (own.dev(), own.ino())
+        {
             _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// A client that reads nothing for half a minute, or is gone without a word, loses its connection.
-fn let_go_of_the_dead(stream: &TcpStream) -> io::Result<()> {
+/// The kernel closes the connection of a client that has vanished, or that acknowledges nothing for half a minute.
+fn set_keepalive(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(30)))?;
     #[cfg(target_os = "linux")]

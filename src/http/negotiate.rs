@@ -1,4 +1,4 @@
-//! What a scraper asks for in its headers and its query: format, encoding, deadline, selection.
+//! Content negotiation: the format, encoding, timeout and selection that a request's headers and query ask for.
 
 use std::time::Duration;
 
@@ -9,17 +9,16 @@ use hyper::{
 
 use crate::{exposition::Format, scrape::engine::Selection};
 
-/// Prometheus says here how long it waits.
+/// Prometheus announces its scrape timeout here.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
-/// What is left to send the page in.
+/// The part of the timeout that remains for sending the page.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// The format with the highest weight of those we write; plain text if the scraper does not care.
+/// The format with the highest weight of those we write; plain text if the scraper prefers none.
 pub fn format(headers: &HeaderMap) -> Format {
-    let ranges = list(headers, ACCEPT.as_str());
     let mut best = (0.0, Format::Text);
-    for range in ranges {
+    for range in media_ranges(headers, ACCEPT.as_str()) {
         let format = match range.name.as_str() {
             "application/openmetrics-text" if range.has_version(&["1.0.0", "0.0.1"]) => Format::OpenMetrics,
             "application/vnd.google.protobuf" if range.is_delimited_families() => Format::Protobuf,
@@ -36,11 +35,11 @@ pub fn format(headers: &HeaderMap) -> Format {
 
 /// Whether the scraper takes gzip.
 pub fn gzip(headers: &HeaderMap) -> bool {
-    list(headers, ACCEPT_ENCODING.as_str()).any(|range| range.name == "gzip" && range.weight > 0.0)
+    media_ranges(headers, ACCEPT_ENCODING.as_str()).any(|range| range.name == "gzip" && range.weight > 0.0)
 }
 
-/// How long the page may take: what the scraper says or else the default, less what sending takes. It is rounded down, so that scrapers
-/// who say nearly the same share a page: to whole seconds, and to tenths below one.
+/// How long the page may take: the scraper's timeout or else the default, less what sending takes. It is rounded down,
+/// so that scrapers with nearly the same timeout share a page: to whole seconds, and to tenths below one.
 pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
     let announced = headers.get(TIMEOUT_HEADER).and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
     let announced = announced.filter(|seconds| (0.001..=3600.0).contains(seconds)).map(Duration::from_secs_f64);
@@ -51,29 +50,29 @@ pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
     limit.saturating_sub(MARGIN).max(limit / 2)
 }
 
-/// What `/probe` is asked for.
+/// The query of `/probe`.
 #[derive(Debug, Default)]
-pub struct ScrapeRequest {
+pub struct ProbeRequest {
     pub target: Option<String>,
     pub path: String,
     pub debug: bool,
 }
 
 /// `target=` (the first probe, if left out), `path=`, `debug=true`.
-pub fn probe(query: Option<&str>) -> ScrapeRequest {
-    let mut asked = ScrapeRequest::default();
+pub fn probe(query: Option<&str>) -> ProbeRequest {
+    let mut request = ProbeRequest::default();
     for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match &*key {
-            "target" => asked.target = Some(value.into_owned()),
-            "path" => asked.path = value.into_owned(),
-            "debug" => asked.debug = value == "true",
+            "target" => request.target = Some(value.into_owned()),
+            "path" => request.path = value.into_owned(),
+            "debug" => request.debug = value == "true",
             _ => (),
         }
     }
-    asked
+    request
 }
 
-/// `target=` and `collector=`, each as often as one likes.
+/// `target=` and `collector=`, each any number of times.
 pub fn selection(query: Option<&str>) -> Selection {
     let mut selection = Selection::default();
     for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -87,21 +86,21 @@ pub fn selection(query: Option<&str>) -> Selection {
 }
 
 /// One element of an Accept header: a name, parameters, a weight (`q`, 1 if not given).
-struct Range {
+struct MediaRange {
     name: String,
     version: Option<String>,
-    /// The protobuf message that is asked for.
+    /// The name of a protobuf message.
     proto: Option<String>,
-    /// How one message follows another.
+    /// How messages are delimited.
     encoding: Option<String>,
     weight: f32,
 }
 
-impl Range {
+impl MediaRange {
     fn parse(text: &str) -> Self {
         let mut parts = text.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let mut range = Range { name, version: None, proto: None, encoding: None, weight: 1.0 };
+        let mut range = MediaRange { name, version: None, proto: None, encoding: None, weight: 1.0 };
         for (key, value) in parts.filter_map(|part| part.split_once('=')) {
             let value = value.trim();
             let text = || Some(value.trim_matches('"').to_owned());
@@ -110,28 +109,28 @@ impl Range {
                 "version" => range.version = text(),
                 "proto" => range.proto = text(),
                 "encoding" => range.encoding = text(),
-                // Prometheus also says how names beyond letters, digits and underscores are to be escaped; we have none.
+                // Prometheus also sends how to escape names beyond letters, digits and underscores; we have none.
                 _ => (),
             }
         }
         range
     }
 
-    /// One of these versions is asked for, or none in particular.
+    /// It names one of these versions, or no version.
     fn has_version(&self, versions: &[&str]) -> bool {
         self.version.as_deref().is_none_or(|version| versions.contains(&version))
     }
 
-    /// What Prometheus says when it wants protobuf. Other messages, and other ways to delimit them, are other formats.
+    /// As Prometheus asks for protobuf. Other messages, and other ways to delimit them, are other formats.
     fn is_delimited_families(&self) -> bool {
         self.proto.as_deref() == Some("io.prometheus.client.MetricFamily")
             && self.encoding.as_deref().is_some_and(|encoding| encoding.eq_ignore_ascii_case("delimited"))
     }
 }
 
-fn list(headers: &HeaderMap, name: &'static str) -> impl Iterator<Item = Range> {
+fn media_ranges(headers: &HeaderMap, name: &'static str) -> impl Iterator<Item = MediaRange> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(Range::parse)
+    values.flat_map(|value| value.split(',')).map(MediaRange::parse)
 }
 
 #[cfg(test)]
@@ -179,6 +178,9 @@ mod tests {
             ("", Format::Text),
         ] {
             assert_eq!(super::format(&headers("accept", accept)), format, "{accept}");
+        }
+        for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
+            assert_eq!(super::format(&headers("accept", format.content_type())), format, "the type of its own pages");
         }
     }
 

@@ -1,4 +1,17 @@
-//! Every path there is. Strangers can read and nothing else: no path takes an address or SQL.
+//! The paths. Strangers can read and nothing else: no path takes an address or SQL.
+//!
+//! | path | method | response |
+//! |---|---|---|
+//! | `/` | GET | a page for people: links, targets, collectors |
+//! | `/metrics` | GET | the page of metrics; `?target=` and `?collector=` choose parts of it |
+//! | `/sd` | GET | the targets, for Prometheus' `http_sd_configs` |
+//! | `/probe` | GET | one round of a probe, now: `?target=`, `?path=`, `?debug=true` |
+//! | `/healthz` | GET | `ok`: the process runs |
+//! | `/readyz` | GET | 200 until shutdown begins, with what is known of each target |
+//! | `/health` | GET | 200 if all targets can be reached now, else 503 |
+//! | `/-/reload` | POST | reads the configuration again, if `--web.enable-lifecycle` allows it |
+//!
+//! HEAD is taken wherever GET is.
 
 use std::{
     sync::{
@@ -10,8 +23,8 @@ use std::{
 
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, VARY},
+    body::Incoming,
+    header::{CONTENT_ENCODING, HOST, HeaderValue, VARY},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -25,6 +38,7 @@ use crate::{
         auth,
         body_budget::{Body, BodyBudget},
         landing, negotiate,
+        response::{HttpResponse, html, json, method_not_allowed, retry_later, text, typed},
     },
     scrape::{
         coalescer::{Coalescer, PageKey},
@@ -33,69 +47,77 @@ use crate::{
     },
 };
 
-/// An answer of /health is good for as long as this.
-const HEALTH_AGE: Duration = Duration::from_millis(1500);
+/// How long a result of /health is served again.
+const HEALTH_TTL: Duration = Duration::from_millis(1500);
 
 /// How long /health waits for the targets.
-const HEALTH_LIMIT: Duration = Duration::from_secs(2);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub type HttpResponse = Response<Bytes>;
+const TOO_MANY_PAGES: &str = "more than 1,000 pages are being made; ask again in a few seconds, for a page that others ask for too: \
+                              without `target=` or `collector=`, and with a timeout of whole seconds\n";
 
-/// What the paths answer from.
+/// The state that the paths answer from.
 pub struct App {
     live: Arc<LiveConfig>,
-    pages: Arc<Coalescer>,
-    unsent: BodyBudget,
+    coalescer: Arc<Coalescer>,
+    bodies: BodyBudget,
     /// `POST /-/reload` is allowed.
     lifecycle: bool,
     draining: AtomicBool,
-    health: Mutex<Option<(Instant, bool, String)>>,
+    health: Mutex<Option<CachedHealth>>,
+}
+
+/// A result of /health.
+struct CachedHealth {
+    at: Instant,
+    is_healthy: bool,
+    body: String,
 }
 
 impl App {
     pub fn new(live: Arc<LiveConfig>, lifecycle: bool) -> Self {
         App {
             live,
-            pages: Arc::default(),
-            unsent: BodyBudget::default(),
+            coalescer: Arc::default(),
+            bodies: BodyBudget::default(),
             lifecycle,
             draining: AtomicBool::new(false),
             health: Mutex::default(),
         }
     }
 
-    /// No longer ready: shutdown has begun.
+    /// Shutdown has begun: /readyz says so from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Scrapes in flight are answered with what is there.
     pub fn hurry(&self) {
-        self.pages.stop_waiting();
+        self.coalescer.stop_waiting();
     }
 
-    /// What new connections speak, if it is TLS.
+    /// For new connections; `None` if they are not encrypted.
     pub fn tls(&self) -> Option<TlsAcceptor> {
         self.live.web().tls.clone()
     }
 
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         let web = self.live.web();
-        let answer = match auth::refusal(&web, request.headers()).await {
+        let response = match auth::refusal(&web, request.headers()).await {
             Some(refusal) => refusal,
-            None => self.path(request).await,
+            None => self.route(request).await,
         };
-        auth::with_headers(answer, &web).map(|bytes| self.unsent.body(bytes))
+        auth::with_headers(response, &web).map(|bytes| self.bodies.body(bytes))
     }
 
-    async fn path(&self, request: Request<Incoming>) -> HttpResponse {
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    async fn route(&self, request: Request<Incoming>) -> HttpResponse {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             "/-/reload" if *request.method() == Method::POST => self.reload().await,
-            "/-/reload" => only("POST"),
-            _ if !reads => only("GET, HEAD"),
-            "/metrics" => self.metrics(&request).await,
+            "/-/reload" => method_not_allowed("POST"),
+            _ if !is_read => method_not_allowed("GET, HEAD"),
             "/" => html(landing::page(&self.live.engine())),
+            "/metrics" => self.metrics(&request).await,
             "/sd" => json(StatusCode::OK, self.discovery(&request).to_string()),
             "/probe" => self.probe(&request).await,
             "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -114,49 +136,59 @@ impl App {
         let timeout = negotiate::timeout(headers, engine.settings.scrape_timeout);
         let key = PageKey { selection, format: negotiate::format(headers), gzip: negotiate::gzip(headers), timeout };
         let (format, gzip) = (key.format, key.gzip);
-        let Ok(page) = self.pages.get(&engine, key).await else { return busy() };
-        let mut answer = typed(StatusCode::OK, format.content_type(), page);
-        answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        let Ok(page) = self.coalescer.get(&engine, key).await else {
+            return retry_later(StatusCode::SERVICE_UNAVAILABLE, 5, TOO_MANY_PAGES);
+        };
+        let mut response = typed(StatusCode::OK, format.content_type(), page);
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         if gzip {
-            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        answer
+        response
     }
 
-    /// Each target as a scrape of its own, for Prometheus' `http_sd_configs`. The address is the one we were asked at. Shards are to share
-    /// targets out by `__meta_pgvigil_cluster`, so that alerts about a cluster see all of its servers: its label `cluster`, else its name.
+    /// Each target as a scrape of its own, for Prometheus' `http_sd_configs`. The address is the one this request was
+    /// sent to. Shards divide the targets by `__meta_pgvigil_cluster`, so that alerts about a cluster see all of its
+    /// servers: its label `cluster`, else its name.
     fn discovery(&self, request: &Request<Incoming>) -> Value {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let engine = self.live.engine();
-        let group = |target: &Target| {
-            let (name, cluster) = (target.name(), target.cluster());
-            let labels =
-                json!({ "__param_target": name, "instance": name, "__meta_pgvigil_cluster": cluster.unwrap_or(name) });
-            json!({ "targets": [host], "labels": labels })
-        };
-        engine.targets.iter().map(|target| group(target)).collect()
+        let mut groups = Vec::new();
+        for target in &self.live.engine().targets {
+            let name = target.name();
+            let cluster = target.cluster().unwrap_or(name);
+            let labels = json!({ "__param_target": name, "instance": name, "__meta_pgvigil_cluster": cluster });
+            groups.push(json!({ "targets": [host], "labels": labels }));
+        }
+        groups.into()
     }
 
-    /// One round now on a path of a probe. Not counted, and seldom: see [`DebugRefusal::TooSoon`].
+    /// One round now on a path of a probe. It is not counted, and it is limited: see [`DebugRefusal::TooSoon`].
     async fn probe(&self, request: &Request<Incoming>) -> HttpResponse {
         let engine = self.live.engine();
-        let asked = negotiate::probe(request.uri().query());
-        let bad = |message: String| text(StatusCode::BAD_REQUEST, message + "\n");
-        if let Some(name) = asked.target.as_deref().filter(|name| !engine.targets.iter().any(|t| t.name() == *name)) {
-            return bad(format!("no target {name:?}"));
+        let wanted = negotiate::probe(request.uri().query());
+        let bad_request = |message: String| text(StatusCode::BAD_REQUEST, message + "\n");
+        let is_wanted = |target: &Target| wanted.target.as_deref().is_none_or(|name| name == target.name());
+        if let Some(name) = &wanted.target
+            && !engine.targets.iter().any(|target| is_wanted(target))
+        {
+            return bad_request(format!("no target {name:?}"));
         }
-        for target in engine.targets.iter().filter(|t| asked.target.as_deref().is_none_or(|name| name == t.name())) {
+        for target in engine.targets.iter().filter(|target| is_wanted(target)) {
             let Some(probe) = &target.probe else { continue };
-            return match probe.course.debug_round(&asked.path).await {
-                Ok(round) => text(StatusCode::OK, round.text(asked.debug)),
-                Err(DebugRefusal::Unknown(message)) => bad(message),
-                Err(DebugRefusal::TooSoon(wait)) => too_soon(wait),
+            return match probe.course.debug_round(&wanted.path).await {
+                Ok(round) => text(StatusCode::OK, round.text(wanted.debug)),
+                Err(DebugRefusal::Unknown(message)) => bad_request(message),
+                Err(DebugRefusal::TooSoon(wait)) => {
+                    let seconds = wait.as_secs() + 1;
+                    let reason = format!("asked a short while ago; again in {seconds} s\n");
+                    retry_later(StatusCode::TOO_MANY_REQUESTS, seconds, reason)
+                }
                 Err(DebugRefusal::Broken(message)) => {
                     text(StatusCode::INTERNAL_SERVER_ERROR, format!("the round did not end: {message}\n"))
                 }
             };
         }
-        bad("no probe: that is a target with `probe`".to_owned())
+        bad_request("no probe: that is a target with `probe`".to_owned())
     }
 
     async fn reload(&self) -> HttpResponse {
@@ -173,27 +205,34 @@ impl App {
     fn ready(&self) -> HttpResponse {
         let engine = self.live.engine();
         let targets = engine.targets.iter().map(|target| (target.name(), target.last_status()));
-        let (status, ready) = match self.draining.load(Ordering::Relaxed) {
-            false => (StatusCode::OK, true),
-            true => (StatusCode::SERVICE_UNAVAILABLE, false),
-        };
-        json(status, json!({ "ready": ready, "targets": states(targets) }).to_string())
+        let is_ready = !self.draining.load(Ordering::Relaxed);
+        json(status_of(is_ready), json!({ "ready": is_ready, "targets": states(targets) }).to_string())
     }
 
     async fn health(&self) -> HttpResponse {
         let mut cached = self.health.lock().await;
-        if cached.as_ref().is_none_or(|(at, ..)| at.elapsed() > HEALTH_AGE) {
-            let engine = self.live.engine();
-            // The deadline is kept by ping itself; this is for what keeps no deadline.
-            let pinged =
-                timeout(2 * HEALTH_LIMIT, engine.ping(Instant::now() + HEALTH_LIMIT)).await.unwrap_or_default();
-            let up = pinged.len() == engine.targets.len() && pinged.iter().all(|(_, report)| report.up);
-            let body = json!({ "healthy": up, "targets": states(pinged) }).to_string();
-            *cached = Some((Instant::now(), up, body));
-        }
-        let (up, body) = cached.as_ref().map(|(_, up, body)| (*up, body.clone())).unwrap_or_default();
-        json(if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body)
+        let fresh = match cached.take().filter(|health| health.at.elapsed() <= HEALTH_TTL) {
+            Some(health) => health,
+            None => self.check_health().await,
+        };
+        let response = json(status_of(fresh.is_healthy), fresh.body.clone());
+        *cached = Some(fresh);
+        response
     }
+
+    async fn check_health(&self) -> CachedHealth {
+        let engine = self.live.engine();
+        // Pings keep the deadline themselves; the timeout is for one that does not.
+        let pings = engine.ping(Instant::now() + HEALTH_TIMEOUT);
+        let pinged = timeout(2 * HEALTH_TIMEOUT, pings).await.unwrap_or_default();
+        let is_healthy = pinged.len() == engine.targets.len() && pinged.iter().all(|(_, report)| report.up);
+        let body = json!({ "healthy": is_healthy, "targets": states(pinged) }).to_string();
+        CachedHealth { at: Instant::now(), is_healthy, body }
+    }
+}
+
+fn status_of(is_fine: bool) -> StatusCode {
+    if is_fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 fn states<'a>(targets: impl IntoIterator<Item = (&'a str, TargetStatus)>) -> Value {
@@ -209,44 +248,4 @@ fn states<'a>(targets: impl IntoIterator<Item = (&'a str, TargetStatus)>) -> Val
         })
     };
     targets.into_iter().map(state).collect()
-}
-
-fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> HttpResponse {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
-}
-
-pub fn text(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
-    typed(status, "text/plain; charset=utf-8", body)
-}
-
-fn json(status: StatusCode, body: String) -> HttpResponse {
-    typed(status, "application/json", body)
-}
-
-fn too_soon(wait: Duration) -> HttpResponse {
-    let seconds = wait.as_secs() + 1;
-    let mut answer = text(StatusCode::TOO_MANY_REQUESTS, format!("asked a short while ago; again in {seconds} s\n"));
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    answer
-}
-
-fn busy() -> HttpResponse {
-    let why = "more than 1,000 pages are being made; ask again in a few seconds, for a page that others ask for too: without `target=` or \
-               `collector=`, and with a timeout of whole seconds\n";
-    let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-    answer
-}
-
-fn html(body: String) -> HttpResponse {
-    typed(StatusCode::OK, "text/html; charset=utf-8", body)
-}
-
-fn only(methods: &'static str) -> HttpResponse {
-    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    answer
 }

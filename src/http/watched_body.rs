@@ -1,4 +1,4 @@
-//! An answer's body that tells its place when it is sent, or given up.
+//! A response's body that tells its connection's permit when it is sent or given up.
 
 use std::{
     pin::Pin,
@@ -10,15 +10,14 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::http::connections::ConnectionPermit;
 
-/// A body, and the place of the connection that it goes to.
 pub struct WatchedBody<B> {
     body: B,
-    place: Arc<ConnectionPermit>,
+    permit: Arc<ConnectionPermit>,
 }
 
 impl<B> WatchedBody<B> {
-    pub fn new(body: B, place: Arc<ConnectionPermit>) -> Self {
-        WatchedBody { body, place }
+    pub fn new(body: B, permit: Arc<ConnectionPermit>) -> Self {
+        WatchedBody { body, permit }
     }
 }
 
@@ -41,6 +40,6 @@ impl<B: Body + Unpin> Body for WatchedBody<B> {
 
 impl<B> Drop for WatchedBody<B> {
     fn drop(&mut self) {
-        self.place.sent();
+        self.permit.response_done();
     }
 }

@@ -1,4 +1,5 @@
-//! A client's stream that tells its place when something comes, when what is sent is not taken, and when the client closes its side.
+//! A client's stream that tells its connection's permit when bytes come, when a write is not taken, and when the client
+//! closes its side.
 
 use std::{
     io,
@@ -13,26 +14,28 @@ use crate::http::connections::ConnectionPermit;
 
 pub struct WatchedStream<S> {
     stream: S,
-    place: Arc<ConnectionPermit>,
-    /// Who is not yet told that the client has closed its side.
-    untold: Option<Waker>,
+    permit: Arc<ConnectionPermit>,
+    /// hyper's reader, while the end of the stream is kept from it.
+    deferred_end: Option<Waker>,
 }
 
 impl<S: Unpin> WatchedStream<S> {
-    pub fn new(stream: S, place: Arc<ConnectionPermit>) -> Self {
-        WatchedStream { stream, place, untold: None }
+    pub fn new(stream: S, permit: Arc<ConnectionPermit>) -> Self {
+        WatchedStream { stream, permit, deferred_end: None }
     }
 
     fn stream(&mut self) -> Pin<&mut S> {
         Pin::new(&mut self.stream)
     }
 
-    fn told<T>(&mut self, sent: Poll<T>) -> Poll<T> {
-        self.place.blocked(sent.is_pending());
-        if let Some(untold) = self.untold.take_if(|_| !self.place.is_owed()) {
-            untold.wake();
+    fn written<T>(&mut self, result: Poll<T>) -> Poll<T> {
+        self.permit.set_write_blocked(result.is_pending());
+        if !self.permit.has_response_pending()
+            && let Some(reader) = self.deferred_end.take()
+        {
+            reader.wake();
         }
-        sent
+        result
     }
 }
 
@@ -40,32 +43,35 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.stream().poll_read(cx, buf))?;
-        let came = &buf.filled()[before..];
-        if !came.is_empty() {
-            if self.place.is_owed() || runs_on(came) {
-                self.place.left();
+        let received = &buf.filled()[before..];
+        let has_response_pending = self.permit.has_response_pending();
+        if !received.is_empty() {
+            if has_response_pending || goes_on_behind_a_head(received) {
+                self.permit.half_closed();
             }
-            self.place.heard();
-        } else if self.place.is_owed() {
-            // Said to hyper, it would be the end of the answer too: it is said when that is sent.
-            self.place.left();
-            self.untold = Some(cx.waker().clone());
+            self.permit.bytes_received();
+        } else if has_response_pending {
+            // hyper would end the response too if it saw the end of the stream now: it sees it when the response is
+            // sent.
+            self.permit.half_closed();
+            self.deferred_end = Some(cx.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }
 }
 
-/// More comes behind a request. hyper reads no further until that is answered, so that it is not seen if the client goes meanwhile.
-fn runs_on(bytes: &[u8]) -> bool {
+/// Whether more comes behind a request. hyper does not read on before that is answered, so it would not see the client
+/// close.
+fn goes_on_behind_a_head(bytes: &[u8]) -> bool {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     end.is_some_and(|end| end + 4 < bytes.len())
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let sent = self.stream().poll_write(cx, bytes);
-        self.told(sent)
+        let result = self.stream().poll_write(cx, bytes);
+        self.written(result)
     }
 
     fn poll_write_vectored(
@@ -73,8 +79,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let sent = self.stream().poll_write_vectored(cx, pieces);
-        self.told(sent)
+        let result = self.stream().poll_write_vectored(cx, pieces);
+        self.written(result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,8 +88,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let sent = self.stream().poll_flush(cx);
-        self.told(sent)
+        let result = self.stream().poll_flush(cx);
+        self.written(result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

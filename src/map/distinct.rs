@@ -1,7 +1,8 @@
-//! Which rows are series of their own: those whose labels no earlier row has. Pure.
+//! Rows with the same labels: which of them make the series. Pure.
 
 use std::{
     borrow::Cow,
+    cmp::Ordering,
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, Hash, Hasher, RandomState},
 };
@@ -11,75 +12,99 @@ use crate::{
     table::{Cell, Number, Table},
 };
 
-/// Of the rows that say anything, the first for each choice of labels, and those that came after. A histogram's rows come series by
-/// series, each with rising bounds.
-pub fn distinct_rows(table: &Table, labels: &LabelColumns, says: impl Fn(usize) -> bool) -> (Vec<u32>, Vec<u32>) {
-    let candidates: Vec<u32> = (0..table.rows()).filter(|row| says(*row)).map(|row| row as u32).collect();
-    // A server's own numbers are one row, which needs no comparing.
-    if candidates.len() < 2 {
-        return (candidates, Vec::new());
-    }
-    let firsts = firsts(table, &labels.columns, &candidates, &RandomState::new());
-    // A bound that is none comes last: it is no bucket.
-    let bound = |row: u32| labels.le.and_then(|le| upper_bound(table.cell(row as usize, le))).unwrap_or(f64::NAN);
-    let mut rows: Vec<_> = firsts.into_iter().zip(candidates).map(|(first, row)| (first, bound(row), row)).collect();
-    let by_series = |a: &(u32, f64, u32), b: &(u32, f64, u32)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
-    rows.sort_by(by_series);
-    let mut repeated = Vec::new();
-    rows.dedup_by(|later, kept| {
-        let same = by_series(later, kept).is_eq();
-        repeated.extend(same.then_some(later.2));
-        same
-    });
-    // Into memory of their own: what they were sorted in is four times as large, and this is kept.
-    (rows.iter().map(|(.., row)| *row).collect(), repeated)
+/// The rows of a series or more, and those that were left out because an earlier row has their labels.
+pub struct DistinctRows {
+    pub rows: Vec<u32>,
+    pub repeated: Vec<u32>,
 }
 
-/// Of each of these rows, the first that has the same labels. They are told apart by hashes, so that no row needs a key in memory.
+/// A row, and what distinguishes it: the first row with the same labels, and the bound of its bucket.
+struct Candidate {
+    first: u32,
+    bound: f64,
+    row: u32,
+}
+
+impl Candidate {
+    fn cmp(&self, other: &Candidate) -> Ordering {
+        self.first.cmp(&other.first).then(self.bound.total_cmp(&other.bound))
+    }
+}
+
+/// The first row for each choice of labels, among the rows with a value. The rows of a histogram come series by series,
+/// with rising bounds.
+pub fn distinct_rows(table: &Table, labels: &LabelColumns, has_value: impl Fn(usize) -> bool) -> DistinctRows {
+    let rows: Vec<u32> = (0..table.rows()).filter(|row| has_value(*row)).map(|row| row as u32).collect();
+    // Many tables have one row, which needs no comparing.
+    if rows.len() < 2 {
+        return DistinctRows { rows, repeated: Vec::new() };
+    }
+    let mut candidates = Vec::with_capacity(rows.len());
+    for (first, row) in firsts(table, &labels.columns, &rows, &RandomState::new()).into_iter().zip(rows) {
+        // A bound that is not a number comes last: it does not make a bucket.
+        let bound = labels.le.and_then(|le| upper_bound(table.cell(row as usize, le))).unwrap_or(f64::NAN);
+        candidates.push(Candidate { first, bound, row });
+    }
+    candidates.sort_by(Candidate::cmp);
+    let mut repeated = Vec::new();
+    candidates.dedup_by(|later, kept| {
+        let is_repeated = later.cmp(kept).is_eq();
+        if is_repeated {
+            repeated.push(later.row);
+        }
+        is_repeated
+    });
+    // Collected into memory of their own: the candidates take four times as much, and the rows are kept.
+    DistinctRows { rows: candidates.iter().map(|candidate| candidate.row).collect(), repeated }
+}
+
+/// For each of these rows, the first that has the same labels. Rows are compared by hashes, so that none needs a key in
+/// memory.
 fn firsts(table: &Table, labels: &[usize], rows: &[u32], hashing: &impl BuildHasher) -> Vec<u32> {
     let mut seen = HashMap::with_capacity(rows.len());
-    let first = |row: &u32| {
+    let mut firsts = Vec::with_capacity(rows.len());
+    for row in rows {
         let mut hasher = hashing.build_hasher();
-        labels.iter().for_each(|column| written(table.cell(*row as usize, *column)).hash(&mut hasher));
+        for column in labels {
+            written(table.cell(*row as usize, *column)).hash(&mut hasher);
+        }
         let mut key = hasher.finish();
-        loop {
+        let first = loop {
             match seen.entry(key) {
-                Entry::Vacant(free) => return *free.insert(*row),
-                Entry::Occupied(other) if same_labels(table, labels, *other.get(), *row) => return *other.get(),
+                Entry::Vacant(free) => break *free.insert(*row),
+                Entry::Occupied(other) if same_labels(table, labels, *other.get(), *row) => break *other.get(),
                 // Other labels with the same hash.
                 Entry::Occupied(_) => key = key.wrapping_add(1),
             }
-        }
-    };
-    rows.iter().map(first).collect()
+        };
+        firsts.push(first);
+    }
+    firsts
 }
 
 /// Whether two rows have the same labels.
 pub fn same_labels(table: &Table, labels: &[usize], a: u32, b: u32) -> bool {
-    let cells = |column: &usize| [a, b].map(|row| table.cell(row as usize, *column));
-    a == b
-        || labels.iter().map(cells).all(|[a, b]| match (a, b) {
-            (Cell::Text(a), Cell::Text(b)) => a == b,
-            (a, b) => written(a) == written(b),
-        })
-}
-
-/// A label's value as it is written and so as it is compared: the number 1 and the text "1" are the same.
-fn written(cell: Cell<'_>) -> Cow<'_, str> {
-    let number = |number: Number| {
-        let mut text = String::new();
-        number.push_to(&mut text);
-        text.into()
+    let is_same = |column: &usize| match [a, b].map(|row| table.cell(row as usize, *column)) {
+        [Cell::Text(a), Cell::Text(b)] => a == b,
+        [a, b] => written(a) == written(b),
     };
-    match cell {
-        Cell::Text(text) => text.into(),
-        Cell::Absent | Cell::Buckets(_) => "".into(),
-        Cell::Int(value) => number(Number::Int(value)),
-        Cell::Float(value) => number(Number::Float(value)),
-    }
+    a == b || labels.iter().all(is_same)
 }
 
-/// A bucket's bound. The negative zero is the other one.
+/// A label's value as it is written, and so as it is compared: the number 1 and the text "1" are the same.
+fn written(cell: Cell<'_>) -> Cow<'_, [u8]> {
+    let number = match cell {
+        Cell::Text(text) => return text.as_bytes().into(),
+        Cell::Absent | Cell::Buckets(_) => return [].as_slice().into(),
+        Cell::Int(value) => Number::Int(value),
+        Cell::Float(value) => Number::Float(value),
+    };
+    let mut text = Vec::new();
+    number.push_to(&mut text);
+    text.into()
+}
+
+/// A bucket's bound. The negative zero becomes the positive one.
 pub fn upper_bound(cell: Cell<'_>) -> Option<f64> {
     cell.number().ok().flatten().map(|number| number.as_f64() + 0.0)
 }
@@ -90,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// Of whatever it is given it says the same.
+    /// Its hash is the same for everything.
     #[derive(Default)]
     struct Blind;
 

@@ -1,16 +1,15 @@
-//! Where a query's metrics find their labels and values in a table with certain columns. Pure.
+//! The layout of a query's table: the columns of each metric's labels and value. Pure.
 
 use crate::{
     collector::{Query, ValueSource},
     table::{Cell, Table},
 };
 
-/// The places of columns, for all metrics of a query.
 #[derive(Debug)]
 pub struct Layout {
-    /// Of each metric, in order.
+    /// By metric, in order.
     pub values: Vec<ValueColumns>,
-    /// Every choice of label columns that there is.
+    /// The different choices of label columns.
     pub labels: Vec<LabelColumns>,
 }
 
@@ -44,7 +43,7 @@ pub struct NativeColumn {
 #[derive(Debug)]
 pub struct LabelColumns {
     pub columns: Vec<usize>,
-    /// For histograms: the column of the upper bounds, which distinguishes rows but is no label of the series.
+    /// For histograms: the column of the upper bounds, which distinguishes rows but is not a label of the series.
     pub le: Option<usize>,
     pub metrics: Vec<usize>,
 }
@@ -108,15 +107,15 @@ impl ValueColumns {
         }
     }
 
-    /// Whether a row says anything to a metric with this value. A query may stack answers to several questions,
-    /// each with its own columns; the rows of one are no duplicates to the metrics of another.
+    /// Whether a row has something for a metric with this value. A query may stack the results of several questions,
+    /// each with columns of its own; the rows of one are not duplicates for the metrics of another.
     pub fn is_in(&self, table: &Table, row: usize, labels: &[usize]) -> bool {
-        let there = |column: usize| table.cell(row, column) != Cell::Absent;
+        let is_there = |column: &usize| table.cell(row, *column) != Cell::Absent;
         match self {
             ValueColumns::Nothing => false,
-            ValueColumns::One => labels.is_empty() || labels.iter().any(|column| there(*column)),
-            ValueColumns::Value { column, .. } => there(*column),
-            ValueColumns::Histogram { bucket, sum, count, .. } => [bucket, sum, count].into_iter().any(|c| there(*c)),
+            ValueColumns::One => labels.is_empty() || labels.iter().any(is_there),
+            ValueColumns::Value { column, .. } => is_there(column),
+            ValueColumns::Histogram { bucket, sum, count, .. } => [bucket, sum, count].into_iter().any(is_there),
         }
     }
 }

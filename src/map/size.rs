@@ -1,20 +1,21 @@
-//! What a table takes on a page in the text format: at most, at once; and, where that may be too much, to the byte. Native buckets, which only
-//! protobuf has, come on top with the most that they can take there. Pure.
+//! The size of a table on a page in the text formats: an upper bound, which is quick, and the exact size where that
+//! bound is too large. Native buckets, which only protobuf has, are added with the most that they can take there. Pure.
 
 use crate::{
     collector::Query,
-    map::{Family, Mapped, Sample, layout::ValueColumns},
+    map::mapped::{Family, Mapped, Sample},
     table::{Cell, Number},
 };
 
-/// Of a page or a part of it. What stands at the head of each metric is nobody's.
+/// The size of a page or a part of it. The heads of metrics are not counted, because tables share them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     pub bytes: usize,
     pub samples: usize,
 }
 
-/// Behind the name and around the labels: the longest suffix, braces, a space, the longest number, the end of the line.
+/// The bytes of a line behind the name and around the labels: the longest suffix, braces, a space, the longest number,
+/// the line's end.
 const AROUND: usize = "_bucket".len() + "{} \n".len() + NUMBER;
 
 /// The longest number.
@@ -29,21 +30,21 @@ const QUOTES: usize = "=\"\",".len();
 /// A native bucket in protobuf, with a span of its own.
 const NATIVE_BUCKET: usize = 22;
 
-/// Buckets of a series that have no row: the last; and its sum and count.
+/// Lines of a histogram that have no row: the last bucket, the sum, the count.
 const BESIDE: usize = 3;
 
 impl Mapped {
-    /// No more than this, with so many bytes of labels of the target's on each line. Takes no longer where there are more rows.
-    pub fn size_at_most(&self, query: &Query, of_target: usize) -> Size {
+    /// At most this much, with so many bytes of target labels on each line. The time it takes does not grow with the
+    /// rows.
+    pub fn size_at_most(&self, query: &Query, target_labels: usize) -> Size {
         let mut size = Size::default();
         for family in self.families(query) {
-            let rows = self.series[family.series].rows.len();
-            let lines = if family.is_histogram() { (1 + BESIDE) * rows } else { rows };
+            let lines_of_a_row = if family.is_histogram() { 1 + BESIDE } else { 1 };
+            let lines = lines_of_a_row * self.series[family.series].rows.len();
             let names: usize = family.label_names.iter().map(|name| name.len() + QUOTES + NUMBER).sum();
-            let line = family.def.name.len() + of_target + names + AROUND + BOUND;
-            // Each text of the table once for each of these lines at most, with each of its letters escaped.
-            size.bytes +=
-                lines * line + 2 * self.table.bytes_of_text() * if family.is_histogram() { 1 + BESIDE } else { 1 };
+            let line = family.def.name.len() + target_labels + names + AROUND + BOUND;
+            // Each text of the table at most once for each of a row's lines, with each of its bytes escaped.
+            size.bytes += lines * line + 2 * self.table.bytes_of_text() * lines_of_a_row;
             if family.is_histogram() {
                 size.bytes += self.table.native_buckets() * NATIVE_BUCKET;
             }
@@ -52,28 +53,26 @@ impl Mapped {
         size
     }
 
-    /// As much as it takes.
-    pub fn size(&self, query: &Query, of_target: usize) -> Size {
-        let (mut size, mut number) = (Size::default(), String::new());
+    /// Exactly this much, but for numbers in labels and bounds.
+    pub fn size(&self, query: &Query, target_labels: usize) -> Size {
+        let (mut size, mut scratch) = (Size::default(), Vec::new());
         let mut labels: Vec<Option<Vec<usize>>> = vec![None; self.series.len()];
         for family in self.families(query).map(Family::with_native) {
-            let labels = labels[family.series].get_or_insert_with(|| labels_of(&family));
-            for ((at, row), labels) in family.rows().zip(labels.iter()) {
-                let Some(sample) = family.sample((at, row)) else { continue };
+            let labels = labels[family.series].get_or_insert_with(|| label_sizes(&family));
+            for (at, labels) in family.rows().zip(labels.iter()) {
+                let Some(sample) = family.sample(at) else { continue };
                 // The row's first label brings the comma behind the target's.
-                let line = family.def.name.len() + "{} \n".len() + of_target + labels;
-                let mut add = |around: usize, value: Number| {
-                    number.clear();
-                    value.push_to(&mut number);
-                    size.bytes += line + around + number.len();
-                    size.samples += 1;
-                };
+                let line = family.def.name.len() + "{} \n".len() + target_labels + labels;
                 match sample {
-                    Sample::Value(value) => add(0, value),
+                    Sample::Value(value) => size.add(line + length(value, &mut scratch)),
                     Sample::Histogram { buckets, sum, count, native } => {
-                        buckets.into_iter().for_each(|(_, value)| add("_bucket".len() + BOUND, value));
-                        sum.into_iter().for_each(|sum| add("_sum".len(), sum));
-                        add("_count".len(), count);
+                        for (_, value) in buckets {
+                            size.add(line + "_bucket".len() + BOUND + length(value, &mut scratch));
+                        }
+                        if let Some(sum) = sum {
+                            size.add(line + "_sum".len() + length(sum, &mut scratch));
+                        }
+                        size.add(line + "_count".len() + length(count, &mut scratch));
                         size.bytes += native.map_or(0, |native| native.buckets.len() * NATIVE_BUCKET);
                     }
                 }
@@ -83,19 +82,33 @@ impl Mapped {
     }
 }
 
+impl Size {
+    fn add(&mut self, line: usize) {
+        self.bytes += line;
+        self.samples += 1;
+    }
+}
+
+fn length(number: Number, scratch: &mut Vec<u8>) -> usize {
+    scratch.clear();
+    number.push_to(scratch);
+    scratch.len()
+}
+
 /// The bytes of each row's own labels.
-fn labels_of(family: &Family<'_>) -> Vec<usize> {
-    let value = |cell: Cell<'_>| match cell {
+fn label_sizes(family: &Family<'_>) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    for (_, row) in family.rows() {
+        let labels = family.label_names.iter().zip(family.labels(row));
+        sizes.push(labels.map(|(name, cell)| name.len() + QUOTES + value_size(cell)).sum());
+    }
+    sizes
+}
+
+fn value_size(cell: Cell<'_>) -> usize {
+    match cell {
         Cell::Absent | Cell::Buckets(_) => 0,
         Cell::Text(text) => text.len() + text.bytes().filter(|byte| matches!(byte, b'\\' | b'"' | b'\n')).count(),
         Cell::Int(_) | Cell::Float(_) => NUMBER,
-    };
-    let label = |(name, cell): (&String, Cell<'_>)| name.len() + QUOTES + value(cell);
-    family.rows().map(|(_, row)| family.label_names.iter().zip(family.labels(row)).map(label).sum()).collect()
-}
-
-impl Family<'_> {
-    fn is_histogram(&self) -> bool {
-        matches!(self.value, ValueColumns::Histogram { .. })
     }
 }

@@ -1,4 +1,4 @@
-//! A Table: named columns and rows of cells. It is what every source returns and every collector reads.
+//! A table: named columns and rows of cells. Every source returns tables, and every collector reads them.
 //!
 //! Cells are stored flat, row after row, and all text in one buffer, so a table of 100,000 cells is a handful of
 //! allocations and not 100,000. So are the names of its columns: several sources give one row of many.
@@ -15,19 +15,19 @@ use crate::{
     truncate,
 };
 
-/// One cell, as read from a [`Table`]. `Absent` is what is not known (SQL's NULL): it never becomes a number.
+/// One cell, as read from a [`Table`]. `Absent` is an unknown value (SQL's NULL): it never becomes a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
     Absent,
     Int(i64),
     Float(f64),
     Text(&'a str),
-    /// Of a histogram: indexes and counts of its native buckets, as [`crate::table::native::NativeBuckets`] has them.
+    /// Indexes and counts of a histogram's native buckets, as [`crate::table::native::NativeBuckets`] has them.
     Buckets(&'a [(i32, u64)]),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum StoredRows {
+enum StoredCell {
     Absent,
     Int(i64),
     Float(f64),
@@ -35,10 +35,10 @@ enum StoredRows {
     Buckets { start: u32, end: u32 },
 }
 
-/// What a column's name is expected to take.
+/// Bytes that a column's name is expected to take.
 const BYTES_OF_A_NAME: usize = 16;
 
-/// What a cell's text is expected to take; a table of one row seldom needs more.
+/// Bytes that a cell's text is expected to take; a table of one row seldom needs more.
 const TEXT_OF_A_CELL: usize = 8;
 
 /// The names of columns, in order.
@@ -52,12 +52,12 @@ pub struct ColumnNames {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     columns: Arc<ColumnNames>,
-    cells: Vec<StoredRows>,
+    cells: Vec<StoredCell>,
     text: String,
     buckets: Vec<(i32, u64)>,
     /// A text may have been cut, here or in a table that it was taken from.
     has_cut: bool,
-    place: Reservation,
+    reservation: Reservation,
 }
 
 impl ColumnNames {
@@ -94,17 +94,17 @@ impl Table {
     /// An empty table with columns that others share.
     pub fn with_columns(columns: Arc<ColumnNames>) -> Self {
         let (cells, text) = (Vec::with_capacity(columns.len()), String::with_capacity(columns.len() * TEXT_OF_A_CELL));
-        Table { columns, cells, text, buckets: Vec::new(), has_cut: false, place: Reservation::default() }
+        Table { columns, cells, text, buckets: Vec::new(), has_cut: false, reservation: Reservation::default() }
     }
 
-    /// The same, in memory that others share.
-    pub fn in_room(self, room: &MemoryBudget) -> Self {
-        Table { place: room.place(), ..self }
+    /// The same table, whose memory counts against a budget.
+    pub fn with_budget(self, budget: &MemoryBudget) -> Self {
+        Table { reservation: budget.reservation(), ..self }
     }
 
-    /// Takes what it needs of its room; false if there is not so much left.
-    pub fn fits(&mut self) -> bool {
-        self.place.take(self.bytes())
+    /// Reserves the memory that it takes now; false if the budget does not have it.
+    pub fn reserve(&mut self) -> bool {
+        self.reservation.resize(self.bytes())
     }
 
     /// The names of the columns, in order.
@@ -124,26 +124,27 @@ impl Table {
 
     /// Appends a cell: the next of the row being filled, or the first of a new row.
     ///
-    /// A text longer than anybody reads is cut ([`truncate::label`]). Text past 4 GiB in one table becomes absent; sources bound their tables far below ([`Table::bytes`]).
+    /// A long text is cut ([`truncate::label`]). Text past 4 GiB in one table becomes absent; sources limit their
+    /// tables far below ([`Table::bytes`]).
     pub fn push(&mut self, cell: Cell<'_>) {
         let stored = match cell {
-            Cell::Absent => StoredRows::Absent,
-            Cell::Int(value) => StoredRows::Int(value),
-            Cell::Float(value) => StoredRows::Float(value),
+            Cell::Absent => StoredCell::Absent,
+            Cell::Int(value) => StoredCell::Int(value),
+            Cell::Float(value) => StoredCell::Float(value),
             Cell::Text(text) => {
                 let text = &*truncate::label(text);
                 self.has_cut |= truncate::is_cut(text);
-                let place = place(self.text.len(), text.len());
-                place.map_or(StoredRows::Absent, |(start, end)| {
+                let range = range(self.text.len(), text.len());
+                range.map_or(StoredCell::Absent, |(start, end)| {
                     self.text.push_str(text);
-                    StoredRows::Text { start, end }
+                    StoredCell::Text { start, end }
                 })
             }
             Cell::Buckets(buckets) => {
-                let place = place(self.buckets.len(), buckets.len());
-                place.map_or(StoredRows::Absent, |(start, end)| {
+                let range = range(self.buckets.len(), buckets.len());
+                range.map_or(StoredCell::Absent, |(start, end)| {
                     self.buckets.extend_from_slice(buckets);
-                    StoredRows::Buckets { start, end }
+                    StoredCell::Buckets { start, end }
                 })
             }
         };
@@ -152,23 +153,26 @@ impl Table {
 
     /// Appends one row.
     pub fn push_row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
-        cells.into_iter().for_each(|cell| self.push(cell));
+        for cell in cells {
+            self.push(cell);
+        }
     }
 
-    /// How many whole rows there are.
+    /// The number of whole rows.
     pub fn rows(&self) -> usize {
         self.cells.len().checked_div(self.columns.len()).unwrap_or(0)
     }
 
-    /// The cell at this row and column; `Absent` outside the table. Inlined, because comparing rows is half of what mapping costs.
+    /// The cell at this row and column; `Absent` outside the table. Inlined, because comparing rows is half of the cost
+    /// of mapping.
     #[inline(always)]
     pub fn cell(&self, row: usize, column: usize) -> Cell<'_> {
         match self.cells.get(row * self.columns.len() + column) {
-            None | Some(StoredRows::Absent) => Cell::Absent,
-            Some(StoredRows::Int(value)) => Cell::Int(*value),
-            Some(StoredRows::Float(value)) => Cell::Float(*value),
-            Some(StoredRows::Text { start, end }) => Cell::Text(&self.text[*start as usize..*end as usize]),
-            Some(StoredRows::Buckets { start, end }) => Cell::Buckets(&self.buckets[*start as usize..*end as usize]),
+            None | Some(StoredCell::Absent) => Cell::Absent,
+            Some(StoredCell::Int(value)) => Cell::Int(*value),
+            Some(StoredCell::Float(value)) => Cell::Float(*value),
+            Some(StoredCell::Text { start, end }) => Cell::Text(&self.text[*start as usize..*end as usize]),
+            Some(StoredCell::Buckets { start, end }) => Cell::Buckets(&self.buckets[*start as usize..*end as usize]),
         }
     }
 
@@ -194,18 +198,18 @@ impl Table {
 
     /// Bytes that the cells and their text take in memory.
     pub fn bytes(&self) -> usize {
-        self.cells.len() * size_of::<StoredRows>() + self.text.len() + self.buckets.len() * size_of::<(i32, u64)>()
+        self.cells.len() * size_of::<StoredCell>() + self.text.len() + self.buckets.len() * size_of::<(i32, u64)>()
     }
 }
 
-/// Where the next of a buffer begins and ends, if that can be said.
-fn place(start: usize, length: usize) -> Option<(u32, u32)> {
+/// The range of the next part of a buffer; `None` past 4 GiB.
+fn range(start: usize, length: usize) -> Option<(u32, u32)> {
     Some((u32::try_from(start).ok()?, u32::try_from(start + length).ok()?))
 }
 
 impl Cell<'_> {
-    /// The number in this cell. Text that reads as a decimal number counts, NaN does not:
-    /// `Ok(None)` for an absent cell, `Err(())` for what is there but is no number.
+    /// The number in this cell. Text that reads as a decimal number is one, NaN is not:
+    /// `Ok(None)` for an absent cell, `Err(())` for one that is not a number.
     #[allow(clippy::result_unit_err)]
     pub fn number(self) -> Result<Option<Number>, ()> {
         match self {
@@ -214,12 +218,10 @@ impl Cell<'_> {
             Cell::Float(value) if value.is_nan() => Err(()),
             Cell::Buckets(_) => Err(()),
             Cell::Float(value) => Ok(Some(Number::Float(value))),
-            Cell::Text(text) => match text.parse() {
-                Ok(value) => Ok(Some(Number::Int(value))),
-                Err(_) => {
-                    text.parse().ok().filter(|value: &f64| !value.is_nan()).map(Number::Float).map(Some).ok_or(())
-                }
-            },
+            Cell::Text(text) => {
+                let number = text.parse().map(Number::Int).or_else(|_| text.parse().map(Number::Float));
+                number.ok().filter(|number| !number.as_f64().is_nan()).map(Some).ok_or(())
+            }
         }
     }
 }
@@ -229,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holds_what_was_pushed() {
+    fn cells_are_read_as_they_were_pushed() {
         let mut table = Table::new(["a", "b"]);
         table.push_row([Cell::Int(1), Cell::Text("x")]);
         table.push_row([Cell::Absent, Cell::Text("é")]);
@@ -237,6 +239,52 @@ mod tests {
         assert_eq!((table.rows(), table.column("b")), (3, Some(1)));
         assert_eq!([0, 1].map(|at| table.cell(2, at)), [Cell::Buckets(&[(1, 2)]), Cell::Buckets(&[])]);
         assert_eq!([(1, 1), (9, 9)].map(|(row, column)| table.cell(row, column)), [Cell::Text("é"), Cell::Absent]);
+    }
+
+    #[test]
+    fn its_parts_are_counted() {
+        let cut = "é".repeat(truncate::LONGEST);
+        let mut table = Table::new(["a", "b"]);
+        assert_eq!((table.rows(), table.bytes(), table.has_cut()), (0, 0, false));
+        table.push_row([Cell::Text("one"), Cell::Buckets(&[(1, 1), (2, 2), (3, 3)])]);
+        table.push(Cell::Text("two"));
+        assert_eq!((table.rows(), table.bytes_of_text(), table.native_buckets(), table.has_cut()), (1, 6, 3, false));
+        assert_eq!(table.bytes(), 3 * size_of::<StoredCell>() + 6 + 3 * size_of::<(i32, u64)>());
+        table.push(Cell::Text(&cut));
+        table.push_row([Cell::Int(3), Cell::Text("x")]);
+        assert_eq!((table.rows(), table.has_cut(), table.cell(2, 0)), (3, true, Cell::Int(3)));
+        table.truncate(1);
+        assert_eq!((table.rows(), table.has_cut(), table.cell(1, 0)), (1, true, Cell::Absent));
+        table.truncate(7);
+        assert_eq!((table.rows(), Table::default().rows()), (1, 0));
+        assert_eq!(range(u32::MAX as usize - 1, 1), Some((u32::MAX - 1, u32::MAX)));
+        assert_eq!(range(u32::MAX as usize, 1), None);
+    }
+
+    #[test]
+    fn columns_are_compared_by_name() {
+        let table = Table::new(["a", "bc"]);
+        assert_eq!(table.columns().collect::<Vec<_>>(), ["a", "bc"]);
+        assert_eq!(["a", "bc", "b", ""].map(|name| table.column(name)), [Some(0), Some(1), None, None]);
+        for (columns, is_same) in [(vec!["a", "bc"], true), (vec!["ab", "c"], false), (vec!["a"], false)] {
+            assert_eq!(table.has_columns_of(&Table::new(&columns)), is_same, "{columns:?}");
+        }
+        assert!(table.has_columns_of(&Table::with_columns(table.columns.clone())));
+    }
+
+    #[test]
+    fn its_memory_counts_against_a_budget() {
+        let row = size_of::<StoredCell>();
+        let budget = MemoryBudget::of(3 * row);
+        let (mut one, mut other) = (Table::new(["a"]).with_budget(&budget), Table::new(["a"]).with_budget(&budget));
+        one.push_row([Cell::Int(1)]);
+        other.push_row([Cell::Int(1)]);
+        other.push_row([Cell::Int(2)]);
+        assert!(one.reserve() && other.reserve());
+        other.push_row([Cell::Int(3)]);
+        assert!(!other.reserve());
+        drop(one);
+        assert!(other.reserve());
     }
 
     #[test]
@@ -249,6 +297,8 @@ mod tests {
             (Cell::Text("12"), Ok(Some(Number::Int(12)))),
             (Cell::Text("1.5"), Ok(Some(Number::Float(1.5)))),
             (Cell::Text("nan"), Err(())),
+            (Cell::Text("-inf"), Ok(Some(Number::Float(f64::NEG_INFINITY)))),
+            (Cell::Buckets(&[]), Err(())),
             (Cell::Text("many"), Err(())),
         ] {
             assert_eq!(cell.number(), number, "{cell:?}");

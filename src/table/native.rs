@@ -1,8 +1,9 @@
 //! Native buckets: those of an exponential histogram. Pure.
 //!
-//! In a table a series' buckets are one cell, not rows of their own: they are some dozens, and only one of the formats can show them.
+//! In a table the buckets of a series are one cell, not rows: there are some dozens, and only one of the formats can
+//! show them.
 
-/// The index of the zero bucket, where it stands among the others.
+/// The index of the zero bucket in a cell.
 pub const ZERO: i32 = i32::MIN;
 
 /// Its name in a text.
@@ -20,7 +21,7 @@ pub struct NativeBuckets {
 }
 
 impl NativeBuckets {
-    /// Of indexes, rising, and counts, some of which may be 0.
+    /// From a cell: rising indexes, and counts, some of which may be 0.
     pub fn of(schema: i32, buckets: &[(i32, u64)]) -> NativeBuckets {
         let (zero, others) = match buckets {
             [(ZERO, count), others @ ..] => (*count, others),
@@ -30,14 +31,15 @@ impl NativeBuckets {
         NativeBuckets { schema, zero_threshold: 0.0, zero_count: zero, buckets }
     }
 
-    /// The same as a table holds them: with the zero bucket in front.
+    /// As a cell: with the zero bucket in front.
     pub fn cell(&self) -> Vec<(i32, u64)> {
         let zero = (self.zero_count > 0).then_some((ZERO, self.zero_count));
         zero.into_iter().chain(self.buckets.iter().copied()).collect()
     }
 
-    /// Reads `index:count` of buckets, rising by index and separated by single spaces: `-58:3 -57:12`. `zero:7` in front of them is
-    /// the number of values that are 0. An empty text is a histogram of nothing; `None`: it is something else.
+    /// Reads `index:count` of buckets, rising by index and separated by single spaces: `-58:3 -57:12`. `zero:7` in
+    /// front of them is the number of values that are 0. An empty text is an empty histogram; `None`: the text is
+    /// something else.
     pub fn parse(schema: i32, text: &str) -> Option<NativeBuckets> {
         let mut native = NativeBuckets { schema, zero_threshold: 0.0, zero_count: 0, buckets: Vec::new() };
         if text.is_empty() {
@@ -55,22 +57,26 @@ impl NativeBuckets {
     }
 
     fn push(&mut self, index: i32, count: u64) -> Option<()> {
-        let rises = index > self.buckets.last().map_or(ZERO, |(before, _)| *before);
-        rises.then(|| self.buckets.push((index, count)))
+        if index <= self.buckets.last().map_or(ZERO, |(before, _)| *before) {
+            return None;
+        }
+        self.buckets.push((index, count));
+        Some(())
     }
 
-    /// How many values there are in all its buckets; `None` above 2^64.
+    /// The values in all its buckets; `None` above 2^64.
     pub fn count(&self) -> Option<u64> {
         self.buckets.iter().try_fold(self.zero_count, |sum, (_, count)| sum.checked_add(*count))
     }
 }
 
-/// Quantiles as Prometheus computes them, of whatever a histogram says.
+/// Quantiles as Prometheus computes them.
 #[cfg(test)]
 pub mod quantile {
     use crate::table::native::NativeBuckets;
 
-    /// `histogram_quantile` of native buckets, since Prometheus 3: values are taken to be spread evenly on a logarithmic scale.
+    /// `histogram_quantile` of native buckets, since Prometheus 3: values are taken to be spread evenly on a
+    /// logarithmic scale.
     pub fn of_native(native: &NativeBuckets, q: f64) -> f64 {
         let total = native.count().expect("a number of values");
         let mut rank = q * total as f64 - native.zero_count as f64;
@@ -99,7 +105,7 @@ pub mod quantile {
         f64::NAN
     }
 
-    /// How far off a quantile is, as a share of the true one.
+    /// The error of a quantile, as a share of the true one.
     pub fn off(found: f64, truth: f64) -> f64 {
         (found / truth - 1.0).abs()
     }

@@ -1,8 +1,8 @@
-//! A sample's value, and how it is written.
+//! Numbers: the values of samples, and how they are written.
 
-use std::fmt::{self, Write};
+use std::{fmt, io::Write};
 
-/// A sample's value: whole numbers stay exact.
+/// A number. Whole ones stay exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
     Int(i64),
@@ -18,8 +18,9 @@ impl Number {
         }
     }
 
-    /// Writes it as [`Number::fmt`] does, whole numbers and short fractions several times faster: they are most of a page's values.
-    pub fn push_to(self, out: &mut String) {
+    /// Writes the same as [`Number::fmt`]. Whole numbers and short fractions, which are most of a page's values, are
+    /// several times faster.
+    pub fn push_to(self, out: &mut Vec<u8>) {
         let whole = match self {
             Number::Int(value) => Some(value),
             // All but the negative zero, and what is written with an exponent.
@@ -28,27 +29,28 @@ impl Number {
             }
         };
         match (whole, self) {
-            (Some(value), _) => out.push_str(itoa::Buffer::new().format(value)),
+            (Some(value), _) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
             (None, Number::Float(value)) if push_decimal(value, out) => (),
+            // Writing to memory does not fail.
             (None, _) => _ = write!(out, "{self}"),
         }
     }
 }
 
-/// Writes a fraction that has no more than six digits behind the point, and 15 in all: no other decimal as short reads as the same value, so
-/// this is the shortest that does.
-fn push_decimal(value: f64, out: &mut String) -> bool {
+/// Writes a fraction with at most six digits behind the point and 15 in all; false for others. No other decimal as
+/// short reads as the same value, so this is the shortest one that does.
+fn push_decimal(value: f64, out: &mut Vec<u8>) -> bool {
     let millionths = (value.abs() * 1e6).round();
-    // What is smaller is written with an exponent.
+    // Smaller ones are written with an exponent.
     let is_short = (10.0..1e15).contains(&millionths) && millionths / 1e6 == value.abs();
     if is_short {
         let (whole, fraction) = (millionths as u64 / 1_000_000, millionths as u64 % 1_000_000);
         let mut digits = itoa::Buffer::new();
-        out.push_str(if value < 0.0 { "-" } else { "" });
-        out.push_str(digits.format(whole));
-        out.push('.');
-        // The one in front keeps the zeros that begin the fraction.
-        out.push_str(digits.format(1_000_000 + fraction)[1..].trim_end_matches('0'));
+        out.extend_from_slice(if value < 0.0 { b"-" } else { b"" });
+        out.extend_from_slice(digits.format(whole).as_bytes());
+        out.push(b'.');
+        // The 1 in front keeps the zeros that begin the fraction.
+        out.extend_from_slice(digits.format(1_000_000 + fraction)[1..].trim_end_matches('0').as_bytes());
     }
     is_short
 }
@@ -80,9 +82,49 @@ mod tests {
             .chain((1..10_000).flat_map(|n| [1.0 / f64::from(n), f64::from(n).sqrt() * 1e4]));
         let numbers = floats.map(Number::Float).chain([0, -1, i64::MIN, i64::MAX].map(Number::Int));
         for number in numbers {
-            let mut out = String::new();
+            let mut out = Vec::new();
             number.push_to(&mut out);
-            assert_eq!(out, number.to_string());
+            assert_eq!(str::from_utf8(&out), Ok(&*number.to_string()));
+        }
+    }
+
+    #[test]
+    fn numbers_are_as_short_as_they_can_be() {
+        for (number, written) in [
+            (Number::Int(-7), "-7"),
+            (Number::Float(0.0), "0"),
+            (Number::Float(-0.0), "-0"),
+            (Number::Float(1.5), "1.5"),
+            (Number::Float(-0.001_25), "-0.00125"),
+            (Number::Float(1e-5), "0.00001"),
+            (Number::Float(9e-6), "9e-6"),
+            (Number::Float(1e15), "1000000000000000"),
+            (Number::Float(1e16), "1e16"),
+            (Number::Float(f64::INFINITY), "+Inf"),
+            (Number::Float(f64::NEG_INFINITY), "-Inf"),
+        ] {
+            let mut out = b"x".to_vec();
+            number.push_to(&mut out);
+            assert_eq!(str::from_utf8(&out), Ok(&*format!("x{written}")));
+        }
+        assert_eq!([Number::Int(3).as_f64(), Number::Float(-2.5).as_f64()], [3.0, -2.5]);
+    }
+
+    /// The quick way must take all that it is for: the test above would not see it take none.
+    #[test]
+    fn short_fractions_are_written_the_quick_way() {
+        for (value, is_short) in [
+            (0.5, true),
+            (-123_456.789_012, true),
+            (0.000_01, true),
+            (0.000_009, false),
+            (0.123_456_7, false),
+            (999_999_999.999_999, true),
+            (1_000_000_000.000_001, false),
+            (1.0 / 3.0, false),
+            (f64::INFINITY, false),
+        ] {
+            assert_eq!(push_decimal(value, &mut Vec::new()), is_short, "{value}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the library encodes: a family's name, help, type and values. Its labels are written elsewhere.
+//! Encoding by the library: a family's name, help, type and values. Labels are written elsewhere.
 
 use std::fmt;
 
@@ -18,7 +18,6 @@ use crate::{
     table::{Number, native::NativeBuckets},
 };
 
-/// What a family is called, and is.
 #[derive(Clone, Debug)]
 pub struct Head {
     pub name: String,
@@ -33,12 +32,12 @@ pub enum SampleValue {
     Histogram(EncodableHistogram),
 }
 
-/// One that a message can hold.
+/// A histogram that a message can hold.
 #[derive(Debug)]
 pub struct EncodableHistogram {
     sum: f64,
     count: u64,
-    /// Bounds, and how many are between each and the one before.
+    /// Bounds, and the values between each and the one before.
     buckets: Vec<(f64, u64)>,
     native: Option<NativeBuckets>,
 }
@@ -56,14 +55,14 @@ impl SampleValue {
             Sample::Value(number) => Some(SampleValue::Number(number.as_f64())),
             Sample::Histogram { buckets, sum, count, native } => {
                 let mut before = 0;
-                let part = |(bound, cumulative): &(f64, Number)| {
+                let mut parts = Vec::with_capacity(buckets.len());
+                for (bound, cumulative) in buckets {
                     let cumulative = whole(*cumulative)?;
-                    let part = cumulative.checked_sub(std::mem::replace(&mut before, cumulative))?;
-                    Some((*bound, part))
-                };
-                let buckets = buckets.iter().map(part).collect::<Option<_>>()?;
+                    parts.push((*bound, cumulative.checked_sub(before)?));
+                    before = cumulative;
+                }
                 let (sum, count, native) = ((*sum)?.as_f64(), whole(*count)?, native.clone());
-                Some(SampleValue::Histogram(EncodableHistogram { sum, count, buckets, native }))
+                Some(SampleValue::Histogram(EncodableHistogram { sum, count, buckets: parts, native }))
             }
         }
     }
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_message_can_hold_is_told() {
+    fn histograms_that_no_message_can_hold() {
         let (one, two, inf) = (Number::Int(1), Number::Int(2), f64::INFINITY);
         for (buckets, sum, count) in [
             ([(1.0, one), (inf, two)], None, two),
@@ -178,6 +177,7 @@ mod tests {
             ([(1.0, Number::Int(-1)), (inf, two)], Some(one), two),
             ([(1.0, one), (inf, Number::Float(1e300))], Some(one), two),
             ([(1.0, one), (inf, two)], Some(one), Number::Float(inf)),
+            ([(1.0, one), (inf, two)], Some(one), Number::Float(18_446_744_073_709_551_616.0)),
         ] {
             assert!(
                 SampleValue::new(&histogram(&buckets, sum, count, None)).is_none(),

@@ -1,7 +1,8 @@
 //! Prometheus' protobuf format: messages `MetricFamily`, each behind its length.
 //!
-//! The library encodes what a family is and its values, and knows no labels: it would allocate and copy each label of each sample twice, and labels
-//! are most of a page. As in the text formats a row's labels are written once, and joined with the values of all metrics made from that row.
+//! The library encodes the heads and the values of families, without labels: it would allocate and copy each label of
+//! each sample twice, and labels are most of a page. They are written once for each row, and joined with the values of
+//! all metrics that are made from that row.
 
 mod library;
 mod native;
@@ -10,8 +11,9 @@ mod wire;
 use crate::{
     collector::{Query, metric::MetricKind},
     exposition::{
-        Block, PAGE, by_query,
+        block::{Block, by_query},
         protobuf::library::{Head, SampleValue},
+        row_labels::{LabelSyntax, LabelledFamilies},
         text::push_bound,
     },
     map::{Family, Sample},
@@ -22,103 +24,49 @@ use crate::{
 const TYPE: u8 = 3;
 const METRIC: u8 = 4;
 
+/// Bytes that a page is expected to take at least.
+const PAGE: usize = 64 << 10;
+
 /// Values that are encoded together: the library takes half a KiB for each.
 const TOGETHER: usize = 256;
 
-/// What a row's own labels are expected to take.
-const LABELS_OF_A_ROW: usize = 48;
+const LABELS: LabelSyntax = LabelSyntax { separator: b"", push: wire::push_label, bytes_of_a_row: 48 };
 
 /// Writes a page. Blocks of the same query must stand together.
 pub fn render(blocks: &[Block]) -> Vec<u8> {
     let mut out = Vec::with_capacity(PAGE);
-    by_query(blocks).for_each(|(query, blocks)| write_query(&mut out, query, blocks));
+    for (query, blocks) in by_query(blocks) {
+        write_query(&mut out, query, blocks);
+    }
     out
 }
 
-/// A block's families, and what has been written of its rows' labels so far.
-struct ProtobufBlock<'a> {
-    families: Vec<Family<'a>>,
-    labels: Vec<Option<RowLabels>>,
-    of_target: Vec<u8>,
-}
-
-/// The labels of each row of one series, back to back.
-struct RowLabels {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
 fn write_query(out: &mut Vec<u8>, query: &Query, blocks: &[Block]) {
-    let mut prepared: Vec<ProtobufBlock<'_>> = blocks.iter().map(|block| ProtobufBlock::new(query, block)).collect();
+    let mut labelled = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let families = block.mapped.families(query).map(Family::with_native).collect();
+        labelled.push(LabelledFamilies::new(families, &block.labels, &LABELS));
+    }
     for (index, metric) in query.metrics.iter().enumerate() {
-        prepared.iter_mut().for_each(|block| block.write_labels(index));
-        let samples = prepared.iter().flat_map(|block| block.samples(index));
+        for block in &mut labelled {
+            block.write_labels(index);
+        }
+        let samples = labelled.iter().flat_map(|block| block.samples(index));
         let (head, mut loose) = (Head::of(&metric.def), Vec::new());
-        let whole = samples.filter_map(|(labels, sample)| match SampleValue::new(&sample) {
-            Some(value) => Some((labels, value)),
-            None => {
+        let encodable = samples.filter_map(|(labels, sample)| {
+            let value = SampleValue::new(&sample);
+            if value.is_none() {
                 loose.push((labels, sample));
-                None
             }
+            Some((labels, value?))
         });
-        write_family(out, &head, whole);
+        write_family(out, &head, encodable);
         write_loose(out, &head, &loose);
     }
 }
 
-impl<'a> ProtobufBlock<'a> {
-    fn new(query: &'a Query, block: &'a Block) -> Self {
-        let mut of_target = Vec::new();
-        block.labels.pairs().for_each(|(name, value)| wire::push_label(&mut of_target, name, Cell::Text(value)));
-        ProtobufBlock {
-            families: block.mapped.families(query).map(Family::with_native).collect(),
-            labels: Vec::new(),
-            of_target,
-        }
-    }
-
-    /// Those of a family's rows, if another has not brought them.
-    fn write_labels(&mut self, family: usize) {
-        let Some(family) = self.families.get(family) else { return };
-        if self.labels.len() <= family.series {
-            self.labels.resize_with(family.series + 1, || None);
-        }
-        self.labels[family.series].get_or_insert_with(|| RowLabels::write(family, &self.of_target));
-    }
-
-    /// A family's samples, each behind its labels, which have been written.
-    fn samples(&self, family: usize) -> impl Iterator<Item = (&[u8], Sample)> {
-        let family = self.families.get(family);
-        let labels = family.and_then(|family| self.labels.get(family.series)?.as_ref());
-        family.zip(labels).into_iter().flat_map(|(family, labels)| {
-            let rows = family.rows().enumerate();
-            rows.filter_map(|(row, at)| Some((labels.of(row), family.sample(at)?)))
-        })
-    }
-}
-
-impl RowLabels {
-    fn write(family: &Family<'_>, of_target: &[u8]) -> Self {
-        let most = family.rows().size_hint().1.unwrap_or_default();
-        let bytes = Vec::with_capacity(most * (of_target.len() + LABELS_OF_A_ROW));
-        let mut labels = RowLabels { bytes, ends: Vec::with_capacity(most) };
-        for (_, row) in family.rows() {
-            labels.bytes.extend_from_slice(of_target);
-            for (name, cell) in family.label_names.iter().zip(family.labels(row)) {
-                wire::push_label(&mut labels.bytes, name, cell);
-            }
-            labels.ends.push(labels.bytes.len());
-        }
-        labels
-    }
-
-    fn of(&self, row: usize) -> &[u8] {
-        let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start..self.ends[row]]
-    }
-}
-
-/// One message, if there are samples. Large ones are encoded part by part, and so is never more in memory than the page and a part.
+/// Writes a family, if there are samples. A large one is encoded in parts, so that only the page and a part of it are
+/// in memory.
 fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: impl Iterator<Item = (L, SampleValue)>) {
     let start = out.len();
     loop {
@@ -135,7 +83,7 @@ fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: imp
                     out.extend_from_slice(labels);
                     out.extend_from_slice(field.content);
                 }
-                // The type of a message that does not tell it.
+                // Left out, a family's type is a counter.
                 TYPE if head.kind == MetricKind::Counter => (),
                 _ if is_first => out.extend_from_slice(field.whole),
                 _ => (),
@@ -149,7 +97,7 @@ fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: imp
     }
 }
 
-/// Histograms that no message can hold, as the series that Prometheus makes of them: each of the three is a family of counters.
+/// Writes histograms that no message can hold as the series that Prometheus makes of them: three families of counters.
 fn write_loose(out: &mut Vec<u8>, head: &Head, loose: &[(&[u8], Sample)]) {
     let (mut buckets, mut sums, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for (labels, sample) in loose {
@@ -160,18 +108,15 @@ fn write_loose(out: &mut Vec<u8>, head: &Head, loose: &[(&[u8], Sample)]) {
     }
     for (suffix, samples) in [("_bucket", buckets), ("_sum", sums), ("_count", counts)] {
         let head = Head { name: format!("{}{suffix}", head.name), kind: MetricKind::Counter, ..head.clone() };
-        write_family(
-            out,
-            &head,
-            samples.into_iter().map(|(labels, number)| (labels, SampleValue::Number(number.as_f64()))),
-        );
+        let numbers = samples.into_iter().map(|(labels, number)| (labels, SampleValue::Number(number.as_f64())));
+        write_family(out, &head, numbers);
     }
 }
 
 fn with_bound(labels: &[u8], le: f64) -> Vec<u8> {
-    let (mut labels, mut text) = (labels.to_vec(), String::new());
+    let (mut labels, mut text) = (labels.to_vec(), Vec::new());
     push_bound(&mut text, le);
-    wire::push_label(&mut labels, "le", Cell::Text(&text));
+    wire::push_label(&mut labels, "le", Cell::Text(&String::from_utf8_lossy(&text)));
     labels
 }
 
@@ -188,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// What the library is given when it writes the labels too.
+    /// A family that the library encodes with its labels.
     #[derive(Clone, Debug)]
     struct Whole(Vec<(Vec<(String, String)>, f64)>);
 

@@ -1,9 +1,10 @@
-//! The buckets of a native histogram, as protobuf has them: spans of neighbours, and how much each count differs from the one before.
+//! The buckets of a native histogram in protobuf: spans of neighbours, and the differences between counts.
 
-/// Where buckets are that follow each other: the gap to the end of the span before (of the first: its index), and how many they are.
+/// Buckets that follow each other: the gap to the end of the span before (for the first: its index), and their number.
 pub type Span = (i32, u32);
 
-/// Of buckets by index, which rises. Without buckets there is one span of none: it tells Prometheus that the histogram is a native one.
+/// From buckets with rising indexes. Without buckets there is one empty span, which tells Prometheus that the histogram
+/// is a native one.
 pub fn spans_and_deltas(buckets: &[(i32, u64)]) -> (Vec<Span>, Vec<i64>) {
     let mut spans: Vec<Span> = Vec::new();
     let mut deltas = Vec::with_capacity(buckets.len());

@@ -1,6 +1,7 @@
-//! Protobuf as bytes: what it takes to join the messages that the library has encoded.
+//! Protobuf as bytes, as far as joining the messages that the library has encoded takes it.
 //!
-//! A message is fields, one behind another: a number and a type in one byte (numbers up to 15), then a varint, or a length and so many bytes.
+//! A message is fields, one behind another: a number and a type in one byte (numbers up to 15), then a varint, or a
+//! length and so many bytes.
 
 use crate::table::{Cell, Number};
 
@@ -8,7 +9,7 @@ use crate::table::{Cell, Number};
 const VARINT: u8 = 0;
 const BYTES: u8 = 2;
 
-/// Of `LabelPair`, and of the labels in a `Metric`.
+/// The fields of `LabelPair`, and that of the labels in a `Metric`.
 const NAME: u8 = 1;
 const VALUE: u8 = 2;
 const LABEL: u8 = 1;
@@ -16,16 +17,16 @@ const LABEL: u8 = 1;
 /// The longest varint.
 const LONGEST: u32 = 10;
 
-/// A field as it stands in its message.
+/// A field of a message.
 pub struct Field<'a> {
     pub number: u8,
     /// With its number, type and length.
     pub whole: &'a [u8],
-    /// Without; of a varint nothing.
+    /// Without them; empty for a varint.
     pub content: &'a [u8],
 }
 
-/// The fields of a message, in order; those before the first that is cut off or of another type.
+/// The fields of a message, in order, up to the first that is cut off or of another type.
 pub fn fields(mut message: &[u8]) -> impl Iterator<Item = Field<'_>> {
     std::iter::from_fn(move || {
         let (tag, mut rest) = message.split_first()?;
@@ -54,7 +55,7 @@ pub fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Seven bits a byte, the lowest first; all bytes but the last have the highest bit.
+/// Writes seven bits a byte, the lowest first; all bytes but the last have the highest bit.
 pub fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -63,42 +64,43 @@ pub fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Number, type and length of a field of bytes, which come next.
+/// Writes the number, type and length of a field of bytes, which come next.
 pub fn push_length(out: &mut Vec<u8>, number: u8, length: usize) {
     out.push(number << 3 | BYTES);
     push_varint(out, length as u64);
 }
 
-/// A label of a `Metric`. One that is empty is left out: it says the same.
+/// Writes a label of a `Metric`. An empty one is left out, which means the same.
 pub fn push_label(out: &mut Vec<u8>, name: &str, value: Cell<'_>) {
-    let mut number = String::new();
+    let mut number = Vec::new();
     let value = match value {
-        Cell::Absent | Cell::Buckets(_) => "",
-        Cell::Text(text) => text,
+        Cell::Absent | Cell::Buckets(_) => &[],
+        Cell::Text(text) => text.as_bytes(),
         Cell::Int(value) => written(&mut number, Number::Int(value)),
         Cell::Float(value) => written(&mut number, Number::Float(value)),
     };
     if !value.is_empty() {
+        let name = name.as_bytes();
         push_length(out, LABEL, length_of(name) + length_of(value));
-        push_text(out, NAME, name);
-        push_text(out, VALUE, value);
+        push_bytes(out, NAME, name);
+        push_bytes(out, VALUE, value);
     }
 }
 
-fn written(out: &mut String, number: Number) -> &str {
+fn written(out: &mut Vec<u8>, number: Number) -> &[u8] {
     number.push_to(out);
     out
 }
 
-fn push_text(out: &mut Vec<u8>, number: u8, text: &str) {
-    push_length(out, number, text.len());
-    out.extend_from_slice(text.as_bytes());
+fn push_bytes(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+    push_length(out, number, bytes.len());
+    out.extend_from_slice(bytes);
 }
 
-/// What [`push_text`] writes.
-fn length_of(text: &str) -> usize {
-    let bits = usize::BITS - (text.len() | 1).leading_zeros();
-    1 + bits.div_ceil(7) as usize + text.len()
+/// The bytes that [`push_bytes`] writes.
+fn length_of(bytes: &[u8]) -> usize {
+    let bits = usize::BITS - (bytes.len() | 1).leading_zeros();
+    1 + bits.div_ceil(7) as usize + bytes.len()
 }
 
 #[cfg(test)]
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_no_field() {
+    fn a_field_that_is_cut_off_is_not_read() {
         let mut out = Vec::new();
         push_label(&mut out, "a", Cell::Int(7));
         assert_eq!(fields(&out).count(), 1);

@@ -1,9 +1,10 @@
-//! Who is connected, and what each connection waits for. One that keeps us waiting is cut when its time is up, or, where places run out, when
-//! of all that wait it has used up most of its time. Then each peer has a share of the places, and who has more loses one first.
+//! The connections there are: how many may be open, and which one is closed where permits run out ([`state`] has the
+//! rules).
 //!
-//! A client that closes its side may still wait for its answer, or have gone; which of them cannot be seen. It gets its answer, but of
-//! such clients only few are waited for at a time, the newest: what is made for the others ends. So it is with those who send more behind a
-//! request: that they close their side is not seen.
+//! A client that closes its side may still wait for its response, or may have gone; the two look the same. It gets its
+//! response, but only the newest few of such clients are waited for: the others are evicted, and what is made for them
+//! ends. The same holds for clients that send more behind a request, because hyper does not read on then, and so would
+//! not see them close.
 
 mod state;
 #[cfg(test)]
@@ -25,206 +26,201 @@ use tokio::{
 };
 
 use crate::http::{
-    connections::state::{ConnectionState, EvictionRank, Waiting},
+    connections::state::{ConnectionPhase, ConnectionState},
     listen::Peer,
 };
 
 /// Connections at a time. More wait in the kernel's queue.
-const MOST: usize = 3072;
+const MAX_CONNECTIONS: usize = 3072;
 
-/// How long one who was asked to go may take, before another is asked too.
-const GO_LIMIT: Duration = Duration::from_millis(100);
+/// How long an evicted connection may take to close, before another is evicted too.
+const EVICTION_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Clients that have closed their side and may still wait for an answer.
-const MOST_LEFT: usize = 16;
+/// Half-closed connections that are waited for.
+const MAX_HALF_CLOSED: usize = 16;
 
-/// The places for connections.
+/// All connections of the server.
 pub struct Connections {
-    free: Arc<Semaphore>,
-    taken: Mutex<Taken>,
-    next: AtomicU64,
+    permits: Arc<Semaphore>,
+    table: Mutex<ConnectionTable>,
+    next_number: AtomicU64,
 }
 
 #[derive(Default)]
-struct Taken {
-    /// In the order of their coming.
-    places: BTreeMap<u64, (Peer, watch::Sender<ConnectionState>)>,
-    /// How many each has.
-    peers: HashMap<Peer, usize>,
-    /// Whose clients have closed their side, in that order.
-    left: VecDeque<u64>,
+struct ConnectionTable {
+    /// By number, so in the order in which they were accepted.
+    open: BTreeMap<u64, OpenConnection>,
+    count_by_peer: HashMap<Peer, usize>,
+    /// In the order in which they were half-closed.
+    half_closed: VecDeque<u64>,
 }
 
-impl Taken {
-    fn add(&mut self, number: u64, peer: Peer, state: watch::Sender<ConnectionState>) {
-        *self.peers.entry(peer).or_default() += 1;
-        self.places.insert(number, (peer, state));
+struct OpenConnection {
+    peer: Peer,
+    state: watch::Sender<ConnectionState>,
+}
+
+impl OpenConnection {
+    fn evict(&self) {
+        self.state.send_modify(|state| state.phase = ConnectionPhase::Evicted);
+    }
+}
+
+impl ConnectionTable {
+    fn add(&mut self, number: u64, connection: OpenConnection) {
+        *self.count_by_peer.entry(connection.peer).or_default() += 1;
+        self.open.insert(number, connection);
     }
 
     fn remove(&mut self, number: u64) {
-        self.left.retain(|left| *left != number);
-        let Some((peer, _)) = self.places.remove(&number) else { return };
-        if let Some(count) = self.peers.get_mut(&peer) {
+        self.half_closed.retain(|other| *other != number);
+        let Some(connection) = self.open.remove(&number) else { return };
+        if let Some(count) = self.count_by_peer.get_mut(&connection.peer) {
             *count -= 1;
             if *count == 0 {
-                self.peers.remove(&peer);
+                self.count_by_peer.remove(&connection.peer);
             }
         }
     }
 
-    /// Who can be spared most.
-    fn most_dispensable(&self, now: Instant) -> Option<&watch::Sender<ConnectionState>> {
-        let share = self.places.len() / self.peers.len().max(1);
-        let crowds = |peer: &Peer| self.peers.get(peer).is_some_and(|count| *count > share);
-        let spared = self.places.values().filter_map(|(peer, state)| {
-            let dispensable = state.borrow().dispensable(crowds(peer), now)?;
-            Some((dispensable, state))
-        });
-        let order = |one: &EvictionRank, other: &EvictionRank| {
-            (one.0, one.1).cmp(&(other.0, other.1)).then(one.2.total_cmp(&other.2))
-        };
-        spared.max_by(|(one, _), (other, _)| order(one, other)).map(|(_, state)| state)
+    fn evict_one(&self, now: Instant) {
+        let share = self.open.len() / self.count_by_peer.len().max(1);
+        let mut candidates = Vec::new();
+        for connection in self.open.values() {
+            let is_over_share = self.count_by_peer.get(&connection.peer).is_some_and(|count| *count > share);
+            let rank = connection.state.borrow().eviction_rank(is_over_share, now);
+            candidates.extend(rank.map(|rank| (rank, connection)));
+        }
+        if let Some((_, connection)) = candidates.into_iter().max_by_key(|(rank, _)| *rank) {
+            connection.evict();
+        }
     }
 
-    /// Another client has closed its side; the oldest of too many is not waited for.
-    fn left(&mut self, number: u64) {
-        self.left.push_back(number);
-        while self.left.len() > MOST_LEFT {
-            let oldest = self.left.pop_front();
-            if let Some((_, state)) = oldest.and_then(|oldest| self.places.get(&oldest)) {
-                give(state);
+    /// One more is half-closed; the oldest of too many is evicted.
+    fn add_half_closed(&mut self, number: u64) {
+        self.half_closed.push_back(number);
+        while self.half_closed.len() > MAX_HALF_CLOSED {
+            let oldest = self.half_closed.pop_front();
+            if let Some(connection) = oldest.and_then(|oldest| self.open.get(&oldest)) {
+                connection.evict();
             }
         }
     }
-}
-
-fn give(state: &watch::Sender<ConnectionState>) {
-    state.send_modify(|state| state.waits = Waiting::Given);
 }
 
 impl Connections {
     /// Half of the files that may be open are for the servers.
-    pub fn new(files: usize) -> Arc<Connections> {
-        let free = Arc::new(Semaphore::new(MOST.min(files / 2)));
-        Arc::new(Connections { free, taken: Mutex::default(), next: AtomicU64::new(0) })
+    pub fn new(max_files: usize) -> Arc<Connections> {
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS.min(max_files / 2)));
+        Arc::new(Connections { permits, table: Mutex::default(), next_number: AtomicU64::new(0) })
     }
 
-    /// A free place, or that of another.
-    pub async fn free(self: &Arc<Connections>) -> Free {
+    /// Waits for a permit, and evicts connections where there is none.
+    pub async fn acquire(self: &Arc<Connections>) -> UnassignedPermit {
         loop {
-            let free = self.free.clone();
-            if free.available_permits() == 0 {
-                self.ask_one_to_go();
+            if self.permits.available_permits() == 0 {
+                self.table.lock().evict_one(Instant::now());
             }
-            if let Ok(Ok(permit)) = timeout(GO_LIMIT, free.acquire_owned()).await {
-                return Free { places: self.clone(), permit };
+            if let Ok(Ok(permit)) = timeout(EVICTION_TIMEOUT, self.permits.clone().acquire_owned()).await {
+                return UnassignedPermit { connections: self.clone(), permit };
             }
-        }
-    }
-
-    fn ask_one_to_go(&self) {
-        if let Some(state) = self.taken.lock().most_dispensable(Instant::now()) {
-            give(state);
         }
     }
 }
 
-/// A place that nobody has yet.
-pub struct Free {
-    places: Arc<Connections>,
+/// A permit for the next connection.
+pub struct UnassignedPermit {
+    connections: Arc<Connections>,
     permit: OwnedSemaphorePermit,
 }
 
-impl Free {
-    /// Gives it to this peer.
-    pub fn take(self, peer: Peer) -> ConnectionPermit {
-        let number = self.places.next.fetch_add(1, Ordering::Relaxed);
+impl UnassignedPermit {
+    /// A connection of this peer has been accepted.
+    pub fn assign(self, peer: Peer) -> ConnectionPermit {
+        let number = self.connections.next_number.fetch_add(1, Ordering::Relaxed);
         let state = watch::Sender::new(ConnectionState::new());
-        self.places.taken.lock().add(number, peer, state.clone());
-        ConnectionPermit { places: self.places, number, state, _permit: self.permit }
+        self.connections.table.lock().add(number, OpenConnection { peer, state: state.clone() });
+        ConnectionPermit { connections: self.connections, number, state, _permit: self.permit }
     }
 }
 
-/// The place of a connection.
+/// The permit of a connection. It learns what happens on the connection, and decides when that must end.
 pub struct ConnectionPermit {
-    places: Arc<Connections>,
+    connections: Arc<Connections>,
     number: u64,
     state: watch::Sender<ConnectionState>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl ConnectionPermit {
-    /// Before anything is said, hands are to be shaken.
-    pub fn shakes(&self) {
-        self.turn(|waits| waits == Waiting::First, Waiting::Handshake);
+    pub fn handshake_started(&self) {
+        self.enter(ConnectionPhase::Handshake, &[ConnectionPhase::FirstByte]);
     }
 
-    /// Hands are shaken.
-    pub fn shaken(&self) {
-        self.turn(|waits| waits == Waiting::Handshake, Waiting::First);
+    pub fn handshake_done(&self) {
+        self.enter(ConnectionPhase::FirstByte, &[ConnectionPhase::Handshake]);
     }
 
-    /// The client has sent something.
-    pub fn heard(&self) {
-        self.turn(|waits| matches!(waits, Waiting::First | Waiting::Next), Waiting::Head);
+    pub fn bytes_received(&self) {
+        self.enter(ConnectionPhase::RequestHead, &[ConnectionPhase::FirstByte, ConnectionPhase::Idle]);
     }
 
-    /// A request's head is there.
-    pub fn asked(&self) {
-        self.turn(|waits| waits != Waiting::Given, Waiting::Answer);
-        self.state.send_modify(|state| state.owed = true);
+    /// The head of a request is complete.
+    pub fn request_received(&self) {
+        // Out of `Idle` where the request came behind another.
+        self.enter(ConnectionPhase::Answering, &[ConnectionPhase::RequestHead, ConnectionPhase::Idle]);
+        self.state.send_modify(|state| state.has_response_pending = true);
     }
 
-    /// Its answer is ready to be taken.
-    pub fn answered(&self) {
-        self.turn(|waits| waits == Waiting::Answer, Waiting::Next);
+    pub fn response_ready(&self) {
+        self.enter(ConnectionPhase::Idle, &[ConnectionPhase::Answering]);
     }
 
-    /// Its answer is sent, as far as it ever will be.
-    pub fn sent(&self) {
-        self.state.send_modify(|state| state.owed = false);
+    /// The response is sent, or given up.
+    pub fn response_done(&self) {
+        self.state.send_modify(|state| state.has_response_pending = false);
     }
 
-    /// The client has an answer to come, or in part.
-    pub fn is_owed(&self) -> bool {
+    /// The client has a response to come, or the rest of one.
+    pub fn has_response_pending(&self) -> bool {
         let state = self.state.borrow();
-        // hyper drops the body when it has the last of it, which may not be taken yet.
-        state.owed || state.blocked
+        // hyper drops a body when it has read the last of it, which the client may not have read yet.
+        state.has_response_pending || state.is_write_blocked
     }
 
-    /// The client has closed its side before its answer was sent, or would not be seen to.
-    pub fn left(&self) {
-        let first = self.state.send_if_modified(|state| !std::mem::replace(&mut state.left, true));
-        if first {
-            self.places.taken.lock().left(self.number);
+    /// The client has closed its side before its response was sent, or would not be seen closing it.
+    pub fn half_closed(&self) {
+        let is_first = self.state.send_if_modified(|state| !std::mem::replace(&mut state.is_half_closed, true));
+        if is_first {
+            self.connections.table.lock().add_half_closed(self.number);
         }
     }
 
-    fn turn(&self, from: impl Fn(Waiting) -> bool, to: Waiting) {
+    /// Whether the last write was not taken.
+    pub fn set_write_blocked(&self, is_blocked: bool) {
+        self.state.send_if_modified(|state| std::mem::replace(&mut state.is_write_blocked, is_blocked) != is_blocked);
+    }
+
+    fn enter(&self, phase: ConnectionPhase, from: &[ConnectionPhase]) {
         self.state.send_if_modified(|state| {
-            let turns = from(state.waits);
-            if turns {
-                *state = ConnectionState { waits: to, since: Instant::now(), ..*state };
+            let is_left = from.contains(&state.phase);
+            if is_left {
+                *state = ConnectionState { phase, since: Instant::now(), ..*state };
             }
-            turns
+            is_left
         });
     }
 
-    /// The client takes what it is sent, or not.
-    pub fn blocked(&self, blocked: bool) {
-        self.state.send_if_modified(|state| std::mem::replace(&mut state.blocked, blocked) != blocked);
-    }
-
-    /// Ends when the client's time is up; why.
-    pub async fn overdue(&self) -> &'static str {
+    /// Waits until a phase has taken too long, or the connection is evicted; returns why it must be closed.
+    pub async fn timed_out(&self) -> &'static str {
         let mut states = self.state.subscribe();
         loop {
             let state = *states.borrow_and_update();
             match state.limit() {
                 None => _ = states.changed().await,
-                Some((limit, why)) => {
+                Some((limit, reason)) => {
                     if timeout_at(state.since + limit, states.changed()).await.is_err() {
-                        return why;
+                        return reason;
                     }
                 }
             }
@@ -234,6 +230,6 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.places.taken.lock().remove(self.number);
+        self.connections.table.lock().remove(self.number);
     }
 }

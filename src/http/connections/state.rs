@@ -1,87 +1,154 @@
-//! What a connection waits for, for how long it may, and how readily its place is given to another.
+//! The phases of a connection: how long each may take, and which connection is evicted first.
+//!
+//! ```text
+//!      accepted ──> FirstByte (5 s) <──(TLS only)──> Handshake (10 s)
+//!                       │
+//!                       │ bytes received
+//!                       v        bytes received
+//!               RequestHead (30 s) <───────────── Idle (360 s; 60 s while the client does not read its response)
+//!                       │                           ^
+//!                       │ request received          │ response ready
+//!                       └────────> Answering ───────┘
+//!                                (no time limit)
+//!      any phase ── evicted ──> Evicted (closes at once)
+//! ```
+//!
+//! A limit runs from the beginning of its phase, however often bytes come: a client that sends a head byte by byte
+//! gains nothing. There is none while the client waits for us. A response is sent during `Idle`: what counts then is
+//! whether the client reads it.
+//!
+//! Eviction has to choose where permits run out. Connections of peers with more than their share go first; then those
+//! that keep us waiting, by how much of their time they have used up; a connection that waits for us goes only if its
+//! peer has more than its share. Time used up is relative to the limit, since 4 s of silence in a new connection say
+//! more than 100 s between two scrapes.
+//!
+//! Beside the phase three facts matter, which change at other moments than it does. `is_write_blocked`: the client does
+//! not read. `has_response_pending`: a response is being made or sent. `is_half_closed`: the client has closed its
+//! side, which is how a client that went away looks, and also how one looks that sent its only request and waits for
+//! the response.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Until hands are shaken, where that is TLS.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Until a new connection has said something.
-const SILENT_LIMIT: Duration = Duration::from_secs(5);
+/// Until the first byte of a new connection, or of one whose handshake is done.
+const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(5);
 
 /// From the first byte of a request to the end of its head.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
-/// Until an answer must have been taken, however slowly: until then its connection holds it.
-const TAKE_LIMIT: Duration = Duration::from_secs(60);
+/// Until the client must have read its response, however slowly: the connection holds it until then.
+const READ_LIMIT: Duration = Duration::from_secs(60);
 
-/// Until the next request. Prometheus lets go of a connection after 5 minutes; who closes first should be the one who asks.
+/// Until the next request. Prometheus closes an idle connection after 5 minutes; the client should be the one that
+/// closes first.
 const IDLE_LIMIT: Duration = Duration::from_secs(360);
 
-/// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Waiting {
-    /// The client's part of a handshake.
+pub enum ConnectionPhase {
     Handshake,
-    /// The client's first word.
-    First,
-    /// The rest of a request's head.
-    Head,
-    /// Us.
-    Answer,
-    /// The client's next request.
-    Next,
-    /// Nothing: another needs its place.
-    Given,
+    FirstByte,
+    RequestHead,
+    Answering,
+    Idle,
+    Evicted,
 }
 
-/// How a connection stands.
 #[derive(Clone, Copy)]
 pub struct ConnectionState {
-    pub waits: Waiting,
+    pub phase: ConnectionPhase,
     pub since: Instant,
-    /// The client does not take what it was sent.
-    pub blocked: bool,
-    /// The client has an answer to come, or in part.
-    pub owed: bool,
-    /// The client has closed its side.
-    pub left: bool,
+    pub is_write_blocked: bool,
+    pub has_response_pending: bool,
+    pub is_half_closed: bool,
+}
+
+/// The connection with the highest rank is evicted first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EvictionRank {
+    /// Its peer has more than its share.
+    is_over_share: bool,
+    /// We wait for the client, not the client for us.
+    awaits_client: bool,
+    /// Millionths of its time that it has used up, or microseconds that it has waited for us.
+    waited: u64,
 }
 
 impl ConnectionState {
-    /// Of a connection that is new.
+    /// The state of a new connection.
     pub fn new() -> Self {
-        ConnectionState { waits: Waiting::First, since: Instant::now(), blocked: false, owed: false, left: false }
-    }
-
-    /// For how long it may wait, and what is said then. We are waited for without end.
-    pub fn limit(&self) -> Option<(Duration, &'static str)> {
-        match self.waits {
-            Waiting::Handshake => Some((HANDSHAKE_LIMIT, "hands were not shaken")),
-            Waiting::First => Some((SILENT_LIMIT, "nothing was said")),
-            Waiting::Head => Some((HEAD_LIMIT, "a request's head did not come to its end")),
-            Waiting::Answer => None,
-            Waiting::Next if self.blocked => Some((TAKE_LIMIT, "an answer was not taken")),
-            Waiting::Next => Some((IDLE_LIMIT, "nothing more was asked")),
-            Waiting::Given => Some((Duration::ZERO, "its place was needed")),
+        ConnectionState {
+            phase: ConnectionPhase::FirstByte,
+            since: Instant::now(),
+            is_write_blocked: false,
+            has_response_pending: false,
+            is_half_closed: false,
         }
     }
 
-    /// How readily its place is given to another; the highest goes first. `None`: it stays.
-    pub fn dispensable(&self, crowds: bool, now: Instant) -> Option<EvictionRank> {
-        let waited = now.saturating_duration_since(self.since).as_secs_f64();
-        let used = match self.limit() {
-            // Who was asked to go already is not asked again.
-            _ if self.waits == Waiting::Given => return None,
-            _ if self.left => f64::INFINITY,
-            Some((limit, _)) => waited / limit.as_secs_f64(),
-            None if crowds => return Some((crowds, false, waited)),
+    /// How long the phase may take, and why the connection is closed then.
+    pub fn limit(&self) -> Option<(Duration, &'static str)> {
+        match self.phase {
+            ConnectionPhase::Handshake => Some((HANDSHAKE_LIMIT, "the TLS handshake timed out")),
+            ConnectionPhase::FirstByte => Some((FIRST_BYTE_LIMIT, "the client sent nothing")),
+            ConnectionPhase::RequestHead => Some((HEAD_LIMIT, "the head of a request timed out")),
+            ConnectionPhase::Answering => None,
+            ConnectionPhase::Idle if self.is_write_blocked => {
+                Some((READ_LIMIT, "the client did not read its response"))
+            }
+            ConnectionPhase::Idle => Some((IDLE_LIMIT, "the connection was idle")),
+            ConnectionPhase::Evicted => Some((Duration::ZERO, "evicted for another connection")),
+        }
+    }
+
+    /// `None`: it is not evicted.
+    pub fn eviction_rank(&self, is_over_share: bool, now: Instant) -> Option<EvictionRank> {
+        let since = now.saturating_duration_since(self.since).as_secs_f64();
+        let (awaits_client, waited) = match self.limit() {
+            _ if self.phase == ConnectionPhase::Evicted => return None,
+            _ if self.is_half_closed => (true, f64::INFINITY),
+            Some((limit, _)) => (true, since / limit.as_secs_f64()),
+            None if is_over_share => (false, since),
             None => return None,
         };
-        Some((crowds, true, used))
+        Some(EvictionRank { is_over_share, awaits_client, waited: (waited * 1e6) as u64 })
     }
 }
 
-/// Its peer has more than its share; it keeps us waiting; how much of its time it has used up, or how long it has waited for us.
-pub type EvictionRank = (bool, bool, f64);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The later ones are evicted first; the first three are not evicted at all.
+    #[tokio::test(start_paused = true)]
+    async fn the_order_of_eviction() {
+        let order = [
+            ("evicted", ConnectionPhase::Evicted, 99, false, false),
+            ("evicted, of a crowd", ConnectionPhase::Evicted, 99, true, true),
+            ("waits for us", ConnectionPhase::Answering, 1000, false, false),
+            ("just idle", ConnectionPhase::Idle, 1, false, false),
+            ("idle", ConnectionPhase::Idle, 100, false, false),
+            ("has begun a head", ConnectionPhase::RequestHead, 10, false, false),
+            ("shakes hands", ConnectionPhase::Handshake, 4, false, false),
+            ("is silent", ConnectionPhase::FirstByte, 4, false, false),
+            ("has closed its side", ConnectionPhase::Answering, 0, false, true),
+            ("waits for us, of a crowd", ConnectionPhase::Answering, 1, true, false),
+            ("waits longer for us, of a crowd", ConnectionPhase::Answering, 2, true, false),
+            ("idle, of a crowd", ConnectionPhase::Idle, 0, true, false),
+            ("silent, of a crowd", ConnectionPhase::FirstByte, 1, true, false),
+            ("has closed its side, of a crowd", ConnectionPhase::Answering, 0, true, true),
+        ];
+        let now = Instant::now() + Duration::from_secs(2000);
+        let mut before = None;
+        for (nth, (name, phase, seconds, is_over_share, is_half_closed)) in order.into_iter().enumerate() {
+            let since = now - Duration::from_secs(seconds);
+            let state = ConnectionState { phase, since, is_half_closed, ..ConnectionState::new() };
+            let rank = state.eviction_rank(is_over_share, now);
+            assert_eq!(rank.is_some(), nth > 2, "{name}");
+            assert!(rank > before || nth <= 2, "{name}");
+            before = rank;
+        }
+    }
+}

@@ -10,16 +10,15 @@ use std::{
 
 use ring::digest::{self, digest};
 use rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    AlertDescription, ClientConfig, Error,
     crypto::{CryptoProvider, ring as provider},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     certificate,
-    certificate::{Hash, Usage, chain, chain::Authorities, holder, holder::Signatures},
+    certificate::{Hash, chain, chain::Authorities, holder, holder::Signatures, verifier::ServerVerifier},
     settings::connection::model::{Address, Roots, TlsMode, TlsSettings},
     source::{
         blocking_pool::BlockingPool,
@@ -120,8 +119,8 @@ pub fn client_config(tls: &TlsSettings) -> Result<ClientConfig, FetchError> {
         TlsCheck::Nothing => None,
         _ => Some(authorities(&tls.roots, &provider)?),
     };
-    let verifier =
-        ServerVerifier { check, authorities, signatures: Signatures::new(&provider), provider: provider.clone() };
+    let signatures = Signatures::new(&provider);
+    let verifier = ServerVerifier { authorities, verifies_name: check == TlsCheck::Full, signatures };
     let config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| failed(&error.to_string()))?
@@ -173,56 +172,4 @@ enum TlsCheck {
     Nothing,
     Chain,
     Full,
-}
-
-/// Verifies as much as `sslmode` asks. The handshake's signature is always verified.
-#[derive(Debug)]
-struct ServerVerifier {
-    check: TlsCheck,
-    /// There unless nothing is checked.
-    authorities: Option<Authorities>,
-    signatures: Signatures,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for ServerVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        _ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        chain::verify_key(end_entity, &self.provider)?;
-        if let Some(authorities) = &self.authorities {
-            authorities.verify(end_entity, intermediates, now, Usage::Server)?;
-        }
-        if self.check == TlsCheck::Full {
-            chain::verify_name(end_entity, &name.to_str())?;
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signatures.verify_tls12(message, cert, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signatures.verify_tls13(message, cert, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signatures.schemes()
-    }
 }

@@ -78,7 +78,7 @@ impl SqlQuery<'_> {
     /// one; a result without rows then has no columns either.
     pub async fn read(self, rows: RowStream, mut row_reader: Option<RowReader>) -> Result<Answer, PostgresError> {
         let mut rows = pin!(rows);
-        let empty = |reader: &RowReader| Table::with_columns(reader.columns.clone()).in_room(self.memory);
+        let empty = |reader: &RowReader| Table::with_columns(reader.columns.clone()).with_budget(self.memory);
         let mut table = row_reader.as_ref().map(empty);
         let mut cut = 0;
         while let Some(row) = rows.try_next().await? {
@@ -92,7 +92,7 @@ impl SqlQuery<'_> {
                 continue;
             }
             push_row(table, &row, &reader.decoders)?;
-            if !table.fits() {
+            if !table.reserve() {
                 return Err(FetchError::too_large(self.memory).into());
             }
         }

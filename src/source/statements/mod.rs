@@ -115,7 +115,7 @@ impl History {
     /// # Errors
     /// A column is missing, or the histograms exceed the memory budget.
     pub fn update(&mut self, table: &Table, complete: bool, memory: &MemoryBudget) -> Result<Table, FetchError> {
-        let mut histograms = Table::new(STATEMENTS.columns.iter().copied()).in_room(memory);
+        let mut histograms = Table::new(STATEMENTS.columns.iter().copied()).with_budget(memory);
         let before = self.last.take();
         if table.rows() == 0 {
             // The statistics cannot be read; there may be statements all the same.
@@ -141,7 +141,7 @@ impl History {
         self.last = Some(reading);
         for database in self.databases.values_mut() {
             database.histogram.push_rows(&database.name, &mut histograms);
-            if !histograms.fits() {
+            if !histograms.reserve() {
                 return Err(FetchError::too_large(memory));
             }
         }

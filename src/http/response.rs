@@ -1,0 +1,42 @@
+//! Responses: a status, a type and a body.
+
+use hyper::{
+    Response, StatusCode,
+    body::Bytes,
+    header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+};
+
+pub type HttpResponse = Response<Bytes>;
+
+pub fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> HttpResponse {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+pub fn html(body: String) -> HttpResponse {
+    typed(StatusCode::OK, "text/html; charset=utf-8", body)
+}
+
+pub fn json(status: StatusCode, body: String) -> HttpResponse {
+    typed(status, "application/json", body)
+}
+
+/// Not now: the client may ask again in so many seconds.
+pub fn retry_later(status: StatusCode, seconds: u64, reason: impl Into<Bytes>) -> HttpResponse {
+    let mut response = text(status, reason);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The path takes these methods only.
+pub fn method_not_allowed(allowed: &'static str) -> HttpResponse {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
