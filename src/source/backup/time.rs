@@ -29,7 +29,7 @@ pub fn parse(text: &str) -> Option<f64> {
 }
 
 /// `Mon Nov 23 02:00:01 2026`, as `ctime` writes it everywhere, in the zone of somebody's clock: as if it were UTC.
-pub fn on_the_wall(text: &str) -> Option<f64> {
+pub fn parse_local(text: &str) -> Option<f64> {
     unix(strtime::parse("%a %b %e %H:%M:%S %Y", text).and_then(|time| time.to_datetime()).ok()?, Offset::UTC)
 }
 
@@ -78,7 +78,7 @@ fn seconds(time: Timestamp) -> Option<f64> {
 
 /// `Sat, 21 Nov 2026 12:54:20 GMT`, as HTTP's headers have it.
 #[cfg(feature = "s3")]
-pub fn of_header(text: &str) -> Option<f64> {
+pub fn parse_http_date(text: &str) -> Option<f64> {
     seconds(jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?)
 }
 
@@ -161,7 +161,7 @@ mod tests {
             ("2026-11-21T12:54:20Z", None),
             ("", None),
         ] {
-            assert_eq!(on_the_wall(text), expected, "{text}");
+            assert_eq!(parse_local(text), expected, "{text}");
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
         #[test]
         fn any_text(name in "([0-9]{1,20}|[-+:.,TZ ä%\\[\\]]|[A-Z][a-z]{2}){0,12}", pattern in "(%[a-zA-Z%]?|%[0-9:._#^-]{1,3}[a-zA-Z]|[-_ ä.]){0,8}") {
             _ = parse(&name);
-            _ = on_the_wall(&name);
+            _ = parse_local(&name);
             _ = find(&name, &pattern);
         }
     }

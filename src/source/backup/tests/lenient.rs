@@ -11,7 +11,7 @@ use crate::source::backup::{
 /// What stands in the place of a size, what is made of it, and how many values are odd then.
 #[test]
 fn values_of_other_types_are_absent_and_never_wrong() {
-    for (value, size, odd) in [
+    for (value, size, malformed) in [
         (json!(9), Some(9.0), 0),
         (json!(9.5), Some(9.5), 0),
         (json!("9"), Some(9.0), 0),
@@ -31,7 +31,7 @@ fn values_of_other_types_are_absent_and_never_wrong() {
         for (nth, document) in [pgbackrest, barman, walg].iter().enumerate() {
             let found = parse(document.to_string().as_bytes())[nth].take().expect("the rest is read");
             let read = found.stanzas[0].newest().map(|newest| newest.size);
-            assert_eq!((read, found.odd), (Some(size), odd), "{nth}: {value}");
+            assert_eq!((read, found.malformed), (Some(size), malformed), "{nth}: {value}");
         }
     }
 }
@@ -94,7 +94,7 @@ fn a_list_that_lost_items_is_known_to_be_partial() {
         document[0]["backup"].as_array_mut().expect("a list").push(value.clone());
         let [found, ..] = parse(document.to_string().as_bytes());
         let found = found.expect("the rest is read");
-        assert!(found.stanzas[0].partial && found.odd == unread, "{value}: {found:?}");
+        assert!(found.stanzas[0].partial && found.malformed == unread, "{value}: {found:?}");
         let mut document = walg_document();
         document.as_array_mut().expect("a list").push(value.clone());
         let [.., found] = parse(document.to_string().as_bytes());
@@ -107,6 +107,6 @@ fn a_document_of_more_than_anybody_has_is_not_read() {
     for (item, times) in [("0", 1_400_000), ("{}", 70_000)] {
         let text = format!("[{}]", vec![item; times].join(","));
         let problem = pgbackrest::parse(text.as_bytes(), "r", None).expect_err("too much");
-        assert_eq!(problem.why, BackupReason::TooLarge);
+        assert_eq!(problem.reason, BackupReason::TooLarge);
     }
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::{
     collector::sections::{backup::SECTIONS, row::SectionTables},
     source::backup::{
-        barman, pgbackrest,
-        tool_tables::{RepositoryContents, Stanza},
-        walg,
+        barman,
+        contents::{RepositoryContents, Stanza},
+        pgbackrest, walg,
     },
     table::Cell,
 };
@@ -129,7 +129,7 @@ fn what_is_right_is_read() {
         (walg, 1795265662.0, 1795265662.0, None),
     ] {
         let found = found.expect("it is read");
-        assert_eq!((found.stanzas.len(), found.odd), (1, 0), "{found:?}");
+        assert_eq!((found.stanzas.len(), found.malformed), (1, 0), "{found:?}");
         let stanza = &found.stanzas[0];
         assert_eq!(stanza.newest().map(|newest| newest.end), Some(end));
         assert_eq!((stanza.restorable(), stanza.failed), (Some(restorable), failed));
@@ -157,7 +157,7 @@ fn which_server_it_is_of_is_absent_rather_than_wrong() {
     document[0]["system_identifier"] = json!("none");
     let [.., found] = parse(document.to_string().as_bytes());
     let found = found.expect("it is read");
-    assert_eq!((servers(&found.stanzas[0]), found.odd), (vec![], 1));
+    assert_eq!((servers(&found.stanzas[0]), found.malformed), (vec![], 1));
 }
 
 /// A real backup of a server in India by a Barman in New York, at 15:27:19 UTC.
@@ -221,13 +221,13 @@ fn odd_values_are_left_out_and_counted() {
     ] {
         assert!(text.contains(from));
         let found = pgbackrest::parse(text.replace(from, to).as_bytes(), "r", None).expect("the rest is read");
-        assert!(found.odd >= 1, "{to}: {found:?}");
+        assert!(found.malformed >= 1, "{to}: {found:?}");
     }
     let mut bytes = text.into_bytes();
     let at = bytes.windows(4).position(|window| window == b"main").unwrap();
     bytes[at] = 0xff;
     let found = pgbackrest::parse(&bytes, "r", None).expect("the rest is read");
-    assert_eq!((found.odd, found.stanzas[0].name.as_str()), (1, "\u{fffd}ain"));
+    assert_eq!((found.malformed, found.stanzas[0].name.as_str()), (1, "\u{fffd}ain"));
 }
 
 #[test]
