@@ -111,7 +111,7 @@ fn read_server(
 
 /// How many seconds the server's clock was ahead of Barman's: its times are without their time zone, those in a backup's id are Barman's.
 fn server_ahead(id: &str, backup: &Value) -> f64 {
-    let times = local_time(&backup["begin_time"]).zip(time::find(id, "%Y%m%dT%H%M%S"));
+    let times = local_time(&backup["begin_time"]).zip(time::find_in_name(id, "%Y%m%dT%H%M%S"));
     times.and_then(|(begin, id)| zones_between(begin, id)).unwrap_or_default()
 }
 

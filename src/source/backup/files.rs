@@ -131,7 +131,7 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 pub fn contents(files: Vec<NamedFile>, name_time: Option<&str>) -> RepositoryContents {
     let (mut contents, mut stanza) = (RepositoryContents::default(), Stanza::default());
     for file in files.into_iter().filter(|file| !UNFINISHED.iter().any(|end| file.name.ends_with(end))) {
-        let end = name_time.map_or(time::sensible(file.changed), |pattern| time::find(&file.name, pattern));
+        let end = name_time.map_or(time::sensible(file.changed), |pattern| time::find_in_name(&file.name, pattern));
         match end {
             None => contents.malformed += 1,
             Some(end) if file.size == 0.0 => stanza.push_failed(end),

@@ -45,7 +45,8 @@ impl JsonReader {
     /// It is not JSON, or larger than any that a tool writes.
     pub fn parse(&mut self, bytes: &[u8]) -> Result<Value, BackupProblem> {
         let broken: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
-        check_size(bytes, broken > 0)?;
+        // The document, its texts as values, and the text in which bytes were replaced.
+        check_size(bytes, if broken > 0 { 3 } else { 2 })?;
         match broken {
             0 => (),
             1..=MOST_BROKEN => self.malformed += 1,
@@ -134,15 +135,12 @@ impl JsonReader {
     }
 }
 
-/// Refuses a document that would take too much memory. In bytes that are not UTF-8, `is_copied` must be set: a copy of all of them is made.
-fn check_size(bytes: &[u8], is_copied: bool) -> Result<(), BackupProblem> {
+/// Refuses a document that would take too much memory. `copies`: how many there are of its bytes at a time.
+fn check_size(bytes: &[u8], copies: usize) -> Result<(), BackupProblem> {
     let Needs { structure, longest } = Needs::of(bytes);
-    let copies = if is_copied { 3 } else { 2 };
     if structure > MOST_MEMORY || copies * bytes.len() + structure > MOST_TOGETHER {
-        let [values, together] = [MOST_MEMORY, MOST_TOGETHER].map(|limit| limit >> 20);
-        let message = format!(
-            "its values would take more than {values} MiB of memory, or {together} MiB with the document and its texts"
-        );
+        let [values, all] = [MOST_MEMORY, MOST_TOGETHER].map(|limit| limit >> 20);
+        let message = format!("its values would take more than {values} MiB of memory, or {all} MiB with its texts");
         return Err(BackupProblem::new(BackupReason::TooLarge, message));
     }
     if longest > LONGEST_TEXT {
@@ -152,12 +150,12 @@ fn check_size(bytes: &[u8], is_copied: bool) -> Result<(), BackupProblem> {
     Ok(())
 }
 
-/// What it takes to read a document, as far as it is one.
+/// What a document needs, if it is JSON.
 #[derive(Default)]
 struct Needs {
-    /// The memory of its values, but for their texts.
+    /// The memory of its values without their texts.
     structure: usize,
-    /// The bytes of the longest text, as it is written.
+    /// The length of the longest text in the document.
     longest: usize,
 }
 

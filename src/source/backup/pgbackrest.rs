@@ -38,20 +38,19 @@ pub fn parse(bytes: &[u8], repository: &str, stanza: Option<&str>) -> Result<Rep
     let (mut reader, mut contents) = (JsonReader::default(), RepositoryContents::default());
     let document = reader.parse(bytes)?;
     let list = reader.list(&document).ok_or_else(|| BackupProblem::not_output_of(COMMAND, "it is not a list"))?;
-    let mut nameless = 0;
+    let mut is_nameless = false;
     for json in list {
         let name = reader.text(&json["name"]);
         let Some(name) = reader.required(name) else {
-            nameless += 1;
+            is_nameless = true;
             continue;
         };
         if stanza.is_none_or(|wanted| wanted == name || name == INVALID) {
-            let (reader, contents) = (&mut reader, &mut contents);
-            StanzaReader { json, name: &name, repository, reader, contents }.read();
+            StanzaReader { json, name: &name, repository, reader: &mut reader, contents: &mut contents }.read();
         }
     }
     if contents.stanzas.is_empty() && contents.unknown.is_empty() {
-        if nameless > 0 {
+        if is_nameless {
             return Err(BackupProblem::not_output_of(COMMAND, "stanzas without a name"));
         }
         contents.push(Stanza { name: stanza.unwrap_or_default().to_owned(), ..Stanza::default() });
@@ -116,7 +115,7 @@ impl<'r> StanzaReader<'r> {
         }
     }
 
-    /// Says what is not known of the stanza.
+    /// Adds a sentence about what is unknown of the stanza.
     fn push_unknown(&mut self, what: &str) {
         self.contents.push_unknown(format!("stanza {}{what}", self.name));
     }
@@ -194,7 +193,7 @@ impl<'r> StanzaReader<'r> {
         repos
     }
 
-    /// Whether pgBackRest could read a repository, by its status; if not, that is unknown.
+    /// Whether pgBackRest could read a repository, by its status.
     fn is_read(&mut self, status: &Value, what: &str) -> bool {
         let code = self.reader.number(&status["code"]);
         let is_read = code.is_some_and(|code| READ_CODES.contains(&code));

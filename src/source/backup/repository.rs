@@ -206,9 +206,7 @@ impl RefreshAttempt<'_> {
         let (settings, DatedDocument { bytes, at }) = (&self.repository.settings, document);
         let contents = match &settings.tool {
             Tool::PgBackRest { stanza, .. } => pgbackrest::parse(bytes, &settings.name, stanza.as_deref())?,
-            Tool::Barman { server } => {
-                barman::parse(bytes, server.as_deref(), unix_seconds(*at).unwrap_or_default())?
-            }
+            Tool::Barman { server } => barman::parse(bytes, server.as_deref(), unix_seconds(*at).unwrap_or_default())?,
             _ => walg::parse(bytes)?,
         };
         Ok(DatedContents { contents, at: *at })

@@ -205,7 +205,7 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Resul
     let Some(pipe) = pipe else { return Ok(()) };
     pipe.take(OUTPUT_LIMIT as u64 + 1).read_to_end(kept).await.map_err(failed)?;
     if kept.len() > OUTPUT_LIMIT {
-        let message = format!("its output is larger than {} MiB", OUTPUT_LIMIT >> 20);
+        let message = format!("it wrote more than {} MiB", OUTPUT_LIMIT >> 20);
         return Err(BackupProblem::new(BackupReason::TooLarge, message));
     }
     Ok(())

@@ -30,7 +30,8 @@ pub fn parse(bytes: &[u8]) -> Result<ObjectPage, BackupProblem> {
     let garbage = |what| BackupProblem::new(BackupReason::Garbage, what);
     let text = str::from_utf8(bytes).unwrap_or_default();
     let list = text.split_once("<ListBucketResult").and_then(|(_, list)| list.split_once('>'));
-    let (_, list) = list.ok_or_else(|| garbage("this is not an S3-compatible service: it sends no ListBucketResult"))?;
+    let (_, list) =
+        list.ok_or_else(|| garbage("this is not an S3-compatible service: it sends no ListBucketResult"))?;
     let objects = list.matches("<Contents").count();
     if objects > MOST_OBJECTS {
         return Err(BackupProblem::new(
