@@ -191,7 +191,7 @@ async fn write(client: &Client) -> Result<Vec<u8>, AttemptError> {
 
 /// What an error of a query means.
 pub fn failed(error: &tokio_postgres::Error) -> AttemptError {
-    let told = error::of_query(error);
+    let told = error::from_query(error);
     let reason = match (error.code().map(|code| code.code()), told.reason) {
         (Some("57014"), _) => FailureReason::StatementTimeout,
         (Some("25006"), _) => FailureReason::ReadOnly,

@@ -76,7 +76,7 @@ impl Connector {
         let began = Instant::now();
         let config = self.config(password.as_ref());
         let (client, connection) = match timeout_at(until, startup::start(&config, stream)).await {
-            Ok(connected) => connected.map_err(|error| login_failed(error::of_login(&error)))?,
+            Ok(connected) => connected.map_err(|error| login_failed(error::from_login(&error)))?,
             Err(_) => return Err(late(Phase::Authentication)),
         };
         trace.ended(Phase::Authentication, began);

@@ -10,7 +10,6 @@ use crate::{
     source::{
         fetch::{FetchError, Reason},
         net::session_limit::SessionLimit,
-        pending_login::LoginOutcome,
         redis::{RedisServer, RedisSession, Reply},
     },
 };

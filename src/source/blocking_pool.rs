@@ -1,6 +1,6 @@
-//! Calls that may block for ever (a filesystem that hangs): each on a thread of its own, at most one at a time of a kind.
+//! Calls that may block for ever (a filesystem that hangs): each on a thread of its own, and at most one of a kind at a time.
 //!
-//! The thread belongs to nobody: when the program ends, it does not wait for it.
+//! The program does not wait for these threads when it ends.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -19,7 +19,7 @@ pub struct BlockingPool {
 }
 
 impl BlockingPool {
-    /// What the call gives; `None` if it has not returned after this long. While one hangs, no other is made, and nobody
+    /// The result of the call; `None` if it has not returned within `patience`. While one hangs, no other is made, and nobody
     /// waits for it again.
     pub async fn call<T: Send + 'static>(
         &self,
@@ -36,7 +36,7 @@ impl BlockingPool {
             let result = call();
             *began.lock() = None;
             drop(turn);
-            // Whoever waited may have gone.
+            // The caller may have given up.
             _ = sender.send(result);
         };
         if thread::Builder::new().name("blocking".into()).spawn(work).is_err() {

@@ -1,20 +1,20 @@
-//! Text as UTF-8, in whatever encoding its bytes are: no name is refused, and names that differ in broken bytes stay different.
+//! Text as UTF-8, whatever the encoding of its bytes: no name is refused, and names that differ in broken bytes stay different.
 
 use std::{borrow::Cow, fmt::Write};
 
 use encoding_rs::Encoding;
 
-/// What the bytes of a database's own names are. Those of databases and roles are shared by all databases of a server and may be in the encoding of
-/// any, so bytes that are UTF-8 are taken for that everywhere.
+/// The encoding of a database's own names. Names of databases and roles are shared by all databases of a server and may be in the
+/// encoding of any of them, so bytes that are valid UTF-8 are read as UTF-8 everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Charset {
     is_utf8: bool,
-    /// How bytes that are not UTF-8 are read, if anybody knows.
+    /// How bytes that are not UTF-8 are read, if that is known.
     encoding: Option<&'static Encoding>,
 }
 
-/// PostgreSQL's names of encodings, and the web's. Not here: SQL_ASCII, which says nothing of its bytes, and EUC_TW, EUC_JIS_2004 and MULE_INTERNAL, which
-/// the web does not know.
+/// PostgreSQL's names of encodings, and the web's. SQL_ASCII is missing because it says nothing about its bytes; EUC_TW, EUC_JIS_2004 and
+/// MULE_INTERNAL because the web does not know them.
 const LABELS: [(&str, &str); 30] = [
     ("EUC_CN", "gb2312"),
     ("EUC_JP", "euc-jp"),
@@ -49,19 +49,19 @@ const LABELS: [(&str, &str); 30] = [
 ];
 
 impl Charset {
-    /// Of a database with this `server_encoding`.
+    /// The charset of a database with this `server_encoding`.
     pub fn of(name: &str) -> Self {
         let label = LABELS.iter().find(|(own, _)| *own == name).map(|(_, label)| label.as_bytes());
         Charset { is_utf8: name == "UTF8", encoding: label.and_then(Encoding::for_label) }
     }
 
-    /// The server may be left to say its texts in UTF-8.
+    /// The server can send its texts as UTF-8 without an error.
     pub fn is_utf8(self) -> bool {
         self.is_utf8
     }
 
-    /// The text that these bytes are: UTF-8 or in the database's encoding, whichever they can be; else escaped, as [`utf8`] does. In an encoding of
-    /// single bytes all bytes are some text, so there UTF-8 is tried first; in others few texts can be both, and the database's own counts.
+    /// These bytes as text: in UTF-8 or the database's encoding, whichever is valid; else escaped, as [`utf8`] does. In a single-byte encoding
+    /// all bytes are valid, so there UTF-8 is tried first; in the others few texts are valid in both, and the database's own comes first.
     pub fn text(self, bytes: &[u8]) -> Cow<'_, str> {
         let may_be = |encoding: &&'static Encoding| !encoding.is_single_byte() || std::str::from_utf8(bytes).is_err();
         let decode = |encoding: &'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes);
@@ -72,8 +72,8 @@ impl Charset {
     }
 }
 
-/// Text as UTF-8. Bytes that are none are escaped (`\xff`), and in such a text backslashes too (`\x5c`), so that no two
-/// broken names become one; and so they are in a text that looks like that, so that no name looks like a broken one.
+/// Text as UTF-8. Invalid bytes are escaped (`\xff`), and in such a text backslashes too (`\x5c`), so that two broken names never
+/// become the same. A valid text that looks escaped gets its backslashes escaped as well, so that no name looks like a broken one.
 pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !looks_escaped(text) => return Cow::Borrowed(text),
@@ -87,7 +87,7 @@ pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether anything in it could have been written by the escaping above.
+/// Whether a part of it could be the result of the escaping above.
 fn looks_escaped(text: &str) -> bool {
     text.split('\\').skip(1).any(|after| match after.as_bytes() {
         [b'x', b'5', b'c', ..] => true,

@@ -1,7 +1,7 @@
-//! Disks: the filesystem under each configured path, of the machine that pgvigil runs on.
+//! Disks: the filesystem under each configured path, on the machine that pgvigil runs on.
 //!
-//! Asking a filesystem can hang for ever (NFS without its server): each path is asked on a thread of its own, and not
-//! again while that hangs.
+//! A filesystem may never answer (NFS without its server): each path is asked on a thread of its own, and not again while
+//! that hangs.
 
 use std::{path::Path, time::Duration};
 
@@ -34,7 +34,7 @@ use crate::{
     table::Cell,
 };
 
-/// A filesystem that works answers in microseconds; a scrape waits this long for one that does not, once.
+/// A filesystem that works answers in microseconds; for one that hangs, a scrape waits this long, once.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The paths of a target.
@@ -105,7 +105,7 @@ impl WatchedPath {
         WatchedPath { named, calls: BlockingPool::default(), problem: Mutex::default() }
     }
 
-    /// What the filesystem says, within `PATIENCE`; if nothing, `problem` is why.
+    /// The filesystem's answer, within `PATIENCE`; without one, `problem` says why.
     async fn ask(&self, ask: impl FnOnce(&Path) -> Result<StatVfs, Errno> + Send + 'static) -> Option<StatVfs> {
         let path = self.named.path.clone();
         let (answer, problem) = match self.calls.call(PATIENCE, move || ask(&path)).await {
@@ -119,7 +119,7 @@ impl WatchedPath {
     }
 }
 
-/// Blocks are counted in fragments. Some filesystems (btrfs) have no fixed number of inodes and say 0: unknown.
+/// Blocks are counted in fragments. Some filesystems (btrfs) have no fixed number of inodes and report 0: unknown.
 fn row<'a>(path: Cell<'a>, filesystem: &StatVfs) -> FilesystemRow<'a> {
     let bytes = |blocks: u64| Cell::Float(blocks as f64 * filesystem.f_frsize as f64);
     let inodes = |number: u64| (filesystem.f_files > 0).then_some(number as f64).into();

@@ -2,13 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{
-    collector::{Collector, Place},
-    memory_budget::MemoryBudget,
-    source::remedy::Remedy,
-    table::Table,
-    truncate,
-};
+use crate::{collector::Place, memory_budget::MemoryBudget, source::remedy::Remedy, table::Table, truncate};
 
 /// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +18,7 @@ pub type Answers = Vec<Result<Answer, FetchError>>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchError {
     pub reason: Reason,
-    /// For people: what happened, in the server's words where it has any; one line, cut to what anybody reads. Shared, because one
+    /// For people: what happened, in the server's words where it sent any; one line, cut to a readable length. Shared, because one
     /// error may stand for every collector of a hundred databases.
     pub message: Arc<str>,
     /// The query that failed, if it was one.
@@ -44,16 +38,16 @@ impl FetchError {
         FetchError { remedy: remedy.map(Arc::new), ..self }
     }
 
-    /// The rows of a target need more memory than it has.
-    pub fn too_large(room: &MemoryBudget) -> Self {
-        let most = room.bytes() >> 20;
+    /// The rows of a target need more memory than its budget.
+    pub fn too_large(budget: &MemoryBudget) -> Self {
+        let most = budget.bytes() >> 20;
         let message =
             format!("all rows of the target together take more than {most} MiB: fewer `max_rows`, or more `max_bytes`");
         FetchError::new(Reason::TooLarge, message)
     }
 
-    /// The same, of this query.
-    pub fn of(self, query: &str) -> Self {
+    /// The same, as an error of this query.
+    pub fn in_query(self, query: &str) -> Self {
         FetchError { query: Some(query.to_owned()), ..self }
     }
 }
@@ -76,7 +70,7 @@ impl std::error::Error for FetchError {}
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
     pub name: String,
-    /// Why we know that we cannot log in to it (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`); `None` where it may.
+    /// Why nobody can log in to it (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`), or `None`.
     pub closed: Option<String>,
 }
 
@@ -88,8 +82,8 @@ pub enum Event {
     Databases(Vec<Database>),
     /// The next slow collector has waited for others, and is fetched from now on.
     TurnBegan,
-    /// All answers of a collector.
-    Collected(Arc<Collector>, Answers),
+    /// All answers of the fetched collector with this index.
+    Collected(usize, Answers),
 }
 
 /// Takes what a fetch reports.
@@ -98,7 +92,7 @@ pub type EventSink<'a> = &'a (dyn Fn(Event) + Send + Sync);
 /// The reasons, each a word that is also the value of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    // Not asked, or not there to be asked: the query is skipped.
+    // The query was not sent, or what it reads does not exist: it is skipped.
     Role,
     Version,
     Extension,
@@ -107,7 +101,7 @@ pub enum Reason {
     Setting,
     Unsupported,
     Closed,
-    // Asked, and failed.
+    // The query was sent, and failed.
     Timeout,
     LockTimeout,
     Query,
@@ -154,7 +148,7 @@ impl Reason {
         }
     }
 
-    /// The query is skipped, not failed: nothing is wrong with the answer, there is none to be had.
+    /// The query is skipped, which is not a failure: there is nothing that it could return.
     pub fn is_skip(self) -> bool {
         self <= Reason::Closed
     }
@@ -165,12 +159,12 @@ impl Reason {
     }
 }
 
-/// What is known of a target beside its tables.
+/// The state of a source, beside its tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SourceStatus {
-    /// What the server said when last asked; `None` before the first answer.
+    /// As of its last answer; `None` before the first.
     pub replica: Option<bool>,
-    /// A pooler stands between; each query brings its own settings.
+    /// There is a pooler in between; each query brings its own settings.
     pub pooled: Option<bool>,
     pub major: Option<u32>,
     /// Our role is a member of pg_monitor.

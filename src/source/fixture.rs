@@ -1,4 +1,4 @@
-//! A source for tests of slots, visits and the breaker: it does what it is told, on the test's clock.
+//! A source for tests of slots, fetches and the circuit breaker: it behaves as the test wants, on the test's clock.
 //!
 //! It keeps the promises of [`crate::source::Source`]: a login is begun once and kept until it ends, every collector that is
 //! due is reported, the slow lane asks one collector at a time.
@@ -23,28 +23,28 @@ use crate::{
     table::Table,
 };
 
-/// How often what hangs looks whether it still has to.
+/// How often a call that hangs looks whether it still has to.
 const TICK: Duration = Duration::from_millis(10);
 
 /// One server, shared by its target and its test.
 #[derive(Clone, Default)]
 pub struct Fixture {
-    told: Arc<Mutex<Told>>,
+    behavior: Arc<Mutex<Behavior>>,
     seen: Arc<Mutex<Seen>>,
     slow_lane: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What the server does from now on.
+/// How the server behaves from now on.
 #[derive(Clone, Default)]
-pub struct Told {
+pub struct Behavior {
     pub login: Login,
-    /// No query is answered, so neither does a login come to its end.
+    /// No query is answered, and no login ends.
     pub silent: bool,
     /// Every query loses its connection for this reason, and the fresh one too.
     pub lost: Option<Reason>,
     pub replica: bool,
     pub databases: Vec<&'static str>,
-    /// Databases besides that are known to let nobody in, and those above that refuse a login.
+    /// Other databases, which are known to let nobody in; and those of the above that refuse a login.
     pub closed: Vec<&'static str>,
     pub refusing: Vec<&'static str>,
     /// How long a collector's answer takes.
@@ -53,7 +53,7 @@ pub struct Told {
     pub answers: HashMap<&'static str, Answers>,
 }
 
-/// What becomes of a login.
+/// How a login ends.
 #[derive(Clone)]
 pub enum Login {
     Takes(Duration),
@@ -67,13 +67,13 @@ impl Default for Login {
     }
 }
 
-/// What the server has seen.
+/// What the server has counted.
 #[derive(Clone)]
 pub struct Seen {
     /// When the test began.
     pub began: Instant,
     pub logins: u64,
-    /// Quick visits.
+    /// Fetches of quick collectors.
     pub visits: u64,
     /// How often each collector was asked.
     pub asked: BTreeMap<String, u64>,
@@ -101,8 +101,8 @@ impl Default for Seen {
 }
 
 impl Fixture {
-    pub fn tell(&self, change: impl FnOnce(&mut Told)) {
-        change(&mut self.told.lock());
+    pub fn change(&self, change: impl FnOnce(&mut Behavior)) {
+        change(&mut self.behavior.lock());
     }
 
     pub fn seen(&self) -> Seen {
@@ -113,7 +113,7 @@ impl Fixture {
         self.seen().asked.get(collector).copied().unwrap_or_default()
     }
 
-    /// The kept session ends; the next visit needs a login.
+    /// The kept session ends; the next fetch needs a login.
     pub fn end_session(&self) {
         self.seen.lock().session = false;
     }
@@ -124,7 +124,7 @@ impl Fixture {
         SourceStatus { replica: seen.replica, sessions, login_pending, ..SourceStatus::default() }
     }
 
-    /// It asks nobody for a password.
+    /// It never asks for a password.
     pub fn login(&self) -> Option<LoginInfo> {
         let way = Way { is_local: true, encryption: Encryption::None };
         self.seen.lock().session.then_some(LoginInfo { method: LoginMethod::None, way, fallback: None })
@@ -145,7 +145,7 @@ impl Fixture {
 
     /// Begins the login or goes on with the one that is pending; `None` while it is not answered.
     fn try_login(&self) -> Option<Result<(), FetchError>> {
-        let Told { login, silent, .. } = self.told();
+        let Behavior { login, silent, .. } = self.behavior();
         let mut seen = self.seen.lock();
         let begun = match seen.pending {
             Some(begun) => begun,
@@ -172,29 +172,29 @@ impl Fixture {
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
         self.seen.lock().visits += 1;
-        if !self.told().silent && self.told().lost.is_none() {
+        if !self.behavior().silent && self.behavior().lost.is_none() {
             self.learn();
             sink(Event::Answered);
             if discover {
                 let database = |closed: Option<&'static str>| {
                     move |name: &'static str| Database { name: name.to_owned(), closed: closed.map(str::to_owned) }
                 };
-                let Told { databases, closed, .. } = self.told();
+                let Behavior { databases, closed, .. } = self.behavior();
                 let open = databases.into_iter().map(database(None));
                 sink(Event::Databases(open.chain(closed.into_iter().map(database(Some("invalid")))).collect()));
             }
         }
-        let ask = async |collector: &Arc<Collector>| {
-            sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
+        let ask = async |(index, collector): (usize, &Arc<Collector>)| {
+            sink(Event::Collected(index, self.ask(collector, until).await));
         };
-        join_all(due.iter().map(ask)).await;
+        join_all(due.iter().enumerate().map(ask)).await;
         self.outcome(until).await
     }
 
     pub async fn fetch_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
         let _lane = self.slow_lane.lock().await;
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
-        sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
+        sink(Event::Collected(0, self.ask(collector, until).await));
         self.outcome(until).await
     }
 
@@ -204,27 +204,27 @@ impl Fixture {
         due: &[Arc<Collector>],
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
-        if self.told().refusing.contains(&database) {
+        if self.behavior().refusing.contains(&database) {
             self.seen.lock().refused += 1;
-            due.iter().for_each(|collector| sink(Event::Collected(collector.clone(), fails(Reason::Closed))));
+            (0..due.len()).for_each(|index| sink(Event::Collected(index, fails(Reason::Closed))));
             return Err(error(Reason::Closed));
         }
-        for collector in due {
+        for (index, collector) in due.iter().enumerate() {
             let until = Instant::now() + collector.timeout + Duration::from_secs(1);
             sink(Event::TurnBegan);
-            sink(Event::Collected(collector.clone(), self.ask(collector, until).await));
+            sink(Event::Collected(index, self.ask(collector, until).await));
         }
         Ok(())
     }
 
-    /// What became of a visit as a whole.
+    /// How a fetch ended as a whole.
     async fn outcome(&self, until: Instant) -> Result<(), FetchError> {
-        if self.told().silent {
+        if self.behavior().silent {
             sleep_until(until).await;
             self.end_session();
             return Err(error(Reason::Timeout));
         }
-        self.told().lost.map_or(Ok(()), |reason| {
+        self.behavior().lost.map_or(Ok(()), |reason| {
             self.end_session();
             Err(error(reason))
         })
@@ -238,25 +238,25 @@ impl Fixture {
             *times
         };
         let answer = async {
-            let told = self.told();
-            if let Some(reason) = told.lost {
+            let behavior = self.behavior();
+            if let Some(reason) = behavior.lost {
                 return fails(reason);
             }
-            sleep(told.delays.get(collector.name.as_str()).copied().unwrap_or_default()).await;
-            while self.told().silent {
+            sleep(behavior.delays.get(collector.name.as_str()).copied().unwrap_or_default()).await;
+            while self.behavior().silent {
                 sleep(TICK).await;
             }
-            told.answers.get(collector.name.as_str()).cloned().unwrap_or_else(|| rows(["n"], [[times.to_string()]]))
+            behavior.answers.get(collector.name.as_str()).cloned().unwrap_or_else(|| rows(["n"], [[times.to_string()]]))
         };
         timeout_at(until, answer).await.unwrap_or_else(|_| fails(Reason::Timeout))
     }
 
-    fn told(&self) -> Told {
-        self.told.lock().clone()
+    fn behavior(&self) -> Behavior {
+        self.behavior.lock().clone()
     }
 
     fn learn(&self) {
-        self.seen.lock().replica = Some(self.told().replica);
+        self.seen.lock().replica = Some(self.behavior().replica);
     }
 }
 

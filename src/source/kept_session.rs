@@ -16,8 +16,7 @@ use crate::{
     source::{
         fetch::{FetchError, Reason, SourceStatus},
         net::{login_guard::LoginInfo, session_limit::SessionLimit},
-        pending_login,
-        pending_login::{Login, LoginOutcome, Pending},
+        pending_login::{LoginOutcome, LoginTask, PendingLogin},
         sections::{SectionSource, Tables},
     },
 };
@@ -48,13 +47,13 @@ pub trait SectionServer: Send + Sync + 'static {
 pub struct KeptSession<S: SectionServer> {
     server: Arc<S>,
     sessions: SessionLimit,
-    pending: Pending<S::Session>,
+    pending: PendingLogin<S::Session>,
     session: Mutex<Option<S::Session>>,
 }
 
 impl<S: SectionServer> KeptSession<S> {
     pub fn new(server: S) -> Self {
-        let (sessions, pending, session) = (SessionLimit::default(), Pending::default(), Mutex::default());
+        let (sessions, pending, session) = (SessionLimit::default(), PendingLogin::default(), Mutex::default());
         KeptSession { server: server.into(), sessions, pending, session }
     }
 
@@ -71,11 +70,11 @@ impl<S: SectionServer> KeptSession<S> {
     ) -> Result<&'a mut S::Session, FetchError> {
         let log_in = || {
             let (server, sessions) = (self.server.clone(), self.sessions.clone());
-            Login::start(async move { server.log_in(&sessions).await })
+            LoginTask::start(async move { server.log_in(&sessions).await })
         };
         let session = match kept.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
-            None => pending_login::wait(&self.pending, log_in, until).await?,
+            None => self.pending.join_or_start(log_in, until).await?,
         };
         Ok(kept.insert(session))
     }
@@ -128,8 +127,7 @@ impl<S: SectionServer> SectionSource for KeptSession<S> {
     }
 
     fn status(&self) -> SourceStatus {
-        // Whoever holds the lock waits for a login.
-        let login_pending = self.pending.try_lock().map_or(true, |login| login.is_some());
+        let login_pending = self.pending.is_pending();
         SourceStatus { sessions: self.sessions.count(), login_pending, ..SourceStatus::default() }
     }
 

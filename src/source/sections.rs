@@ -19,7 +19,7 @@ use crate::{
     table::Table,
 };
 
-/// After this, what is known by then is reported, and the rest when it comes: a tool that hangs keeps nobody waiting.
+/// After this long, what is known by then is reported, and the rest when it comes: a tool that hangs keeps nobody waiting.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The tables of some sections, or why there is none.
@@ -100,7 +100,7 @@ impl dyn SectionSource {
 
 /// Tables that are all known.
 pub fn known(tables: SectionTables) -> Tables {
-    tables.into_iter().map(|(section, table)| (section.to_owned(), Ok(table.into()))).collect()
+    tables.by_name.into_iter().map(|(section, table)| (section.to_owned(), Ok(table.into()))).collect()
 }
 
 /// A time as a timestamp in a table.
@@ -112,8 +112,8 @@ fn report(due: &[Arc<Collector>], result: &Result<Tables, FetchError>, sink: Eve
     if result.is_ok() {
         sink(Event::Answered);
     }
-    for collector in due {
-        sink(Event::Collected(collector.clone(), answers(collector, result)));
+    for (index, collector) in due.iter().enumerate() {
+        sink(Event::Collected(index, answers(collector, result)));
     }
 }
 
@@ -134,11 +134,11 @@ fn section(rows: &Rows) -> Option<&str> {
 /// A collector's answers from the tables of its sections.
 fn answers(collector: &Collector, tables: &Result<Tables, FetchError>) -> Answers {
     let answer = |query: &Query| {
-        let tables = tables.as_ref().map_err(|error| error.clone().of(&query.name))?;
+        let tables = tables.as_ref().map_err(|error| error.clone().in_query(&query.name))?;
         match section(&query.rows).and_then(|name| tables.get(name)) {
             Some(Ok(table)) => Ok(cut(table, collector.max_rows)),
-            Some(Err(error)) => Err(error.clone().of(&query.name)),
-            None => Err(FetchError::new(Reason::Undefined, "there is no such section").of(&query.name)),
+            Some(Err(error)) => Err(error.clone().in_query(&query.name)),
+            None => Err(FetchError::new(Reason::Undefined, "there is no such section").in_query(&query.name)),
         }
     };
     collector.queries.iter().map(answer).collect()

@@ -55,9 +55,9 @@ fn a_file_is_as_old_as_its_last_change_and_no_information_beyond_its_age() {
         pgvigil.scrape();
     }
     let threads = fs::read_dir(format!("/proc/{}/task", pgvigil.pid())).expect("its threads").flatten();
-    let asides =
-        threads.filter(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name == "aside\n"));
-    assert_eq!(asides.count(), 1);
+    let blocked =
+        threads.filter(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name == "blocking\n"));
+    assert_eq!(blocked.count(), 1);
     assert!(pgvigil.stop().success(), "and does not keep it from ending");
 }
 

@@ -16,10 +16,10 @@ use crate::{
     source::net::{http_client, http_client::HttpAddress},
 };
 
-/// The page that says no more than that the process lives.
+/// The page that only says that the process lives.
 const LIVES: &str = "/healthz";
 
-/// Who asks gives up after this long.
+/// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// More than any health page has.
@@ -30,7 +30,7 @@ pub fn run(url: &str, web: Option<&Path>) -> Result<(), CommandError> {
     let url = match url {
         "" => {
             let is_encrypted = web.map(WebSettings::load).transpose()?.is_some_and(|web| web.tls.is_some());
-            own(&env::var("PGVIGIL_LISTEN").unwrap_or_default(), if is_encrypted { "https" } else { "http" })
+            local_url(&env::var("PGVIGIL_LISTEN").unwrap_or_default(), if is_encrypted { "https" } else { "http" })
         }
         url => url.to_owned(),
     };
@@ -52,9 +52,9 @@ pub fn run(url: &str, web: Option<&Path>) -> Result<(), CommandError> {
     })
 }
 
-/// The answer's status, if that is a good one. Who asks for a password lives, but has not said how the targets are.
+/// The answer's status, if it is a good one. A server that asks for a password lives, but has not said how its targets are.
 async fn ask(place: &HttpAddress) -> anyhow::Result<StatusCode> {
-    // Asked is whether somebody answers, and nothing is entrusted to him: whose certificate it is does not matter.
+    // The only question is whether somebody answers, who gets no secret: any certificate will do.
     let tls = TlsSettings { mode: TlsMode::Require, roots: Roots::System, client: None };
     let request = Request::get(&place.path).header(HOST, &place.host).body(Empty::new())?;
     let status = http_client::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?.status();
@@ -64,9 +64,9 @@ async fn ask(place: &HttpAddress) -> anyhow::Result<StatusCode> {
     }
 }
 
-/// Where a pgvigil that listens there is found from its own machine: by a unix socket, if it has one. `listen` is empty for the
+/// The address of a pgvigil that listens there, from its own machine: a unix socket, if it has one. `listen` is empty for the
 /// default.
-fn own(listen: &str, scheme: &str) -> String {
+fn local_url(listen: &str, scheme: &str) -> String {
     let mut places = listen.split(',').map(str::trim);
     if let Some(socket) = places.clone().find(|place| place.starts_with("unix:")) {
         return socket.split("?mode=").next().unwrap_or_default().to_owned();
@@ -82,7 +82,7 @@ fn own(listen: &str, scheme: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::check::health::own;
+    use crate::cli::check::health::local_url;
 
     #[test]
     fn it_is_found_where_it_listens() {
@@ -97,7 +97,7 @@ mod tests {
             (":9000, unix:/run/a.sock?mode=0600", "unix:/run/a.sock"),
         ];
         for (listen, url) in cases {
-            assert_eq!(own(listen, "http"), url, "{listen}");
+            assert_eq!(local_url(listen, "http"), url, "{listen}");
         }
     }
 }

@@ -19,14 +19,14 @@ use crate::{
 /// Databases beyond this many are counted, not named.
 const MOST_NAMED: usize = 10;
 
-/// A target's lines, and how many of them tell of a failure. What is merely off is none.
+/// A target's lines, and how many of them report a failure. What is merely off is not a failure.
 #[derive(Default)]
 pub struct CheckReport {
     pub text: String,
     pub failed: usize,
 }
 
-/// Asked, and lacks nothing.
+/// It was fetched without an error.
 pub fn is_well((_, report): &(Option<String>, CollectorStatus)) -> bool {
     report.attempt.is_some() && report.errors.is_empty()
 }
@@ -54,7 +54,7 @@ impl CheckReport {
         true
     }
 
-    /// A database that is not visited, and why.
+    /// A database that is left out, and why.
     pub fn closed(&mut self, database: &str, reason: &str, user: &str) {
         let why = match reason {
             "privilege" => Remedy::grant(format!("CONNECT ON DATABASE {}", quoted(database))).text(user),
@@ -64,8 +64,8 @@ impl CheckReport {
             "encoding" => "its name is not UTF-8, so pgvigil cannot name it at login".to_owned(),
             _ => "it refused a login (see above); it is tried again every 5 minutes".to_owned(),
         };
-        let told = format!("  off        database {database} is not visited: {why} ({reason})");
-        _ = writeln!(self.text, "{}", truncate::message(&told));
+        let line = format!("  off        database {database} is not visited: {why} ({reason})");
+        _ = writeln!(self.text, "{}", truncate::message(&line));
     }
 
     /// A round over one path of a probe.
@@ -76,7 +76,7 @@ impl CheckReport {
         self.failed += round.attempts.iter().filter(|attempt| attempt.failure.is_some()).count();
     }
 
-    /// One collector, by what it gave: databases that gave the same share a line.
+    /// One collector: databases with the same outcome share a line.
     pub fn collector(
         &mut self,
         name: &str,

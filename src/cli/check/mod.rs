@@ -25,7 +25,7 @@ use crate::{
     settings::{Settings, env},
 };
 
-/// Nobody waits longer for a check, however many slow collectors there are.
+/// The longest time that a check takes, however many slow collectors there are.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 #[derive(Args)]
@@ -49,7 +49,7 @@ pub fn run(mut arguments: CheckArguments) -> Result<(), CommandError> {
     if let Some(url) = &arguments.health {
         return health::run(url, arguments.web.web_config.as_deref());
     }
-    // What the log would say is said on standard output.
+    // The problems that the log would report are printed.
     if arguments.connect && arguments.log.log_level == tracing::level_filters::LevelFilter::INFO {
         arguments.log.log_level = tracing::level_filters::LevelFilter::OFF;
     }
@@ -102,7 +102,7 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
     }
 }
 
-/// Goes over each path of a probe once, but for the one that writes.
+/// Goes over each path of a probe once, except the one that writes.
 async fn try_paths(target: &Target, lines: &mut CheckReport) {
     let Some(probe) = target.probe() else { return };
     for route in &probe.course.routes {

@@ -64,40 +64,29 @@ pub fn table<'a, R: SectionRow<'a>>(rows: impl IntoIterator<Item = R>) -> Table 
 
 /// The tables of some sections while they are filled.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct SectionTables(BTreeMap<&'static str, Table>);
+pub struct SectionTables {
+    pub by_name: BTreeMap<&'static str, Table>,
+}
 
 impl SectionTables {
     /// A table without rows for each of these.
     pub fn new(sections: &[Section]) -> Self {
         let empty = |section: &Section| (section.name, Table::new(section.columns.iter().copied()));
-        SectionTables(sections.iter().map(empty).collect())
+        SectionTables { by_name: sections.iter().map(empty).collect() }
     }
 
     /// Appends a row to the table of its section.
     pub fn push<'a, R: SectionRow<'a>>(&mut self, row: R) {
-        self.0.entry(R::NAME).or_insert_with(|| table::<R>([])).push_row(row.cells());
-    }
-
-    pub fn get(&self, section: &str) -> Option<&Table> {
-        self.0.get(section)
+        self.by_name.entry(R::NAME).or_insert_with(|| table::<R>([])).push_row(row.cells());
     }
 
     /// Appends the rows of other tables of the same source.
     pub fn append(&mut self, other: &SectionTables) {
-        for (section, rows) in &other.0 {
-            let table = self.0.entry(section).or_insert_with(|| Table::new(rows.columns()));
+        for (section, rows) in &other.by_name {
+            let table = self.by_name.entry(section).or_insert_with(|| Table::new(rows.columns()));
             for row in 0..rows.rows() {
                 table.push_row((0..rows.columns().len()).map(|column| rows.cell(row, column)));
             }
         }
-    }
-}
-
-impl IntoIterator for SectionTables {
-    type Item = (&'static str, Table);
-    type IntoIter = std::collections::btree_map::IntoIter<&'static str, Table>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
     }
 }

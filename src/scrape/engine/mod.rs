@@ -192,7 +192,7 @@ fn own_blocks(
     own.iter().filter_map(move |(labels, tables)| {
         let of = &collector.queries[query];
         let Rows::Section(section) = &of.rows else { return None };
-        let mapped = map::map(of, tables.get(section)?.clone()).into();
+        let mapped = map::map(of, tables.by_name.get(section.as_str())?.clone()).into();
         Some(Block { collector: collector.clone(), query, labels: labels.clone(), mapped })
     })
 }

@@ -19,7 +19,7 @@ use crate::{
         slot::Slot,
         target::{LastRefresh, Target},
     },
-    source::fetch::{Answers, Database, Event, FetchError},
+    source::fetch::{Database, Event, FetchError},
 };
 
 /// A visit's own deadline, whatever its scrape's: the quick lane is cancelled at it.
@@ -179,7 +179,7 @@ impl Target {
         let report = |event| match event {
             Event::Answered => self.answered(),
             Event::Databases(there) => self.databases_found(&there),
-            Event::Collected(collector, answers) => self.store_of(quick, "", &collector, answers, asked),
+            Event::Collected(index, answers) => self.store(&quick[index], "", answers, asked),
             Event::TurnBegan => (),
         };
         // Also when none of them is wanted: those that are gone must not be shown.
@@ -211,17 +211,8 @@ impl Target {
         let began = Mutex::new(Instant::now());
         move |event| match event {
             Event::TurnBegan => *began.lock() = Instant::now(),
-            Event::Collected(collector, answers) => {
-                self.store_of(slots, database, &collector, answers, *began.lock());
-            }
+            Event::Collected(index, answers) => self.store(&slots[index], database, answers, *began.lock()),
             Event::Answered | Event::Databases(_) => (),
-        }
-    }
-
-    /// Stores a collector's answers in its own of these slots.
-    fn store_of(&self, slots: &[Arc<Slot>], database: &str, collector: &Collector, answers: Answers, began: Instant) {
-        if let Some(slot) = slots.iter().find(|slot| slot.collector.name == collector.name) {
-            self.store(slot, database, answers, began);
         }
     }
 

@@ -49,7 +49,7 @@ impl RepositoryContents {
 
     /// Adds a row of a section that only one tool has; one too many counts as malformed.
     pub fn push_row<'a, R: SectionRow<'a>>(&mut self, row: R) {
-        if self.tool_tables.get(R::NAME).map_or(0, Table::bytes) < MOST_BYTES {
+        if self.tool_tables.by_name.get(R::NAME).map_or(0, Table::bytes) < MOST_BYTES {
             self.tool_tables.push(row);
         } else {
             self.malformed += 1;

@@ -45,12 +45,12 @@ pub struct Console {
     known: Arc<Mutex<ConsoleInfo>>,
 }
 
-/// What it said of itself, as of the last login.
+/// What the last login told.
 #[derive(Default)]
 struct ConsoleInfo {
-    /// In its own words.
+    /// As it names itself.
     version: Option<String>,
-    /// What this version does not show: it is not asked again before there is another version.
+    /// Commands that this version does not have: they are not sent again until the version changes.
     lacks: BTreeMap<String, FetchError>,
 }
 
@@ -58,7 +58,7 @@ struct ConsoleInfo {
 pub struct ConsoleSession {
     client: Client,
     connection: JoinHandle<()>,
-    /// What this PgBouncer has said it does not show (to us): it logs a warning each time it is asked.
+    /// Commands that it refuses: it logs a warning each time one is sent.
     refused: BTreeMap<String, FetchError>,
     known: Arc<Mutex<ConsoleInfo>>,
 }
@@ -136,7 +136,7 @@ async fn open(
     let password = secret::now(settings.password.as_ref()).await?;
     let stream = dial::postgres(settings, sessions).await?;
     let config = startup::config(settings, password.as_ref(), "pgvigil");
-    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::of_login(&error))?;
+    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::from_login(&error))?;
     let connection = tokio::spawn(async move {
         if let Err(error) = connection.await {
             debug!("connection ended: {}", of_query(&error));
@@ -145,7 +145,7 @@ async fn open(
     Ok(ConsoleSession { client, connection, refused: BTreeMap::new(), known })
 }
 
-/// What it says it is; `None` if it does not say.
+/// How it names itself; `None` if it does not.
 async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
     let (_, version) = show(client, "version", &AtomicUsize::new(0)).await?;
     Ok(version.ok().and_then(|table| match table.cell(0, 0) {
@@ -154,7 +154,7 @@ async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
     }))
 }
 
-/// What one command shows. That this version does not have it is no error of the session.
+/// What one command shows. A command that it does not have is not an error of the session.
 async fn show(
     client: &Client,
     command: &str,
@@ -189,7 +189,7 @@ async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Tab
     Ok(table)
 }
 
-/// A row with a text that is no UTF-8, such as the name of a database that a client made up, has no values: each is
+/// A row with a text that is not UTF-8, such as the name of a database that a client made up, has no values: each is
 /// counted as invalid.
 fn push(table: &mut Table, row: &SimpleQueryRow) {
     let (before, width) = (table.rows(), table.columns().len());
@@ -204,7 +204,7 @@ fn push(table: &mut Table, row: &SimpleQueryRow) {
 
 /// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.
 fn of_query(error: &Error) -> FetchError {
-    let Some(db) = error.as_db_error() else { return error::of_query(error) };
+    let Some(db) = error.as_db_error() else { return error::from_query(error) };
     let reason = match db.message() {
         _ if db.severity() == "FATAL" => Reason::Lost,
         message if message.starts_with("invalid command") => Reason::Version,

@@ -1,6 +1,22 @@
-//! One visit on a session: what is asked there, and what is still without an answer.
+//! A batch: the collectors that are asked together on one session, and which of them are still unanswered. It survives the session.
+//!
+//! ```text
+//!                    all queries answered, and the server's role is still the believed one
+//!   unanswered ──────────────────────────────────────────────────────────────────────────► answered
+//!     │  ▲ │       (reported with the answers; a query that failed is an answer as well)
+//!     │  │ │
+//!     │  └─┴─ the session is lost: asked again on the next one, with what else is unanswered
+//!     │       the role has changed: asked again on the same session, under the new role
+//!     │
+//!     └─► failed: the deadline has passed, or no attempt is left (reported with that error for each query)
+//! ```
+//!
+//! A batch ends with each collector reported exactly once. Collectors that were answered before a session was lost, or before the
+//! deadline, keep their answers. The role is checked because which collectors are skipped depends on it: a replica that was promoted
+//! since the last batch would otherwise be reported with a replica's answers.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,132 +24,178 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{try_join_all, try_join3};
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use crate::{
-    collector::{Collector, Scope},
+    collector::{Collector, Query, Scope},
     source::{
-        fetch::{Answers, Event, EventSink, FetchError},
-        postgres::session::Session,
+        fetch::{Answers, Database, Event, EventSink, FetchError},
         statements::Histories,
     },
 };
 
-/// What a visit asks, and what of it is left.
 pub struct Batch<'a> {
-    due: &'a [Arc<Collector>],
-    statement_timeout: Duration,
+    collectors: &'a [Arc<Collector>],
+    /// The index of the first of them where the caller counts.
+    first_index: usize,
+    pub statement_timeout: Duration,
     /// Also ask which databases there are.
-    discover: bool,
+    pub lists_databases: bool,
     sink: EventSink<'a>,
     histories: &'a Mutex<Histories>,
-    left: Mutex<Vec<usize>>,
-    answered: AtomicBool,
+    unanswered: Mutex<BTreeSet<usize>>,
+    server_answered: AtomicBool,
 }
 
 impl<'a> Batch<'a> {
     pub fn new(
-        due: &'a [Arc<Collector>],
+        collectors: &'a [Arc<Collector>],
         statement_timeout: Duration,
-        discover: bool,
         sink: EventSink<'a>,
         histories: &'a Mutex<Histories>,
     ) -> Self {
-        let left = Mutex::new((0..due.len()).collect());
-        Batch { due, statement_timeout, discover, sink, histories, left, answered: AtomicBool::new(false) }
+        Batch {
+            collectors,
+            first_index: 0,
+            statement_timeout,
+            lists_databases: false,
+            sink,
+            histories,
+            unanswered: Mutex::new((0..collectors.len()).collect()),
+            server_answered: AtomicBool::new(false),
+        }
     }
 
-    /// It looks at everything in a database.
-    pub fn is_of_database(&self) -> bool {
-        self.due.iter().any(|collector| collector.scope == Scope::Database)
+    /// Of one collector, which is this one of the caller's.
+    pub fn of_one(
+        collector: &'a Arc<Collector>,
+        first_index: usize,
+        sink: EventSink<'a>,
+        histories: &'a Mutex<Histories>,
+    ) -> Self {
+        let batch = Batch::new(std::slice::from_ref(collector), collector.timeout, sink, histories);
+        Batch { first_index, ..batch }
+    }
+
+    /// The collectors that are to be asked, with their indexes.
+    pub fn unanswered(&self) -> Vec<(usize, &'a Collector)> {
+        self.unanswered.lock().iter().map(|index| (*index, &*self.collectors[*index])).collect()
+    }
+
+    /// It looks at all relations of a database.
+    pub fn reads_whole_database(&self) -> bool {
+        self.collectors.iter().any(|collector| collector.scope == Scope::Database)
+    }
+
+    pub fn calls_extensions(&self) -> bool {
+        self.collectors.iter().flat_map(|collector| &collector.queries).any(|query| query.requires.is_some())
     }
 
     /// The server has answered something.
-    pub fn is_answered(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
+    pub fn is_server_answering(&self) -> bool {
+        self.server_answered.load(Ordering::Relaxed)
     }
 
-    /// Asks what is left on this session. The server's role is asked along; if it is not what was believed, what
-    /// was collected under the old role is asked again.
-    pub async fn run(&self, session: &mut Session) -> Result<(), FetchError> {
-        session.refresh().await?;
-        if self.calls_extensions() {
-            session.refresh_extensions(self.statement_timeout).await?;
+    pub fn report_answering(&self) {
+        self.server_answered.store(true, Ordering::Relaxed);
+        (self.sink)(Event::Answered);
+    }
+
+    pub fn report_databases(&self, databases: Vec<Database>) {
+        (self.sink)(Event::Databases(databases));
+    }
+
+    /// Reports the answers of a collector.
+    pub fn finish(&self, index: usize, answers: Answers) {
+        self.unanswered.lock().remove(&index);
+        let answers = self.histories.lock().apply(&self.collectors[index], answers);
+        (self.sink)(Event::Collected(self.first_index + index, answers));
+    }
+
+    /// Reports an error for each query that is unanswered.
+    pub fn fail(&self, error: impl Fn(&Query) -> FetchError) {
+        for (index, collector) in self.unanswered() {
+            self.finish(index, collector.queries.iter().map(|query| Err(error(query))).collect());
         }
-        loop {
-            let (tell_role, role) = watch::channel(None);
-            let left = self.left.lock().clone();
-            let shared: &Session = session;
-            let collectors = left.into_iter().map(|index| self.collect(shared, index, role.clone()));
-            let ask_role = async {
-                let found = self.role(shared).await?;
-                self.answered.store(true, Ordering::Relaxed);
-                (self.sink)(Event::Answered);
-                tell_role.send_replace(Some(found));
-                Ok(found)
-            };
-            let (found, ..) = try_join3(ask_role, self.databases(shared), try_join_all(collectors)).await?;
-            if found == session.facts.replica {
-                return Ok(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        memory_budget::MemoryBudget,
+        source::{
+            fetch::{Answer, Reason},
+            postgres::fake_server::collector,
+        },
+    };
+
+    const SQL: &str = "sql: [{since: 13, text: SELECT 1 AS n}], ";
+
+    /// What a batch reports, as texts.
+    fn reported(act: impl FnOnce(EventSink<'_>, &Mutex<Histories>)) -> Vec<String> {
+        let events = Mutex::new(Vec::new());
+        let sink = |event: Event| {
+            events.lock().push(match event {
+                Event::Answered => "answered".to_owned(),
+                Event::TurnBegan => "begun".to_owned(),
+                Event::Databases(databases) => format!("{} databases", databases.len()),
+                Event::Collected(index, answers) => match &answers[0] {
+                    Ok(_) => format!("{index} collected"),
+                    Err(error) => format!("{index} failed: {error}"),
+                },
+            });
+        };
+        act(&sink, &Mutex::new(Histories::new(MemoryBudget::of(1 << 20))));
+        events.into_inner()
+    }
+
+    #[test]
+    fn each_collector_is_reported_once() {
+        let collectors = [collector("", SQL), collector("", SQL), collector("", SQL)];
+        let found = reported(|sink, histories| {
+            let batch = Batch::new(&collectors, Duration::ZERO, sink, histories);
+            assert!(!batch.is_server_answering() && batch.unanswered().len() == 3);
+            batch.report_answering();
+            assert!(batch.is_server_answering());
+            batch.report_databases(Vec::new());
+            batch.finish(1, vec![Ok(Answer { table: Arc::default(), cut: 0 })]);
+            assert_eq!(batch.unanswered().iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
+            for _ in 0..2 {
+                batch.fail(|query| FetchError::new(Reason::Timeout, "late").in_query(&query.name));
             }
-            session.facts.replica = found;
-        }
+            assert!(batch.unanswered().is_empty());
+        });
+        let late = "failed: query q: late (timeout)";
+        assert_eq!(found, ["answered", "0 databases", "1 collected", &format!("0 {late}"), &format!("2 {late}")]);
     }
 
-    fn calls_extensions(&self) -> bool {
-        self.due.iter().flat_map(|collector| &collector.queries).any(|query| query.requires.is_some())
+    #[test]
+    fn one_collector_has_the_index_that_the_caller_gives_it() {
+        let collector = collector("timeout: 3s\nttl: 1m\n", SQL);
+        let found = reported(|sink, histories| {
+            let batch = Batch::of_one(&collector, 2, sink, histories);
+            assert_eq!(batch.statement_timeout, Duration::from_secs(3));
+            batch.fail(|_| FetchError::new(Reason::Lost, "gone"));
+        });
+        assert_eq!(found, ["2 failed: gone (lost)"]);
     }
 
-    async fn role(&self, session: &Session) -> Result<bool, FetchError> {
-        match session.is_replica(self.statement_timeout).await {
-            Err(error) if error.reason.is_connection() => Err(error),
-            found => Ok(found.unwrap_or(session.facts.replica)),
+    #[test]
+    fn a_batch_needs_what_one_of_its_collectors_needs() {
+        let plain = || collector("", SQL);
+        let extension = collector("", &format!("requires: {{extension: e}}, {SQL}"));
+        let database = collector("scope: database\nttl: 60s\n", SQL);
+        for (collectors, extensions, whole) in [
+            ([plain(), plain()], false, false),
+            ([plain(), extension], true, false),
+            ([plain(), database], false, true),
+        ] {
+            reported(|sink, histories| {
+                let batch = Batch::new(&collectors, Duration::ZERO, sink, histories);
+                assert_eq!((batch.calls_extensions(), batch.reads_whole_database()), (extensions, whole));
+            });
         }
-    }
-
-    async fn databases(&self, session: &Session) -> Result<(), FetchError> {
-        if self.discover {
-            match session.databases(self.statement_timeout).await {
-                Err(error) if error.reason.is_connection() => return Err(error),
-                Ok(databases) => (self.sink)(Event::Databases(databases)),
-                // What was known of them holds on.
-                Err(_) => (),
-            }
-        }
-        Ok(())
-    }
-
-    async fn collect(
-        &self,
-        session: &Session,
-        index: usize,
-        mut role: watch::Receiver<Option<bool>>,
-    ) -> Result<(), FetchError> {
-        let answers = session.collect(&self.due[index], self.statement_timeout).await;
-        if let Some(error) = answers.iter().find_map(|a| a.as_ref().err().filter(|e| e.reason.is_connection())) {
-            return Err(error.clone());
-        }
-        let role = role.wait_for(Option::is_some).await.map_or(None, |role| *role);
-        if role == Some(session.facts.replica) {
-            self.left.lock().retain(|left| *left != index);
-            self.report_answers(&self.due[index], answers);
-        }
-        Ok(())
-    }
-
-    /// Reports an error for every query that is left.
-    pub fn fail(&self, error: impl Fn(&str) -> FetchError) {
-        for index in std::mem::take(&mut *self.left.lock()) {
-            let answers = self.due[index].queries.iter().map(|query| Err(error(&query.name))).collect();
-            self.report_answers(&self.due[index], answers);
-        }
-    }
-
-    /// A reading of statements is compared with the one before; everything else is reported as it comes.
-    fn report_answers(&self, collector: &Arc<Collector>, answers: Answers) {
-        let answers = self.histories.lock().take(collector, answers);
-        (self.sink)(Event::Collected(collector.clone(), answers));
     }
 }

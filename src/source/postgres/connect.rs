@@ -1,4 +1,4 @@
-//! One login to a PostgreSQL server: dial, start up, set what our sessions set, and learn what the server is.
+//! One login to a PostgreSQL server: dial, start up, apply our settings, and learn what the server is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,99 +7,121 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_postgres::Client;
 use tracing::debug;
 
-use crate::{
-    memory_budget::MemoryBudget,
-    settings::connection::model::PostgresSettings,
-    source::{
-        fetch::FetchError,
-        net::{dial, session_limit::SessionLimit},
-        postgres::{
-            error,
-            server_info::settle,
-            session::Session,
-            session_settings::{Mark, startup_options},
-            startup,
-        },
-        secret,
+use crate::source::{
+    fetch::FetchError,
+    net::dial,
+    postgres::{
+        error::{self, PostgresError},
+        server_info::initialize_session,
+        session::{Session, SessionContext},
+        session_settings::startup_options,
+        startup,
     },
+    secret,
 };
 
-/// Where a login leads to, and what is known of it before.
-#[derive(Clone)]
-pub struct Destination {
-    pub settings: Arc<PostgresSettings>,
-    /// The target's own database, not one that is visited.
-    pub is_own: bool,
-    pub sessions: SessionLimit,
-    pub mark: Mark,
-    pub refusal: Arc<StartupRefusal>,
-    /// Where the session's rows have their memory.
-    pub room: MemoryBudget,
+/// A login that is to be made.
+pub struct LoginRequest {
+    pub context: SessionContext,
+    /// To the target's own database, not to another one of its server.
+    pub is_own_database: bool,
+    pub options_refusal: Arc<OptionsRefusal>,
 }
 
-/// Whether a pooler in front refuses our settings in the startup packet: each time it does, it writes so to its log.
+/// When a pooler in front last refused our settings in the startup packet: it logs each refusal.
 #[derive(Default)]
-pub struct StartupRefusal(Mutex<Option<Instant>>);
+pub struct OptionsRefusal(Mutex<Option<Instant>>);
 
-/// So long nothing else is tried: there may be another pooler behind the address by then, or none.
-const REFUSED_FOR: Duration = Duration::from_secs(3600);
+/// Afterwards the settings are sent again: there may be another pooler behind the address by then, or none.
+const REFUSAL_LIFETIME: Duration = Duration::from_secs(3600);
 
-impl StartupRefusal {
-    fn holds(&self) -> bool {
-        self.0.lock().is_some_and(|at| at.elapsed() < REFUSED_FOR)
+impl OptionsRefusal {
+    fn is_recent(&self) -> bool {
+        self.0.lock().is_some_and(|at| at.elapsed() < REFUSAL_LIFETIME)
     }
+
+    fn record(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+}
+
+/// A connection that the server has let in.
+struct StartedConnection {
+    client: Client,
+    task: JoinHandle<()>,
+    /// The server's major version as the startup reports it; 0 if it does not.
+    major: u32,
 }
 
 /// Logs in.
 ///
 /// # Errors
-/// Nobody was reached, or we were not let in, or learned nothing of the server.
-pub async fn log_in(to: Destination) -> Result<Session, FetchError> {
-    let meaning = |error| if to.is_own { error::of_login(&error) } else { error::of_visit(&error) };
-    let connected = match start_up(&to, !to.refusal.holds()).await? {
-        // A transaction pooler refuses what it cannot keep per server connection; it is asked without.
-        Err(error) if error::is_refused_option(&error) => {
-            *to.refusal.0.lock() = Some(Instant::now());
-            start_up(&to, false).await?
-        }
-        connected => connected,
-    };
-    let Connected { client, task, major } = connected.map_err(meaning)?;
-    let facts = settle(&client, major, &to.mark, &to.settings.database).await.inspect_err(|_| task.abort())?;
-    Ok(Session::new(client, task, to, facts))
-}
-
-struct Connected {
-    client: Client,
-    task: JoinHandle<()>,
-    /// As the startup's answer says it; 0 if it does not.
-    major: u32,
+/// The server was not reached, did not let us in, or did not tell what it is.
+pub async fn log_in(request: LoginRequest) -> Result<Session, FetchError> {
+    let LoginRequest { context, is_own_database, options_refusal } = request;
+    let mut started = start_up(&context, !options_refusal.is_recent()).await;
+    // A transaction pooler refuses settings that it cannot keep for each client: they are left out then.
+    if let Err(PostgresError::Driver(error)) = &started
+        && error::is_refused_option(error)
+    {
+        options_refusal.record();
+        started = start_up(&context, false).await;
+    }
+    let StartedConnection { client, task, major } = started.map_err(|error| match error {
+        PostgresError::Fetch(error) => error,
+        PostgresError::Driver(error) if is_own_database => error::from_login(&error),
+        PostgresError::Driver(error) => error::from_database_login(&error),
+    })?;
+    let initialized = initialize_session(&client, major, &context.marker, &context.settings.database).await;
+    let server_info = initialized.inspect_err(|_| task.abort())?;
+    Ok(Session::new(client, task, context, server_info))
 }
 
 /// Dials and starts up, with or without our settings in the startup packet.
-async fn start_up(
-    to: &Destination,
-    with_settings: bool,
-) -> Result<Result<Connected, tokio_postgres::Error>, FetchError> {
-    let password = secret::now(to.settings.password.as_ref()).await?;
-    let stream = dial::postgres(&to.settings, &to.sessions).await?;
-    let mut config = startup::config(&to.settings, password.as_ref(), "pgvigil");
+async fn start_up(context: &SessionContext, with_settings: bool) -> Result<StartedConnection, PostgresError> {
+    let password = secret::now(context.settings.password.as_ref()).await?;
+    let stream = dial::postgres(&context.settings, &context.sessions).await?;
+    let mut config = startup::config(&context.settings, password.as_ref(), "pgvigil");
     if with_settings {
-        config.options(startup_options(&to.mark));
+        config.options(startup_options(&context.marker));
     }
-    Ok(startup::start(&config, stream).await.map(|(client, connection)| {
-        let major = major_of(connection.parameter("server_version").unwrap_or_default());
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!("connection ended: {}", error::of_query(&error));
-            }
-        });
-        Connected { client, task, major }
-    }))
+    let (client, connection) = startup::start(&config, stream).await?;
+    let major = major_version(connection.parameter("server_version").unwrap_or_default());
+    let task = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            debug!("connection ended: {}", error::from_query(&error));
+        }
+    });
+    Ok(StartedConnection { client, task, major })
 }
 
-/// Of `15.18 (Debian 15.18-1)` or `19beta1`.
-fn major_of(version: &str) -> u32 {
+/// The 15 of `15.18 (Debian 15.18-1)`, the 19 of `19beta1`.
+fn major_version(version: &str) -> u32 {
     let digits = version.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(version.len());
     version[..digits].parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_the_first_number() {
+        for (version, major) in
+            [("15.18 (Debian 15.18-1)", 15), ("19beta1", 19), ("13", 13), ("", 0), ("PostgreSQL", 0), ("9.6.24", 9)]
+        {
+            assert_eq!(major_version(version), major, "{version}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_options_are_sent_again_after_an_hour() {
+        let refusal = OptionsRefusal::default();
+        assert!(!refusal.is_recent());
+        refusal.record();
+        tokio::time::advance(Duration::from_secs(3599)).await;
+        assert!(refusal.is_recent());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!refusal.is_recent());
+    }
 }

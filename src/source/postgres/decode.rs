@@ -1,4 +1,4 @@
-//! PostgreSQL's binary values as cells. Whatever bytes a name holds, two different names stay different.
+//! PostgreSQL's binary values as cells. Two different names stay different, whatever their bytes.
 
 use std::{error::Error, fmt::Write};
 
@@ -27,9 +27,9 @@ pub enum Decoder {
     Float,
     Numeric,
     Text(Charset),
-    /// Of a type that is not built in: a text, if it is one.
-    Own(Charset),
-    /// Native buckets, written as a text; what is something else stays one.
+    /// Of a type that is not built in: its bytes must look like a text.
+    NotBuiltIn(Charset),
+    /// Native buckets, written as a text; any other text stays a text.
     Native(Charset),
     /// Seconds since 1970.
     Timestamp,
@@ -40,7 +40,7 @@ pub enum Decoder {
 }
 
 impl Decoder {
-    /// The same of a column of native buckets: as a text they would be cut, as labels are.
+    /// The decoder of the same column if it has native buckets: a plain text would be cut to the length of a label.
     pub fn of_native(self) -> Self {
         match self {
             Decoder::Text(charset) => Decoder::Native(charset),
@@ -49,7 +49,7 @@ impl Decoder {
     }
 }
 
-/// The places and decoders of the columns that are needed; an error names one whose type must be cast.
+/// The indexes and decoders of the columns that are needed; an error names one whose type must be cast.
 pub fn decoders(
     columns: &[Column],
     charset: Charset,
@@ -77,13 +77,13 @@ fn decoder(kind: &Type, charset: Charset) -> Option<Decoder> {
         Type::TIMESTAMP | Type::TIMESTAMPTZ => Decoder::Timestamp,
         Type::DATE => Decoder::Date,
         Type::INTERVAL => Decoder::Interval,
-        // What the stream makes of all that are not built in. A domain comes as what it is based on.
-        Type::ANYENUM => Decoder::Own(charset),
+        // The stream substitutes it for all types that are not built in. A domain comes as its base type.
+        Type::ANYENUM => Decoder::NotBuiltIn(charset),
         _ => return None,
     })
 }
 
-/// A value's bytes as they came.
+/// The bytes of a value.
 pub struct RawValue<'a>(pub &'a [u8]);
 
 impl<'a> FromSql<'a> for RawValue<'a> {
@@ -99,12 +99,12 @@ impl<'a> FromSql<'a> for RawValue<'a> {
 /// Appends one row. A value of the wrong length, which no server sends, is absent.
 ///
 /// # Errors
-/// A value is of a type that is not built in, and is not a text.
+/// A value of a type that is not built in is not a text.
 pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) -> Result<(), FetchError> {
     for (index, decoder) in decoders {
         match row.try_get::<_, Option<RawValue>>(*index) {
             Ok(Some(RawValue(bytes)))
-                if matches!(decoder, Decoder::Own(_)) && bytes.iter().any(u8::is_ascii_control) =>
+                if matches!(decoder, Decoder::NotBuiltIn(_)) && bytes.iter().any(u8::is_ascii_control) =>
             {
                 let name = row.columns().get(*index).map_or("", Column::name);
                 let message = format!(
@@ -122,7 +122,7 @@ pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) -> 
 fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
     let number = |cell: Option<Cell<'static>>| cell.unwrap_or(Cell::Absent);
     table.push(match decoder {
-        Decoder::Text(charset) | Decoder::Own(charset) => return table.push(Cell::Text(&charset.text(bytes))),
+        Decoder::Text(charset) | Decoder::NotBuiltIn(charset) => return table.push(Cell::Text(&charset.text(bytes))),
         Decoder::Native(charset) => return push_native(table, &charset.text(bytes)),
         Decoder::Bool => number(signed(bytes).map(Cell::Int)),
         Decoder::Signed => number(signed(bytes).map(Cell::Int)),
@@ -169,7 +169,7 @@ fn float(bytes: &[u8]) -> Option<f64> {
     }
 }
 
-/// `infinity` and `-infinity` are no point in time: absent.
+/// `infinity` and `-infinity` are not points in time: absent.
 fn timestamp(bytes: &[u8]) -> Option<Cell<'static>> {
     match signed(bytes)? {
         i64::MIN | i64::MAX => None,
@@ -196,8 +196,8 @@ fn interval(bytes: &[u8]) -> Option<Cell<'static>> {
     Some(Cell::Float(micros as f64 / 1e6 + days as f64 * 86_400.0))
 }
 
-/// More digits than a number here can have: those behind are left out.
-const MOST_DIGITS: usize = 100;
+/// Digit groups beyond the precision of a number here; further ones are ignored.
+const MAX_DIGITS: usize = 100;
 
 /// Digits in base 10,000 with a weight, a sign and a scale; whole numbers that fit stay exact.
 fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
@@ -212,7 +212,7 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
     }
     let mut text = String::from(if sign == 0x4000 { "-" } else { "" });
     let digits: Vec<u16> =
-        digits.chunks_exact(2).take(MOST_DIGITS).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+        digits.chunks_exact(2).take(MAX_DIGITS).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
     // Mantissa and exponent: the last digit group stands for 10000^(weight - count + 1).
     digits.iter().for_each(|digit| _ = write!(text, "{digit:04}"));
     let zeros = i32::from(weight) - digits.len() as i32 + 1;
@@ -232,13 +232,16 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::source::postgres::fake_server::{self, Reply};
 
     #[test]
     fn more_digits_than_a_number_has_are_left_out() {
         let digits = vec![1234; 30_000];
         for weight in [0, 5, i16::MAX] {
-            let (long, short) = (numeric_bytes(weight, 0, &digits), numeric_bytes(weight, 0, &digits[..MOST_DIGITS]));
+            let (long, short) = (numeric_bytes(weight, 0, &digits), numeric_bytes(weight, 0, &digits[..MAX_DIGITS]));
             assert_eq!(numeric(&long), numeric(&short), "{weight}");
         }
     }
@@ -261,9 +264,14 @@ mod tests {
             (4, 0, &[922, 3372, 368, 5477, 5807], Cell::Int(i64::MAX)),
             (4, 0, &[922, 3372, 368, 5477, 5808], Cell::Float(9223372036854775808.0)),
             (0, 0xD000, &[], Cell::Float(f64::INFINITY)),
+            (0, 0xF000, &[], Cell::Float(f64::NEG_INFINITY)),
+            (4, 0, &[1], Cell::Int(10_000_000_000_000_000)),
+            (5, 0, &[1], Cell::Float(1e20)),
+            (-2, 0x4000, &[5], Cell::Float(-5e-8)),
         ] {
             assert_eq!(numeric(&numeric_bytes(weight, sign, digits)), Some(expected));
         }
+        assert!(matches!(numeric(&numeric_bytes(0, 0xC000, &[])), Some(Cell::Float(value)) if value.is_nan()));
     }
 
     #[test]
@@ -283,15 +291,68 @@ mod tests {
         );
     }
 
-    #[test]
-    fn times() {
-        assert_eq!(timestamp(&0i64.to_be_bytes()), Some(Cell::Float(946_684_800.0)));
-        assert_eq!(timestamp(&i64::MAX.to_be_bytes()), None);
-        assert_eq!(date(&1i32.to_be_bytes()), Some(Cell::Float(946_771_200.0)));
-        let day_and_a_second = [&1_000_000i64.to_be_bytes()[..], &1i32.to_be_bytes(), &0i32.to_be_bytes()].concat();
-        assert_eq!(interval(&day_and_a_second), Some(Cell::Float(86_401.0)));
-        assert_eq!(interval(&[0; 9]), None);
-        let endless = [&i64::MAX.to_be_bytes()[..], &i32::MAX.to_be_bytes(), &i32::MAX.to_be_bytes()].concat();
-        assert_eq!(interval(&endless), None);
+    #[tokio::test]
+    async fn values_of_each_type_become_cells() {
+        const DAY: i64 = 86_400_000_000;
+        let interval = |micros: i64, days: i32, months: i32| {
+            [&micros.to_be_bytes()[..], &days.to_be_bytes(), &months.to_be_bytes()].concat()
+        };
+        let cases = [
+            (Type::BOOL, vec![1], Cell::Int(1)),
+            (Type::INT2, (-2_i16).to_be_bytes().into(), Cell::Int(-2)),
+            (Type::INT4, (-3_i32).to_be_bytes().into(), Cell::Int(-3)),
+            (Type::INT8, i64::MIN.to_be_bytes().into(), Cell::Int(i64::MIN)),
+            (Type::INT8, vec![0; 3], Cell::Absent),
+            (Type::OID, u32::MAX.to_be_bytes().into(), Cell::Int(4_294_967_295)),
+            (Type::XID, 7_u32.to_be_bytes().into(), Cell::Int(7)),
+            (Type::XID8, u64::MAX.to_be_bytes().into(), Cell::Float(18_446_744_073_709_551_615.0)),
+            (Type::PG_LSN, 9_u64.to_be_bytes().into(), Cell::Int(9)),
+            (Type::OID, vec![0; 3], Cell::Absent),
+            (Type::FLOAT4, 1.5_f32.to_be_bytes().into(), Cell::Float(1.5)),
+            (Type::FLOAT8, (-2.5_f64).to_be_bytes().into(), Cell::Float(-2.5)),
+            (Type::FLOAT8, vec![0; 3], Cell::Absent),
+            (Type::NUMERIC, numeric_bytes(0, 0, &[42]), Cell::Int(42)),
+            (Type::NUMERIC, vec![0; 3], Cell::Absent),
+            (Type::TEXT, "größe".into(), Cell::Text("größe")),
+            (Type::NAME, "name\n".into(), Cell::Text("name\n")),
+            (Type::ANYENUM, "state".into(), Cell::Text("state")),
+            (Type::TIMESTAMPTZ, 1_500_000_i64.to_be_bytes().into(), Cell::Float(946_684_801.5)),
+            (Type::TIMESTAMP, i64::MAX.to_be_bytes().into(), Cell::Absent),
+            (Type::TIMESTAMP, i64::MIN.to_be_bytes().into(), Cell::Absent),
+            (Type::DATE, 2_i32.to_be_bytes().into(), Cell::Float(946_857_600.0)),
+            (Type::DATE, i32::MAX.to_be_bytes().into(), Cell::Absent),
+            (Type::DATE, i32::MIN.to_be_bytes().into(), Cell::Absent),
+            (Type::INTERVAL, interval(2_500_000, 3, 2), Cell::Float(2.5 + 63.0 * 86_400.0)),
+            (Type::INTERVAL, interval(DAY, 0, 0), Cell::Float(86_400.0)),
+            (Type::INTERVAL, interval(i64::MAX, i32::MAX, i32::MAX), Cell::Absent),
+            (Type::INTERVAL, interval(i64::MIN, i32::MIN, i32::MIN), Cell::Absent),
+            (Type::INTERVAL, interval(1_000_000, i32::MAX, 0), Cell::Float(1.0 + f64::from(i32::MAX) * 86_400.0)),
+            (Type::INTERVAL, vec![0; 9], Cell::Absent),
+        ];
+        let (columns, values): (Vec<_>, Vec<_>) =
+            cases.iter().map(|(kind, bytes, _)| (("c", kind.clone()), Some(bytes.clone()))).unzip();
+        let (columns, values) = ([columns, vec![("c", Type::TEXT)]].concat(), [values, vec![None]].concat());
+        let script = move |_: &str| Reply::Rows(columns.clone(), vec![values.clone()]);
+        let client = fake_server::client(Arc::new(script)).await.expect("the login works");
+        let rows = client.query("SELECT", &[]).await.expect("rows");
+        let decoders = decoders(rows[0].columns(), Charset::of("UTF8"), |_| true).expect("all types are known");
+        let mut table = Table::new(vec!["c"; cases.len() + 1]);
+        push_row(&mut table, &rows[0], &decoders).expect("all values are read");
+        for (at, (kind, bytes, expected)) in cases.iter().enumerate() {
+            assert_eq!(table.cell(0, at), *expected, "{kind} {bytes:?}");
+        }
+        assert_eq!(table.cell(0, cases.len()), Cell::Absent);
+    }
+
+    #[tokio::test]
+    async fn types_that_are_not_built_in_must_be_texts() {
+        let reply =
+            |_: &str| Reply::Rows(vec![("a", Type::INT4), ("b", Type::ANYENUM)], vec![vec![None, Some(vec![0, 1])]]);
+        let client = fake_server::client(Arc::new(reply)).await.expect("the login works");
+        let rows = client.query("SELECT", &[]).await.expect("rows");
+        let decoders = decoders(rows[0].columns(), Charset::default(), |name| name == "b").expect("known types");
+        assert_eq!(decoders, [(1, Decoder::NotBuiltIn(Charset::default()))]);
+        let error = push_row(&mut Table::new(["b"]), &rows[0], &decoders).expect_err("it is not a text").to_string();
+        assert!(error.starts_with("column \"b\" has a type that is not built in"), "{error}");
     }
 }

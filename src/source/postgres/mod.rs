@@ -1,20 +1,37 @@
-//! A PostgreSQL server as a source: its lanes, and the one login that may be pending.
+//! A PostgreSQL server as a source: its lanes, and the sessions on them.
 //!
 //! | lane | carries | server-side limit of a statement |
 //! |---|---|---|
-//! | quick, one kept session | all quick queries, pipelined: one round trip | 1 s |
-//! | slow, one kept session | slow queries, one collector at a time; those of the target's own database too | the collector's `timeout` |
-//! | visits, two at once, not kept | another database: connect, everything due in it, disconnect | the same |
+//! | quick, one session, kept | all quick queries, pipelined: one round trip | 1 s |
+//! | slow, one session, kept | slow queries, one collector at a time; those of the target's own database too | the collector's `timeout` |
+//! | databases, two sessions at once, not kept | another database: connect, ask all that is due in it, disconnect | the same |
 //!
-//! A session that died, while it was asked or still logging in, is replaced within the visit, twice at most. A lane
-//! that does not answer by its own deadline is cancelled and given up as a whole: a cancel names a backend, not a
-//! query.
+//! A slow query delays no quick one, because each lane has its own session; one batch runs on a lane at a time, the next waits for it.
+//! The session of a lane (`ReusableSession`):
+//!
+//! ```text
+//!             a batch needs it                answered
+//!   (none) ───────────────────► logging in ─────────────► open ◄──┐ batch done: kept for the next
+//!     ▲                           │                       │ │ │   │
+//!     │       not in time: the login stays pending,       │ │ └───┘
+//!     │◄──────── the next batch joins it ─┘               │ │
+//!     │◄─────── lost (reason `lost`): the batch goes on with a new session, three in all
+//!     │◄─────── no answer by the batch's deadline: cancelled, and dropped
+//!     │◄─────── done in a large database: dropped, its caches would take 30 MB there
+//! ```
+//!
+//! - *lost*: where sessions are ended at random (a pooler's limits, an administrator), two in a row are lost now and then.
+//! - *cancelled as a whole*: a cancel names a server's process, not a query, so it might hit the next one. A session with unknown
+//!   queries under way is of no use.
+//! - A target's first collector of a database that cannot be reached fails the others there, without another login for each.
 
 mod batch;
-pub mod columns;
 mod connect;
+mod database_list;
 pub mod decode;
 pub mod error;
+#[cfg(test)]
+mod fake_server;
 mod pending_logins;
 mod query;
 mod remedy;
@@ -22,12 +39,15 @@ mod server_info;
 mod session;
 mod session_settings;
 pub mod startup;
+#[cfg(test)]
+mod tests;
+pub mod type_oids;
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex as Guarded;
+use parking_lot::Mutex;
 use tokio::{
-    sync::{Mutex, Semaphore},
+    sync::{Mutex as AsyncMutex, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -45,54 +65,54 @@ use crate::{
 };
 
 /// The limit the server puts on each quick statement.
-const QUICK_STATEMENT: Duration = Duration::from_secs(1);
+const QUICK_STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sessions of a lane that a visit may use up: where sessions are ended at random, two in a row are ended now and then.
-const ATTEMPTS: usize = 3;
+/// Sessions that a batch may use up.
+const MAX_ATTEMPTS: usize = 3;
 
-/// Databases visited at a time.
-const VISITS: usize = 2;
+/// Databases other than the target's own that are asked at a time.
+const MAX_DATABASE_SESSIONS: usize = 2;
 
 /// One PostgreSQL server, or the pooler in front of one.
 pub struct PostgresServer {
     logins: PendingLogins,
-    quick: Mutex<Lane>,
-    slow: Mutex<Lane>,
-    visits: Semaphore,
-    status: Guarded<SourceStatus>,
-    /// What readings of statements are compared with. It outlives sessions: what a gap hides, the next reading tells.
-    histories: Guarded<Histories>,
+    quick: AsyncMutex<ReusableSession>,
+    slow: AsyncMutex<ReusableSession>,
+    database_sessions: Semaphore,
+    status: Mutex<SourceStatus>,
+    /// The last readings of statements. They outlive sessions, so that the calls during a gap are counted by the next reading.
+    histories: Mutex<Histories>,
 }
 
-/// Where queries go one after the other (or pipelined): the database, and the session that is open there.
+/// A session that batches use one after the other, opened when one needs it.
 #[derive(Default)]
-struct Lane {
+struct ReusableSession {
     /// `None`: the target's own.
     database: Option<String>,
     session: Option<Session>,
 }
 
 impl PostgresServer {
-    /// A server, whose rows have their memory in `room`.
-    pub fn new(settings: PostgresSettings, room: MemoryBudget) -> Self {
+    /// A server whose rows take their memory from this budget.
+    pub fn new(settings: PostgresSettings, memory: MemoryBudget) -> Self {
         PostgresServer {
-            logins: PendingLogins::new(settings, room.clone()),
-            quick: Mutex::default(),
-            slow: Mutex::default(),
-            visits: Semaphore::new(VISITS),
-            status: Guarded::default(),
-            histories: Guarded::new(Histories::new(room)),
+            logins: PendingLogins::new(settings, memory.clone()),
+            quick: AsyncMutex::default(),
+            slow: AsyncMutex::default(),
+            database_sessions: Semaphore::new(MAX_DATABASE_SESSIONS),
+            status: Mutex::default(),
+            histories: Mutex::new(Histories::new(memory)),
         }
     }
 
     pub fn status(&self) -> SourceStatus {
-        let (sessions, login_pending) = (self.logins.sessions.count(), self.logins.is_pending());
+        let (sessions, login_pending) = (self.logins.sessions().count(), self.logins.is_pending());
         SourceStatus { sessions, login_pending, ..*self.status.lock() }
     }
 
     /// How the last session was let in.
     pub fn entry(&self) -> Option<LoginInfo> {
-        self.logins.sessions.entry()
+        self.logins.sessions().entry()
     }
 
     pub fn about(&self) -> String {
@@ -105,21 +125,21 @@ impl PostgresServer {
         format!("PostgreSQL {}, {role}, {protocol}", status.major.unwrap_or_default())
     }
 
-    /// Sees to it that the quick lane has a session; true if it is a new one.
+    /// Opens the session of the quick lane, if it is not open; true if it is a new one.
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
-        let mut lane = self.quick.lock().await;
-        let kept = lane.session.as_ref().is_some_and(|session| !session.is_closed());
+        let mut reusable = self.quick.lock().await;
+        let was_open = reusable.session.as_ref().is_some_and(|session| !session.is_closed());
         let mut result = Ok(());
-        for _ in 0..ATTEMPTS {
-            result = self.open_session(&mut lane, until).await.map(|_| ());
+        for _ in 0..MAX_ATTEMPTS {
+            result = self.open_session(&mut reusable, until).await.map(|_| ());
             if !is_lost(&result) {
                 break;
             }
         }
-        result.map(|()| !kept)
+        result.map(|()| !was_open)
     }
 
-    /// Fetches quick collectors all at once, and which databases there are.
+    /// Asks quick collectors all at once, and which databases there are.
     pub async fn fetch_quick(
         &self,
         due: &[Arc<Collector>],
@@ -127,116 +147,127 @@ impl PostgresServer {
         until: Instant,
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
-        let mut lane = self.quick.lock().await;
-        self.visit(&mut lane, Batch::new(due, QUICK_STATEMENT, discover, sink, &self.histories), until).await
+        let mut reusable = self.quick.lock().await;
+        let mut batch = Batch::new(due, QUICK_STATEMENT_TIMEOUT, sink, &self.histories);
+        batch.lists_databases = discover;
+        self.run(&mut reusable, batch, until).await
     }
 
-    /// Fetches one slow collector, when the lane is free.
+    /// Asks one slow collector, when the lane is free.
     pub async fn fetch_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
-        let mut lane = self.slow.lock().await;
+        let mut reusable = self.slow.lock().await;
         sink(Event::TurnBegan);
-        self.fetch_one(&mut lane, collector, sink).await
+        let batch = Batch::of_one(collector, 0, sink, &self.histories);
+        self.run(&mut reusable, batch, slow_deadline(collector)).await
     }
 
-    /// Fetches what is due in one database, collector by collector: in the target's own on the slow lane, whose session has planned
-    /// these queries before; in another on a session of its own, or several one after the other.
+    /// Asks what is due in one database, collector by collector: in the target's own on the slow lane, whose session has planned these
+    /// queries before; in another on a session of its own, or several one after the other.
     pub async fn fetch_database(
         &self,
         database: &str,
         due: &[Arc<Collector>],
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
-        let other = Mutex::new(Lane { database: Some(database.to_owned()), session: None });
-        let (lane, _turn) = match self.logins.is_own(database) {
-            true => (&self.slow, None),
-            // It is never closed.
-            false => (&other, Some(self.visits.acquire().await)),
-        };
+        if self.logins.is_own(database) {
+            return self.ask_one_by_one(&self.slow, due, sink).await;
+        }
+        // The semaphore is never closed.
+        let _permit = self.database_sessions.acquire().await;
+        let reusable = ReusableSession { database: Some(database.to_owned()), session: None };
+        self.ask_one_by_one(&AsyncMutex::new(reusable), due, sink).await
+    }
+
+    async fn ask_one_by_one(
+        &self,
+        lane: &AsyncMutex<ReusableSession>,
+        due: &[Arc<Collector>],
+        sink: EventSink<'_>,
+    ) -> Result<(), FetchError> {
         let mut result: Result<(), FetchError> = Ok(());
-        for collector in due {
-            // For one at a time, so that what waits for the slow lane gets its turn.
-            let mut lane = lane.lock().await;
+        for (index, collector) in due.iter().enumerate() {
+            // Locked for one collector at a time, so that others who wait for the slow lane get their turn.
+            let mut reusable = lane.lock().await;
             sink(Event::TurnBegan);
+            let batch = Batch::of_one(collector, index, sink, &self.histories);
             result = match result {
                 // A database that cannot be reached is not tried again for each of its collectors.
                 Err(error) if error.reason.is_connection() || error.reason == Reason::Closed => {
-                    self.batch_of(collector, sink).fail(|_| error.clone());
+                    batch.fail(|_| error.clone());
                     Err(error)
                 }
-                _ => self.fetch_one(&mut lane, collector, sink).await,
+                _ => self.run(&mut reusable, batch, slow_deadline(collector)).await,
             };
         }
         result
     }
 
-    fn batch_of<'a>(&'a self, collector: &'a Arc<Collector>, sink: EventSink<'a>) -> Batch<'a> {
-        Batch::new(std::slice::from_ref(collector), collector.timeout, false, sink, &self.histories)
-    }
-
-    async fn fetch_one(
-        &self,
-        lane: &mut Lane,
-        collector: &Arc<Collector>,
-        sink: EventSink<'_>,
-    ) -> Result<(), FetchError> {
-        // The server's own limit comes first, ours is for a server that does not keep it.
-        let until = Instant::now() + collector.timeout + Duration::from_secs(1);
-        self.visit(lane, self.batch_of(collector, sink), until).await
-    }
-
-    async fn visit(&self, lane: &mut Lane, visit: Batch<'_>, until: Instant) -> Result<(), FetchError> {
+    async fn run(&self, reusable: &mut ReusableSession, batch: Batch<'_>, until: Instant) -> Result<(), FetchError> {
         let mut result = Ok(());
-        for _ in 0..ATTEMPTS {
-            result = self.try_visit(lane, &visit, until).await;
+        for _ in 0..MAX_ATTEMPTS {
+            result = self.try_run(reusable, &batch, until).await;
             if !is_lost(&result) {
                 break;
             }
         }
         if let Err(error) = &result {
-            visit.fail(|_| error.clone());
+            batch.fail(|_| error.clone());
         }
         result
     }
 
-    async fn try_visit(&self, lane: &mut Lane, visit: &Batch<'_>, until: Instant) -> Result<(), FetchError> {
-        let session = self.open_session(lane, until).await?;
-        let Ok(result) = timeout_at(until, visit.run(session)).await else {
+    async fn try_run(
+        &self,
+        reusable: &mut ReusableSession,
+        batch: &Batch<'_>,
+        until: Instant,
+    ) -> Result<(), FetchError> {
+        let session = self.open_session(reusable, until).await?;
+        let Ok(result) = timeout_at(until, session.run(batch)).await else {
             session.cancel().await;
-            lane.session = None;
-            let late = FetchError::new(Reason::Timeout, "no answer before the deadline of the visit");
-            if !visit.is_answered() {
+            reusable.session = None;
+            let late = FetchError::new(Reason::Timeout, "no answer before the deadline");
+            if !batch.is_server_answering() {
                 return Err(late);
             }
-            visit.fail(|query| late.clone().of(query));
+            batch.fail(|query| late.clone().in_query(&query.name));
             return Ok(());
         };
-        self.learn(session);
-        if result.is_err() || visit.is_of_database() && session.facts.is_large {
-            lane.session = None;
+        self.update_status(session);
+        if result.is_err() || batch.reads_whole_database() && session.server_info.is_large {
+            reusable.session = None;
         }
         result
     }
 
-    async fn open_session<'a>(&self, lane: &'a mut Lane, until: Instant) -> Result<&'a mut Session, FetchError> {
-        if lane.session.as_ref().is_none_or(Session::is_closed) {
-            lane.session = None;
-            let session = match &lane.database {
-                None => self.logins.log_in(until).await?,
-                Some(database) => self.logins.log_in_to(database, until).await?,
-            };
-            self.learn(&session);
-            lane.session = Some(session);
+    async fn open_session<'a>(
+        &self,
+        reusable: &'a mut ReusableSession,
+        until: Instant,
+    ) -> Result<&'a mut Session, FetchError> {
+        if let Some(session) = reusable.session.take().filter(|session| !session.is_closed()) {
+            return Ok(reusable.session.insert(session));
         }
-        lane.session.as_mut().ok_or_else(|| FetchError::new(Reason::Lost, "no session"))
+        let session = match &reusable.database {
+            None => self.logins.log_in(until).await?,
+            Some(database) => self.logins.log_in_to(database, until).await?,
+        };
+        self.update_status(&session);
+        Ok(reusable.session.insert(session))
     }
 
-    fn learn(&self, session: &Session) {
+    fn update_status(&self, session: &Session) {
         let mut status = self.status.lock();
-        status.replica = Some(session.facts.replica);
-        status.pooled = Some(session.facts.pooled);
-        status.monitor = Some(session.facts.monitor);
-        status.major = Some(session.facts.major);
+        status.replica = Some(session.server_info.replica);
+        status.pooled = Some(session.server_info.pooled);
+        status.monitor = Some(session.server_info.monitor);
+        status.major = Some(session.server_info.major);
     }
+}
+
+/// The server's own limit comes first; this one is for a server that does not keep it.
+fn slow_deadline(collector: &Collector) -> Instant {
+    Instant::now() + collector.timeout + Duration::from_secs(1)
 }
 
 fn is_lost(result: &Result<(), FetchError>) -> bool {

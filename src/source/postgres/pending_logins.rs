@@ -1,8 +1,20 @@
-//! The logins of one target: at most one is pending for each database.
+//! The logins of one target: at most one is pending for each database, and few for all of them.
+//!
+//! ```text
+//!   the target's own database ──► its pending login; it may always start one
+//!
+//!   another database ──► has a pending login ─────────────► joined
+//!                    ├─► has none, and fewer than 3 have ─► started
+//!                    └─► has none, and 3 have ────────────► refused (login_pending)
+//! ```
+//!
+//! A server that stops answering logins (a locked catalogue, a frozen pooler) keeps each of them as a session. Without a limit,
+//! a target with a thousand databases would leave a thousand there. A database is forgotten once its login has ended and no caller
+//! waits for it, so the map holds those few alone.
 
 use std::{collections::HashMap, sync::Arc};
 
-use parking_lot::Mutex as Guarded;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
@@ -11,93 +23,130 @@ use crate::{
     source::{
         fetch::{FetchError, Reason},
         net::session_limit::SessionLimit,
-        pending_login,
-        pending_login::{Login, Pending},
+        pending_login::{LoginTask, PendingLogin},
         postgres::{
-            connect::{Destination, StartupRefusal, log_in},
-            session::Session,
-            session_settings::Mark,
+            connect::{LoginRequest, OptionsRefusal, log_in},
+            session::{Session, SessionContext},
+            session_settings::SessionMarker,
         },
     },
 };
 
 /// Databases other than the target's own whose logins may be pending at a time.
-const MOST_PENDING: usize = 3;
+const MAX_PENDING: usize = 3;
 
-type SharedLogin = Arc<Pending<Session>>;
-
-/// All of a target's.
+/// The pending logins of a target, and what its sessions share.
 pub struct PendingLogins {
-    settings: Arc<PostgresSettings>,
-    pub sessions: SessionLimit,
-    mark: Mark,
-    refusal: Arc<StartupRefusal>,
-    /// Where the rows of its sessions have their memory.
-    room: MemoryBudget,
-    /// To the target's own database.
-    own: SharedLogin,
-    others: Guarded<HashMap<String, SharedLogin>>,
+    /// Of sessions on the target's own database.
+    context: SessionContext,
+    options_refusal: Arc<OptionsRefusal>,
+    own: PendingLogin<Session>,
+    others: Mutex<HashMap<String, Arc<PendingLogin<Session>>>>,
 }
 
 impl PendingLogins {
-    pub fn new(settings: PostgresSettings, room: MemoryBudget) -> Self {
+    pub fn new(settings: PostgresSettings, memory: MemoryBudget) -> Self {
+        let (settings, sessions, marker) = (Arc::new(settings), SessionLimit::default(), SessionMarker::default());
         PendingLogins {
-            settings: Arc::new(settings),
-            sessions: SessionLimit::default(),
-            mark: Mark::default(),
-            refusal: Arc::default(),
-            room,
-            own: SharedLogin::default(),
-            others: Guarded::default(),
+            context: SessionContext { settings, sessions, marker, memory },
+            options_refusal: Arc::default(),
+            own: PendingLogin::default(),
+            others: Mutex::default(),
         }
+    }
+
+    pub fn sessions(&self) -> &SessionLimit {
+        &self.context.sessions
     }
 
     /// A login to the target's own database is pending.
     pub fn is_pending(&self) -> bool {
-        is_pending(&self.own)
+        self.own.is_pending()
     }
 
-    /// The database that the target logs in to.
+    /// The target itself logs in to this database.
     pub fn is_own(&self, database: &str) -> bool {
-        self.settings.database == database
+        self.context.settings.database == database
     }
 
     /// A session on the target's own database.
     pub async fn log_in(&self, until: Instant) -> Result<Session, FetchError> {
-        pending_login::wait(&self.own, || self.start(&self.settings), until).await
+        self.own.join_or_start(|| self.start(self.context.clone()), until).await
     }
 
     /// A session on another database.
     pub async fn log_in_to(&self, database: &str, until: Instant) -> Result<Session, FetchError> {
-        let place = self.place(database)?;
-        let settings = PostgresSettings { database: database.to_owned(), ..(*self.settings).clone() };
-        let settings = Arc::new(settings);
-        pending_login::wait(&place, || self.start(&settings), until).await
+        let pending = self.pending(database)?;
+        let settings = PostgresSettings { database: database.to_owned(), ..(*self.context.settings).clone() };
+        let context = SessionContext { settings: Arc::new(settings), ..self.context.clone() };
+        pending.join_or_start(|| self.start(context.clone()), until).await
     }
 
-    fn start(&self, settings: &Arc<PostgresSettings>) -> Login<Session> {
-        Login::start(log_in(Destination {
-            settings: settings.clone(),
-            is_own: self.is_own(&settings.database),
-            sessions: self.sessions.clone(),
-            mark: self.mark.clone(),
-            refusal: self.refusal.clone(),
-            room: self.room.clone(),
-        }))
+    fn start(&self, context: SessionContext) -> LoginTask<Session> {
+        let is_own_database = self.is_own(&context.settings.database);
+        let options_refusal = self.options_refusal.clone();
+        LoginTask::start(log_in(LoginRequest { context, is_own_database, options_refusal }))
     }
 
-    fn place(&self, database: &str) -> Result<SharedLogin, FetchError> {
+    fn pending(&self, database: &str) -> Result<Arc<PendingLogin<Session>>, FetchError> {
         let mut others = self.others.lock();
-        others.retain(|_, place| is_pending(place));
-        if others.len() >= MOST_PENDING && !others.contains_key(database) {
-            let message = format!("logins to {MOST_PENDING} databases are not answered; no more are begun");
+        others.retain(|_, login| Arc::strong_count(login) > 1 || login.is_pending());
+        if others.len() >= MAX_PENDING && !others.contains_key(database) {
+            let message = format!("logins to {MAX_PENDING} databases are not answered; no more are started");
             return Err(FetchError::new(Reason::LoginPending, message));
         }
         Ok(others.entry(database.to_owned()).or_default().clone())
     }
 }
 
-/// Pending, or being waited for.
-fn is_pending(place: &SharedLogin) -> bool {
-    Arc::strong_count(place) > 1 || place.try_lock().map_or(true, |login| login.is_some())
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::source::postgres::fake_server::{self, Reply, primary};
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(100)
+    }
+
+    async fn logins(script: fn(&str) -> Reply) -> PendingLogins {
+        PendingLogins::new(fake_server::listen(Arc::new(script)).await, MemoryBudget::of(1 << 20))
+    }
+
+    #[tokio::test]
+    async fn few_logins_to_other_databases_are_pending() {
+        let logins = logins(|_| Reply::Silence).await;
+        let pending = |result: Result<Session, FetchError>| result.err().expect("no login is answered").message;
+        for database in ["a", "b", "c", "c"] {
+            assert!(!logins.is_pending());
+            assert_eq!(*pending(logins.log_in_to(database, soon()).await), *"the login is not answered yet");
+        }
+        let refused = "logins to 3 databases are not answered; no more are started";
+        assert_eq!(*pending(logins.log_in_to("d", soon()).await), *refused);
+        assert_eq!(*pending(logins.log_in_to("a", soon()).await), *"the login is not answered yet");
+        assert_eq!(logins.sessions().count(), 3);
+        assert_eq!(*pending(logins.log_in(soon()).await), *"the login is not answered yet");
+        assert!(logins.is_pending() && logins.sessions().count() == 4);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_waited_for_counts_as_pending() {
+        let logins = logins(|_| Reply::Silence).await;
+        let waiting: Vec<_> = ["a", "b", "c"].into_iter().map(|name| logins.pending(name).expect("few")).collect();
+        assert!(logins.pending("d").is_err() && logins.pending("a").is_ok());
+        drop(waiting);
+        assert!(logins.pending("d").is_ok());
+        assert_eq!(logins.others.lock().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn sessions_are_on_the_database_that_was_asked_for() {
+        let logins = logins(primary).await;
+        assert!(logins.is_own("app") && !logins.is_own("other"));
+        let until = Instant::now() + Duration::from_secs(10);
+        let own = logins.log_in(until).await.expect("it is let in");
+        let other = logins.log_in_to("other", until).await.expect("it is let in");
+        assert_eq!((&*own.server_info.database, &*other.server_info.database), ("app", "other"));
+    }
 }

@@ -1,4 +1,4 @@
-//! What a server is, and which SQL of a collector fits it.
+//! What a server is: version, role, encoding, extensions; and which SQL of a collector fits it.
 
 use std::{borrow::Cow, pin::pin, time::Duration};
 
@@ -16,32 +16,31 @@ use crate::{
         fetch::{FetchError, Reason},
         postgres::{
             decode::RawValue,
-            error, session_settings,
-            session_settings::{Mark, Texts},
+            error::PostgresError,
+            query::in_transaction,
+            session_settings::{self, ClientEncoding, SessionMarker},
         },
     },
+    table::{Cell, Table},
 };
 
-/// A database with a larger `pg_class`, in bytes, has some 10,000 tables, indexes and TOAST tables or more: 30 MB in the caches of a session that looks
-/// at them all, which only its end gives back. A login, 5 ms of the server's, is little then.
-const LARGE: u64 = 2 << 20;
+/// A database with a larger `pg_class`, in bytes, has some 10,000 tables, indexes and TOAST tables or more: a session that looks at them
+/// all keeps 30 MB of caches until it ends. The 5 ms that a login takes of the server are little then.
+const LARGE_PG_CLASS: u64 = 2 << 20;
 
-/// What a server is must be said within this time.
-const LIMIT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// More extensions than any database has.
-pub const MOST_FACTS: usize = 1000;
+/// More extensions than any database has, and more bytes than these take.
+pub const MAX_INFO_ROWS: usize = 1000;
+const MAX_INFO_BYTES: usize = 256 << 10;
 
-/// What those take, and more.
-const FACTS_LIMIT: usize = 256 << 10;
-
-/// Asked along with the first words on a session, so every name is qualified.
+/// Sent before our settings have taken effect, so every name is qualified.
 const SERVER: &str = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
                              pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding')";
 
 /// Every name is qualified, as above.
 /// Our own functions count as an extension, but only in the schema of a superuser or of a role that administers ours: in any other they
-/// could be its owner's, and would run as our role. Who administers our role can be it anyway (and a superuser administers all).
+/// could be its owner's, and would run as our role. A role that administers ours can become it anyway (and a superuser administers all).
 pub const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
      FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace \
     WHERE e.extname OPERATOR(pg_catalog.<>) 'pgvigil' \
@@ -51,38 +50,38 @@ pub const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, p
     WHERE n.nspname OPERATOR(pg_catalog.=) 'pgvigil' \
       AND pg_catalog.pg_has_role(n.nspowner, current_user, 'MEMBER WITH ADMIN OPTION')";
 
-/// What a server is, as it said when last asked.
+/// What a server is, as of its last answer.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
     pub major: u32,
     pub replica: bool,
-    /// The session is not known to be ours alone: a pooler stands between.
+    /// The server's session may not be ours alone: a transaction pooler stands between.
     pub pooled: bool,
     /// Our role is a member of pg_monitor.
     pub monitor: bool,
-    /// The database's encoding. Other than UTF-8, the server says its bytes as they are: names that databases share may be in another.
+    /// The database's encoding. If it is not UTF-8, the server sends its bytes unchanged: names that databases share may be in another encoding.
     pub charset: Charset,
-    /// Where we are logged in, and where the extensions are.
+    /// The one that we are logged in to: it has the extensions.
     pub database: String,
-    /// There are so many relations that a session which looked at them is not kept; false where that could not be read.
+    /// It has so many relations that a session which looked at them is not kept; false where that could not be read.
     pub is_large: bool,
-    /// Or why they could not be read: their catalogue may be locked.
-    pub extensions: Result<Vec<InstalledExtensions>, FetchError>,
+    /// The error if they could not be read: their catalogue may be locked.
+    pub extensions: Result<Vec<InstalledExtension>, FetchError>,
     pub read_at: Instant,
 }
 
 /// An installed extension; `schema` is as SQL writes it.
 #[derive(Clone, Debug)]
-pub struct InstalledExtensions {
+pub struct InstalledExtension {
     name: String,
     version: String,
     schema: String,
 }
 
-impl InstalledExtensions {
+impl InstalledExtension {
     /// From the columns of [`EXTENSIONS`].
-    pub fn new([name, version, schema]: [String; 3]) -> Self {
-        InstalledExtensions { name, version, schema: in_ascii(schema) }
+    fn new([name, version, schema]: [String; 3]) -> Self {
+        InstalledExtension { name, version, schema: in_ascii(schema) }
     }
 }
 
@@ -94,8 +93,12 @@ impl ServerInfo {
         query: &'a Query,
     ) -> Result<(&'a Variant, Cow<'a, str>), FetchError> {
         match (collector.role, self.replica) {
-            (Role::Primary, true) => return Err(skip(Reason::Role, "asked on a primary only; this is a replica")),
-            (Role::Replica, false) => return Err(skip(Reason::Role, "asked on a replica only; this is a primary")),
+            (Role::Primary, true) => {
+                return Err(FetchError::new(Reason::Role, "asked on a primary only; this is a replica"));
+            }
+            (Role::Replica, false) => {
+                return Err(FetchError::new(Reason::Role, "asked on a replica only; this is a primary"));
+            }
             _ => (),
         }
         let variant = query.variant(self.major).ok_or_else(|| self.no_variant(query))?;
@@ -105,65 +108,80 @@ impl ServerInfo {
     }
 
     fn no_variant(&self, query: &Query) -> FetchError {
-        let Rows::Sql(variants) = &query.rows else { return skip(Reason::Version, "has no SQL") };
+        let Rows::Sql(variants) = &query.rows else { return FetchError::new(Reason::Version, "has no SQL") };
         let fits = match variants.iter().filter(|variant| variant.since > self.major).map(|v| v.since).min() {
             Some(since) => format!("needs PostgreSQL {since} or later"),
             None => "is for an older PostgreSQL".to_owned(),
         };
-        skip(Reason::Version, format!("{fits}; this is {}", self.major))
+        FetchError::new(Reason::Version, format!("{fits}; this is {}", self.major))
     }
 
-    fn installed(&self, wanted: &Extension) -> Result<&InstalledExtensions, FetchError> {
+    fn installed(&self, wanted: &Extension) -> Result<&InstalledExtension, FetchError> {
         let (name, database) = (&wanted.name, &self.database);
         let extensions = self.extensions.as_ref().map_err(Clone::clone)?;
         let Some(installed) = extensions.iter().find(|extension| extension.name == *name) else {
             if name == OWN_FUNCTIONS {
                 let remedy = format!("run the SQL of `pgvigil export grants` in database {database}");
-                return Err(skip(Reason::Extension, format!("the functions of pgvigil are not installed; {remedy}")));
+                return Err(FetchError::new(
+                    Reason::Extension,
+                    format!("the functions of pgvigil are not installed; {remedy}"),
+                ));
             }
             let remedy = format!("run CREATE EXTENSION {name}; in database {database}");
-            return Err(skip(Reason::Extension, format!("extension {name} is not installed; {remedy}")));
+            return Err(FetchError::new(Reason::Extension, format!("extension {name} is not installed; {remedy}")));
         };
         let have: Vec<u32> = installed.version.split('.').map_while(|part| part.parse().ok()).collect();
         if have < wanted.version {
             let remedy = format!("run ALTER EXTENSION {name} UPDATE; in database {database}");
             let has = &installed.version;
-            return Err(skip(Reason::Extension, format!("extension {name} is too old ({has}); {remedy}")));
+            return Err(FetchError::new(Reason::Extension, format!("extension {name} is too old ({has}); {remedy}")));
         }
         Ok(installed)
     }
 }
 
-/// Learns in one round trip what a new session's server is, setting first what the startup packet did not. Behind a transaction pooler nothing
-/// is set: the session may be another client's next.
+/// Learns in one round trip what a new session's server is, and first applies the settings that the startup packet did not. Behind a
+/// transaction pooler none are applied: the server's session may be another client's next.
 ///
 /// # Errors
-/// The connection failed, or the server says nothing of itself.
-pub async fn settle(client: &Client, major: u32, mark: &Mark, database: &str) -> Result<ServerInfo, FetchError> {
-    let sql = session_settings::settle(major, mark);
-    let (settled, facts) = join(ask(client, major, &sql), read_facts(client, major, mark, database)).await;
-    let pooled = match settled {
+/// The connection failed, or the server does not tell what it is.
+pub async fn initialize_session(
+    client: &Client,
+    major: u32,
+    marker: &SessionMarker,
+    database: &str,
+) -> Result<ServerInfo, FetchError> {
+    let sql = session_settings::apply_sql(major, marker);
+    let (applied, info) = join(ask(client, major, &sql), read_server_info(client, major, marker, database)).await;
+    let pooled = match applied {
+        Ok(rows) => rows.is_empty(),
         Err(error) if error.reason.is_connection() => return Err(error),
-        // Where they could not be set, each query brings them, as behind a pooler.
-        settled => settled.map_or(true, |rows| rows.is_empty()),
+        // Each query brings the settings, as behind a pooler.
+        Err(_) => true,
     };
-    Ok(ServerInfo { pooled, ..facts? })
+    Ok(ServerInfo { pooled, ..info? })
 }
 
 /// Asks what the server is, in one round trip.
-pub async fn read_facts(client: &Client, major: u32, mark: &Mark, database: &str) -> Result<ServerInfo, FetchError> {
+pub async fn read_server_info(
+    client: &Client,
+    major: u32,
+    marker: &SessionMarker,
+    database: &str,
+) -> Result<ServerInfo, FetchError> {
     let (server, extensions, is_large) =
-        join3(ask(client, major, SERVER), ask(client, major, EXTENSIONS), settle_size(client, major, mark)).await;
+        join3(ask(client, major, SERVER), ask(client, major, EXTENSIONS), ask_size(client, major, marker)).await;
     let server = server?;
-    let row = server.first().ok_or_else(|| FetchError::new(Reason::Refused, "the server says nothing of itself"))?;
-    let word = |column| text(row, column, Charset::default());
-    let version: u32 = word(0).parse().unwrap_or_default();
-    let charset = Charset::of(&word(3));
+    let no_row = || FetchError::new(Reason::Refused, "the server does not tell what it is");
+    let row = server.first().ok_or_else(no_row)?;
+    let version: u32 = text(row, 0, Charset::default()).parse().unwrap_or_default();
+    let charset = Charset::of(&text(row, 3, Charset::default()));
     if let Err(error) = &extensions
         && error.reason.is_connection()
     {
         return Err(error.clone());
     }
+    let installed = |row: &Row| InstalledExtension::new([0, 1, 2].map(|column| text(row, column, charset)));
     Ok(ServerInfo {
         major: version / 10_000,
         replica: row.try_get(1).unwrap_or_default(),
@@ -172,24 +190,30 @@ pub async fn read_facts(client: &Client, major: u32, mark: &Mark, database: &str
         pooled: false,
         database: database.to_owned(),
         is_large,
-        extensions: extensions.map(|rows| {
-            let installed = |row| InstalledExtensions::new([0, 1, 2].map(|column| text(row, column, charset)));
-            rows.iter().map(installed).collect()
-        }),
+        extensions: extensions.map(|rows| rows.iter().map(installed).collect()),
         read_at: Instant::now(),
     })
 }
 
-/// Says whether the database is large. On sessions of ours it also chooses what the server does, from 15 on, with the statistics of a table or index that
-/// a query looks at: nothing here needs them to be of one moment, but a copy, 280 bytes that are kept until the transaction ends, is cheaper to read
-/// again. In a large database, where they would be 17 MB for 60,000, there are none.
-async fn settle_size(client: &Client, major: u32, mark: &Mark) -> bool {
-    let ours = mark.is_there();
+/// The extensions in the rows of [`EXTENSIONS`].
+pub fn installed_extensions(table: &Table) -> Vec<InstalledExtension> {
+    let text = |row, column| match table.cell(row, column) {
+        Cell::Text(text) => text.to_owned(),
+        _ => String::new(),
+    };
+    (0..table.rows()).map(|row| InstalledExtension::new([0, 1, 2].map(|column| text(row, column)))).collect()
+}
+
+/// Whether the database is large. On sessions of ours it also chooses, from 15 on, how the server treats the statistics of a table or index
+/// that a query looks at. Our queries do not need statistics of one moment, but a copy (280 bytes, kept until the transaction ends) is
+/// cheaper to read again. In a large database, where the copies would take 17 MB for 60,000 relations, none are made.
+async fn ask_size(client: &Client, major: u32, marker: &SessionMarker) -> bool {
+    let is_ours = marker.sql_condition();
     let sql = format!(
-        "SELECT size.large, CASE WHEN {ours} \
+        "SELECT size.large, CASE WHEN {is_ours} \
             AND pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 150000 \
            THEN pg_catalog.set_config('stats_fetch_consistency', CASE WHEN size.large THEN 'none' ELSE 'cache' END, false) END \
-           FROM (SELECT pg_catalog.pg_relation_size('pg_catalog.pg_class') OPERATOR(pg_catalog.>) {LARGE} AS large) size"
+           FROM (SELECT pg_catalog.pg_relation_size('pg_catalog.pg_class') OPERATOR(pg_catalog.>) {LARGE_PG_CLASS} AS large) size"
     );
     ask(client, major, &sql).await.is_ok_and(|rows| rows.first().is_some_and(|row| row.try_get(0).unwrap_or_default()))
 }
@@ -198,7 +222,7 @@ fn text(row: &Row, index: usize, charset: Charset) -> String {
     row.try_get::<_, RawValue>(index).map_or_else(|_| String::new(), |RawValue(bytes)| charset.text(bytes).into_owned())
 }
 
-/// A quoted name in letters that every encoding has.
+/// A quoted name in ASCII, which every encoding has.
 fn in_ascii(quoted: String) -> String {
     if quoted.is_ascii() {
         return quoted;
@@ -211,38 +235,33 @@ fn in_ascii(quoted: String) -> String {
     format!("U&{}", quoted.chars().map(escape).collect::<String>())
 }
 
-/// Unnamed, in a transaction whose settings are its own, and in one go, so it means the same on any server and goes through any pooler.
+/// In a transaction with settings of its own, so it means the same on any server and passes through any pooler.
 async fn ask(client: &Client, major: u32, sql: &str) -> Result<Vec<Row>, FetchError> {
-    let begin = session_settings::begin(major, LIMIT, Texts::Raw);
-    let (begun, rows, ended) =
-        join3(client.batch_execute(&begin), read(client, sql), client.batch_execute("COMMIT")).await;
-    begun.map_err(|error| error::of_query(&error))?;
-    let rows = rows?;
-    ended.map_err(|error| error::of_query(&error))?;
-    Ok(rows)
+    let begin = session_settings::begin_sql(major, TIMEOUT, ClientEncoding::SqlAscii);
+    in_transaction(client, &begin, read(client, sql)).await.map_err(|error| error.into_fetch_error(sql, None))
 }
 
-async fn read(client: &Client, sql: &str) -> Result<Vec<Row>, FetchError> {
+async fn read(client: &Client, sql: &str) -> Result<Vec<Row>, PostgresError> {
     let parameters: [(i32, Type); 0] = [];
-    let rows = client.query_typed_raw(sql, parameters).await.map_err(|error| error::of_query(&error))?;
-    let (mut rows, mut read, mut bytes) = (pin!(rows), Vec::new(), 0);
-    while let Some(row) = rows.try_next().await.map_err(|error| error::of_query(&error))? {
+    let mut stream = pin!(client.query_typed_raw(sql, parameters).await?);
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = stream.try_next().await? {
         bytes += row.raw_size_bytes();
-        if read.len() == MOST_FACTS || bytes > FACTS_LIMIT {
-            return Err(FetchError::new(Reason::Refused, "rows without end: not a PostgreSQL server?"));
+        if rows.len() == MAX_INFO_ROWS || bytes > MAX_INFO_BYTES {
+            let message = "the server sends too many rows: not a PostgreSQL server?";
+            return Err(PostgresError::Fetch(FetchError::new(Reason::Refused, message)));
         }
-        read.push(row);
+        rows.push(row);
     }
-    Ok(read)
-}
-
-fn skip(reason: Reason, message: impl AsRef<str>) -> FetchError {
-    FetchError::new(reason, message)
+    Ok(rows)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::source::postgres::server_info::in_ascii;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::source::postgres::fake_server::{self, Reply, primary, texts};
 
     #[test]
     fn names_are_written_in_letters_that_every_encoding_has() {
@@ -254,5 +273,137 @@ mod tests {
         ] {
             assert_eq!(in_ascii(quoted.to_owned()), expected);
         }
+    }
+
+    async fn server_info(
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+        is_new: bool,
+    ) -> Result<ServerInfo, FetchError> {
+        let client = fake_server::client(Arc::new(script)).await.expect("the login works");
+        let marker = SessionMarker::default();
+        if is_new {
+            initialize_session(&client, 18, &marker, "app").await
+        } else {
+            read_server_info(&client, 18, &marker, "app").await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_tells_what_it_is() {
+        let found = server_info(primary, true).await.expect("it answers");
+        assert_eq!((found.major, found.replica, found.pooled, found.monitor), (18, false, false, true));
+        assert_eq!((&*found.database, found.is_large, found.charset.is_utf8()), ("app", false, true));
+        let extensions = found.extensions.expect("they were read");
+        let found: Vec<_> = extensions.iter().map(|e| [&e.name, &e.version, &e.schema]).collect();
+        assert_eq!(found, [["ext", "1.10", "public"]]);
+        let large =
+            |sql: &str| if sql.contains("pg_relation_size") { fake_server::flag("x", true) } else { primary(sql) };
+        assert!(server_info(large, false).await.expect("it answers").is_large);
+    }
+
+    #[tokio::test]
+    async fn a_pooler_stands_between_unless_the_settings_could_be_applied() {
+        for (reply, pooled) in [
+            ((|| texts(["x"], &[])) as fn() -> Reply, true),
+            (|| texts(["x"], &[["applied"]]), false),
+            (|| fake_server::error("42501", "denied"), true),
+        ] {
+            let script = move |sql: &str| if sql.contains("set_config('work_mem'") { reply() } else { primary(sql) };
+            assert_eq!(server_info(script, true).await.expect("it answers").pooled, pooled);
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_of_single_questions_are_told_apart() {
+        let cases: [(&str, fn() -> Reply, Result<Reason, Reason>); 7] = [
+            ("pg_extension", || fake_server::error("55P03", "locked"), Ok(Reason::LockTimeout)),
+            ("pg_extension", || Reply::Disconnect, Err(Reason::Lost)),
+            ("pg_extension", || fake_server::error("08006", "connection failure"), Err(Reason::Lost)),
+            ("pg_extension", || texts(["x", "y", "z"], &[["a", "1", "s"]; MAX_INFO_ROWS + 1]), Err(Reason::Refused)),
+            ("pg_extension", || texts(["x"], &[[&"x".repeat(MAX_INFO_BYTES)]]), Err(Reason::Refused)),
+            ("server_version_num'), ", || texts(["x"], &[]), Err(Reason::Refused)),
+            ("set_config('work_mem'", || fake_server::error("08006", "connection failure"), Err(Reason::Lost)),
+        ];
+        for (part, reply, expected) in cases {
+            let script = move |sql: &str| if sql.contains(part) { reply() } else { primary(sql) };
+            let found = server_info(script, true).await;
+            let found = found.map(|info| info.extensions.expect_err("not read").reason).map_err(|error| error.reason);
+            assert_eq!(found, expected, "{part}");
+        }
+        let full = |sql: &str| {
+            let most = || texts(["x", "y", "z"], &[["a", "1", "s"]; MAX_INFO_ROWS]);
+            if sql.contains("pg_extension") { most() } else { primary(sql) }
+        };
+        let found = server_info(full, false).await.expect("it answers").extensions.expect("just few enough");
+        assert_eq!(found.len(), MAX_INFO_ROWS);
+    }
+
+    #[tokio::test]
+    async fn queries_fit_the_server_or_are_skipped() {
+        let primary = server_info(primary, true).await.expect("it answers");
+        let replica = ServerInfo { replica: true, ..primary.clone() };
+        let none = ServerInfo { extensions: Ok(Vec::new()), ..primary.clone() };
+        let locked = ServerInfo { extensions: Err(FetchError::new(Reason::LockTimeout, "locked")), ..primary.clone() };
+        let sql = "sql: [{since: 15, text: SELECT 1 AS n}]";
+        let ext = |version: &str| {
+            format!(
+                "requires: {{extension: ext, version: {version}}}, sql: [{{since: 13, text: SELECT @extschema@.n() AS n}}]"
+            )
+        };
+        for (info, more, query, expected) in [
+            (&primary, "", sql, Ok("SELECT 1 AS n")),
+            (&primary, "role: primary\n", sql, Ok("SELECT 1 AS n")),
+            (&replica, "role: replica\n", sql, Ok("SELECT 1 AS n")),
+            (&replica, "role: primary\n", sql, Err("asked on a primary only; this is a replica (role)")),
+            (&primary, "role: replica\n", sql, Err("asked on a replica only; this is a primary (role)")),
+            (
+                &ServerInfo { major: 14, ..primary.clone() },
+                "",
+                sql,
+                Err("needs PostgreSQL 15 or later; this is 14 (version)"),
+            ),
+            (
+                &primary,
+                "",
+                "sql: [{since: 13, until: 18, text: SELECT 1 AS n}]",
+                Err("is for an older PostgreSQL; this is 18 (version)"),
+            ),
+            (&primary, "", &ext("'1.10'"), Ok("SELECT public.n() AS n")),
+            (&primary, "", &ext("1.9"), Ok("SELECT public.n() AS n")),
+            (
+                &primary,
+                "",
+                &ext("1.11"),
+                Err("extension ext is too old (1.10); run ALTER EXTENSION ext UPDATE; in database app (extension)"),
+            ),
+            (
+                &none,
+                "",
+                &ext("1.9"),
+                Err("extension ext is not installed; run CREATE EXTENSION ext; in database app (extension)"),
+            ),
+            (
+                &none,
+                "",
+                &ext("1.9").replace("ext,", "pgvigil,"),
+                Err(
+                    "the functions of pgvigil are not installed; run the SQL of `pgvigil export grants` in database app (extension)",
+                ),
+            ),
+            (&locked, "", &ext("1.9"), Err("locked (lock_timeout)")),
+        ] {
+            let collector = fake_server::collector(more, &format!("{query}, "));
+            let found = info.applicable(&collector, &collector.queries[0]);
+            let found = found.map(|(_, sql)| sql.into_owned()).map_err(|error| error.to_string());
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{more}{query}");
+        }
+    }
+
+    #[test]
+    fn extensions_are_read_from_a_table() {
+        let mut table = Table::new(["name", "version", "schema"]);
+        table.push_row([Cell::Text("ext"), Cell::Text("1.0"), Cell::Absent]);
+        let found = installed_extensions(&table);
+        assert_eq!((&*found[0].name, &*found[0].version, &*found[0].schema), ("ext", "1.0", ""));
     }
 }

@@ -1,5 +1,25 @@
-//! One session on a PostgreSQL server, and how it asks: prepared and pipelined, or, behind a transaction pooler,
-//! unnamed and each query in a transaction of its own.
+//! One session on a PostgreSQL server, and how it asks.
+//!
+//! ```text
+//!   login ──► our marker is there: the server's session is ours alone ──────► prepared, pipelined
+//!         └─► it is not: a transaction pooler stands between (`pooled`) ────► unnamed, in a transaction
+//!
+//!   prepared, pipelined                           unnamed, in a transaction
+//!     login      all settings, once                 BEGIN; SET LOCAL of all settings
+//!     first      Parse, Describe                    the query, unnamed          } sent in one go
+//!     each       Bind, Execute                      COMMIT
+//! ```
+//!
+//! - *prepared*: the server plans a query once per session, and all queries of a batch leave together: one round trip. The only setting
+//!   that changes is `statement_timeout`, sent when it differs from the last one. A statement that failed is forgotten, because the
+//!   table that it was planned for may have changed.
+//! - *in a transaction*: a transaction pooler gives each transaction whichever server session is free. Named statements and settings
+//!   would be missing there, or stay for another client, so each query brings its settings and takes them along. Nothing is cancelled
+//!   through a pooler.
+//! - A query in letters beyond ASCII is sent in a transaction too, if the database is not in UTF-8: it alone needs the server to convert.
+//! - The way is chosen at login and stays. What the server is (role, extensions) is read again after 5 minutes, and the role with each batch.
+//! - A query that cannot be asked (a missing table, a missing privilege) is skipped for 5 minutes, so its error does not fill the server's log.
+//! - A connection error ends the session: its owner drops it, which closes the connection, and runs the batch on the next one.
 
 use std::{
     collections::HashMap,
@@ -10,9 +30,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join, join_all, try_join_all, try_join3};
 use parking_lot::Mutex;
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -24,47 +45,44 @@ use crate::{
     memory_budget::MemoryBudget,
     settings::connection::model::PostgresSettings,
     source::{
-        fetch::{Answer, Answers, Database, FetchError},
+        fetch::{Answer, Answers, FetchError},
         net::{dial, session_limit::SessionLimit},
-        pending_login,
+        pending_login::LoginOutcome,
         postgres::{
-            connect::Destination,
-            error,
-            query::{QueryError, RowReader, SqlQuery},
-            server_info::{EXTENSIONS, InstalledExtensions, MOST_FACTS, ServerInfo, read_facts},
-            session_settings,
-            session_settings::{Mark, Texts},
-            startup::Dialled,
+            batch::Batch,
+            database_list,
+            error::{self, PostgresError},
+            query::{RowReader, SqlQuery, in_transaction},
+            server_info::{EXTENSIONS, MAX_INFO_ROWS, ServerInfo, installed_extensions, read_server_info},
+            session_settings::{self, ClientEncoding, SessionMarker},
+            startup::PassThroughTls,
         },
     },
-    table::{Cell, Table},
+    table::Cell,
 };
 
-/// A known absence is believed this long, and so is what the server said of itself.
-const RECHECK: Duration = Duration::from_secs(300);
+/// How long a query is skipped, and how long the server's description of itself is believed.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Databases beyond this many are not known of.
-const MOST_DATABASES: usize = 100_000;
-
-/// The databases, and why a login to one would be refused, where that is known. No limit holds for a superuser.
-const DATABASES: &str = "SELECT datname, CASE WHEN datistemplate THEN 'template' WHEN datconnlimit = -2 THEN 'invalid' \
-         WHEN NOT datallowconn THEN 'not_allowed' WHEN NOT pg_catalog.has_database_privilege(oid, 'CONNECT') THEN 'privilege' \
-         WHEN datconnlimit = 0 AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN 'connection_limit' \
-         ELSE '' END AS closed, pg_catalog.octet_length(datname::pg_catalog.text) AS bytes \
-    FROM pg_catalog.pg_database ORDER BY 2, 1";
+/// What a session needs besides its connection.
+#[derive(Clone)]
+pub struct SessionContext {
+    pub settings: Arc<PostgresSettings>,
+    pub sessions: SessionLimit,
+    pub marker: SessionMarker,
+    /// For the memory of its rows.
+    pub memory: MemoryBudget,
+}
 
 /// A session: it ends when dropped.
 pub struct Session {
     client: Client,
     connection: JoinHandle<()>,
-    settings: Arc<PostgresSettings>,
-    sessions: SessionLimit,
-    mark: Mark,
-    room: MemoryBudget,
-    pub facts: ServerInfo,
-    /// By the names of collector and query, as is what is absent.
+    context: SessionContext,
+    pub server_info: ServerInfo,
+    /// By the names of collector and query, as are the skipped ones.
     statements: Mutex<HashMap<String, PreparedStatement>>,
-    absent: Mutex<HashMap<String, (FetchError, Instant)>>,
+    skipped: Mutex<HashMap<String, SkippedQuery>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
 }
@@ -74,7 +92,13 @@ pub struct Session {
 struct PreparedStatement {
     sql: Arc<str>,
     statement: Statement,
-    reading: RowReader,
+    row_reader: RowReader,
+}
+
+/// A query that the server cannot answer.
+struct SkippedQuery {
+    error: FetchError,
+    since: Instant,
 }
 
 impl Drop for Session {
@@ -83,203 +107,251 @@ impl Drop for Session {
     }
 }
 
-impl pending_login::LoginOutcome for Session {
+impl LoginOutcome for Session {
     fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 }
 
 impl Session {
-    /// One that has logged in there.
-    pub fn new(client: Client, connection: JoinHandle<()>, to: Destination, facts: ServerInfo) -> Self {
+    /// A session that has logged in.
+    pub fn new(client: Client, connection: JoinHandle<()>, context: SessionContext, server_info: ServerInfo) -> Self {
         Session {
             client,
             connection,
-            settings: to.settings,
-            sessions: to.sessions,
-            mark: to.mark,
-            room: to.room,
-            facts,
+            context,
+            server_info,
             statements: Mutex::default(),
-            absent: Mutex::default(),
+            skipped: Mutex::default(),
             statement_timeout: AtomicU64::new(1000),
         }
     }
 
-    /// Asks the server again what it is, if that was long ago; what was absent then is tried again.
-    pub async fn refresh(&mut self) -> Result<(), FetchError> {
-        if self.facts.read_at.elapsed() < RECHECK && self.facts.extensions.is_ok() {
+    /// Asks what is unanswered in a batch, and along with it the server's role. If the role is not the believed one, the answers
+    /// under the old role are dropped, and the queries asked again.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn run(&mut self, batch: &Batch<'_>) -> Result<(), FetchError> {
+        self.refresh_server_info().await?;
+        if batch.calls_extensions() {
+            self.refresh_extensions(batch.statement_timeout).await?;
+        }
+        loop {
+            let (role_sender, role) = watch::channel(None);
+            let session: &Session = self;
+            let collect = |(index, collector)| session.collect_under_role(batch, index, collector, role.clone());
+            let all = try_join_all(batch.unanswered().into_iter().map(collect));
+            let (is_replica, ..) =
+                try_join3(session.ask_role(batch, role_sender), session.ask_databases(batch), all).await?;
+            if is_replica == self.server_info.replica {
+                return Ok(());
+            }
+            self.server_info.replica = is_replica;
+        }
+    }
+
+    /// Whether the server is a replica, which is told to those who wait for it.
+    async fn ask_role(&self, batch: &Batch<'_>, tell: watch::Sender<Option<bool>>) -> Result<bool, FetchError> {
+        const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
+        let is_replica = match self.ask_ours(self.query("role", SQL, batch.statement_timeout)).await {
+            Ok(answer) => answer.table.cell(0, 0) == Cell::Int(1),
+            Err(error) if error.reason.is_connection() => return Err(error),
+            Err(_) => self.server_info.replica,
+        };
+        batch.report_answering();
+        tell.send_replace(Some(is_replica));
+        Ok(is_replica)
+    }
+
+    async fn ask_databases(&self, batch: &Batch<'_>) -> Result<(), FetchError> {
+        if !batch.lists_databases {
             return Ok(());
         }
-        match read_facts(&self.client, self.facts.major, &self.mark, &self.settings.database).await {
-            Ok(facts) => {
-                // The protocol is chosen at login; the slow lane has changed settings since.
-                self.facts = ServerInfo { pooled: self.facts.pooled, ..facts };
-                self.absent.lock().clear();
+        let query = self.query("databases", database_list::SQL, batch.statement_timeout);
+        match self.ask_ours(SqlQuery { max_rows: database_list::MAX_DATABASES, ..query }).await {
+            Ok(answer) => batch.report_databases(database_list::from_table(&answer.table)),
+            Err(error) if error.reason.is_connection() => return Err(error),
+            // The databases known so far stay.
+            Err(_) => (),
+        }
+        Ok(())
+    }
+
+    /// Asks all queries of a collector at once. Its answers count only if the role was the believed one.
+    async fn collect_under_role(
+        &self,
+        batch: &Batch<'_>,
+        index: usize,
+        collector: &Collector,
+        mut role: watch::Receiver<Option<bool>>,
+    ) -> Result<(), FetchError> {
+        let limit = batch.statement_timeout;
+        let answers: Answers = join_all(collector.queries.iter().map(|query| self.ask(collector, query, limit))).await;
+        let mut errors = answers.iter().filter_map(|answer| answer.as_ref().err());
+        if let Some(error) = errors.find(|error| error.reason.is_connection()) {
+            return Err(error.clone());
+        }
+        let role = role.wait_for(Option::is_some).await.map_or(None, |role| *role);
+        if role == Some(self.server_info.replica) {
+            batch.finish(index, answers);
+        }
+        Ok(())
+    }
+
+    /// Asks the server again what it is, if that was long ago; skipped queries are tried again then.
+    async fn refresh_server_info(&mut self) -> Result<(), FetchError> {
+        let (known, context) = (&self.server_info, &self.context);
+        if known.read_at.elapsed() < RECHECK_INTERVAL && known.extensions.is_ok() {
+            return Ok(());
+        }
+        match read_server_info(&self.client, known.major, &context.marker, &context.settings.database).await {
+            Ok(server_info) => {
+                self.server_info = ServerInfo { pooled: known.pooled, ..server_info };
+                self.skipped.lock().clear();
                 Ok(())
             }
             Err(error) if error.reason.is_connection() => Err(error),
-            // What is known of a server holds on until it can be asked again.
+            // The old information stays until the server answers again.
             Err(_) => Ok(()),
         }
     }
 
-    /// Reads the extensions again, for those who are about to call their functions by name: whoever owns the schema may have dropped
-    /// the extension meanwhile, and put functions of his own there, to run as our role.
-    pub async fn refresh_extensions(&mut self, limit: Duration) -> Result<(), FetchError> {
-        let question = SqlQuery { max_rows: MOST_FACTS, ..self.question("extensions", EXTENSIONS, limit) };
-        let answer = self.send(question).await.map_err(|failure| failure.into_fetch_error(EXTENSIONS, None));
+    /// Reads the extensions again before their functions are called by name: the owner of the schema may have dropped the extension
+    /// meanwhile, and put functions of his own there, which would run as our role.
+    async fn refresh_extensions(&mut self, limit: Duration) -> Result<(), FetchError> {
+        let query = SqlQuery { max_rows: MAX_INFO_ROWS, ..self.query("extensions", EXTENSIONS, limit) };
+        let answer = self.ask_ours(query).await;
         if let Err(error) = &answer
             && error.reason.is_connection()
         {
             return Err(error.clone());
         }
-        self.facts.extensions = answer.map(|answer| installed(&answer.table));
+        self.server_info.extensions = answer.map(|answer| installed_extensions(&answer.table));
         Ok(())
     }
 
-    /// Whether the server is a replica now.
-    pub async fn is_replica(&self, limit: Duration) -> Result<bool, FetchError> {
-        const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
-        let answer = self.send(self.question("role", SQL, limit)).await;
-        let answer = answer.map_err(|failure| failure.into_fetch_error(SQL, None))?;
-        Ok(answer.table.cell(0, 0) == Cell::Int(1))
-    }
-
-    /// The databases, by name; those that let nobody in with the reason.
-    pub async fn databases(&self, limit: Duration) -> Result<Vec<Database>, FetchError> {
-        let question = SqlQuery { max_rows: MOST_DATABASES, ..self.question("databases", DATABASES, limit) };
-        let table = self.send(question).await.map_err(|failure| failure.into_fetch_error(DATABASES, None))?.table;
-        let database = |row| match (table.cell(row, 0), table.cell(row, 1)) {
-            // A login names it in UTF-8: another name could only be another database's.
-            (Cell::Text(name), Cell::Text("")) if table.cell(row, 2) != Cell::Int(name.len() as i64) => {
-                Some(Database { name: name.to_owned(), closed: Some("encoding".to_owned()) })
-            }
-            (Cell::Text(name), Cell::Text(closed)) => {
-                Some(Database { name: name.to_owned(), closed: (!closed.is_empty()).then(|| closed.to_owned()) })
-            }
-            _ => None,
-        };
-        Ok((0..table.rows()).filter_map(database).collect())
-    }
-
-    /// Asks all queries of one collector at once, in the order of the file.
-    pub async fn collect(&self, collector: &Collector, statement_timeout: Duration) -> Answers {
-        let ask = |query| async move {
-            let answer = self.ask(collector, query, statement_timeout).await;
-            answer.map_err(|error| error.of(&query.name))
-        };
-        join_all(collector.queries.iter().map(ask)).await
-    }
-
+    /// Asks a collector's query. The error has the query's name.
     async fn ask(&self, collector: &Collector, query: &Query, limit: Duration) -> Result<Answer, FetchError> {
-        let (variant, sql) = self.facts.applicable(collector, query)?;
         let name = format!("{}.{}", collector.name, query.name);
-        if let Some((error, _)) = self.absent.lock().get(&name).filter(|(_, at)| at.elapsed() < RECHECK) {
-            return Err(error.clone());
+        let answer = self.ask_unless_skipped(&name, collector, query, limit).await;
+        answer.map_err(|error| error.in_query(&query.name))
+    }
+
+    async fn ask_unless_skipped(
+        &self,
+        name: &str,
+        collector: &Collector,
+        query: &Query,
+        limit: Duration,
+    ) -> Result<Answer, FetchError> {
+        let (variant, sql) = self.server_info.applicable(collector, query)?;
+        if let Some(skipped) = self.skipped.lock().get(name)
+            && skipped.since.elapsed() < RECHECK_INTERVAL
+        {
+            return Err(skipped.error.clone());
         }
-        let columns = query.asked_columns(collector.source);
-        // What else a reading of statements returns says which statement it is.
-        let whole = collector.source == SourceKind::Statements;
-        let native: Vec<_> = query.native_columns().collect();
-        let (columns, native, max_rows) = (&columns[..], &native[..], collector.max_rows);
-        let question = SqlQuery { max_rows, columns, native, whole, ..self.question(&name, &sql, limit) };
-        let answer = self.send(question).await;
-        let answer = answer.map_err(|failure| failure.into_fetch_error(&sql, Some(variant)));
+        let (columns, native): (_, Vec<_>) = (query.asked_columns(collector.source), query.native_columns().collect());
+        let answer = self.send(SqlQuery {
+            max_rows: collector.max_rows,
+            columns: &columns,
+            native: &native,
+            // The further columns of a reading identify the statement.
+            all_columns: collector.source == SourceKind::Statements,
+            ..self.query(name, &sql, limit)
+        });
+        let answer = answer.await.map_err(|error| error.into_fetch_error(&sql, Some(variant)));
         if let Err(error) = &answer {
-            // A plan can be outlived by the table it was made for: the next time it is prepared anew.
-            self.statements.lock().remove(&name);
+            // Its table may have changed since it was prepared.
+            self.statements.lock().remove(name);
             if error.reason.is_skip() {
-                self.absent.lock().insert(name, (error.clone(), Instant::now()));
+                let skipped = SkippedQuery { error: error.clone(), since: Instant::now() };
+                self.skipped.lock().insert(name.to_owned(), skipped);
             }
         }
         answer
     }
 
-    /// A question of our own, all of whose columns are read.
-    fn question<'a>(&'a self, name: &'a str, sql: &'a str, limit: Duration) -> SqlQuery<'a> {
-        let (charset, room) = (self.facts.charset, &self.room);
-        SqlQuery { name, sql, limit, max_rows: 1, columns: &[], native: &[], whole: true, charset, room }
+    /// A query of our own, of which one row with all its columns is read.
+    fn query<'a>(&'a self, name: &'a str, sql: &'a str, limit: Duration) -> SqlQuery<'a> {
+        let (charset, memory) = (self.server_info.charset, &self.context.memory);
+        SqlQuery { name, sql, limit, max_rows: 1, columns: &[], native: &[], all_columns: true, charset, memory }
     }
 
-    async fn send(&self, question: SqlQuery<'_>) -> Result<Answer, QueryError> {
-        // Letters beyond ASCII in our SQL must be converted to the database's encoding; a session takes and gives bytes as they are.
-        let texts = match self.facts.charset.is_utf8() || !question.sql.is_ascii() {
-            true => Texts::Converted,
-            false => Texts::Raw,
-        };
-        match self.facts.pooled || texts == Texts::Converted && !self.facts.charset.is_utf8() {
-            false => self.send_prepared(question).await,
-            true => self.send_in_transaction(question, texts).await,
+    async fn ask_ours(&self, query: SqlQuery<'_>) -> Result<Answer, FetchError> {
+        let sql = query.sql;
+        self.send(query).await.map_err(|error| error.into_fetch_error(sql, None))
+    }
+
+    async fn send(&self, query: SqlQuery<'_>) -> Result<Answer, PostgresError> {
+        let is_utf8 = self.server_info.charset.is_utf8();
+        // The server must convert letters beyond ASCII to the database's encoding; the session itself passes bytes as they are.
+        let encoding = if is_utf8 || !query.sql.is_ascii() { ClientEncoding::Utf8 } else { ClientEncoding::SqlAscii };
+        if self.server_info.pooled || encoding == ClientEncoding::Utf8 && !is_utf8 {
+            self.send_in_transaction(query, encoding).await
+        } else {
+            self.send_prepared(query).await
         }
     }
 
-    async fn send_prepared(&self, question: SqlQuery<'_>) -> Result<Answer, QueryError> {
-        let millis = question.limit.as_millis() as u64;
-        let set_limit = async {
-            match self.statement_timeout.swap(millis, Ordering::Relaxed) == millis {
-                true => Ok(()),
-                false => self.client.batch_execute(&format!("SET statement_timeout = {millis}")).await,
-            }
-        };
-        let rows = async {
-            let prepared = self.prepared(question).await?;
-            let parameters: [i32; 0] = [];
-            question.read(self.client.query_raw(&prepared.statement, parameters).await?, Some(prepared.reading)).await
-        };
-        let (set, rows) = join(set_limit, rows).await;
+    async fn send_prepared(&self, query: SqlQuery<'_>) -> Result<Answer, PostgresError> {
+        let (set, answer) = join(self.set_statement_timeout(query.limit), self.execute_prepared(query)).await;
         set?;
-        rows
+        answer
     }
 
-    async fn prepared(&self, question: SqlQuery<'_>) -> Result<PreparedStatement, QueryError> {
-        let known = self.statements.lock().get(question.name).filter(|known| *known.sql == *question.sql).cloned();
+    async fn set_statement_timeout(&self, limit: Duration) -> Result<(), tokio_postgres::Error> {
+        let millis = limit.as_millis() as u64;
+        if self.statement_timeout.swap(millis, Ordering::Relaxed) == millis {
+            return Ok(());
+        }
+        self.client.batch_execute(&format!("SET statement_timeout = {millis}")).await
+    }
+
+    async fn execute_prepared(&self, query: SqlQuery<'_>) -> Result<Answer, PostgresError> {
+        let prepared = self.prepare(query).await?;
+        let parameters: [i32; 0] = [];
+        query.read(self.client.query_raw(&prepared.statement, parameters).await?, Some(prepared.row_reader)).await
+    }
+
+    async fn prepare(&self, query: SqlQuery<'_>) -> Result<PreparedStatement, PostgresError> {
+        let known = self.statements.lock().get(query.name).filter(|known| *known.sql == *query.sql).cloned();
         if let Some(prepared) = known {
             return Ok(prepared);
         }
-        let statement = self.client.prepare(question.sql).await?;
-        let prepared =
-            PreparedStatement { sql: question.sql.into(), reading: question.reading(statement.columns())?, statement };
-        self.statements.lock().insert(question.name.to_owned(), prepared.clone());
+        let statement = self.client.prepare(query.sql).await?;
+        let row_reader = query.row_reader(statement.columns())?;
+        let prepared = PreparedStatement { sql: query.sql.into(), statement, row_reader };
+        self.statements.lock().insert(query.name.to_owned(), prepared.clone());
         Ok(prepared)
     }
 
-    /// The three parts leave in one go and in this order, so a transaction pooler keeps them on one server.
-    async fn send_in_transaction(&self, question: SqlQuery<'_>, texts: Texts) -> Result<Answer, QueryError> {
-        let begin = session_settings::begin(self.facts.major, question.limit, texts);
+    async fn send_in_transaction(
+        &self,
+        query: SqlQuery<'_>,
+        encoding: ClientEncoding,
+    ) -> Result<Answer, PostgresError> {
+        let begin = session_settings::begin_sql(self.server_info.major, query.limit, encoding);
         let rows = async {
             let parameters: [(i32, Type); 0] = [];
-            question.read(self.client.query_typed_raw(question.sql, parameters).await?, None).await
+            query.read(self.client.query_typed_raw(query.sql, parameters).await?, None).await
         };
-        let (begun, rows, ended) =
-            join3(self.client.batch_execute(&begin), rows, self.client.batch_execute("COMMIT")).await;
-        begun?;
-        let rows = rows?;
-        ended?;
-        Ok(rows)
+        in_transaction(&self.client, &begin, rows).await
     }
 
-    /// Asks the server to stop whatever this session runs. Tried once, for a second. Never through a pooler: its server's `statement_timeout`
-    /// does that, and a cancel whose client is gone before it was passed on ends a PgBouncer ("bad client state").
+    /// Asks the server to cancel the running queries of this session. Tried once, for a second. Never through a pooler: its server's
+    /// `statement_timeout` does that, and a cancel whose client is gone before it was passed on ends a PgBouncer ("bad client state").
     pub async fn cancel(&self) {
-        if self.facts.pooled {
+        if self.server_info.pooled {
             return;
         }
         let token = self.client.cancel_token();
         let cancelled = timeout(Duration::from_secs(1), async {
-            let stream = dial::uncounted(&self.settings, &self.sessions).await?;
-            token.cancel_query_raw(stream, Dialled).await.map_err(|error| error::of_query(&error))
+            let stream = dial::uncounted(&self.context.settings, &self.context.sessions).await?;
+            token.cancel_query_raw(stream, PassThroughTls).await.map_err(|error| error::from_query(&error))
         });
         if let Ok(Err(error)) = cancelled.await {
             debug!("cancel: {error}");
         }
     }
-}
-
-fn installed(table: &Table) -> Vec<InstalledExtensions> {
-    let text = |row, column| match table.cell(row, column) {
-        Cell::Text(text) => text.to_owned(),
-        _ => String::new(),
-    };
-    (0..table.rows()).map(|row| InstalledExtensions::new([0, 1, 2].map(|column| text(row, column)))).collect()
 }

@@ -1,5 +1,5 @@
-//! The startup of a session, the same for all who speak PostgreSQL's protocol: over a stream that the dialler has brought, and
-//! bound to the server's end of it.
+//! The startup of a session, shared by all sources that speak PostgreSQL's protocol: over a stream that is connected and encrypted already,
+//! with channel binding to its TLS end point.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use crate::{
     source::net::stream::ServerStream,
 };
 
-/// Who logs in where, and under which name the session is shown.
+/// The driver's configuration: user, database, password, and the name under which the server shows the session.
 pub fn config(server: &PostgresSettings, password: Option<&Secret>, application: &str) -> Config {
     let mut config = Config::new();
     config.user(&server.user).dbname(&server.database).application_name(application);
@@ -30,7 +30,7 @@ pub fn config(server: &PostgresSettings, password: Option<&Secret>, application:
         ChannelBinding::Prefer => ClientBinding::Prefer,
         ChannelBinding::Require => ClientBinding::Require,
     });
-    // Whether to encrypt was settled when the server was dialled: nothing is negotiated here.
+    // The stream is encrypted if it is to be: the driver must not negotiate.
     config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
     config
 }
@@ -38,18 +38,18 @@ pub fn config(server: &PostgresSettings, password: Option<&Secret>, application:
 /// Logs in on the stream.
 ///
 /// # Errors
-/// The server does not let us in, or asks for what it may not have.
+/// The server does not let us in, or asks for a password in a form that we refuse.
 pub async fn start(
     config: &Config,
     stream: ServerStream,
 ) -> Result<(Client, Connection<ServerStream, ServerStream>), Error> {
-    config.connect_raw(stream, Dialled).await
+    config.connect_raw(stream, PassThroughTls).await
 }
 
-/// What the protocol's library takes for a TLS connector. The stream is what it should be already; as one of TLS, it is asked for its end.
-pub struct Dialled;
+/// A TLS connector that passes the stream through. The driver asks it for the end point, as it asks a TLS stream.
+pub struct PassThroughTls;
 
-impl TlsConnect<ServerStream> for Dialled {
+impl TlsConnect<ServerStream> for PassThroughTls {
     type Stream = ServerStream;
     type Error = Infallible;
     type Future = Ready<Result<ServerStream, Infallible>>;

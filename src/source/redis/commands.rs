@@ -1,7 +1,12 @@
-//! Which commands give which sections, and what becomes of their answers.
+//! Which commands give which sections, and how their replies become tables.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
@@ -9,162 +14,157 @@ use crate::{
     source::{
         charset::utf8,
         fetch::{FetchError, Reason},
-        redis::{RedisSession, Reply, error, info::InfoReply},
+        pending_login::LoginOutcome,
+        redis::{error, info::InfoReply, reply::Reply, session::RedisSession},
         sections::Tables,
     },
     table::{Cell, Table},
 };
 
-/// What was denied is asked again after this: the server's log of denials is not for us.
+/// A denied command is sent again after this long: we must not fill the server's log of denials.
 const RETRY_DENIED: Duration = Duration::from_secs(300);
 
 /// The most rows of an answer that are read: there are about 20 kinds of events.
 const MOST_ROWS: usize = 1000;
 
-/// Before Redis 7 it takes one name at a time.
-const CONFIG: &[&[&str]] = &[
-    &["CONFIG", "GET", "maxclients"],
-    &["CONFIG", "GET", "maxmemory"],
-    &["CONFIG", "GET", "io-threads"],
-    &["CONFIG", "GET", "slowlog-log-slower-than"],
-    &["CONFIG", "GET", "latency-monitor-threshold"],
-];
-
 /// One command, or a few of the same kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum RedisCommand {
-    Info,
-    Config,
-    Slowlog,
-    Latency,
-    /// Asked only where there is a cluster, which INFO says: elsewhere it would count as an error.
-    Cluster,
-}
-
-/// How a command is sent.
-struct CommandSpec {
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct RedisCommand {
     name: &'static str,
-    /// What an access control list must say to allow it.
+    /// The rule of an access control list that allows it.
     rule: &'static str,
-    commands: &'static [&'static [&'static str]],
+    /// What is sent: commands as their words.
+    lines: &'static [&'static [&'static str]],
 }
 
-type CommandReplies = BTreeMap<RedisCommand, Result<Vec<Reply>, FetchError>>;
+const INFO: &RedisCommand = &RedisCommand { name: "INFO", rule: "+info", lines: &[&["INFO", "ALL"]] };
+const CONFIG: &RedisCommand = &RedisCommand {
+    name: "CONFIG GET",
+    rule: "+config|get",
+    // Before Redis 7 it takes one name at a time.
+    lines: &[
+        &["CONFIG", "GET", "maxclients"],
+        &["CONFIG", "GET", "maxmemory"],
+        &["CONFIG", "GET", "io-threads"],
+        &["CONFIG", "GET", "slowlog-log-slower-than"],
+        &["CONFIG", "GET", "latency-monitor-threshold"],
+    ],
+};
+const SLOWLOG: &RedisCommand =
+    &RedisCommand { name: "SLOWLOG LEN", rule: "+slowlog|len", lines: &[&["SLOWLOG", "LEN"]] };
+const LATENCY: &RedisCommand =
+    &RedisCommand { name: "LATENCY LATEST", rule: "+latency|latest", lines: &[&["LATENCY", "LATEST"]] };
+/// Sent only where INFO reports a cluster: elsewhere it would count as an error.
+const CLUSTER: &RedisCommand =
+    &RedisCommand { name: "CLUSTER INFO", rule: "+cluster|info", lines: &[&["CLUSTER", "INFO"]] };
 
-/// What is asked on a session, and what it was denied.
-#[derive(Default)]
-pub struct CommandPlan {
-    denied: BTreeMap<RedisCommand, (FetchError, Instant)>,
+type CommandReplies = BTreeMap<&'static RedisCommand, Result<Vec<Reply>, FetchError>>;
+
+/// A session on which sections are fetched.
+pub struct SectionSession {
+    session: RedisSession,
+    /// What it was not allowed: not sent again for a while.
+    denied: BTreeMap<&'static RedisCommand, (FetchError, Instant)>,
+    description: ServerDescription,
 }
+
+/// For people: what the server is, once it has told.
+pub type ServerDescription = Arc<Mutex<Option<String>>>;
 
 impl RedisCommand {
-    fn of(section: &str) -> Self {
+    fn of(section: &str) -> &'static Self {
         match section {
-            "config" => RedisCommand::Config,
-            "slowlog" => RedisCommand::Slowlog,
-            "latency" => RedisCommand::Latency,
-            "cluster_info" => RedisCommand::Cluster,
-            _ => RedisCommand::Info,
+            "config" => CONFIG,
+            "slowlog" => SLOWLOG,
+            "latency" => LATENCY,
+            "cluster_info" => CLUSTER,
+            _ => INFO,
         }
     }
 
-    fn spec(self) -> CommandSpec {
-        let spec = |name, rule, commands| CommandSpec { name, rule, commands };
-        match self {
-            RedisCommand::Info => spec("INFO", "+info", &[&["INFO", "ALL"]]),
-            RedisCommand::Config => spec("CONFIG GET", "+config|get", CONFIG),
-            RedisCommand::Slowlog => spec("SLOWLOG LEN", "+slowlog|len", &[&["SLOWLOG", "LEN"]]),
-            RedisCommand::Latency => spec("LATENCY LATEST", "+latency|latest", &[&["LATENCY", "LATEST"]]),
-            RedisCommand::Cluster => spec("CLUSTER INFO", "+cluster|info", &[&["CLUSTER", "INFO"]]),
-        }
-    }
-
-    /// Its answers; the first that is refused stands for all.
-    fn answered(self, values: Vec<Reply>) -> Result<Vec<Reply>, FetchError> {
-        let refused = values.iter().find_map(|value| match value {
-            Reply::Error(said) => Some(error::of_command(said, self.spec().name, self.spec().rule)),
+    /// Its replies; the first refusal stands for all.
+    fn check(&self, replies: Vec<Reply>) -> Result<Vec<Reply>, FetchError> {
+        let refusal = replies.iter().find_map(|reply| match reply {
+            Reply::Error(message) => Some(error::of_command(message, self.name, self.rule)),
             _ => None,
         });
-        refused.map_or(Ok(values), Err)
+        refusal.map_or(Ok(replies), Err)
+    }
+
+    /// Its reply as a text.
+    fn text(&self, replies: &[Reply]) -> Result<String, FetchError> {
+        match replies {
+            [Reply::Text(bytes)] => Ok(utf8(bytes).into_owned()),
+            _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", self.name))),
+        }
     }
 }
 
-impl CommandPlan {
-    /// Asks what these sections need, in one round trip; in a second what only a cluster has.
+impl LoginOutcome for SectionSession {
+    fn is_closed(&self) -> bool {
+        self.session.is_closed()
+    }
+}
+
+impl SectionSession {
+    pub fn new(session: RedisSession, description: ServerDescription) -> Self {
+        SectionSession { session, denied: BTreeMap::new(), description }
+    }
+
+    /// Fetches these sections, in one round trip; in a second what only a cluster has.
     ///
     /// # Errors
     /// The connection failed, the server refuses everything, or it is still loading its data.
-    pub async fn run(&mut self, session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
-        let mut wanted: Vec<_> = sections.iter().map(|section| RedisCommand::of(section)).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let wants_cluster = wanted.last() == Some(&RedisCommand::Cluster);
-        wanted.retain(|command| *command != RedisCommand::Cluster);
-        if wants_cluster && wanted.first() != Some(&RedisCommand::Info) {
-            wanted.insert(0, RedisCommand::Info);
+    pub async fn fetch(&mut self, sections: &[&str]) -> Result<Tables, FetchError> {
+        let mut wanted: BTreeSet<_> = sections.iter().map(|section| RedisCommand::of(section)).collect();
+        let wants_cluster = wanted.remove(CLUSTER);
+        if wants_cluster {
+            wanted.insert(INFO);
         }
-        let mut answers = self.answers(session, &wanted).await?;
-        let said = answers
-            .remove(&RedisCommand::Info)
-            .map(|answer| answer.and_then(|values| text(RedisCommand::Info, &values)));
-        let info = said.as_ref().map(|said| said.as_deref().map(InfoReply::new).map_err(Clone::clone));
-        if let Some(Ok(info)) = &info {
-            *session.about.lock() = Some(about(info));
-            expect_loaded(info)?;
-            if wants_cluster && info.get("cluster_enabled") == Some("1") {
-                answers.extend(self.answers(session, &[RedisCommand::Cluster]).await?);
-            }
-        }
-        let info = info.unwrap_or_else(|| Ok(InfoReply::new("")));
-        Ok(sections.iter().map(|name| ((*name).to_owned(), table(name, &info, &answers).map(Arc::new))).collect())
-    }
-
-    async fn answers(
-        &mut self,
-        session: &mut RedisSession,
-        wanted: &[RedisCommand],
-    ) -> Result<CommandReplies, FetchError> {
-        self.denied.retain(|_, (_, at)| at.elapsed() < RETRY_DENIED);
-        let mut answers = CommandReplies::new();
-        let mut commands: Vec<&[&str]> = Vec::new();
-        for command in wanted {
-            match self.denied.get(command) {
-                Some((error, _)) => _ = answers.insert(*command, Err(error.clone())),
-                None => commands.extend(command.spec().commands),
-            }
-        }
-        // That there is nothing to ask does not mean that the server is there.
-        if commands.is_empty() {
-            commands.push(&["PING"]);
-        }
-        let mut values = session.ask(&commands).await?.into_iter();
-        for command in wanted.iter().filter(|command| !self.denied.contains_key(command)) {
-            let values: Vec<_> = values.by_ref().take(command.spec().commands.len()).collect();
-            answers.insert(*command, command.answered(values));
-        }
-        let denied = |(command, answer): (&RedisCommand, &Result<_, FetchError>)| match answer {
-            Err(error) if error.reason == Reason::Privilege => Some((*command, error.clone())),
-            _ => None,
+        let mut replies = self.send(&wanted).await?;
+        let info = match replies.remove(INFO) {
+            Some(replies) => replies.and_then(|replies| INFO.text(&replies)),
+            None => Ok(String::new()),
         };
-        for (command, error) in answers.iter().filter_map(denied) {
-            self.denied.entry(command).or_insert((error, Instant::now()));
+        let info = info.as_deref().map(InfoReply::new).map_err(Clone::clone);
+        if wanted.contains(INFO)
+            && let Ok(info) = &info
+        {
+            *self.description.lock() = Some(description(info));
+            info.expect_loaded()?;
+            if wants_cluster && info.get("cluster_enabled") == Some("1") {
+                replies.extend(self.send(&BTreeSet::from([CLUSTER])).await?);
+            }
         }
-        Ok(answers)
+        Ok(sections.iter().map(|name| ((*name).to_owned(), table(name, &info, &replies).map(Arc::new))).collect())
+    }
+
+    async fn send(&mut self, wanted: &BTreeSet<&'static RedisCommand>) -> Result<CommandReplies, FetchError> {
+        self.denied.retain(|_, (_, at)| at.elapsed() < RETRY_DENIED);
+        let denied = |command: &&'static RedisCommand| Some((*command, Err(self.denied.get(command)?.0.clone())));
+        let mut replies: CommandReplies = wanted.iter().filter_map(denied).collect();
+        let allowed: Vec<_> = wanted.iter().copied().filter(|command| !replies.contains_key(command)).collect();
+        let mut lines: Vec<&[&str]> = allowed.iter().flat_map(|command| command.lines).copied().collect();
+        // Without any command it would stay unknown whether the server is there.
+        if lines.is_empty() {
+            lines.push(&["PING"]);
+        }
+        let mut values = self.session.ask(&lines).await?.into_iter();
+        for command in allowed {
+            let reply = command.check(values.by_ref().take(command.lines.len()).collect());
+            if let Err(error) = &reply
+                && error.reason == Reason::Privilege
+            {
+                self.denied.insert(command, (error.clone(), Instant::now()));
+            }
+            replies.insert(command, reply);
+        }
+        Ok(replies)
     }
 }
 
-/// After its start, or when a replica fetches all, a server answers; but not to those who want its data.
-pub fn expect_loaded(info: &InfoReply<'_>) -> Result<(), FetchError> {
-    if info.get("loading") != Some("1") {
-        return Ok(());
-    }
-    let of = |field| info.get(field).unwrap_or("?");
-    let message = format!("loading its data: {} %, {} s to go", of("loading_loaded_perc"), of("loading_eta_seconds"));
-    Err(FetchError::new(Reason::Starting, message))
-}
-
-/// What the server is, for people.
-fn about(info: &InfoReply<'_>) -> String {
+/// For people: what the server is.
+fn description(info: &InfoReply<'_>) -> String {
     let product = match info.get("valkey_version") {
         Some(version) => format!("Valkey {version}"),
         None => format!("Redis {}", info.get("redis_version").unwrap_or("of an unknown version")),
@@ -179,31 +179,23 @@ fn about(info: &InfoReply<'_>) -> String {
 }
 
 /// One section; without rows where there is nothing of the kind.
-fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, answers: &CommandReplies) -> Result<Table, FetchError> {
+fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, replies: &CommandReplies) -> Result<Table, FetchError> {
     let unknown = || FetchError::new(Reason::Undefined, "there is no such section");
     let section = sections::section(SourceKind::Redis, name).ok_or_else(unknown)?;
     let command = RedisCommand::of(name);
-    if command == RedisCommand::Info {
-        return info.as_ref().map(|info| info.table(section)).map_err(Clone::clone);
-    }
-    let Some(answer) = answers.get(&command) else {
-        // Of a server that is no cluster, unless that is not known.
-        return info.as_ref().map(|_| Table::default()).map_err(Clone::clone);
+    let Some(replies) = replies.get(command) else {
+        // Of a server that is not a cluster, CLUSTER INFO was not sent.
+        let table = |info: &InfoReply<'_>| if command == INFO { info.table(section) } else { Table::default() };
+        return info.as_ref().map(table).map_err(Clone::clone);
     };
-    let values = answer.as_ref().map_err(Clone::clone)?;
-    match command {
-        RedisCommand::Cluster => text(command, values).map(|text| InfoReply::new(&text).fields("")),
-        RedisCommand::Config => Ok(config(section, values)),
-        _ => Ok(numbers(section, values)),
-    }
-}
-
-/// The text that a command is answered.
-fn text(command: RedisCommand, values: &[Reply]) -> Result<String, FetchError> {
-    match values {
-        [Reply::Text(bytes)] => Ok(utf8(bytes).into_owned()),
-        _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", command.spec().name))),
-    }
+    let replies = replies.as_ref().map_err(Clone::clone)?;
+    Ok(if command == CLUSTER {
+        InfoReply::new(&command.text(replies)?).fields("")
+    } else if command == CONFIG {
+        config(section, replies)
+    } else {
+        numbers(section, replies)
+    })
 }
 
 /// One row: each answer is a name and a value, or nothing where the server does not know the name.
@@ -226,7 +218,7 @@ fn pair(answer: &Reply) -> Option<(String, String)> {
     Some((utf8(name).replace('-', "_"), utf8(value).into_owned()))
 }
 
-/// An integer is a row, and so is each list of a list; what they have beyond the columns is left out.
+/// An integer is a row, and so is each list within a list; values beyond the columns are left out.
 fn numbers(section: &Section, answers: &[Reply]) -> Table {
     let mut table = Table::new(section.columns.iter().copied());
     let rows = answers.iter().flat_map(|answer| match answer {

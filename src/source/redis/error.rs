@@ -1,4 +1,4 @@
-//! What a Redis server refuses, as reasons: by the word in capitals that its errors begin with.
+//! Errors of a Redis server as reasons: by the word in capitals that they begin with.
 
 use std::{
     error::Error,
@@ -13,7 +13,7 @@ use crate::source::{
     remedy::Remedy,
 };
 
-/// The words by which the server refuses everything, not only this command.
+/// The words with which the server refuses everything, not only this command.
 const OF_SESSION: [(&str, Reason); 9] = [
     ("NOAUTH", Reason::Authentication),
     ("WRONGPASS", Reason::Authentication),
@@ -27,22 +27,22 @@ const OF_SESSION: [(&str, Reason); 9] = [
 ];
 
 /// What an error means that ends the session; `None` if it is about one command only.
-pub fn of_session(said: &str) -> Option<FetchError> {
-    let (_, reason) = OF_SESSION.iter().find(|(word, _)| said.starts_with(word))?;
-    Some(FetchError::new(*reason, said))
+pub fn of_session(message: &str) -> Option<FetchError> {
+    let (_, reason) = OF_SESSION.iter().find(|(word, _)| message.starts_with(word))?;
+    Some(FetchError::new(*reason, message))
 }
 
 /// What an error of one command means; `rule` is what an ACL must say to allow it.
-pub fn of_command(said: &str, command: &str, rule: &'static str) -> FetchError {
-    // A provider renames what it does not allow; a Sentinel has few of a server's commands.
+pub fn of_command(message: &str, command: &str, rule: &'static str) -> FetchError {
+    // A provider renames the commands that it does not allow; a Sentinel has few of a server's commands.
     let is_unknown = ["ERR unknown command", "ERR unknown subcommand", "ERR Unknown subcommand"];
-    match is_unknown.iter().any(|word| said.starts_with(word)) {
-        true => FetchError::new(Reason::Privilege, format!("{command} does not exist here: {said}")),
-        false if said.starts_with("NOPERM") => {
-            let error = FetchError::new(Reason::Privilege, format!("{command} needs {rule}: {said}"));
+    match is_unknown.iter().any(|word| message.starts_with(word)) {
+        true => FetchError::new(Reason::Privilege, format!("{command} does not exist here: {message}")),
+        false if message.starts_with("NOPERM") => {
+            let error = FetchError::new(Reason::Privilege, format!("{command} needs {rule}: {message}"));
             error.with_remedy(Some(Remedy::AclRule(rule)))
         }
-        false => FetchError::new(Reason::Query, format!("{command}: {said}")),
+        false => FetchError::new(Reason::Query, format!("{command}: {message}")),
     }
 }
 

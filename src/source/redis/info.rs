@@ -1,11 +1,14 @@
-//! What `INFO` says, as tables: one row of fields for each of its sections, and its lists as tables of their own.
+//! The reply to `INFO` as tables: one row of fields for each of its sections, and its lists as tables of their own.
 //! Unknown fields are columns that nobody reads; missing ones are absent.
 
 use std::ops::Range;
 
 use crate::{
     collector::sections::{redis::PercentileRow, row, row::Section},
-    source::redis::replicas,
+    source::{
+        fetch::{FetchError, Reason},
+        redis::replicas,
+    },
     table::{Cell, Table},
 };
 
@@ -13,7 +16,7 @@ use crate::{
 const MOST_LINES: usize = 20_000;
 const MOST_FIELDS: usize = 1000;
 
-/// The most percentiles: a server has about 250 commands, and tells three of each that was called.
+/// The most percentiles: a server has about 250 commands, and reports three for each that was called.
 const MOST_PERCENTILES: usize = 5000;
 
 /// Room for as many before the first is read.
@@ -50,10 +53,10 @@ const LISTS: [InfoList; 5] = [
 /// How the lines of the percentiles begin.
 const PERCENTILES: &str = "latency_percentiles_usec_";
 
-/// Values that mean that there is none. The times and offsets in which -1 does are seen by their names.
+/// Values that stand for an absent one. Times and offsets, in which -1 does, are recognised by their names.
 const NONE: [(&str, &str); 2] = [("maxmemory", "0"), ("avg_ttl", "0")];
 
-/// What a status says, as a number.
+/// A status as a number.
 const STATUS: [(&str, i64); 5] = [("ok", 1), ("up", 1), ("err", 0), ("down", 0), ("fail", 0)];
 
 /// An answer to INFO, or to another command that answers like it.
@@ -91,6 +94,16 @@ impl<'a> InfoReply<'a> {
     /// The value of a field, wherever it stands.
     pub fn get(&self, field: &str) -> Option<&'a str> {
         self.lines.iter().find(|(other, _)| *other == field).map(|(_, value)| *value)
+    }
+
+    /// After its start, or while it fetches all as a replica, a server answers; but not to those who want its data.
+    pub fn expect_loaded(&self) -> Result<(), FetchError> {
+        if self.get("loading") != Some("1") {
+            return Ok(());
+        }
+        let of = |field| self.get(field).unwrap_or("?");
+        let (percent, seconds) = (of("loading_loaded_perc"), of("loading_eta_seconds"));
+        Err(FetchError::new(Reason::Starting, format!("loading its data: {percent} %, {seconds} s to go")))
     }
 
     /// A section as a table; without rows if there is nothing of the kind.
@@ -168,7 +181,7 @@ impl<'a> InfoReply<'a> {
     }
 }
 
-/// What is before and behind the first such byte. In texts this short that is found sooner than by `split_once`, which prepares to look
+/// The parts before and behind the first such byte. In texts this short it is found sooner than by `split_once`, which prepares a search
 /// for any text.
 fn parted(text: &str, at: u8) -> Option<(&str, &str)> {
     let at = text.bytes().position(|byte| byte == at)?;
@@ -185,7 +198,7 @@ fn named<'a>(text: &'a str, name: &str) -> Cell<'a> {
     pairs(text).find(|(key, _)| *key == name).map_or(Cell::Absent, |(key, value)| cell(key, value))
 }
 
-/// A value as it is meant: a status as a number, and what stands for nothing as absent.
+/// A value as it is meant: a status as a number, a value that stands for nothing as absent.
 fn cell<'a>(field: &str, value: &'a str) -> Cell<'a> {
     let is_status = || field.ends_with("_status") || field == "cluster_state";
     let counts_from_zero = || field.contains("_sec") || field.ends_with("_offset");

@@ -1,5 +1,5 @@
-//! A Redis or Valkey server: one `INFO` for all sections that are asked, and what few other commands say, in one round
-//! trip on a kept session.
+//! A Redis or Valkey server: one `INFO` for all wanted sections, and a few other commands, in one round trip on a kept
+//! session.
 
 mod commands;
 pub mod error;
@@ -8,12 +8,7 @@ mod replicas;
 pub mod reply;
 mod session;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
-use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use crate::source::redis::{reply::Reply, session::RedisSession};
 use crate::{
@@ -24,7 +19,10 @@ use crate::{
         fetch::{FetchError, Reason},
         kept_session::SectionServer,
         net::{dial, session_limit::SessionLimit},
-        redis::session::Protocol,
+        redis::{
+            commands::{SectionSession, ServerDescription},
+            session::Protocol,
+        },
         secret,
         sections::Tables,
     },
@@ -34,20 +32,17 @@ use crate::{
 /// How to log in to one, and what is known of it.
 pub struct RedisServer {
     settings: RedisSettings,
-    about: RedisInfo,
-    /// It does not speak RESP3, and is not asked to any more.
+    description: ServerDescription,
+    /// It does not speak RESP3: nobody tries that again.
     speaks_resp2: AtomicBool,
 }
 
-/// What the server is, for people, once it has said so.
-type RedisInfo = Arc<Mutex<Option<String>>>;
-
 impl RedisServer {
     pub fn new(settings: RedisSettings) -> Self {
-        RedisServer { settings, about: RedisInfo::default(), speaks_resp2: AtomicBool::default() }
+        RedisServer { settings, description: ServerDescription::default(), speaks_resp2: AtomicBool::default() }
     }
 
-    /// A session of one's own, counted in `sessions`.
+    /// A new session, counted in `sessions`.
     ///
     /// # Errors
     /// The server cannot be reached, or does not let us in.
@@ -76,7 +71,7 @@ impl RedisServer {
         protocol: Protocol,
     ) -> Result<RedisSession, FetchError> {
         let stream = dial::redis(&self.settings.address, &self.settings.tls, sessions).await?;
-        let mut session = RedisSession::new(stream, self.about.clone());
+        let mut session = RedisSession::new(stream);
         let is_spoken = session.greet(&self.settings, password, protocol).await?;
         let has_password = self.settings.user.is_some() || self.settings.password.is_some();
         session.let_in(if has_password { LoginMethod::Password } else { LoginMethod::None });
@@ -87,21 +82,18 @@ impl RedisServer {
 
 impl SectionServer for RedisServer {
     const KIND: SourceKind = SourceKind::Redis;
-    type Session = RedisSession;
+    type Session = SectionSession;
 
     fn description(&self) -> String {
-        self.about.lock().clone().unwrap_or_else(|| "Redis".to_owned())
+        self.description.lock().clone().unwrap_or_else(|| "Redis".to_owned())
     }
 
-    async fn log_in(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
-        self.connect(sessions).await
+    async fn log_in(&self, sessions: &SessionLimit) -> Result<SectionSession, FetchError> {
+        Ok(SectionSession::new(self.connect(sessions).await?, self.description.clone()))
     }
 
-    async fn fetch(session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
-        let mut plan = std::mem::take(&mut session.plan);
-        let tables = plan.run(session, sections).await;
-        session.plan = plan;
-        tables
+    async fn fetch(session: &mut SectionSession, sections: &[&str]) -> Result<Tables, FetchError> {
+        session.fetch(sections).await
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::table::{Cell, Number, Table};
 
-/// Rows of address, port, state, offset and lag. Those that announce the same, as from behind one NAT, become one: where the
-/// last of them is, and the longest lag.
+/// Rows of address, port, state, offset and lag. Replicas that announce the same, as from behind one NAT, become one row: with the
+/// lowest offset and the longest lag.
 pub fn worst(replicas: &Table) -> Table {
     let mut rows: BTreeMap<[&str; 3], Vec<Cell<'_>>> = BTreeMap::new();
     for row in 0..replicas.rows() {
@@ -24,7 +24,7 @@ pub fn worst(replicas: &Table) -> Table {
     table
 }
 
-/// What is known, or the worse of both.
+/// The worse of both, or the one that is known.
 fn worse<'c>(kept: Cell<'c>, other: Cell<'c>, is_worse: fn(f64, f64) -> bool) -> Cell<'c> {
     let number = |cell: Cell<'_>| cell.number().ok().flatten().map(Number::as_f64);
     match (number(kept), number(other)) {

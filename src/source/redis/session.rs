@@ -1,4 +1,4 @@
-//! A session: commands out in one write, their answers in.
+//! A session: commands are sent in one write, and their replies are read.
 
 use futures_util::FutureExt;
 use redis::Cmd;
@@ -9,38 +9,33 @@ use crate::{
     source::{
         fetch::{FetchError, Reason},
         net::stream::ServerStream,
-        pending_login::LoginOutcome,
-        redis::{RedisInfo, commands, commands::CommandPlan, error, info::InfoReply, reply, reply::Reply},
+        redis::{error, info::InfoReply, reply, reply::Reply},
     },
 };
 
-/// A session. What it was not allowed it does not ask again for a while.
+/// A session.
 pub struct RedisSession {
     stream: BufReader<ServerStream>,
-    pub(super) about: RedisInfo,
-    pub(super) plan: CommandPlan,
     /// The connection is of no use any more.
     is_over: bool,
 }
 
-/// Which version of the protocol a server is asked for.
+/// The version of the protocol that a server is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Protocol {
-    /// What every server speaks to whoever does not ask.
+    /// Every server begins with it.
     Resp2,
     Resp3,
 }
 
-impl LoginOutcome for RedisSession {
-    fn is_closed(&self) -> bool {
-        self.is_over
-    }
-}
-
 impl RedisSession {
-    pub fn new(stream: ServerStream, about: RedisInfo) -> Self {
-        let stream = BufReader::new(stream);
-        RedisSession { stream, about, plan: CommandPlan::default(), is_over: false }
+    pub fn new(stream: ServerStream) -> Self {
+        RedisSession { stream: BufReader::new(stream), is_over: false }
+    }
+
+    /// The connection has ended, or is of no use any more.
+    pub fn is_closed(&self) -> bool {
+        self.is_over
     }
 
     /// The server has let us in by this method.
@@ -53,7 +48,7 @@ impl RedisSession {
     /// # Errors
     /// The connection failed, or the server refuses everything.
     pub async fn ask<W: AsRef<[u8]>>(&mut self, commands: &[&[W]]) -> Result<Vec<Reply>, FetchError> {
-        // Until all is answered: an exchange that was cut short leaves answers behind that belong to nobody.
+        // Until all is answered: an interrupted exchange leaves replies behind that would be taken for those of the next.
         self.is_over = true;
         self.expect_silence()?;
         let mut bytes = Vec::new();
@@ -75,12 +70,12 @@ impl RedisSession {
         }
     }
 
-    /// Something that came before the question would be taken for its answer. Only a refusal may come unasked.
+    /// Bytes that came before a command would be taken for its reply. Only a refusal may come unasked.
     fn expect_silence(&mut self) -> Result<(), FetchError> {
         match self.stream.fill_buf().now_or_never() {
             None | Some(Ok([b'-', ..])) => Ok(()),
             Some(Ok([])) => Err(error::of_connection(&std::io::ErrorKind::UnexpectedEof.into())),
-            Some(Ok(_)) => Err(FetchError::new(Reason::Lost, "the server said something that nobody asked for")),
+            Some(Ok(_)) => Err(FetchError::new(Reason::Lost, "the server sent something that nobody asked for")),
             Some(Err(error)) => Err(error::of_connection(&error)),
         }
     }
@@ -105,7 +100,7 @@ impl RedisSession {
             (None, Some(_)) => commands.push(&alone),
             (None, None) => (),
         }
-        // After AUTH, not with it: a server that does not know HELLO has let us in then, and was not told the password twice.
+        // After AUTH, not with it: a server that does not know HELLO has let us in then, and did not get the password twice.
         if protocol == Protocol::Resp3 {
             commands.push(&["HELLO", "3"]);
         }
@@ -114,22 +109,22 @@ impl RedisSession {
             commands.push(&select);
         }
         commands.push(&["CLIENT", "SETNAME", "pgvigil"]);
-        // A server that lets us in is up. One that is loading lets us in, and nobody have its data.
+        // A server that is loading lets us in, but gives nobody its data.
         commands.push(&["INFO", "persistence"]);
         let answers = self.ask(&commands).await?;
         let mut is_spoken = true;
         for (command, answer) in commands.iter().zip(&answers) {
-            let Reply::Error(said) = answer else { continue };
+            let Reply::Error(message) = answer else { continue };
             match command[0] {
-                "AUTH" => return Err(FetchError::new(Reason::Authentication, said)),
-                // Nothing that is asked depends on the database; but one that there is not is a mistake.
-                "SELECT" if !said.starts_with("NOPERM") => return Err(FetchError::new(Reason::Refused, said)),
+                "AUTH" => return Err(FetchError::new(Reason::Authentication, message)),
+                // Nothing that is asked depends on the database; but one that does not exist is a mistake.
+                "SELECT" if !message.starts_with("NOPERM") => return Err(FetchError::new(Reason::Refused, message)),
                 "HELLO" => is_spoken = false,
                 _ => (),
             }
         }
-        if let Some(Reply::Text(said)) = answers.last() {
-            commands::expect_loaded(&InfoReply::new(&String::from_utf8_lossy(said)))?;
+        if let Some(Reply::Text(info)) = answers.last() {
+            InfoReply::new(&String::from_utf8_lossy(info)).expect_loaded()?;
         }
         Ok(is_spoken)
     }

@@ -1,25 +1,25 @@
-//! What has been counted in one database: classic buckets, native ones, and their totals. Pure.
+//! The histogram of one database: classic buckets, native buckets, and their totals. Pure.
 
 use crate::{
-    source::statements::{spread::Calls, whole},
+    source::statements::{apportionment, totals::IntervalCalls},
     table::{Cell, Table},
 };
 
-/// Upper bounds of the classic buckets, in seconds: 1, 2, 5 of each power of ten, from what reading one row takes to beyond
-/// what a person waits for. Those of [`SLOW`] are among them.
+/// Upper bounds of the classic buckets, in seconds: 1, 2, 5 of each power of ten, from the time that reading one row takes to more than
+/// a person waits. They include those of [`SLOW`].
 pub const BOUNDS: [f64; 20] = [
     0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
     10.0, 20.0, 60.0,
 ];
 
-/// A call that takes longer than so many seconds is slow.
+/// The bounds, in seconds, above which calls are also counted as slow.
 const SLOW: [f64; 6] = [0.05, 0.1, 1.0, 2.0, 5.0, 60.0];
 
-/// Native buckets for each doubling. In `collectors/statement_histogram.yaml` their schema is 1, the binary logarithm of this. Finer ones
-/// would cost more than what is known of the shape is worth.
+/// Native buckets for each doubling. In `collectors/statement_histogram.yaml` their schema is 1, the binary logarithm of this. The
+/// shape of the distribution is not known well enough for finer ones.
 const PER_DOUBLING: i32 = 2;
 
-/// The first native bucket has what takes at most 2^-16 s, where a row is read, the last what takes more than 17 minutes.
+/// The first native bucket holds calls of at most 2^-16 s, which read one row, the last those of more than 17 minutes.
 const FIRST: i32 = -16 * PER_DOUBLING;
 const LAST: i32 = 10 * PER_DOUBLING + 1;
 
@@ -51,10 +51,10 @@ const fn native_bound(index: i32) -> f64 {
     part[index.rem_euclid(PER_DOUBLING) as usize] * power
 }
 
-/// The calls of one database since the first reading.
+/// The calls in one database since the first reading.
 pub struct StatementHistogram {
-    /// Calls expected above the edge before and up to this one; the last are above all. What is shown are whole calls, so a part of one
-    /// is carried over to when the rest of it comes.
+    /// Calls expected above the edge before and up to this one; the last are above all edges. The output has whole calls, so fractions
+    /// stay here until they add up to one.
     expected: [f64; EDGES.len() + 1],
     native: [u64; NATIVE],
     count: u64,
@@ -68,8 +68,8 @@ impl Default for StatementHistogram {
 }
 
 impl StatementHistogram {
-    /// Counts calls that two readings prove.
-    pub fn add(&mut self, calls: Calls) {
+    /// Counts the calls between two readings.
+    pub fn add(&mut self, calls: IntervalCalls) {
         if calls.count > 0 {
             self.count = self.count.saturating_add(calls.count);
             self.sum += calls.seconds;
@@ -77,42 +77,32 @@ impl StatementHistogram {
         }
     }
 
-    /// One row for each classic bucket. The last has the totals and the native buckets.
-    pub fn show(&mut self, datname: &str, table: &mut Table) {
+    /// Appends one row for each classic bucket. The last also has the totals and the native buckets.
+    pub fn push_rows(&mut self, datname: &str, table: &mut Table) {
         let mut classic = BOUNDS.into_iter().peekable();
         let mut up_to = 0.0;
         for (edge, expected) in EDGES.into_iter().zip(self.expected) {
             up_to += expected;
             while let Some(bound) = classic.next_if(|bound| *bound <= edge) {
                 let bucket = (up_to.round() as u64).min(self.count);
-                let slow = SLOW.contains(&bound);
-                let (threshold, slower) = match slow {
-                    true => (Cell::Float(bound), int(self.count - bucket)),
-                    false => (Cell::Absent, Cell::Absent),
+                let (threshold, slower) = if SLOW.contains(&bound) {
+                    (Cell::Float(bound), int(self.count - bucket))
+                } else {
+                    (Cell::Absent, Cell::Absent)
                 };
-                let [sum, count, native] = [Cell::Absent; 3];
-                table.push_row([
-                    Cell::Text(datname),
-                    Cell::Float(bound),
-                    int(bucket),
-                    sum,
-                    count,
-                    native,
-                    threshold,
-                    slower,
-                ]);
+                let (le, [sum, count, native]) = (Cell::Float(bound), [Cell::Absent; 3]);
+                table.push_row([Cell::Text(datname), le, int(bucket), sum, count, native, threshold, slower]);
             }
         }
-        self.share_out();
-        let filled = (FIRST..).zip(self.native).filter(|(_, count)| *count > 0);
-        let native: Vec<_> = filled.collect();
+        self.update_native();
+        let native: Vec<_> = (FIRST..).zip(self.native).filter(|(_, count)| *count > 0).collect();
         let (le, count, sum) = (Cell::Float(f64::INFINITY), int(self.count), Cell::Float(self.sum));
         let native = Cell::Buckets(&native);
         table.push_row([Cell::Text(datname), le, count, sum, count, native, Cell::Absent, Cell::Absent]);
     }
 
-    /// Makes the native buckets as many calls as there are.
-    fn share_out(&mut self) {
+    /// Brings the native buckets up to the number of all calls.
+    fn update_native(&mut self) {
         let mut expected = [0.0; NATIVE];
         let mut bucket = 0;
         for (at, calls) in self.expected.into_iter().enumerate() {
@@ -122,7 +112,7 @@ impl StatementHistogram {
             }
         }
         let before = self.native.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        whole::share_out(&mut self.native, &expected, self.count.saturating_sub(before));
+        apportionment::apportion(&mut self.native, &expected, self.count.saturating_sub(before));
     }
 }
 

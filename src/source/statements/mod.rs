@@ -1,25 +1,27 @@
 //! Statements: successive readings of a server's statistics by statement become a histogram for each database. Pure.
 //!
 //! The server keeps calls, total time, standard deviation, minimum and maximum of each statement since it was first seen. From two
-//! readings the same follows for the calls between them; those are spread over the buckets (`spread`) and added up.
+//! readings the same numbers follow for the calls between them (`totals`). These calls are spread over the buckets by the distribution
+//! that fits them (`distribution`: `normal`, `logit_normal`), and added up (`histogram`, `apportionment`).
 //!
-//! Promises: what comes out are counters. Bucket counts are integers and never fall, neither from reading to reading
-//! nor from bucket to bucket before; the last one counts every call that two readings prove, no more and no less. So do native
-//! buckets together, of which none falls by itself either.
+//! Promises: the output are counters. Bucket counts are integers and never fall, neither from reading to reading nor from bucket to
+//! bucket; the last one counts every call between two readings exactly once. So do the native buckets together, none of which falls
+//! by itself either.
 
+#[cfg(test)]
+mod accuracy;
+mod apportionment;
+mod distribution;
 mod histogram;
-mod spread;
+mod logit_normal;
+mod normal;
 #[cfg(test)]
 mod tests;
 mod totals;
-#[cfg(test)]
-mod truth;
-mod whole;
-mod within;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
+    hash::{DefaultHasher, Hash, Hasher},
 };
 
 use crate::{
@@ -27,38 +29,41 @@ use crate::{
     memory_budget::MemoryBudget,
     source::{
         fetch::{Answer, Answers, FetchError, Reason},
-        statements::{histogram::StatementHistogram, spread::Calls, totals::Totals},
+        statements::{
+            histogram::StatementHistogram,
+            totals::{IntervalCalls, StatementTotals},
+        },
     },
     table::{Cell, Table},
 };
 
-/// More databases than that have no histogram: each is 21 rows.
+/// The most databases with a histogram: each has 21 rows.
 const MOST_DATABASES: usize = 2000;
 
 /// The histories of a target's queries, by collector and place in it.
 pub struct Histories {
     all: HashMap<(String, usize), History>,
-    /// Where what is shown has its memory.
-    room: MemoryBudget,
+    /// For the memory of the histograms' tables.
+    memory: MemoryBudget,
 }
 
 impl Histories {
-    pub fn new(room: MemoryBudget) -> Self {
-        Histories { all: HashMap::new(), room }
+    pub fn new(memory: MemoryBudget) -> Self {
+        Histories { all: HashMap::new(), memory }
     }
 
-    /// What a collector's readings make of its histories; answers of other collectors are left as they are.
-    pub fn take(&mut self, collector: &Collector, answers: Answers) -> Answers {
+    /// Replaces a collector's readings by histograms; answers of other collectors stay as they are.
+    pub fn apply(&mut self, collector: &Collector, answers: Answers) -> Answers {
         if collector.source != SourceKind::Statements {
             return answers;
         }
-        let take = |(index, answer): (usize, Result<Answer, FetchError>)| {
-            let Answer { table, cut } = answer?;
-            let history = self.all.entry((collector.name.clone(), index)).or_default();
-            let shown = history.take(&table, cut == 0, Some(&self.room))?;
-            Ok(Answer { table: shown.into(), cut: cut + history.left_out })
-        };
-        answers.into_iter().enumerate().map(take).collect()
+        answers.into_iter().enumerate().map(|(index, answer)| self.histograms(collector, index, answer?)).collect()
+    }
+
+    fn histograms(&mut self, collector: &Collector, query: usize, reading: Answer) -> Result<Answer, FetchError> {
+        let history = self.all.entry((collector.name.clone(), query)).or_default();
+        let table = history.update(&reading.table, reading.cut == 0, &self.memory)?;
+        Ok(Answer { table: table.into(), cut: reading.cut + history.dropped_databases })
     }
 }
 
@@ -68,28 +73,28 @@ pub struct History {
     last: Option<Snapshot>,
     /// By oid.
     databases: BTreeMap<i64, DatabaseStatements>,
-    /// Databases of the last reading that were too many.
-    left_out: u64,
+    /// Databases of the last reading beyond the most.
+    dropped_databases: u64,
 }
 
-/// What is known of the statements at one time.
+/// All statements of one reading.
 struct Snapshot {
-    /// Which run of which server it is of. The next run, or another server behind the same address, has statistics
-    /// of its own: a difference between the two would mean nothing.
+    /// The server's run. The next run, or another server behind the same address, has statistics of its own: a difference between
+    /// the two would mean nothing.
     server: u64,
-    /// No row was cut: what is not in it did not exist.
+    /// No row was cut: a statement that is not in it did not exist.
     complete: bool,
-    statements: HashMap<u64, Totals, BuildHasherDefault<Hashed>>,
+    statements: HashMap<u64, StatementTotals>,
 }
 
-/// What has been counted in one database.
+/// The calls counted in one database.
 #[derive(Default)]
 struct DatabaseStatements {
     name: String,
     histogram: StatementHistogram,
 }
 
-/// Where a reading's columns are.
+/// The positions of a reading's columns.
 struct StatementColumns {
     datname: usize,
     server: usize,
@@ -99,39 +104,34 @@ struct StatementColumns {
     stddev: usize,
     least: usize,
     most: usize,
-    /// Those that say which statement it is.
+    /// All other columns: together they identify the statement.
     identity: Vec<usize>,
 }
 
 impl History {
-    /// Takes in a reading; returns the histograms of the databases in it. The first reading, and the first of each
-    /// run of the server, only says from where to count.
+    /// Adds the calls since the last reading; returns the histograms of the databases in this one. The first reading, and the first of
+    /// each run of the server, is only the start of the count.
     ///
     /// # Errors
-    /// A column is missing, or what is shown does not fit into the room.
-    pub fn take(&mut self, table: &Table, complete: bool, room: Option<&MemoryBudget>) -> Result<Table, FetchError> {
-        let shown = Table::new(STATEMENTS.columns.iter().copied());
-        let mut shown = if let Some(room) = room { shown.in_room(room) } else { shown };
+    /// A column is missing, or the histograms exceed the memory budget.
+    pub fn update(&mut self, table: &Table, complete: bool, memory: &MemoryBudget) -> Result<Table, FetchError> {
+        let mut histograms = Table::new(STATEMENTS.columns.iter().copied()).in_room(memory);
         let before = self.last.take();
         if table.rows() == 0 {
-            // Nothing can be seen, which is not to say that there is nothing.
-            return Ok(shown);
+            // The statistics cannot be read; there may be statements all the same.
+            return Ok(histograms);
         }
         let columns = StatementColumns::of(table)?;
-        let server = self.find_databases(table, &columns);
+        let server = self.update_databases(table, &columns);
         let before = before.filter(|before| before.server == server);
-        let mut reading = Snapshot {
-            server,
-            complete,
-            statements: HashMap::with_capacity_and_hasher(table.rows(), Default::default()),
-        };
+        let mut reading = Snapshot { server, complete, statements: HashMap::with_capacity(table.rows()) };
         for row in 0..table.rows() {
             let Some(now) = columns.totals(table, row) else { continue };
             let Some(database) = columns.dbid(table, row).and_then(|dbid| self.databases.get_mut(&dbid)) else {
                 continue;
             };
             let statement = columns.statement(table, row);
-            // Two rows of one statement would be each other's past.
+            // A second row of the same statement is not counted.
             if reading.statements.insert(statement, now).is_none()
                 && let Some(calls) = before.as_ref().and_then(|before| before.calls_until(statement, now))
             {
@@ -140,26 +140,24 @@ impl History {
         }
         self.last = Some(reading);
         for database in self.databases.values_mut() {
-            database.histogram.show(&database.name, &mut shown);
-            if let Some(room) = room
-                && !shown.fits()
-            {
-                return Err(FetchError::too_large(room));
+            database.histogram.push_rows(&database.name, &mut histograms);
+            if !histograms.fits() {
+                return Err(FetchError::too_large(memory));
             }
         }
-        Ok(shown)
+        Ok(histograms)
     }
 
-    /// Keeps the databases that are there, and returns which run of which server says so.
-    fn find_databases(&mut self, table: &Table, columns: &StatementColumns) -> u64 {
+    /// Keeps the histograms of the databases in this reading, and returns the server's run.
+    fn update_databases(&mut self, table: &Table, columns: &StatementColumns) -> u64 {
         let (mut before, mut server) = (std::mem::take(&mut self.databases), Cell::Absent);
-        self.left_out = 0;
+        self.dropped_databases = 0;
         for row in 0..table.rows() {
             let (name, dbid) = (table.cell(row, columns.datname), columns.dbid(table, row));
             if let (Cell::Text(name), Some(dbid)) = (name, dbid) {
                 server = table.cell(row, columns.server);
                 if self.databases.len() >= MOST_DATABASES && !self.databases.contains_key(&dbid) {
-                    self.left_out += 1;
+                    self.dropped_databases += 1;
                     continue;
                 }
                 let histogram = before.remove(&dbid).unwrap_or_default().histogram;
@@ -198,17 +196,17 @@ impl StatementColumns {
         }
     }
 
-    /// `None` where there is no statement, or no sense in its numbers.
-    fn totals(&self, table: &Table, row: usize) -> Option<Totals> {
+    /// `None` where the row has no statement, or numbers that make no sense.
+    fn totals(&self, table: &Table, row: usize) -> Option<StatementTotals> {
         let number = |column| table.cell(row, column).number().ok().flatten().map(|number| number.as_f64());
         let (calls, seconds, stddev) = (number(self.calls)?, number(self.total)?, number(self.stddev)?);
         let makes_sense = |number: f64| number.is_finite() && number >= 0.0;
-        let squares = calls * stddev * stddev;
+        let squared_deviations = calls * stddev * stddev;
         let (least, most) = (number(self.least)?, number(self.most)?);
-        let all = [calls, seconds, squares, least, most].into_iter().all(makes_sense);
-        // Both 0: they were reset, and no call has come since.
-        let least = if most > 0.0 { least } else { Totals::NONE.least };
-        all.then_some(Totals { calls: calls as u64, seconds, squares, least, most })
+        let all = [calls, seconds, squared_deviations, least, most].into_iter().all(makes_sense);
+        // Both are 0 after a reset without a call since.
+        let least = if most > 0.0 { least } else { StatementTotals::NONE.least };
+        all.then_some(StatementTotals { calls: calls as u64, seconds, squared_deviations, least, most })
     }
 
     /// 64 bits for each statement: among 50,000 of them two are taken for one once in 10^10 servers.
@@ -230,31 +228,13 @@ fn hash<'a>(cells: impl IntoIterator<Item = Cell<'a>>) -> u64 {
     hasher.finish()
 }
 
-/// Takes a statement's hash for the hash of itself.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 impl Snapshot {
-    /// The calls of a statement between this reading and what is said of it now.
-    fn calls_until(&self, statement: u64, now: Totals) -> Option<Calls> {
+    /// The calls of a statement between this reading and its totals now.
+    fn calls_until(&self, statement: u64, now: StatementTotals) -> Option<IntervalCalls> {
         match self.statements.get(&statement) {
             Some(before) => Some(now.since(*before)),
-            None if self.complete => Some(now.since(Totals::NONE)),
-            // It may have been there, and cut: from here on it is counted.
+            None if self.complete => Some(now.since(StatementTotals::NONE)),
+            // It may have been there, and cut: its count starts now.
             None => None,
         }
     }

@@ -3,10 +3,11 @@
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
+    memory_budget::MemoryBudget,
     source::statements::{
         History,
         histogram::{BOUNDS, EDGES},
-        spread::normal,
+        normal::standard_cdf,
     },
     table::{Cell, Table, native::NativeBuckets},
 };
@@ -68,8 +69,12 @@ fn calls_in(native: &NativeBuckets, index: i32) -> u64 {
     native.buckets.iter().find(|(at, _)| *at == index).map_or(0, |(_, count)| *count)
 }
 
+pub fn unlimited() -> MemoryBudget {
+    MemoryBudget::of(usize::MAX)
+}
+
 pub fn take(history: &mut History, table: &Table) -> (Vec<i64>, f64) {
-    histogram(&history.take(table, true, None).expect("all columns are there"))
+    histogram(&history.update(table, true, &unlimited()).expect("all columns are there"))
 }
 
 fn total(history: &mut History, table: &Table) -> i64 {
@@ -88,7 +93,7 @@ fn the_normal_distribution_is_right_in_its_tails() {
         (-40.0, 0.0),
         (40.0, 1.0),
     ] {
-        assert!((normal(z) - share).abs() <= 1e-13 * share, "{z}: {} for {share}", normal(z));
+        assert!((standard_cdf(z) - share).abs() <= 1e-13 * share, "{z}: {} for {share}", standard_cdf(z));
     }
 }
 
@@ -120,7 +125,7 @@ fn calls_are_spread_as_a_log_normal_of_their_mean_and_variance() {
 pub fn inverse_normal(share: f64) -> f64 {
     let halve = |(low, high): (f64, f64), _| {
         let middle = (low + high) / 2.0;
-        if normal(middle) < share { (middle, high) } else { (low, middle) }
+        if standard_cdf(middle) < share { (middle, high) } else { (low, middle) }
     };
     (0..60).fold((-10.0, 10.0), halve).0
 }
@@ -144,7 +149,7 @@ fn what_was_cut_is_not_taken_for_new() {
     let mut history = History::default();
     let durations = vec![0.001; 10];
     let take = |history: &mut History, statements: &[(i64, &Durations)], complete| {
-        let table = history.take(&reading(1, statements), complete, None).expect("all columns");
+        let table = history.update(&reading(1, statements), complete, &unlimited()).expect("all columns");
         *histogram(&table).0.last().expect("the last bucket")
     };
     assert_eq!(take(&mut history, &[(1, &durations), (2, &durations)], true), 0);
@@ -158,12 +163,12 @@ fn what_cannot_be_seen_is_absent_and_begins_anew() {
     let mut history = History::default();
     let durations = vec![0.001; 10];
     take(&mut history, &reading(1, &[]));
-    assert_eq!(history.take(&Table::default(), true, None).expect("no rows").rows(), 0);
+    assert_eq!(history.update(&Table::default(), true, &unlimited()).expect("no rows").rows(), 0);
     assert_eq!(total(&mut history, &reading(1, &[(1, &durations)])), 0);
-    assert!(history.take(&Table::new(["datname"]), true, None).expect("no rows").rows() == 0);
+    assert!(history.update(&Table::new(["datname"]), true, &unlimited()).expect("no rows").rows() == 0);
     let mut other = Table::new(["datname"]);
     other.push_row([Cell::Text("app")]);
-    let error = history.take(&other, true, None).expect_err("columns are missing");
+    let error = history.update(&other, true, &unlimited()).expect_err("columns are missing");
     assert_eq!(error.to_string(), "there is no column \"server\" (columns)");
 }
 
@@ -175,7 +180,7 @@ fn a_database_comes_and_goes_with_its_row() {
     for dbid in [6, 6, 5] {
         push(&mut other, dbid, 1, 4, [1.0, 0.0, 0.25, 0.25]);
     }
-    let table = history.take(&other, true, None).expect("all columns");
+    let table = history.update(&other, true, &unlimited()).expect("all columns");
     assert_eq!((table.cell(0, 0), histogram(&table).0.last()), (Cell::Text("new"), Some(&4)), "once");
 }
 
@@ -204,7 +209,8 @@ fn a_call_is_in_its_native_bucket() {
     {
         let mut history = History::default();
         take(&mut history, &reading(1, &[]));
-        let table = history.take(&reading(1, &[(1, &vec![seconds])]), true, None).expect("all columns are there");
+        let table =
+            history.update(&reading(1, &[(1, &vec![seconds])]), true, &unlimited()).expect("all columns are there");
         assert_eq!(native(&table).buckets, [(index, 1)], "{seconds} s");
     }
 }
@@ -231,7 +237,7 @@ proptest! {
     fn counts_never_fall_and_every_call_is_counted(steps in vec(vec(happens(), 3), 1..12)) {
         let mut history = History::default();
         let mut statements = vec![Durations::new(); 3];
-        let table = history.take(&reading(1, &[]), true, None).expect("all columns");
+        let table = history.update(&reading(1, &[]), true, &unlimited()).expect("all columns");
         let ((mut last, mut last_sum), mut last_native) = (histogram(&table), native(&table));
         let (mut calls, mut seconds) = (0, 0.0);
         for step in steps {
@@ -247,7 +253,7 @@ proptest! {
                 }
             }
             let there: Vec<_> = (0..).zip(&statements).filter(|(_, durations)| !durations.is_empty()).collect();
-            let table = history.take(&reading(1, &there), true, None).expect("all columns");
+            let table = history.update(&reading(1, &there), true, &unlimited()).expect("all columns");
             let ((buckets, sum), native) = (histogram(&table), native(&table));
             for (index, count) in &last_native.buckets {
                 prop_assert!(calls_in(&native, *index) >= *count, "{:?} {:?}", last_native, native);

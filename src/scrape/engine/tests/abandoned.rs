@@ -41,12 +41,12 @@ fn pages() -> Arc<Coalescer> {
 #[tokio::test(start_paused = true)]
 async fn a_page_whose_askers_have_gone_is_given_up() {
     let (world, pages) = (World::new(), pages());
-    world.server.tell(|server| server.login = Login::Hangs);
+    world.server.change(|server| server.login = Login::Hangs);
     for round in 0..20 {
         abandon((0..500).map(|n| ask(&pages, &world, 100 + 500 * round + n))).await;
         assert!(pages.is_idle(), "nothing is made for nobody");
     }
-    world.server.tell(|server| server.login = Login::default());
+    world.server.change(|server| server.login = Login::default());
     let (began, scrapes) = (Instant::now(), world.engine.process.clone());
     ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("up=1 quick=1");
     assert!(began.elapsed() < seconds(0.1), "{:?}", began.elapsed());
@@ -58,7 +58,7 @@ async fn a_page_whose_askers_have_gone_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn what_is_shared_goes_on_for_the_others() {
     let (world, pages) = (World::new(), pages());
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     let (first, same, other) = (ask(&pages, &world, 9), ask(&pages, &world, 9), ask(&pages, &world, 8));
     abandon([first]).await;
     for page in [same, other] {
@@ -71,7 +71,7 @@ async fn what_is_shared_goes_on_for_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_visit_that_has_begun_ends_well() {
     let (world, pages) = (World::new(), pages());
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     abandon([ask(&pages, &world, 9)]).await;
     pause(1.0).await;
     ask(&pages, &world, 9).await.expect("an asker").expect("a page").expect("quick=1 up=1");
@@ -82,7 +82,7 @@ async fn a_visit_that_has_begun_ends_well() {
 #[tokio::test(start_paused = true)]
 async fn who_comes_when_the_last_one_goes_is_answered() {
     let (world, pages) = (World::new(), pages());
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(1.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(1.0)));
     let first = ask(&pages, &world, 9);
     pause(0.01).await;
     first.abort();
@@ -93,7 +93,7 @@ async fn who_comes_when_the_last_one_goes_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_pages_are_made_at_a_time() {
     let (world, pages) = (World::new(), pages());
-    world.server.tell(|server| server.login = Login::Hangs);
+    world.server.change(|server| server.login = Login::Hangs);
     // With one target, so many are made at a time.
     let asked: Vec<_> = (0..1065).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(0.01).await;
@@ -101,7 +101,7 @@ async fn a_thousand_pages_are_made_at_a_time() {
     pause(1.0).await;
     let joined = ask(&pages, &world, 1000);
     abandon(asked).await;
-    world.server.tell(|server| server.login = Login::default());
+    world.server.change(|server| server.login = Login::default());
     let all = [joined, ask(&pages, &world, 9)];
     for page in join_all(all).await {
         page.expect("an asker").expect("room for it").expect("up=1 quick=1");
@@ -114,7 +114,7 @@ async fn a_thousand_pages_are_made_at_a_time() {
 async fn a_page_that_has_less_time_need_not_wait_for_those_with_more() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), pages());
     let engine = engine(catalogue(&[]), &[("a", &a), ("b", &b)]);
-    a.tell(|server| server.login = Login::Hangs);
+    a.change(|server| server.login = Login::Hangs);
     let world = World { engine, server: a };
     let _asked: Vec<_> = (0..500).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(1.0).await;
@@ -126,7 +126,7 @@ async fn a_page_that_has_less_time_need_not_wait_for_those_with_more() {
 async fn a_page_in_a_hurry_is_made_out_of_turn() {
     let hung: Vec<_> = (0..20).map(|n| (format!("h{n}"), Fixture::default())).collect();
     let (b, pages) = (Fixture::default(), pages());
-    hung.iter().for_each(|(_, server)| server.tell(|server| server.login = Login::Hangs));
+    hung.iter().for_each(|(_, server)| server.change(|server| server.login = Login::Hangs));
     let named = hung.iter().map(|(name, server)| (name.as_str(), server));
     let named: Vec<_> = named.chain([("b", &b)]).collect();
     let world = World { engine: engine(catalogue(&[]), &named), server: b.clone() };
@@ -141,7 +141,7 @@ async fn a_page_in_a_hurry_is_made_out_of_turn() {
 async fn who_waits_for_a_server_that_hangs_keeps_nobody_from_another() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), pages());
     let engine = engine(catalogue(&[]), &[("a", &a), ("b", &b)]);
-    a.tell(|server| server.login = Login::Hangs);
+    a.change(|server| server.login = Login::Hangs);
     let world = World { engine, server: a };
     let mut flood = Vec::new();
     for nth in 0..2400 {
@@ -160,7 +160,7 @@ async fn who_waits_for_a_server_that_hangs_keeps_nobody_from_another() {
 #[tokio::test(start_paused = true)]
 async fn many_pages_of_a_server_that_hangs_take_as_long_as_two() {
     let (world, pages) = (World::new(), pages());
-    world.server.tell(|server| server.login = Login::Hangs);
+    world.server.change(|server| server.login = Login::Hangs);
     let began = Instant::now();
     for page in join_all((0..60).map(|n| ask(&pages, &world, 1000 + n))).await {
         page.expect("an asker").expect("room for it").expect("up=0 down.login_pending=1");
@@ -174,7 +174,7 @@ async fn each_target_may_be_scraped_by_itself_at_once() {
     let servers: Vec<_> = (0..300).map(|n| (format!("t{n}"), Fixture::default())).collect();
     let named: Vec<_> = servers.iter().map(|(name, server)| (name.as_str(), server)).collect();
     let (engine, pages) = (engine(catalogue(&[]), &named), pages());
-    servers.iter().for_each(|(_, server)| server.tell(|server| _ = server.delays.insert("quick", seconds(3.0))));
+    servers.iter().for_each(|(_, server)| server.change(|server| _ = server.delays.insert("quick", seconds(3.0))));
     let began = Instant::now();
     let all = join_all(servers.iter().map(|(name, _)| scrape_of(&pages, &engine, name))).await;
     for (page, (name, _)) in all.into_iter().zip(&servers) {

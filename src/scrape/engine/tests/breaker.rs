@@ -11,7 +11,7 @@ const MOMENT: Duration = Duration::from_millis(900);
 /// A target whose breaker has just opened, by logins that hang.
 async fn opened() -> World {
     let world = World::new();
-    world.server.tell(|server| server.login = Login::Hangs);
+    world.server.change(|server| server.login = Login::Hangs);
     for _ in 0..5 {
         world.scrape().await.expect("up=0 circuit=0 trips=0");
         pause(5.0).await;
@@ -36,7 +36,7 @@ async fn the_scrape_whose_login_succeeds_goes_on() {
     let world = opened().await;
     world.scrape().await.expect("up=0 circuit=1");
     pause(15.0).await;
-    world.server.tell(|server| {
+    world.server.change(|server| {
         server.login = Login::Takes(seconds(100.0));
         server.delays.insert("quick", seconds(3.0));
     });
@@ -50,29 +50,29 @@ async fn the_scrape_whose_login_succeeds_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn without_a_login_under_way_it_is_open() {
     let world = World::new();
-    world.server.tell(|server| server.login = Login::Fails(Reason::Unreachable));
+    world.server.change(|server| server.login = Login::Fails(Reason::Unreachable));
     for failures in 1..8 {
         let circuit = if failures < 5 { "circuit=0 trips=0" } else { "circuit=2 trips=1" };
         world.scrape().await.expect(&format!("up=0 {circuit} down.unreachable=1"));
         pause(15.0).await;
     }
     assert_eq!(world.server.seen().logins, 7, "each scrape finds out");
-    world.server.tell(|server| server.login = Login::default());
+    world.server.change(|server| server.login = Login::default());
     world.scrape().await.expect("up=1 circuit=0 trips=1 quick=1 slow=1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_answers_nothing_opens_it_and_one_that_answers_closes_it() {
     let world = World::new();
-    world.server.tell(|server| server.lost = Some(Reason::Lost));
+    world.server.change(|server| server.lost = Some(Reason::Lost));
     for _ in 0..4 {
         world.scrape().await.expect("circuit=0");
         pause(15.0).await;
     }
-    world.server.tell(|server| server.lost = None);
+    world.server.change(|server| server.lost = None);
     world.scrape().await.expect("up=1 circuit=0 trips=0");
     pause(15.0).await;
-    world.server.tell(|server| {
+    world.server.change(|server| {
         server.answers.insert("quick", crate::source::fixture::fails(Reason::Timeout));
     });
     for _ in 0..6 {

@@ -7,14 +7,14 @@ use crate::{
 
 fn world() -> World {
     let world = World::with(catalogue(&[("sizes", "1h\nscope: database"), ("slow", "1h")]));
-    world.server.tell(|server| server.databases = vec!["app", "billing"]);
+    world.server.change(|server| server.databases = vec!["app", "billing"]);
     world
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_scrape_waits_for_all_and_later_ones_serve() {
     let world = world();
-    world.server.tell(|server| _ = server.delays.insert("sizes", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("sizes", seconds(3.0)));
     let began = Instant::now();
     world.scrape().await.expect("sizes.app=1 sizes.billing=2 quick=1 success.sizes=1");
     assert_eq!(began.elapsed(), seconds(3.0));
@@ -33,13 +33,13 @@ async fn the_first_scrape_waits_for_all_and_later_ones_serve() {
 async fn a_database_that_is_gone_vanishes_and_a_new_one_is_asked_at_once() {
     let world = world();
     world.scrape().await.expect("sizes.app=1 sizes.billing=2");
-    world.server.tell(|server| server.databases = vec!["billing", "customers"]);
+    world.server.change(|server| server.databases = vec!["billing", "customers"]);
     pause(15.0).await;
     world.scrape().await.expect("sizes.app=- sizes.billing=2 sizes.customers=3");
-    world.server.tell(|server| server.databases = vec!["app"]);
+    world.server.change(|server| server.databases = vec!["app"]);
     pause(15.0).await;
     world.scrape().await.expect("sizes.app=4 sizes.billing=- sizes.customers=-");
-    world.server.tell(|server| server.databases = vec![]);
+    world.server.change(|server| server.databases = vec![]);
     pause(15.0).await;
     world.scrape_of(&["quick"], DEADLINE).await.expect("quick=4 success.sizes=-");
 }
@@ -49,13 +49,13 @@ async fn a_target_that_is_down_or_has_another_role_drops_what_was_found() {
     let world = world();
     world.scrape().await.expect("sizes.app=1 sizes.billing=2");
     world.server.end_session();
-    world.server.tell(|server| server.login = Login::Fails(Reason::Unreachable));
+    world.server.change(|server| server.login = Login::Fails(Reason::Unreachable));
     pause(15.0).await;
     world.scrape().await.expect("up=0 sizes.app=- sizes.billing=-");
-    world.server.tell(|server| server.login = Login::default());
+    world.server.change(|server| server.login = Login::default());
     pause(15.0).await;
     world.scrape().await.expect("up=1 sizes.app=3 sizes.billing=4");
-    world.server.tell(|server| server.replica = true);
+    world.server.change(|server| server.replica = true);
     pause(15.0).await;
     // The role is known before the databases are visited.
     world.scrape().await.expect("sizes.app=5 sizes.billing=6 slow=-");
@@ -65,7 +65,7 @@ async fn a_target_that_is_down_or_has_another_role_drops_what_was_found() {
 #[tokio::test(start_paused = true)]
 async fn a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
     let world = world();
-    world.server.tell(|server| {
+    world.server.change(|server| {
         server.closed = vec!["half_dropped"];
         server.refusing = vec!["app"];
     });
@@ -76,7 +76,7 @@ async fn a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
         pause(15.0).await;
     }
     assert_eq!(world.server.seen().refused, 3, "in 10 minutes");
-    world.server.tell(|server| server.refusing = vec![]);
+    world.server.change(|server| server.refusing = vec![]);
     pause(300.0).await;
     world.scrape().await;
     world.scrape().await.expect("sizes.app=2 closed.app.refused=-");

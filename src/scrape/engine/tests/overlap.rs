@@ -22,7 +22,7 @@ async fn page(pages: &Arc<Coalescer>, world: &World, key: PageKey) -> Bytes {
 #[tokio::test(start_paused = true)]
 async fn a_hundred_scrapes_of_one_page_are_one() {
     let (world, pages) = (World::new(), Arc::new(Coalescer::default()));
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(1.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(1.0)));
     for round in 1..3 {
         let get = || page(&pages, &world, key(Format::Text, false, DEADLINE, &[]));
         let all = join_all((0..100).map(|_| get())).await;
@@ -39,7 +39,7 @@ async fn a_hundred_scrapes_of_one_page_are_one() {
 #[tokio::test(start_paused = true)]
 async fn different_pages_share_the_visit() {
     let (world, pages) = (World::new(), Arc::new(Coalescer::default()));
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(2.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(2.0)));
     let keys = [
         key(Format::Text, false, DEADLINE, &[]),
         key(Format::OpenMetrics, false, DEADLINE, &[]),
@@ -68,17 +68,17 @@ async fn different_pages_share_the_visit() {
 async fn a_page_that_waits_for_one_target_is_no_news_of_another() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), Arc::new(Coalescer::default()));
     let engine = engine(catalogue(&[]), &[("a", &a), ("b", &b)]);
-    a.tell(|server| server.login = Login::Hangs);
+    a.change(|server| server.login = Login::Hangs);
     for (now, later, wanted) in [
         (Login::default(), Login::Fails(Reason::Unreachable), 0),
         (Login::Fails(Reason::Unreachable), Login::default(), 1),
     ] {
-        b.tell(|server| server.login = now);
+        b.change(|server| server.login = now);
         let get = || async { pages.get(&engine, key(Format::Text, false, DEADLINE, &[])).await.expect("room for it") };
         let second = async {
             pause(5.0).await;
             b.end_session();
-            b.tell(|server| server.login = later);
+            b.change(|server| server.login = later);
             get().await
         };
         let (_, second) = tokio::join!(get(), second);
@@ -93,7 +93,7 @@ async fn a_page_that_waits_for_one_target_is_no_news_of_another() {
 #[tokio::test(start_paused = true)]
 async fn after_a_reload_nobody_joins_a_page_of_before() {
     let (before, after, pages) = (World::new(), World::new(), Arc::new(Coalescer::default()));
-    before.server.tell(|server| server.login = Login::Hangs);
+    before.server.change(|server| server.login = Login::Hangs);
     let full = || key(Format::Text, false, DEADLINE, &[]);
     let second = async {
         pause(0.1).await;
@@ -109,7 +109,7 @@ async fn after_a_reload_nobody_joins_a_page_of_before() {
 #[tokio::test(start_paused = true)]
 async fn each_scrape_has_its_own_deadline() {
     let world = World::new();
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     let (short, long) = (world.start(seconds(1.0)), world.start(DEADLINE));
     short.await.expect("a page").expect("quick=- other=1 up=1");
     long.await.expect("a page").expect("quick=1 other=1 up=1");
@@ -120,7 +120,7 @@ async fn each_scrape_has_its_own_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_scrape_that_joins_takes_what_the_visit_brings() {
     let world = World::new();
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     let first = world.start(DEADLINE);
     pause(1.0).await;
     let began = Instant::now();
@@ -133,7 +133,7 @@ async fn a_scrape_that_joins_takes_what_the_visit_brings() {
 #[tokio::test(start_paused = true)]
 async fn a_scrape_that_joins_for_a_moment_finds_the_target_up() {
     let world = World::new();
-    world.server.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     let first = world.start(DEADLINE);
     pause(0.5).await;
     world.scrape_within(seconds(1.0)).await.expect("up=1 other=1 slow=1 quick=- down.timeout=-");
@@ -145,7 +145,7 @@ async fn a_scrape_that_joins_for_a_moment_finds_the_target_up() {
 #[tokio::test(start_paused = true)]
 async fn scrapes_of_a_target_that_hangs_do_not_pile_up() {
     let world = World::new();
-    world.server.tell(|server| server.login = Login::Hangs);
+    world.server.change(|server| server.login = Login::Hangs);
     let scrapes: Vec<_> = (1..=100).map(|n| world.start(seconds(5.0) + Duration::from_millis(n))).collect();
     for page in join_all(scrapes).await {
         page.expect("a page").expect("up=0");
@@ -153,7 +153,7 @@ async fn scrapes_of_a_target_that_hangs_do_not_pile_up() {
     // The hundred are one visit of 10 s, and so one failure.
     pause(100.0).await;
     assert_eq!(world.server.seen().logins, 1);
-    world.server.tell(|server| server.login = Login::default());
+    world.server.change(|server| server.login = Login::default());
     world.scrape_within(seconds(0.5)).await.expect("up=1 quick=1 trips=0");
 }
 
@@ -161,12 +161,12 @@ async fn scrapes_of_a_target_that_hangs_do_not_pile_up() {
 #[tokio::test(start_paused = true)]
 async fn a_scrape_that_saw_a_failure_sees_the_recovery() {
     let world = World::new();
-    world.server.tell(|server| server.login = Login::Hangs);
+    world.server.change(|server| server.login = Login::Hangs);
     let first = world.start(DEADLINE);
     pause(5.0).await;
     let second = world.start(DEADLINE);
     pause(6.0).await;
-    world.server.tell(|server| server.login = Login::default());
+    world.server.change(|server| server.login = Login::default());
     first.await.expect("a page").expect("up=0");
     second.await.expect("a page").expect("up=1 quick=1 other=1 slow=1");
 }

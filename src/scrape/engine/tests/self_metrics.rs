@@ -15,7 +15,7 @@ const LABELLED: &str = "collector: labelled\nsource: postgres\nqueries:\n  - nam
 
 /// What stands under a column, row after row.
 fn column(tables: &SectionTables, section: &str, column: &str) -> Vec<String> {
-    let table = tables.get(section).unwrap();
+    let table = tables.by_name.get(section).unwrap();
     let column = table.column(column).unwrap();
     let cell = |row| match table.cell(row, column) {
         Cell::Text(text) => text.to_owned(),
@@ -30,7 +30,7 @@ async fn every_section_is_filled() {
         &[("slow", "60s"), ("sizes", "1h\nscope: database")],
         &[("labelled.yaml", LABELLED)],
     ));
-    world.server.tell(|server| {
+    world.server.change(|server| {
         server.closed = vec!["closed"];
         server.answers.insert("quick", fails(Reason::Extension));
         server.answers.insert("other", fails(Reason::Query));
@@ -44,7 +44,7 @@ async fn every_section_is_filled() {
     pause(1.0).await;
     let (of_target, of_process) = (self_metrics::target_tables(target, Instant::now()), world.engine.process.tables());
     for section in sections::of(SourceKind::Own) {
-        let table = of_target.get(section.name).or(of_process.get(section.name));
+        let table = of_target.by_name.get(section.name).or(of_process.by_name.get(section.name));
         assert!(table.is_some_and(|table| table.rows() > 0), "{}", section.name);
     }
     for (section, name, cells) in [

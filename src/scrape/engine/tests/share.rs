@@ -39,7 +39,7 @@ fn count(page: &str, beginning: &str) -> usize {
 /// So many rows with labels of so many letters.
 fn tell(server: &Fixture, collector: &'static str, many: usize, letters: usize) {
     let row = |nth: usize| [format!("{nth:0letters$}"), "1".to_owned()];
-    server.tell(|server| _ = server.answers.insert(collector, rows(["l", "n"], (0..many).map(row))));
+    server.change(|server| _ = server.answers.insert(collector, rows(["l", "n"], (0..many).map(row))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +79,7 @@ async fn the_largest_is_left_out_and_counted() {
 #[tokio::test(start_paused = true)]
 async fn sizes_are_those_of_the_page() {
     let (engine, a, _) = world("labels: {cluster: x}");
-    a.tell(|server| {
+    a.change(|server| {
         let texts = ["", "a", "a\"b\\c\nd", "\u{1f418}"];
         let rows = rows(["l", "n"], texts.map(|text| [text.to_owned(), "-12.5".to_owned()]));
         server.answers.insert("small", rows);

@@ -11,7 +11,7 @@ use crate::{
 #[tokio::test(start_paused = true)]
 async fn the_first_scrape_waits_and_later_ones_serve() {
     let world = World::new();
-    world.server.tell(|server| _ = server.delays.insert("slow", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("slow", seconds(3.0)));
     let began = Instant::now();
     world.scrape().await.expect("slow=1 success.slow=1 age.slow=0");
     assert_eq!(began.elapsed(), seconds(3.0));
@@ -26,7 +26,7 @@ async fn the_first_scrape_waits_and_later_ones_serve() {
 async fn an_old_result_is_served_while_one_refresh_runs() {
     let world = World::new();
     world.scrape().await.expect("slow=1");
-    world.server.tell(|server| _ = server.delays.insert("slow", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("slow", seconds(3.0)));
     pause(60.0).await;
     for _ in 0..3 {
         let began = Instant::now();
@@ -42,7 +42,7 @@ async fn an_old_result_is_served_while_one_refresh_runs() {
 #[tokio::test(start_paused = true)]
 async fn what_comes_after_its_scrape_is_served_from_then_on() {
     let world = World::new();
-    world.server.tell(|server| _ = server.delays.insert("slow", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("slow", seconds(3.0)));
     world.scrape_within(seconds(1.0)).await.expect("slow=- quick=1 up=1");
     pause(14.0).await;
     for age in [12, 27, 42] {
@@ -55,7 +55,7 @@ async fn what_comes_after_its_scrape_is_served_from_then_on() {
 #[tokio::test(start_paused = true)]
 async fn whoever_has_nothing_to_show_waits_for_the_fetch_under_way() {
     let world = World::new();
-    world.server.tell(|server| _ = server.delays.insert("slow", seconds(4.0)));
+    world.server.change(|server| _ = server.delays.insert("slow", seconds(4.0)));
     world.scrape_within(seconds(1.0)).await.expect("slow=-");
     world.scrape_within(seconds(1.0)).await.expect("slow=-");
     world.scrape_within(seconds(5.0)).await.expect("slow=1");
@@ -67,7 +67,7 @@ async fn after_a_timeout_the_last_result_stands_for_three_ttl() {
     for reason in [Reason::Timeout, Reason::LockTimeout] {
         let world = World::new();
         world.scrape().await.expect("slow=1 success.slow=1");
-        world.server.tell(|server| _ = server.answers.insert("slow", fails(reason)));
+        world.server.change(|server| _ = server.answers.insert("slow", fails(reason)));
         pause(60.0).await;
         world.scrape().await;
         for age in [75, 120, 165, 180] {
@@ -75,7 +75,7 @@ async fn after_a_timeout_the_last_result_stands_for_three_ttl() {
             pause_until(&world, age).await.expect(&wanted);
         }
         pause_until(&world, 181).await.expect("slow=- success.slow=0 age.slow=- up=1 quick=7");
-        world.server.tell(|server| server.answers.clear());
+        world.server.change(|server| server.answers.clear());
         pause(60.0).await;
         world.scrape().await;
         pause(1.0).await;
@@ -97,7 +97,7 @@ async fn any_other_failure_drops_the_last_result() {
     {
         let world = World::new();
         world.scrape().await.expect("slow=1");
-        world.server.tell(|server| {
+        world.server.change(|server| {
             server.delays.insert("slow", seconds(0.5));
             server.answers.insert("slow", fails(reason));
         });
@@ -116,7 +116,7 @@ async fn any_other_failure_drops_the_last_result() {
 async fn a_failure_is_tried_again_after_the_ttl_or_a_minute() {
     for (ttl, pace) in [("10s", 10.0), ("60s", 60.0), ("1h", 60.0)] {
         let world = World::with(catalogue(&[("slow", ttl)]));
-        world.server.tell(|server| _ = server.answers.insert("slow", fails(Reason::Query)));
+        world.server.change(|server| _ = server.answers.insert("slow", fails(Reason::Query)));
         expect_pace(&world, pace).await;
     }
 }
@@ -125,7 +125,7 @@ async fn a_failure_is_tried_again_after_the_ttl_or_a_minute() {
 async fn what_is_skipped_is_tried_again_after_the_ttl_or_five_minutes() {
     for (ttl, pace) in [("60s", 60.0), ("10m", 300.0), ("1h", 300.0)] {
         let world = World::with(catalogue(&[("slow", ttl)]));
-        world.server.tell(|server| _ = server.answers.insert("slow", fails(Reason::Extension)));
+        world.server.change(|server| _ = server.answers.insert("slow", fails(Reason::Extension)));
         expect_pace(&world, pace).await;
     }
 }
@@ -145,9 +145,9 @@ async fn expect_pace(world: &World, pace: f64) {
 #[tokio::test(start_paused = true)]
 async fn what_is_skipped_is_tried_again_on_a_new_connection() {
     let world = World::with(catalogue(&[("slow", "1h"), ("fine", "1h")]));
-    world.server.tell(|server| _ = server.answers.insert("slow", fails(Reason::Privilege)));
+    world.server.change(|server| _ = server.answers.insert("slow", fails(Reason::Privilege)));
     world.scrape().await.expect("slow=- skipped.slow.privilege=1 fine=1");
-    world.server.tell(|server| server.answers.clear());
+    world.server.change(|server| server.answers.clear());
     pause(15.0).await;
     world.scrape().await.expect("slow=- skipped.slow.privilege=1");
     world.server.end_session();
@@ -160,11 +160,11 @@ async fn a_target_that_was_down_is_asked_anew() {
     let world = World::with(catalogue(&[("slow", "1h")]));
     world.scrape().await.expect("slow=1");
     world.server.end_session();
-    world.server.tell(|server| server.login = Login::Fails(Reason::Unreachable));
+    world.server.change(|server| server.login = Login::Fails(Reason::Unreachable));
     pause(15.0).await;
     world.scrape().await.expect("slow=- up=0");
-    world.server.tell(|server| server.login = Login::default());
-    world.server.tell(|server| _ = server.delays.insert("slow", seconds(2.0)));
+    world.server.change(|server| server.login = Login::default());
+    world.server.change(|server| _ = server.delays.insert("slow", seconds(2.0)));
     pause(1.0).await;
     let began = Instant::now();
     world.scrape().await.expect("slow=2 up=1");
@@ -175,7 +175,7 @@ async fn a_target_that_was_down_is_asked_anew() {
 async fn a_change_of_role_drops_what_was_found_before() {
     let world = World::with(catalogue(&[("slow", "1h")]));
     world.scrape().await.expect("slow=1");
-    world.server.tell(|server| server.replica = true);
+    world.server.change(|server| server.replica = true);
     pause(15.0).await;
     world.scrape().await.expect("slow=- quick=2 up=1");
     pause(15.0).await;
@@ -189,10 +189,10 @@ async fn a_change_of_role_drops_what_was_found_before() {
 async fn a_change_of_role_drops_what_is_under_way() {
     let world = World::with(catalogue(&[("slow", "60s")]));
     world.scrape().await.expect("slow=1");
-    world.server.tell(|server| _ = server.delays.insert("slow", seconds(3.0)));
+    world.server.change(|server| _ = server.delays.insert("slow", seconds(3.0)));
     pause(60.0).await;
     world.scrape().await.expect("slow=1");
-    world.server.tell(|server| server.replica = true);
+    world.server.change(|server| server.replica = true);
     pause(1.0).await;
     world.scrape_within(seconds(1.0)).await.expect("slow=-");
     pause(5.0).await;
@@ -204,7 +204,7 @@ async fn a_change_of_role_drops_what_is_under_way() {
 async fn at_every_interval_each_page_has_it() {
     for interval in [15.0, 60.0, 120.0, 180.0, 181.0, 300.0, 3600.0] {
         let world = World::new();
-        world.server.tell(|server| _ = server.delays.insert("slow", seconds(3.0)));
+        world.server.change(|server| _ = server.delays.insert("slow", seconds(3.0)));
         for _ in 0..10 {
             let page = world.scrape().await;
             page.expect("success.slow=1 up=1");
@@ -221,7 +221,7 @@ async fn at_every_interval_each_page_has_it() {
 async fn a_result_that_comes_too_late_is_told() {
     let world = World::new();
     world.scrape().await.expect("slow=1 success.slow=1 failures.slow.timeout=-");
-    world.server.tell(|server| _ = server.delays.insert("slow", seconds(4.0)));
+    world.server.change(|server| _ = server.delays.insert("slow", seconds(4.0)));
     pause(600.0).await;
     world.scrape_within(seconds(1.0)).await.expect("slow=- success.slow=0 failures.slow.timeout=1 up=1 quick=2");
     world.scrape_within(seconds(1.0)).await.expect("slow=- success.slow=0 failures.slow.timeout=2");
@@ -232,7 +232,7 @@ async fn a_result_that_comes_too_late_is_told() {
 #[tokio::test(start_paused = true)]
 async fn who_comes_often_does_not_wait_for_what_fails() {
     let world = World::new();
-    world.server.tell(|server| {
+    world.server.change(|server| {
         server.delays.insert("slow", seconds(3.0));
         server.answers.insert("slow", fails(Reason::Query));
     });

@@ -10,13 +10,13 @@ fn pair() -> (Arc<Engine>, Fixture, Fixture) {
 #[tokio::test(start_paused = true)]
 async fn targets_are_visited_together_and_one_does_not_harm_another() {
     let (engine, a, b) = pair();
-    a.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
-    b.tell(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    a.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
+    b.change(|server| _ = server.delays.insert("quick", seconds(3.0)));
     let began = Instant::now();
     scrape(&engine, &Selection::default(), DEADLINE).await.expect("quick=1 quick.b=1 slow=1 slow.b=1 up=1 up.b=1");
     assert_eq!(began.elapsed(), seconds(3.0));
     b.end_session();
-    b.tell(|server| server.login = Login::Hangs);
+    b.change(|server| server.login = Login::Hangs);
     pause(15.0).await;
     let page = scrape(&engine, &Selection::default(), DEADLINE).await;
     page.expect("quick=2 quick.b=- slow=1 slow.b=- up=1 up.b=0 down.b.login_pending=1");

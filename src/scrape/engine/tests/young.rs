@@ -48,7 +48,7 @@ async fn who_has_to_ask_takes_no_old_answer() {
     let world = World::new();
     world.scrape_of(&["quick"], DEADLINE).await.expect("quick=1 up=1");
     pause(0.1).await;
-    world.server.tell(|server| server.silent = true);
+    world.server.change(|server| server.silent = true);
     world.scrape().await.expect("up=0 quick=- other=- down.timeout=1");
 }
 
@@ -58,11 +58,11 @@ async fn a_failure_is_not_shared() {
     let world = World::new();
     world.scrape().await.expect("up=1 quick=1");
     world.server.end_session();
-    world.server.tell(|server| server.login = Login::Fails(Reason::Unreachable));
+    world.server.change(|server| server.login = Login::Fails(Reason::Unreachable));
     pause(1.0).await;
     world.scrape().await.expect("up=0 quick=-");
     pause(0.1).await;
-    world.server.tell(|server| server.login = Login::default());
+    world.server.change(|server| server.login = Login::default());
     world.scrape().await.expect("up=1 quick=2 other=2");
 }
 
@@ -83,7 +83,7 @@ async fn who_asks_for_health_sees_for_itself() {
     let world = World::new();
     world.scrape().await.expect("up=1");
     pause(0.1).await;
-    world.server.tell(|server| server.silent = true);
+    world.server.change(|server| server.silent = true);
     let pinged = world.engine.ping(Instant::now() + seconds(2.0)).await;
     assert!(pinged.iter().all(|(_, report)| !report.up));
 }

@@ -70,7 +70,7 @@ fn contents_have_limits() {
         let cipher = Cell::Text(&"x".repeat(1000));
         contents.push_row(PgBackRestRepoRow { repository, stanza, repo_key, cipher, status });
     }
-    let bytes = contents.tool_tables.get("pgbackrest_repos").map_or(0, Table::bytes);
+    let bytes = contents.tool_tables.by_name.get("pgbackrest_repos").map_or(0, Table::bytes);
     assert!((1 << 20..(1 << 20) + 4000).contains(&bytes), "{bytes}");
 }
 
@@ -107,7 +107,7 @@ fn rows_of_a_stanza_show_the_newest_of_each_kind() {
         stanza.partial = partial;
         let mut tables = SectionTables::new(SECTIONS);
         stanza.push(&mut tables, "r");
-        let (stanzas, backups) = (tables.get("stanzas").unwrap(), tables.get("backups").unwrap());
+        let (stanzas, backups) = (tables.by_name.get("stanzas").unwrap(), tables.by_name.get("backups").unwrap());
         assert_eq!([stanzas.cell(0, 3), stanzas.cell(0, 4), backups.cell(0, 4)], whole);
         assert_eq!((backups.cell(0, 5), backups.cell(0, 6)), (Cell::Float(5.0), Cell::Float(1.0)));
         assert_eq!(
@@ -119,5 +119,5 @@ fn rows_of_a_stanza_show_the_newest_of_each_kind() {
     stanza.backups = (0..30).map(|nth| backup(&nth.to_string(), None, 1.0)).collect();
     let mut tables = SectionTables::new(SECTIONS);
     stanza.push(&mut tables, "r");
-    assert_eq!(tables.get("backups").map(Table::rows), Some(20));
+    assert_eq!(tables.by_name.get("backups").map(Table::rows), Some(20));
 }

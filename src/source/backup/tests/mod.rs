@@ -142,7 +142,7 @@ fn documents_are_read() {
 fn servers(stanza: &Stanza) -> Vec<String> {
     let mut tables = SectionTables::new(SECTIONS);
     stanza.push(&mut tables, "r");
-    let table = tables.get("servers").unwrap();
+    let table = tables.by_name.get("servers").unwrap();
     let cells = |row| (0..4).map(move |column| (row, column));
     let text = |cell: Cell<'_>| if let Cell::Text(text) = cell { text.to_owned() } else { String::new() };
     (0..table.rows()).flat_map(cells).map(|(row, column)| text(table.cell(row, column))).collect()

@@ -23,7 +23,7 @@ use crate::{
             socket::Socket,
             stream::{parameter_limit::ParameterLimit, redis_framing::RedisFraming},
         },
-        postgres::columns::RowDescriptions,
+        postgres::type_oids::TypeOidRewriter,
     },
 };
 
@@ -220,7 +220,7 @@ struct Frames {
     code_left: usize,
     /// We were let in by this method, and nobody has been told.
     let_in: Option<LoginMethod>,
-    columns: RowDescriptions,
+    columns: TypeOidRewriter,
     parameters: ParameterLimit,
 }
 

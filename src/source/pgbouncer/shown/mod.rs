@@ -1,6 +1,6 @@
 //! What a PgBouncer's console shows, as the tables of its sections. Pure.
 //!
-//! Columns are found by name, because versions differ in what they have. What one has not is absent.
+//! Columns are found by name, because versions differ in their columns. What a version does not have is absent.
 
 #[cfg(test)]
 mod tests;
@@ -22,10 +22,10 @@ pub type ConsoleTables = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 /// The console's own database.
 const CONSOLE: &str = "pgbouncer";
 
-/// From this version on a pool of size 0 has no limit. Before, nobody gets a connection of it.
+/// From this version on, a pool of size 0 has no limit. Before, nobody gets a connection from it.
 const UNLIMITED_SINCE: (u32, u32) = (1, 24);
 
-/// What must be shown for a section.
+/// The commands that a section is made from.
 pub fn commands<'a>(section: &'a &'a str) -> &'a [&'a str] {
     match *section {
         "pool_limits" => &["pools", "databases", "users", "version"],
@@ -56,10 +56,10 @@ pub fn column<'a>(command: &str, name: &'a str) -> &'a str {
     }
 }
 
-/// The table of a section; `None` if something that it is made of was not asked.
+/// The table of a section; `None` if a command that it is made from was not sent.
 ///
 /// # Errors
-/// Why something that it is made of was not shown.
+/// Why a command that it is made from was refused.
 pub fn section(name: &str, shown: &ConsoleTables) -> Option<Result<Arc<Table>, FetchError>> {
     let parts: Vec<_> = commands(&name).iter().map(|command| shown.get(*command)).collect::<Option<_>>()?;
     let tables: Result<Vec<&Arc<Table>>, &FetchError> = parts.into_iter().map(Result::as_ref).collect();

@@ -1,21 +1,22 @@
-//! Whole calls of which only parts are expected here and there. Pure.
+//! Apportionment: whole calls for buckets of which fractions of calls are expected, by the largest remainder. Pure.
 
-/// Shares `more` whole calls out among counts, each of which comes as near to what is expected of it as it can without falling: first
-/// the whole ones that it lacks, then one where the largest parts are missing. What was given too early is not taken back but waited for.
+/// Distributes `more` whole calls over the counts. Each count comes as near to its expectation as it can without falling: first it gets
+/// the whole calls that it lacks, then the largest remainders get one more each. A call that was given too early is not taken back; the
+/// expectation catches up with it.
 ///
-/// Rounding sums of expectations up to each bound, as is right for classic buckets, is not enough here: the difference of two
-/// of them, a single bucket, falls by one now and then, and Prometheus takes that for a reset of all of them.
-pub fn share_out(counts: &mut [u64], expected: &[f64], more: u64) {
+/// Rounding the sums of expectations up to each bound, as classic buckets do, is not enough here: the difference of two such sums,
+/// a single bucket, falls by one now and then, and Prometheus takes that for a reset of all of them.
+pub fn apportion(counts: &mut [u64], expected: &[f64], more: u64) {
     let missing: Vec<f64> = expected.iter().zip(&*counts).map(|(expected, count)| expected - *count as f64).collect();
     let mut given: Vec<u64> = missing.iter().map(|missing| missing.floor() as u64).collect();
     let mut order: Vec<usize> = (0..given.len()).collect();
-    let lacks = |at: usize| missing[at] - given[at] as f64;
-    order.sort_by(|a, b| lacks(*b).total_cmp(&lacks(*a)));
+    let remainder = |at: usize| missing[at] - given[at] as f64;
+    order.sort_by(|a, b| remainder(*b).total_cmp(&remainder(*a)));
     adjust(&mut given, &order, more);
     counts.iter_mut().zip(given).for_each(|(count, given)| *count = count.saturating_add(given));
 }
 
-/// Makes the sum of what is given right: one more to each in this order, or one less from the other end. More than one at a time only
+/// Corrects the sum of what is given: one more for each in this order, or one less from the other end. More than one at a time only
 /// where numbers are so large that their last digits are lost.
 fn adjust(given: &mut [u64], order: &[usize], sum: u64) {
     let mut left = i128::from(sum) - given.iter().map(|given| i128::from(*given)).sum::<i128>();
@@ -49,7 +50,7 @@ mod tests {
         for turn in 1..=12 {
             expected.iter_mut().zip([0.5, 0.25, 0.25, 1.0]).for_each(|(expected, part)| *expected += part);
             let before = counts;
-            share_out(&mut counts, &expected, 2);
+            apportion(&mut counts, &expected, 2);
             assert!(counts.iter().zip(before).all(|(now, before)| *now >= before), "{before:?} {counts:?}");
             assert_eq!(counts.iter().sum::<u64>(), 2 * turn);
         }
@@ -66,7 +67,7 @@ mod tests {
                 expected.iter_mut().zip(&weights).for_each(|(e, weight)| *e += calls as f64 * weight / sum);
                 let before = counts.clone();
                 total += calls;
-                share_out(&mut counts, &expected, calls);
+                apportion(&mut counts, &expected, calls);
                 prop_assert!(counts.iter().zip(&before).all(|(now, before)| now >= before), "{:?} {:?}", before, counts);
                 prop_assert_eq!(counts.iter().sum::<u64>(), total);
                 let off = counts.iter().zip(&expected).map(|(c, e)| (*c as f64 - e).abs()).fold(0.0, f64::max);
@@ -77,7 +78,7 @@ mod tests {
         #[test]
         fn whatever_is_expected_the_sum_is_right(expected in vec(any::<f64>(), 1..20), more in any::<u64>()) {
             let mut counts = vec![0; expected.len()];
-            share_out(&mut counts, &expected, more);
+            apportion(&mut counts, &expected, more);
             prop_assert_eq!(counts.iter().map(|count| u128::from(*count)).sum::<u128>(), u128::from(more));
         }
     }

@@ -1,12 +1,11 @@
-//! Statements whose every duration is known: what is shown of them, and what was.
+//! The accuracy of the histograms: statements whose every duration is known, compared with what is shown of them.
 
 use crate::{
     source::statements::{
         History,
         histogram::BOUNDS,
-        spread::Limit,
-        tests::{Durations, histogram, inverse_normal, native, reading, take},
-        totals::Totals,
+        tests::{Durations, histogram, inverse_normal, native, reading, take, unlimited},
+        totals::{Extreme, StatementTotals},
     },
     table::native::quantile::{of_classic, of_native, off},
 };
@@ -97,7 +96,7 @@ fn native_quantiles_are_nearer_to_the_truth_than_classic_ones() {
         let all = durations(case, 5000);
         let mut history = History::default();
         take(&mut history, &reading(1, &[]));
-        let table = history.take(&reading(1, &[(1, &all)]), true, None).expect("all columns are there");
+        let table = history.update(&reading(1, &[(1, &all)]), true, &unlimited()).expect("all columns are there");
         let classic: Vec<_> = BOUNDS.into_iter().chain([f64::INFINITY]).zip(histogram(&table).0).collect();
         let classic: Vec<_> = classic.into_iter().map(|(bound, count)| (bound, count.unsigned_abs())).collect();
         for q in [0.5, 0.95, 0.99] {
@@ -142,10 +141,11 @@ fn one_outlier_is_one() {
 /// PostgreSQL 17 and later can forget minimum and maximum alone: what they are since says nothing of calls before.
 #[test]
 fn limits_say_what_they_were_while_it_was_called() {
-    let totals = |calls, least, most| Totals { calls, seconds: calls as f64, squares: 0.0, least, most };
-    let bound = |seconds| Limit { seconds, reached: false };
-    let hit = |seconds| Limit { seconds, reached: true };
-    let (none, far) = (Totals::NONE, f64::INFINITY);
+    let totals =
+        |calls, least, most| StatementTotals { calls, seconds: calls as f64, squared_deviations: 0.0, least, most };
+    let bound = |seconds| Extreme { seconds, reached: false };
+    let hit = |seconds| Extreme { seconds, reached: true };
+    let (none, far) = (StatementTotals::NONE, f64::INFINITY);
     for (what, before, now, least, most) in [
         ("new", none, totals(2, 0.5, 1.5), hit(0.5), hit(1.5)),
         ("as before", totals(2, 0.5, 1.5), totals(4, 0.5, 1.5), bound(0.5), bound(1.5)),
