@@ -1,5 +1,5 @@
-//! Backups: what tools, files and buckets say of repositories. The target itself always answers; what is known of each
-//! repository, and what is not, are rows.
+//! Backups, as tools, files and buckets show them. The target itself always answers; what is known about each repository, and what is
+//! not, are rows.
 
 mod archive;
 pub mod barman;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::source::backup::{
-    archive::segment,
+    archive::{Segment, segment},
     contents::{FinishedBackup, RepositoryContents, Stanza},
     json::JsonReader,
     problem::{BackupProblem, BackupReason},
@@ -69,10 +69,9 @@ pub fn add_wal(contents: &mut RepositoryContents, bytes: &[u8]) -> Result<(), Ba
             None => return Err(garbage("a timeline without `missing_segments`")),
             // Some versions write null instead of an empty list.
             Some(Value::Null) => (),
-            Some(segments) => {
-                let read = |json: &Value| json.as_str().and_then(segment);
-                let read = segments.as_array().and_then(|list| list.iter().map(read).collect::<Option<Vec<_>>>());
-                missing.extend(read.ok_or_else(|| garbage("`missing_segments` is not a list of segments"))?);
+            Some(list) => {
+                let list = segments(list);
+                missing.extend(list.ok_or_else(|| garbage("`missing_segments` is not a list of segments"))?);
             }
         }
     }
@@ -86,4 +85,8 @@ pub fn add_wal(contents: &mut RepositoryContents, bytes: &[u8]) -> Result<(), Ba
         stanza.gaps = Some(missing.iter().filter(|segment| **segment >= begin).count() as u64);
     }
     Ok(())
+}
+
+fn segments(json: &Value) -> Option<Vec<Segment>> {
+    json.as_array()?.iter().map(|name| segment(name.as_str()?)).collect()
 }
