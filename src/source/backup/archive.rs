@@ -40,7 +40,8 @@ fn hexadecimal(digits: &str) -> Option<u32> {
 /// Reads a folder: what is missing from `begin` on.
 ///
 /// # Errors
-/// The folder cannot be read, or has nothing from there on. A backup is complete only when its own WAL is archived, so the folder belongs to another server.
+/// The folder cannot be read, or has nothing from there on. A backup is complete only when its own WAL is archived, so that would be the folder of
+/// another server.
 pub fn find_gaps(folder: &Path, begin: Segment) -> Result<ArchivedWal, BackupProblem> {
     let unreadable = |error: io::Error| BackupProblem::of_file(folder, &error);
     // There may be a million segments: their paths are not kept.

@@ -25,7 +25,8 @@ pub struct NamedFile {
     pub changed: f64,
 }
 
-/// The most memory that names may take, each with so many bytes beside it, and the most files: a folder of more has something else than backups in it.
+/// The most memory that names may take, each with so many bytes beside it, and the most files: a folder with more has something else than backups
+/// in it.
 pub const KEPT_LIMIT: usize = 16 << 20;
 pub const KEPT_EACH: usize = 80;
 const MOST_FILES: usize = 100_000;

@@ -35,7 +35,8 @@ const DRAINING: Duration = Duration::from_secs(1);
 /// A killed process that is not gone after this hangs in the kernel; a task waits for it.
 const REAPING: Duration = Duration::from_secs(1);
 
-/// Variables that are passed on to tools: those they are known to read, and the few that every program needs. Others may be secrets of other programs.
+/// Variables that are passed on to tools: those they are known to read, and the few that every program needs. Others may be secrets of other
+/// programs.
 const PASSED: [&str; 13] = [
     "PATH",
     "HOME",
