@@ -1,6 +1,6 @@
 //! Login triggers (PostgreSQL 17 and later): they run before we can say anything, and may write.
 
-use crate::support::{Folder, PgBouncer, Postgres, majors, sample};
+use crate::support::{Folder, PgBouncer, Postgres, majors_where, sample};
 
 use super::{check, watch};
 
@@ -24,8 +24,8 @@ fn server(major: u32, table: &str) -> Postgres {
     server
 }
 
-fn versions() -> impl Iterator<Item = u32> {
-    majors().into_iter().filter(|major| *major >= 17)
+fn versions() -> Vec<u32> {
+    majors_where(|major| major >= 17)
 }
 
 #[test]

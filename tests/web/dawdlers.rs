@@ -55,10 +55,8 @@ fn a_handshake_that_hangs_is_cut() {
 
 /// Byte by byte, or not at all: a head has its time.
 #[test]
+#[ignore = "long: make test-all"]
 fn a_head_has_its_time() {
-    if !is_long() {
-        return;
-    }
     let pgvigil = Pgvigil::start(BINARY, &[], &NOWHERE);
     let address = pgvigil.address();
     thread::scope(|scope| {
