@@ -208,26 +208,26 @@ pub fn pgbouncer(bytes: &[u8]) {
     }
 }
 
-/// What a backup tool says: whatever is made of it can be true.
+/// The output of a backup tool: no result is impossible.
 pub fn backup(bytes: &[u8]) {
-    // From 2000 to 3000, give or take somebody's zone.
+    // From 2000 to 3000, with the difference that a time zone makes.
     let is_time = |time: f64| (946_000_000.0..32_504_000_000.0).contains(&time);
     let is_size = |size: Option<f64>| size.is_none_or(|size| size.is_finite() && size >= 0.0);
-    let found = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None, 0.0), walg::parse(bytes)];
-    for mut found in found.into_iter().flatten() {
-        _ = walg::add_wal(&mut found, bytes);
+    let parsed = [pgbackrest::parse(bytes, "r", None), barman::parse(bytes, None, 0.0), walg::parse(bytes)];
+    for mut contents in parsed.into_iter().flatten() {
+        _ = walg::add_wal(&mut contents, bytes);
         let mut tables = SectionTables::default();
-        found.stanzas.iter().for_each(|stanza| {
+        for stanza in &contents.stanzas {
             stanza.push(&mut tables, "r");
             assert!(stanza.restorable().into_iter().chain(stanza.failed).all(is_time), "{stanza:?}");
-            for done in &stanza.backups {
-                assert!([done.size, done.stored, done.duration()].into_iter().all(is_size), "{done:?}");
+            for backup in &stanza.backups {
+                assert!([backup.size, backup.stored, backup.duration()].into_iter().all(is_size), "{backup:?}");
             }
-        });
+        }
     }
 }
 
-/// What answers instead of a bucket.
+/// The answer of a bucket.
 pub fn bucket(bytes: &[u8]) {
     if let Ok(page) = list::parse(bytes) {
         assert!(page.objects.iter().all(|object| object.size >= 0.0 && object.changed > 0.0));

@@ -1,7 +1,7 @@
-//! A folder of archived WAL, whoever wrote it: what is missing in it since a backup began, and when the last of it came.
+//! A folder of archived WAL, whichever program writes it: what is missing in it since a backup began, and when its last segment came.
 //!
-//! Files are found by their names, of which the first 24 characters are the segment's: timeline, log and number, each 8
-//! hexadecimal digits. Timelines are taken together: after a failover the next one goes on where the last ended.
+//! Files are found by their names, which begin with the 24 characters of a segment: timeline, log and number, each 8 hexadecimal digits. All
+//! timelines are taken together: after a failover, the next one continues where the last ended.
 
 use std::{
     fs, io,
@@ -9,95 +9,110 @@ use std::{
     time::SystemTime,
 };
 
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+
 /// The place of a segment in the log, on whichever timeline.
 pub type Segment = (u32, u32);
 
-/// What an archive shows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    /// Segments that are missing since the beginning.
+/// What an archive has from the beginning of a backup on.
+pub struct ArchivedWal {
+    /// How many segments are missing.
     pub gaps: u64,
-    /// The last before the first gap.
-    pub last: Option<Segment>,
+    /// When the last segment before the first gap was archived.
+    pub last: Option<SystemTime>,
 }
 
 /// The segment that a file is named after, if it is one and is complete.
 pub fn segment(name: &str) -> Option<Segment> {
     let (digits, rest) = name.split_at_checked(24)?;
     let is_whole = !rest.ends_with(".backup") && !rest.ends_with(".partial") && !rest.ends_with(".tmp");
-    let separated = rest.is_empty() || rest.starts_with(['.', '-']);
-    if !is_whole || !separated || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    let is_separated = rest.is_empty() || rest.starts_with(['.', '-']);
+    if !is_whole || !is_separated || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
-    Some((u32::from_str_radix(&digits[8..16], 16).ok()?, u32::from_str_radix(&digits[16..], 16).ok()?))
+    Some((hexadecimal(&digits[8..16])?, hexadecimal(&digits[16..])?))
 }
 
-/// Reads a folder: what is missing from `begin` on, and when the last segment before the first gap was archived.
+fn hexadecimal(digits: &str) -> Option<u32> {
+    u32::from_str_radix(digits, 16).ok()
+}
+
+/// Reads a folder: what is missing from `begin` on.
 ///
 /// # Errors
-/// The folder cannot be read, or has nothing from there on: a backup is complete when its own WAL is archived, so it is another one's.
-pub fn look(folder: &Path, begin: Segment) -> io::Result<(u64, Option<SystemTime>)> {
-    let (mut segments, mut most) = (Vec::new(), 0);
-    // There may be a million: their paths are not kept.
-    each(folder, begin.0, true, &mut |segment, _| {
-        most = most.max(segment.1);
+/// The folder cannot be read, or has nothing from there on. A backup is complete only when its own WAL is archived, so that would be the folder of
+/// another server.
+pub fn find_gaps(folder: &Path, begin: Segment) -> Result<ArchivedWal, BackupProblem> {
+    let unreadable = |error: io::Error| BackupProblem::of_file(folder, &error);
+    // There may be a million segments: their paths are not kept.
+    let (mut segments, mut highest) = (Vec::new(), 0);
+    walk(folder, begin.0, true, &mut |segment, _| {
+        highest = highest.max(segment.1);
         segments.extend((segment >= begin).then_some(segment));
-    })?;
+    })
+    .map_err(unreadable)?;
     if segments.is_empty() {
-        let message = "there is no WAL of the newest backup in it, nor any later: is it archived elsewhere?";
-        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+        let message = "it has neither the WAL of the newest backup nor any later: is that archived elsewhere?";
+        return Err(BackupProblem::new(BackupReason::Missing, format!("{}: {message}", folder.display())));
     }
     segments.sort_unstable();
     segments.dedup();
-    let seen = follow(&segments, begin, most);
-    let mut file = None;
-    if let Some(last) = seen.last {
-        each(folder, last.0, true, &mut |segment, path| file = (segment == last).then_some(path).or(file.take()))?;
-    }
-    let time = file.map(|file| fs::metadata(file).and_then(|data| data.modified())).transpose()?;
-    Ok((seen.gaps, time))
+    let WalGaps { gaps, last } = follow(&segments, begin, highest);
+    let last = last.map(|last| archived_at(folder, last)).transpose().map_err(unreadable)?;
+    Ok(ArchivedWal { gaps, last: last.flatten() })
 }
 
-/// Tells of each segment and its file, from the log before this one on. Segments lie in the folder itself, or one below in folders named after their
+/// When a segment was archived.
+fn archived_at(folder: &Path, wanted: Segment) -> io::Result<Option<SystemTime>> {
+    let mut file = None;
+    walk(folder, wanted.0, true, &mut |segment, path| {
+        if segment == wanted {
+            file = Some(path);
+        }
+    })?;
+    file.map(|file| fs::metadata(file)?.modified()).transpose()
+}
+
+/// Visits each segment and its file, from the log before `begin` on. Segments are in the folder itself, or one below it in folders named after their
 /// timeline and log.
-fn each(folder: &Path, begin: u32, is_top: bool, tell: &mut dyn FnMut(Segment, PathBuf)) -> io::Result<()> {
+fn walk(folder: &Path, begin: u32, is_top: bool, visit: &mut dyn FnMut(Segment, PathBuf)) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let log = (is_top && name.len() == 16).then(|| u32::from_str_radix(name.get(8..)?, 16).ok()).flatten();
+        let log = if is_top && name.len() == 16 { name.get(8..).and_then(hexadecimal) } else { None };
         match (log, segment(&name)) {
-            (Some(log), _) if log.saturating_add(1) >= begin => each(&entry.path(), begin, false, tell)?,
-            (None, Some(segment)) => tell(segment, entry.path()),
-            _ => {}
+            (Some(log), _) if log.saturating_add(1) >= begin => walk(&entry.path(), begin, false, visit)?,
+            (None, Some(segment)) => visit(segment, entry.path()),
+            _ => (),
         }
     }
     Ok(())
 }
 
-/// Follows rising segments from `begin`. How many there are in a log depends on their size, which nobody says: it is a power of two,
-/// and so many that the highest number seen anywhere, `most`, is one of them.
-pub fn follow(segments: &[Segment], begin: Segment, most: u32) -> Seen {
-    let (mut gaps, mut last) = (0, None);
-    let per_log = u64::from(most.max(begin.1)).saturating_add(1).next_power_of_two().max(4);
-    let mut before: Option<Segment> = None;
+/// What is missing in a series of segments.
+#[derive(Debug, PartialEq)]
+struct WalGaps {
+    gaps: u64,
+    /// The last segment before the first gap.
+    last: Option<Segment>,
+}
+
+/// Follows rising segments from `begin`. How many of them make a log depends on their size, which is not known here: it is a power of two, and above
+/// the highest number in any log.
+fn follow(segments: &[Segment], begin: Segment, highest: u32) -> WalGaps {
+    let per_log = u64::from(highest.max(begin.1)).saturating_add(1).next_power_of_two().max(4);
+    let place = |(log, number): Segment| u64::from(log).saturating_mul(per_log).saturating_add(u64::from(number));
+    let (mut gaps, mut last, mut expected) = (0, None, place(begin));
     for segment in segments {
-        let missing = match before {
-            None => distance(begin, *segment, per_log),
-            Some(before) => distance(before, *segment, per_log).saturating_sub(1),
-        };
-        gaps += missing;
+        let place = place(*segment);
+        gaps += place.saturating_sub(expected);
         if gaps == 0 {
             last = Some(*segment);
         }
-        before = Some(*segment);
+        expected = place.saturating_add(1);
     }
-    Seen { gaps, last }
-}
-
-fn distance(from: Segment, to: Segment, per_log: u64) -> u64 {
-    let place = |(log, number): Segment| u64::from(log).saturating_mul(per_log).saturating_add(u64::from(number));
-    place(to).saturating_sub(place(from))
+    WalGaps { gaps, last }
 }
 
 #[cfg(test)]
@@ -122,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_counted_and_stop_the_way() {
+    fn gaps_are_counted_and_end_what_can_be_restored() {
         for (segments, begin, gaps, last) in [
             (vec![], (0, 1), 0, None),
             (vec![(0, 1), (0, 2), (0, 3)], (0, 1), 0, Some((0, 3))),
@@ -137,8 +152,8 @@ mod tests {
             (vec![(0, 0xff), (1, 1)], (0, 0xff), 1, Some((0, 0xff))),
             (vec![(u32::MAX, u32::MAX)], (0, 0), u64::from(u32::MAX) * ((1 << 32) + 1), None),
         ] {
-            let most = segments.iter().map(|(_, number)| *number).max().unwrap_or_default();
-            assert_eq!(follow(&segments, begin, most), Seen { gaps, last }, "{segments:?}");
+            let highest = segments.iter().map(|(_, number)| *number).max().unwrap_or_default();
+            assert_eq!(follow(&segments, begin, highest), WalGaps { gaps, last }, "{segments:?}");
         }
     }
 }

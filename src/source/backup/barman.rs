@@ -1,206 +1,133 @@
-//! Barman: `barman diagnose`, which tells of all servers, their backups and their WAL at once.
+//! Barman: `barman diagnose`, which describes all servers, their backups and their WAL at once.
 //!
-//! Before 2.19 it writes times without their zone. How far its own clock was from UTC is seen by the time that it wrote into the
-//! document; that of the server, by the backup's id, which has the time on Barman's clock when it began.
+//! Before 2.19 it writes times without their time zone. The time that it wrote into the document shows how far its own clock was from UTC. A
+//! backup's id has the time when the backup began on Barman's clock, and so shows how far the server's time zone is from Barman's.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     source::backup::{
-        json,
-        json::{Digits, Lenient, LenientNumber, Malformed, Text, Time},
+        contents::{FinishedBackup, RepositoryContents, Stanza},
+        json::JsonReader,
         problem::{BackupProblem, BackupReason},
         time,
-        tool_tables::{FinishedBackup, RepositoryContents, Stanza},
     },
     truncate,
 };
 
-/// Zones differ by quarters of an hour.
+/// Time zones differ by quarters of an hour.
 const QUARTER: f64 = 900.0;
 
-/// No two zones are farther apart.
+/// No two time zones are farther apart.
 const APART: f64 = 26.0 * 3600.0;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BarmanDiagnose {
-    #[serde(deserialize_with = "json::map")]
-    global: Global,
-    servers: Lenient<BTreeMap<String, Lenient<BarmanServer>>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Global {
-    #[serde(deserialize_with = "json::map")]
-    system_info: SystemInfo,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SystemInfo {
-    /// When it said so.
-    timestamp: Lenient<Time>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BarmanServer {
-    #[serde(deserialize_with = "json::map")]
-    config: Config,
-    backups: Lenient<BTreeMap<String, Lenient<BarmanBackup>>>,
-    #[serde(deserialize_with = "json::map")]
-    wals: Wals,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Config {
-    active: Lenient<Active>,
-}
-
-/// With `--show-config-source`, each setting has its value and its source.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Active {
-    Plain(bool),
-    Sourced { value: bool },
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BarmanBackup {
-    status: Lenient<Text>,
-    begin_time: Lenient<Time>,
-    end_time: Lenient<Time>,
-    backup_type: Lenient<Text>,
-    parent_backup_id: Lenient<Text>,
-    size: Lenient<LenientNumber>,
-    deduplicated_size: Lenient<LenientNumber>,
-    begin_wal: Lenient<Text>,
-    systemid: Lenient<Digits>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wals {
-    #[serde(deserialize_with = "json::map")]
-    last_archived_wal_per_timeline: BTreeMap<String, Lenient<Wal>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wal {
-    time: Lenient<Time>,
-}
-
-/// What it says of all servers that are active, or of one. `at`: when it said so, in Unix seconds.
+/// Reads all servers that are active, or one. `at`: when Barman wrote this, in Unix seconds.
 ///
 /// # Errors
-/// This is not what Barman says, or it tells of no such server.
+/// This is not the output of Barman, or such a server is not in it.
 pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<RepositoryContents, BackupProblem> {
-    let mut odd = Malformed::default();
-    let said: Lenient<BarmanDiagnose> = json::parse(bytes, &mut odd)?;
-    let Some((said, servers)) = said.known().and_then(|said| Some((said, said.servers.known()?))) else {
-        return Err(BackupProblem::new(
-            BackupReason::Garbage,
-            "this is not what `barman diagnose` says: no `servers` in it",
-        ));
-    };
-    let ahead = said.global.system_info.timestamp.known().and_then(|wrote| apart(wrote.wall()?, at));
-    let mut found = RepositoryContents::default();
-    let nothing = BarmanServer::default();
-    for (name, item) in servers {
-        let item = item.known().unwrap_or(&nothing);
-        if server.map_or_else(|| item.config.is_active(), |wanted| wanted == name) {
-            read(&mut odd, name, item, ahead, &mut found);
+    let (mut reader, mut contents) = (JsonReader::default(), RepositoryContents::default());
+    let document = reader.parse(bytes)?;
+    let servers = document["servers"].as_object();
+    let servers = servers.ok_or_else(|| BackupProblem::not_output_of("barman diagnose", "it has no `servers`"))?;
+    let clock = local_time(&document["global"]["system_info"]["timestamp"]);
+    let ahead = clock.and_then(|clock| zones_between(clock, at));
+    for (name, json) in servers {
+        if server.map_or_else(|| is_active(json), |wanted| wanted == name) {
+            read_server(&mut reader, name, json, ahead, &mut contents);
         }
     }
-    if found.stanzas.is_empty() {
+    if contents.stanzas.is_empty() {
         let which = server.map_or("an active server".to_owned(), |name| format!("a server {name}"));
         let names: Vec<_> = servers.keys().map(String::as_str).collect();
-        let message = format!("`barman diagnose` does not tell of {which}; servers in it: {}", names.join(", "));
+        let message = format!("`barman diagnose` does not show {which}; servers in it: {}", names.join(", "));
         return Err(BackupProblem::new(BackupReason::Missing, message));
     }
-    found.odd = odd.0;
-    Ok(found)
+    contents.malformed += reader.malformed;
+    Ok(contents)
 }
 
-impl Config {
-    /// Servers are switched off by `active = false`; `diagnose` tells of them too.
-    fn is_active(&self) -> bool {
-        !matches!(self.active, Lenient::Known(Active::Plain(false) | Active::Sourced { value: false }))
-    }
+/// Servers are switched off by `active = false`, but `diagnose` shows them. With `--show-config-source`, each setting is a map of its value and
+/// its source.
+fn is_active(server: &Value) -> bool {
+    let active = &server["config"]["active"];
+    active != &Value::Bool(false) && active["value"] != Value::Bool(false)
 }
 
-/// How far one clock is ahead of the other, if that can come from their zones.
-fn apart(one: f64, other: f64) -> Option<f64> {
+/// A time without its time zone, as if it were UTC.
+fn local_time(json: &Value) -> Option<f64> {
+    time::parse_local(json.as_str()?)
+}
+
+/// How far one clock is ahead of the other, if that can come from their time zones.
+fn zones_between(one: f64, other: f64) -> Option<f64> {
     Some(((one - other) / QUARTER).round() * QUARTER).filter(|seconds| seconds.abs() <= APART)
 }
 
-/// `ahead`: how many seconds Barman's clock was ahead of UTC, if it writes times without their zone.
-fn read(odd: &mut Malformed, name: &str, item: &BarmanServer, ahead: Option<f64>, found: &mut RepositoryContents) {
+/// `ahead`: how many seconds Barman's clock was ahead of UTC, if it writes times without their time zone.
+fn read_server(
+    reader: &mut JsonReader,
+    name: &str,
+    json: &Value,
+    ahead: Option<f64>,
+    contents: &mut RepositoryContents,
+) {
     let name = &*truncate::label(name);
     let mut stanza = Stanza { name: name.to_owned(), archive: Some(format!("{name}/wals")), ..Stanza::default() };
-    let backups = item.backups.known();
-    let (mut unread, nothing) = (0, BarmanBackup::default());
+    let (backups, mut unread) = (reader.map(&json["backups"]), 0);
     for (id, backup) in backups.into_iter().flatten() {
-        let backup = backup.known().unwrap_or(&nothing);
-        let zone = backup.zone(id, ahead);
-        match odd.text(&backup.status).as_deref() {
-            Some("DONE") => match backup.read(odd, zone) {
-                Some(done) => stanza.backups.push(done),
+        let ahead = ahead.map(|ahead| ahead + server_ahead(id, backup));
+        match backup["status"].as_str() {
+            Some("DONE") => match finished(reader, backup, ahead) {
+                Some(finished) => stanza.backups.push(finished),
                 None => unread += 1,
             },
             Some("FAILED") => {
-                let ended = odd.time_in(&backup.end_time, zone).or_else(|| odd.time_in(&backup.begin_time, zone));
-                stanza.failed = stanza.failed.into_iter().chain(ended).max_by(f64::total_cmp);
+                let ends = ["end_time", "begin_time"];
+                if let Some(end) = ends.into_iter().find_map(|key| reader.time_in(&backup[key], ahead)) {
+                    stanza.push_failed(end);
+                }
             }
             // Under way, or complete and without the WAL that makes it consistent.
-            Some("EMPTY" | "STARTED" | "SYNCING" | "WAITING_FOR_WALS") => {}
+            Some("EMPTY" | "STARTED" | "SYNCING" | "WAITING_FOR_WALS") => (),
             _ => {
-                odd.0 += 1;
+                contents.malformed += 1;
                 unread += 1;
             }
         }
     }
     if backups.is_none() {
-        found.tell(format!("server {name}: there is no list of its backups"));
+        contents.push_unknown(format!("server {name}: there is no list of its backups"));
     } else if unread > 0 {
-        found
-            .tell(format!("server {name}: {unread} backups cannot be read: an unknown status, or no time with a zone"));
+        let what = "have an unknown status, or no time with a time zone";
+        contents.push_unknown(format!("server {name}: {unread} backups {what}"));
     }
-    let wals = item.wals.last_archived_wal_per_timeline.values();
-    let times = wals.filter_map(|wal| odd.time(&wal.known()?.time));
+    let wals = reader.map(&json["wals"]["last_archived_wal_per_timeline"]);
+    let times = wals.into_iter().flatten().filter_map(|(_, wal)| reader.time(&wal["time"]));
     stanza.archived = times.max_by(f64::total_cmp);
     stanza.partial = unread > 0 || backups.is_none();
-    found.push(stanza, odd);
+    contents.push(stanza);
 }
 
-impl BarmanBackup {
-    fn read(&self, odd: &mut Malformed, zone: Option<f64>) -> Option<FinishedBackup> {
-        let (start, end) = (odd.time_in(&self.begin_time, zone), odd.time_in(&self.end_time, zone));
-        let is_incremental = odd.text(&self.backup_type).is_some_and(|kind| kind.starts_with("incr"))
-            || odd.text(&self.parent_backup_id).is_some();
-        Some(FinishedBackup {
-            kind: if is_incremental { "incr" } else { "full" }.to_owned(),
-            start,
-            end: odd.needed(end)?,
-            size: odd.number(&self.size),
-            stored: odd.number(&self.deduplicated_size),
-            error: None,
-            wal: odd.text(&self.begin_wal),
-            system_identifier: odd.digits(&self.systemid),
-        })
-    }
+/// How many seconds the server's clock was ahead of Barman's: its times are without their time zone, those in a backup's id are Barman's.
+fn server_ahead(id: &str, backup: &Value) -> f64 {
+    let times = local_time(&backup["begin_time"]).zip(time::find_in_name(id, "%Y%m%dT%H%M%S"));
+    times.and_then(|(begin, id)| zones_between(begin, id)).unwrap_or_default()
+}
 
-    /// How far its times are ahead of UTC, where they do not say it: they are those of the server's time zone.
-    fn zone(&self, id: &str, ahead: Option<f64>) -> Option<f64> {
-        let began = self.begin_time.known().and_then(|began| began.wall());
-        let more = began.zip(time::find(id, "%Y%m%dT%H%M%S")).and_then(|(began, id)| apart(began, id));
-        Some(ahead? + more.unwrap_or_default())
-    }
+fn finished(reader: &mut JsonReader, json: &Value, ahead: Option<f64>) -> Option<FinishedBackup> {
+    let start = reader.time_in(&json["begin_time"], ahead);
+    let end = reader.time_in(&json["end_time"], ahead);
+    let is_incremental = reader.text(&json["backup_type"]).is_some_and(|kind| kind.starts_with("incr"))
+        || reader.text(&json["parent_backup_id"]).is_some();
+    Some(FinishedBackup {
+        kind: if is_incremental { "incr" } else { "full" }.to_owned(),
+        start,
+        end: reader.required(end)?,
+        size: reader.number(&json["size"]),
+        stored: reader.number(&json["deduplicated_size"]),
+        error: None,
+        wal: reader.text(&json["begin_wal"]),
+        system_identifier: reader.digits(&json["systemid"]),
+    })
 }

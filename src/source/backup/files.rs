@@ -1,9 +1,10 @@
 //! Backups that are files: those that match a pattern.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use wildmatch::WildMatch;
@@ -11,9 +12,9 @@ use wildmatch::WildMatch;
 use crate::{
     settings::FilesSettings,
     source::backup::{
+        contents::{FinishedBackup, RepositoryContents, Stanza},
         problem::{BackupProblem, BackupReason},
         time,
-        tool_tables::{FinishedBackup, RepositoryContents, Stanza},
     },
 };
 
@@ -24,55 +25,68 @@ pub struct NamedFile {
     pub changed: f64,
 }
 
-/// The most that is kept of names, each with so many bytes beside it, and the most files: a folder of more is not one of backups.
+/// The most memory that names may take, each with so many bytes beside it, and the most files: a folder with more has something else than backups
+/// in it.
 pub const KEPT_LIMIT: usize = 16 << 20;
 pub const KEPT_EACH: usize = 80;
 const MOST_FILES: usize = 100_000;
 
-/// A file that was changed within this time may be still being written.
+/// A file that was changed within this time may still be growing.
 const SETTLED: Duration = Duration::from_secs(300);
 
-/// How names end of what is not finished, as programs that copy files have it.
+/// The ends of the names of unfinished files, as programs that copy files write them.
 const UNFINISHED: [&str; 7] = [".part", ".partial", ".tmp", ".temp", ".incomplete", ".filepart", ".new"];
 
-/// The files that match, and are not being written.
+/// The files that match and are finished, as backups.
 ///
 /// # Errors
-/// A folder on the way cannot be read, or is not there.
-pub fn look(files: &FilesSettings) -> Result<RepositoryContents, BackupProblem> {
+/// A folder of the pattern is missing or cannot be read, or too many files match.
+pub fn list(files: &FilesSettings) -> Result<RepositoryContents, BackupProblem> {
     let parts: Vec<&str> = files.pattern.split('/').filter(|part| !part.is_empty()).collect();
     let (fixed, rest) =
         parts.split_at(parts.iter().position(|part| is_pattern(part)).unwrap_or(parts.len().max(1) - 1));
     let mut folder = PathBuf::from("/");
     folder.extend(fixed);
-    let mut matching = Matching::default();
-    walk(&folder, rest, &mut matching).map_err(|error| BackupProblem::of_file(&folder, &error))?;
-    if matching.is_too_much() {
+    let mut matches = PatternMatches::default();
+    walk(&folder, rest, &mut matches).map_err(|error| BackupProblem::of_file(&folder, &error))?;
+    if matches.are_too_many() {
         let message = format!("{} matches more than {MOST_FILES} files: give a narrower `pattern`", files.pattern);
         return Err(BackupProblem::new(BackupReason::TooLarge, message));
     }
-    if matching.files == 0 && matching.folders > 0 {
+    if matches.files == 0 && matches.folders > 0 {
         let message =
             format!("{} matches folders only: add the file in them that counts, such as /base.tar", files.pattern);
         return Err(BackupProblem::new(BackupReason::Garbage, message));
     }
-    Ok(found(matching.finished.into_iter(), files.name_time.as_deref()))
+    Ok(contents(matches.finished, files.name_time.as_deref()))
 }
 
 /// What matches a pattern.
 #[derive(Default)]
-struct Matching {
+struct PatternMatches {
     files: usize,
-    /// Those of the files that are not being written.
+    /// The files that do not change any more.
     finished: Vec<NamedFile>,
-    /// What those take in memory.
+    /// The memory that these take.
     kept: usize,
     folders: usize,
 }
 
-impl Matching {
-    fn is_too_much(&self) -> bool {
+impl PatternMatches {
+    fn are_too_many(&self) -> bool {
         self.files > MOST_FILES || self.kept > KEPT_LIMIT
+    }
+
+    fn push_file(&mut self, name: String, data: &fs::Metadata) -> io::Result<()> {
+        self.files += 1;
+        let changed = data.modified()?;
+        // The filesystem's clock may be ahead of ours.
+        if changed.elapsed().unwrap_or_else(|ahead| ahead.duration()) >= SETTLED {
+            let changed = changed.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+            self.kept += name.len() + KEPT_EACH;
+            self.finished.push(NamedFile { name, size: data.len() as f64, changed });
+        }
+        Ok(())
     }
 }
 
@@ -80,99 +94,89 @@ fn is_pattern(part: &str) -> bool {
     part.contains(['*', '?'])
 }
 
-fn walk(folder: &Path, parts: &[&str], matching: &mut Matching) -> io::Result<()> {
+fn walk(folder: &Path, parts: &[&str], matches: &mut PatternMatches) -> io::Result<()> {
     let Some((part, deeper)) = parts.split_first() else { return Ok(()) };
     let pattern = WildMatch::new(part);
     for entry in fs::read_dir(folder)? {
-        if matching.is_too_much() {
+        if matches.are_too_many() {
             break;
         }
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // As in a shell, what is hidden must be named.
+        // As in a shell, a hidden file matches only a pattern with a dot.
         if !pattern.matches(&name) || name.starts_with('.') && !part.starts_with('.') {
             continue;
         }
-        let data = match fs::metadata(entry.path()) {
-            // It has gone meanwhile, or is a link to what has.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            data => data?,
-        };
+        let Some(data) = unless_gone(fs::metadata(entry.path()))? else { continue };
         if data.is_dir() && !deeper.is_empty() {
-            match walk(&entry.path(), deeper, matching) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                walked => walked?,
-            }
+            unless_gone(walk(&entry.path(), deeper, matches))?;
         } else if data.is_file() && deeper.is_empty() {
-            matching.files += 1;
-            let changed = data.modified()?;
-            // The filesystem's clock may be ahead of ours.
-            if changed.elapsed().unwrap_or_else(|ahead| ahead.duration()) >= SETTLED {
-                let changed = changed.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-                matching.kept += name.len() + KEPT_EACH;
-                matching.finished.push(NamedFile { name, size: data.len() as f64, changed });
-            }
+            matches.push_file(name, &data)?;
         } else if data.is_dir() && name != "lost+found" {
-            matching.folders += 1;
+            matches.folders += 1;
         }
     }
     Ok(())
 }
 
-/// Files as backups. One without content is a backup that failed; one whose name has no time is odd, and where no name has one, what
-/// backups there are is not known.
-pub fn found(files: impl Iterator<Item = NamedFile>, name_time: Option<&str>) -> RepositoryContents {
-    let (mut stanza, mut odd) = (Stanza::default(), 0);
-    for file in files.filter(|file| !UNFINISHED.iter().any(|end| file.name.ends_with(end))) {
-        let end = name_time.map_or(time::sensible(file.changed), |pattern| time::find(&file.name, pattern));
-        match end {
-            None => odd += 1,
-            Some(end) if file.size == 0.0 => {
-                stanza.failed = stanza.failed.into_iter().chain([end]).max_by(f64::total_cmp)
-            }
-            Some(end) => {
-                let size = Some(file.size);
-                stanza.backups.push(FinishedBackup {
-                    kind: "full".into(),
-                    end,
-                    size,
-                    stored: size,
-                    ..FinishedBackup::default()
-                });
-            }
-        }
-    }
-    stanza.partial = odd > 0 && stanza.backups.is_empty();
-    let unknown = stanza
-        .partial
-        .then(|| format!("{odd} files match, and none has a time in its name or of its own that can be one"));
-    RepositoryContents {
-        stanzas: vec![stanza],
-        odd,
-        unknown: unknown.into_iter().collect(),
-        ..RepositoryContents::default()
+/// `None` for a file that was removed meanwhile, or is a link to one.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
     }
 }
 
-/// Reads a document that somebody writes, and when that was.
+/// Files as backups. An empty file is a backup that failed. A file whose name has no time is malformed; if none has one, it is unknown
+/// which backups there are.
+pub fn contents(files: Vec<NamedFile>, name_time: Option<&str>) -> RepositoryContents {
+    let (mut contents, mut stanza) = (RepositoryContents::default(), Stanza::default());
+    for file in files.into_iter().filter(|file| !UNFINISHED.iter().any(|end| file.name.ends_with(end))) {
+        let end = name_time.map_or(time::sensible(file.changed), |pattern| time::find_in_name(&file.name, pattern));
+        match end {
+            None => contents.malformed += 1,
+            Some(end) if file.size == 0.0 => stanza.push_failed(end),
+            Some(end) => stanza.backups.push(FinishedBackup {
+                kind: "full".to_owned(),
+                end,
+                size: Some(file.size),
+                stored: Some(file.size),
+                ..FinishedBackup::default()
+            }),
+        }
+    }
+    stanza.partial = contents.malformed > 0 && stanza.backups.is_empty();
+    if stanza.partial {
+        let files = contents.malformed;
+        contents.push_unknown(format!("{files} files match, and none has a possible time, in its name or of its own"));
+    }
+    contents.push(stanza);
+    contents
+}
+
+/// A document, and when it was written.
+pub struct DatedDocument {
+    pub bytes: Vec<u8>,
+    pub at: SystemTime,
+}
+
+/// Reads a document that a job writes.
 ///
 /// # Errors
 /// It cannot be read, or is too large.
-pub fn read(path: &Path, limit: usize) -> Result<(Vec<u8>, std::time::SystemTime), BackupProblem> {
-    use std::io::Read;
-    let read = || -> io::Result<_> {
-        let file = fs::File::open(path)?;
-        let changed = file.metadata()?.modified()?;
-        let mut bytes = Vec::new();
-        file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-        Ok((bytes, changed))
-    };
-    let (bytes, changed) = read().map_err(|error| BackupProblem::of_file(path, &error))?;
-    match bytes.len() > limit {
-        true => Err(BackupProblem::new(
-            BackupReason::TooLarge,
-            format!("{} is larger than {} MiB", path.display(), limit >> 20),
-        )),
-        false => Ok((bytes, changed)),
+pub fn read(path: &Path, limit: usize) -> Result<DatedDocument, BackupProblem> {
+    let document = read_to(path, limit + 1).map_err(|error| BackupProblem::of_file(path, &error))?;
+    if document.bytes.len() > limit {
+        let message = format!("{} is larger than {} MiB", path.display(), limit >> 20);
+        return Err(BackupProblem::new(BackupReason::TooLarge, message));
     }
+    Ok(document)
+}
+
+fn read_to(path: &Path, limit: usize) -> io::Result<DatedDocument> {
+    let file = fs::File::open(path)?;
+    let at = file.metadata()?.modified()?;
+    let mut bytes = Vec::new();
+    file.take(limit as u64).read_to_end(&mut bytes)?;
+    Ok(DatedDocument { bytes, at })
 }

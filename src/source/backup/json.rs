@@ -1,7 +1,6 @@
-//! A tool's JSON, read into structs tolerantly: what is not there is absent, what is there and odd is absent and counted.
+//! Reads a tool's JSON leniently: a value that is malformed is as absent as one that is not there, and is counted.
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     source::backup::{
@@ -11,263 +10,152 @@ use crate::{
     truncate,
 };
 
-/// The most memory that the values of a document may take, by what stands between them, and with it and its texts: 6,000 backups take as much in the JSON
-/// of pgBackRest.
+/// The most memory that the values of a document may take, without their texts, and with the texts and the document itself: 6,000 backups take as
+/// much in the JSON of pgBackRest.
 const MOST_MEMORY: usize = 40 << 20;
 const MOST_TOGETHER: usize = 56 << 20;
 
-/// The longest text, which is there several times while it is read.
+/// The longest text. There are several copies of it while it is read.
 const LONGEST_TEXT: usize = 1 << 20;
 
-/// More bytes that are not UTF-8 are more than a name or two: each becomes three.
+/// A name or two may not be UTF-8. More bytes than this are not a text, and each of them takes three when it is replaced.
 const MOST_BROKEN: usize = 64 << 10;
 
-/// What a value takes; a list, which has room for four; and a map, which has room for eleven, with their names.
+/// The memory of a value; of a list, which has room for four; and of a map, which has room for eleven, with their names.
 const VALUE: usize = 32;
 const LIST: usize = 4 * VALUE + 16;
 const MAP: usize = 11 * (VALUE + 24) + 24;
 
-/// Reads a document. Bytes that are not UTF-8 are odd, and nothing worse.
+/// Go writes a time that is not set as this day.
+const GO_UNSET_TIME: &str = "0001-01-01";
+
+/// Reads a document and then, one by one, the values in it. A value is malformed if it has another type than it should have, or cannot be true.
 ///
-/// # Errors
-/// It is not JSON, or more than anybody has.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8], odd: &mut Malformed) -> Result<T, BackupProblem> {
-    let too_large = |message: String| Err(BackupProblem::new(BackupReason::TooLarge, message));
-    let Needs { structure, longest } = Needs::of(bytes);
-    let broken: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
-    // The bytes, their texts as values, and all of them with bad bytes replaced.
-    let copies = if broken > 0 { 3 } else { 2 };
-    if structure > MOST_MEMORY || copies * bytes.len() + structure > MOST_TOGETHER {
-        let [values, together] = [MOST_MEMORY, MOST_TOGETHER].map(|limit| limit >> 20);
-        return too_large(format!(
-            "its values would take more than {values} MiB of memory, or {together} MiB with it and its texts"
-        ));
-    }
-    if longest > LONGEST_TEXT {
-        return too_large(format!("a text in it is longer than {} MiB", LONGEST_TEXT >> 20));
-    }
-    match broken {
-        0 => (),
-        1..=MOST_BROKEN => odd.0 += 1,
-        _ => return Err(BackupProblem::new(BackupReason::Garbage, "this is not a text: too much of it is not UTF-8")),
-    }
-    let text = String::from_utf8_lossy(bytes);
-    serde_json::from_str(&text).map_err(|error| {
-        let begin: String = text.trim().chars().take(80).collect();
-        BackupProblem::new(BackupReason::Garbage, format!("this is not JSON ({error}): {begin:?}"))
-    })
+/// `document["info"]["size"]` is `null` if `info` is absent, or is not a map; `null` is absent everywhere.
+#[derive(Debug, Default)]
+pub struct JsonReader {
+    /// How many values were malformed.
+    pub malformed: u64,
 }
 
-/// What stands at a key. `null` is absent.
-#[derive(Debug, Default, PartialEq)]
-pub enum Lenient<T> {
-    #[default]
-    Absent,
-    /// Something else than should be there.
-    Odd,
-    Known(T),
-}
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Value::deserialize(deserializer)? {
-            Value::Null => Lenient::Absent,
-            value => read(value).map_or(Lenient::Odd, Lenient::Known),
+impl JsonReader {
+    /// Reads a document. Some bytes that are not UTF-8 are replaced and count as one malformed value.
+    ///
+    /// # Errors
+    /// It is not JSON, or larger than any that a tool writes.
+    pub fn parse(&mut self, bytes: &[u8]) -> Result<Value, BackupProblem> {
+        let broken: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+        // The document, its texts as values, and the text in which bytes were replaced.
+        check_size(bytes, if broken > 0 { 3 } else { 2 })?;
+        match broken {
+            0 => (),
+            1..=MOST_BROKEN => self.malformed += 1,
+            _ => {
+                return Err(BackupProblem::new(BackupReason::Garbage, "this is not text: too much of it is not UTF-8"));
+            }
+        }
+        let text = String::from_utf8_lossy(bytes);
+        serde_json::from_str(&text).map_err(|error| {
+            let begin: String = text.trim().chars().take(80).collect();
+            BackupProblem::new(BackupReason::Garbage, format!("this is not JSON ({error}): {begin:?}"))
         })
     }
-}
 
-/// Structs would be read from lists too, in the order of their fields.
-fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
-    if value.is_array() { None } else { T::deserialize(value).ok() }
-}
-
-impl<T> Lenient<T> {
-    pub fn known(&self) -> Option<&T> {
-        if let Lenient::Known(value) = self { Some(value) } else { None }
+    /// A number that is not negative; in quotes too.
+    pub fn number(&mut self, value: &Value) -> Option<f64> {
+        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
+        self.checked(value, number.filter(|number| number.is_finite() && *number >= 0.0))
     }
 
-    fn into_known(self) -> Option<T> {
-        if let Lenient::Known(value) = self { Some(value) } else { None }
-    }
-}
-
-/// For a field that is a map: where it is something else or absent, so is all that is in it.
-///
-/// # Errors
-/// The document is not JSON.
-pub fn map<'de, T: DeserializeOwned + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Lenient::deserialize(deserializer)?.into_known().unwrap_or_default())
-}
-
-/// The items of a list that could be read.
-#[derive(Debug)]
-pub struct LenientList<T> {
-    /// There is a list.
-    pub is_there: bool,
-    pub items: Vec<T>,
-    /// How many items could not be read; 1 where something else is than a list.
-    pub odd: usize,
-}
-
-impl<T> Default for LenientList<T> {
-    fn default() -> Self {
-        LenientList { is_there: false, items: Vec::new(), odd: 0 }
-    }
-}
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for LenientList<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut list = LenientList::default();
-        match Value::deserialize(deserializer)? {
-            Value::Null => {}
-            Value::Array(values) => {
-                (list.is_there, list.odd) = (true, values.len());
-                list.items.extend(values.into_iter().filter_map(read));
-                list.odd -= list.items.len();
-            }
-            _ => list.odd = 1,
-        }
-        Ok(list)
-    }
-}
-
-/// How many values were odd.
-#[derive(Debug, Default, PartialEq)]
-pub struct Malformed(pub u64);
-
-impl Malformed {
-    /// The value, if it is as it should be.
-    pub fn read<T: Clone>(&mut self, value: &Lenient<T>) -> Option<T> {
-        if matches!(value, Lenient::Odd) {
-            self.0 += 1;
-        }
-        value.known().cloned()
+    pub fn flag(&mut self, value: &Value) -> Option<bool> {
+        self.checked(value, value.as_bool())
     }
 
-    pub fn number(&mut self, value: &Lenient<LenientNumber>) -> Option<f64> {
-        self.read(value).map(|LenientNumber(number)| number)
+    /// A text, no longer than that of a label; a number is taken as its digits.
+    pub fn text(&mut self, value: &Value) -> Option<String> {
+        let text = match value {
+            Value::String(text) => Some(truncate::label(text).into_owned()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        self.checked(value, text)
     }
 
-    pub fn text(&mut self, value: &Lenient<Text>) -> Option<String> {
-        self.read(value).map(|Text(text)| text)
+    /// A text of digits, such as a system identifier.
+    pub fn digits(&mut self, value: &Value) -> Option<String> {
+        let text = self.text(value)?;
+        let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        self.required(is_digits.then_some(text))
     }
 
-    pub fn digits(&mut self, value: &Lenient<Digits>) -> Option<String> {
-        self.read(value).map(|Digits(digits)| digits)
-    }
-
-    /// Unix seconds.
-    pub fn time(&mut self, value: &Lenient<Time>) -> Option<f64> {
+    /// A time in Unix seconds, from a number or a text with its time zone.
+    pub fn time(&mut self, value: &Value) -> Option<f64> {
         self.time_in(value, None)
     }
 
-    /// The same, where clocks are known to be so many seconds ahead of UTC; if that is not known, a time on them is odd.
-    pub fn time_in(&mut self, value: &Lenient<Time>, ahead: Option<f64>) -> Option<f64> {
-        match self.read(value)? {
-            Time::Unix(seconds) => Some(seconds),
-            Time::Wall(seconds) => self.needed(ahead.map(|ahead| seconds - ahead)),
-            Time::Unset => None,
+    /// The same; a text may be without a time zone if it is known how many seconds the clock was ahead of UTC.
+    pub fn time_in(&mut self, value: &Value, ahead: Option<f64>) -> Option<f64> {
+        let Some(text) = value.as_str() else {
+            return self.checked(value, value.as_f64().and_then(time::sensible));
+        };
+        if text.starts_with(GO_UNSET_TIME) {
+            return None;
         }
+        let local = || Some(time::parse_local(text)? - ahead?);
+        self.required(time::parse(text).or_else(local))
     }
 
-    /// The items of a list; none where there is no list.
-    pub fn list<'l, T>(&mut self, list: &'l LenientList<T>) -> &'l [T] {
-        self.0 += list.odd as u64;
-        &list.items
+    pub fn map<'v>(&mut self, value: &'v Value) -> Option<&'v Map<String, Value>> {
+        self.checked(value, value.as_object())
     }
 
-    /// What must be there: that it is not is odd.
-    pub fn needed<T>(&mut self, value: Option<T>) -> Option<T> {
+    pub fn list<'v>(&mut self, value: &'v Value) -> Option<&'v [Value]> {
+        self.checked(value, value.as_array().map(Vec::as_slice))
+    }
+
+    /// The maps in a list; other items are malformed.
+    pub fn maps<'v>(&mut self, value: &'v Value) -> Vec<&'v Value> {
+        let items = self.list(value).unwrap_or_default();
+        let maps: Vec<_> = items.iter().filter(|item| item.is_object()).collect();
+        self.malformed += (items.len() - maps.len()) as u64;
+        maps
+    }
+
+    /// What must be there: if it is absent, that counts as malformed.
+    pub fn required<T>(&mut self, value: Option<T>) -> Option<T> {
         if value.is_none() {
-            self.0 += 1;
+            self.malformed += 1;
         }
         value
     }
-}
 
-/// A number that is not negative; in quotes too.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(try_from = "Value")]
-pub struct LenientNumber(pub f64);
-
-impl TryFrom<Value> for LenientNumber {
-    type Error = &'static str;
-
-    fn try_from(value: Value) -> Result<Self, Self::Error> {
-        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
-        number.filter(|number| number.is_finite() && *number >= 0.0).map(LenientNumber).ok_or("not a number")
+    /// What was read of a value, which is malformed if that is nothing, unless it is `null`.
+    fn checked<T>(&mut self, value: &Value, read: Option<T>) -> Option<T> {
+        if value.is_null() { None } else { self.required(read) }
     }
 }
 
-/// A text, no longer than that of a label; a number is taken as its digits.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(try_from = "Value")]
-pub struct Text(pub String);
-
-impl TryFrom<Value> for Text {
-    type Error = &'static str;
-
-    fn try_from(value: Value) -> Result<Self, Self::Error> {
-        match value {
-            Value::String(text) => Ok(Text(truncate::label(&text).into_owned())),
-            Value::Number(number) => Ok(Text(number.to_string())),
-            _ => Err("not a text"),
-        }
+/// Refuses a document that would take too much memory. `copies`: how many there are of its bytes at a time.
+fn check_size(bytes: &[u8], copies: usize) -> Result<(), BackupProblem> {
+    let Needs { structure, longest } = Needs::of(bytes);
+    if structure > MOST_MEMORY || copies * bytes.len() + structure > MOST_TOGETHER {
+        let [values, all] = [MOST_MEMORY, MOST_TOGETHER].map(|limit| limit >> 20);
+        let message = format!("its values would take more than {values} MiB of memory, or {all} MiB with its texts");
+        return Err(BackupProblem::new(BackupReason::TooLarge, message));
     }
-}
-
-/// A text of digits, such as a system identifier; a number is taken as its digits.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(try_from = "Text")]
-pub struct Digits(pub String);
-
-impl TryFrom<Text> for Digits {
-    type Error = &'static str;
-
-    fn try_from(Text(text): Text) -> Result<Self, Self::Error> {
-        let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        is_digits.then_some(Digits(text)).ok_or("not digits")
+    if longest > LONGEST_TEXT {
+        let message = format!("a text in it is longer than {} MiB", LONGEST_TEXT >> 20);
+        return Err(BackupProblem::new(BackupReason::TooLarge, message));
     }
+    Ok(())
 }
 
-/// A time, in seconds.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(try_from = "Value")]
-pub enum Time {
-    /// Unix seconds, as a number or of a text.
-    Unix(f64),
-    /// On somebody's clock, whose zone is not told.
-    Wall(f64),
-    /// What Go writes for a time that is not set.
-    Unset,
-}
-
-impl TryFrom<Value> for Time {
-    type Error = &'static str;
-
-    fn try_from(value: Value) -> Result<Self, Self::Error> {
-        let of_text = |text: &str| match text.starts_with("0001-01-01") {
-            true => Some(Time::Unset),
-            false => time::parse(text).map(Time::Unix).or_else(|| time::on_the_wall(text).map(Time::Wall)),
-        };
-        let of_number = value.as_f64().and_then(time::sensible).map(Time::Unix);
-        of_number.or_else(|| of_text(value.as_str()?)).ok_or("not a time")
-    }
-}
-
-impl Time {
-    pub fn wall(self) -> Option<f64> {
-        if let Time::Wall(seconds) = self { Some(seconds) } else { None }
-    }
-}
-
-/// What it takes to read a document, as far as it is one.
+/// What a document needs, if it is JSON.
 #[derive(Default)]
 struct Needs {
-    /// The memory of its values, but for their texts.
+    /// The memory of its values without their texts.
     structure: usize,
-    /// The bytes of the longest text, as it is written.
+    /// The length of the longest text in the document.
     longest: usize,
 }
 

@@ -1,8 +1,9 @@
-//! Backups: what tools, files and buckets say of repositories. The target itself always answers; what is known of each
-//! repository, and what is not, are rows.
+//! Backups, as tools, files and buckets show them. The target itself always answers; what is known about each repository, and what is
+//! not, are rows.
 
 mod archive;
 pub mod barman;
+pub mod contents;
 mod files;
 pub mod json;
 pub mod pgbackrest;
@@ -14,7 +15,6 @@ pub mod s3;
 #[cfg(test)]
 mod tests;
 mod time;
-pub mod tool_tables;
 pub mod walg;
 
 use futures_util::{
@@ -112,25 +112,28 @@ fn push_repository(tables: &mut SectionTables, repository: &Repository) {
         up: (!state.problems.contains_key(&DocumentPart::Information)).into(),
         information: state.known.as_ref().and_then(|known| unix_seconds(known.at)).into(),
         seconds: state.took.into(),
-        skipped: state.odd.into(),
+        skipped: state.malformed.into(),
         verified: state.verified.and_then(unix_seconds).into(),
     });
     for (part, problem) in &state.problems {
         tables.push(BackupProblemRow {
             repository: (&settings.name).into(),
             part: part.word().into(),
-            reason: problem.why.word().into(),
+            reason: problem.reason.word().into(),
             present: Cell::Int(1),
         });
     }
-    let Some(known) = &state.known else { return };
-    known.found.stanzas.iter().for_each(|stanza| stanza.push(tables, &settings.name));
-    tables.append(&known.found.more);
+    if let Some(known) = &state.known {
+        for stanza in &known.contents.stanzas {
+            stanza.push(tables, &settings.name);
+        }
+        tables.append(&known.contents.tool_tables);
+    }
 }
 
 /// What helps, where that is known.
 fn remedy(problem: &BackupProblem, tool: &Tool) -> Option<Remedy> {
-    let advice = match (problem.why, tool) {
+    let advice = match (problem.reason, tool) {
         // From 2.59 on.
         (BackupReason::Failed, Tool::PgBackRest { .. }) if problem.message.contains("as the root user") => {
             "run pgvigil as the user that the repository belongs to, or the tool: exec: [setpriv, --reuid=postgres, \

@@ -1,11 +1,11 @@
-//! Why something is not known of a repository.
+//! Why something about a repository is unknown.
 
 use std::fmt;
 
-/// A reason, and what happened, for people.
+/// A reason, and for people what happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BackupProblem {
-    pub why: BackupReason,
+    pub reason: BackupReason,
     pub message: String,
 }
 
@@ -16,16 +16,16 @@ pub enum BackupReason {
     Pending,
     /// There is no such program, file or folder.
     Missing,
-    /// It was tried, and failed: an exit code, a refusal.
+    /// The attempt failed: an exit code, a refusal.
     Failed,
-    /// It did not end in time; a program was killed.
+    /// It did not end in time, and a program was killed.
     Timeout,
-    /// One that was killed or given up earlier has not ended yet; no second one is started beside it.
+    /// An earlier process has not ended yet, though it was killed; no second one is started beside it.
     Busy,
     TooLarge,
-    /// What came is not what this tool says.
+    /// This is not the output of the tool.
     Garbage,
-    /// A file that has not been written for longer than `max_age`.
+    /// The file has not been written for longer than `max_age`.
     Stale,
 }
 
@@ -45,20 +45,25 @@ impl BackupReason {
 }
 
 impl BackupProblem {
-    pub fn new(why: BackupReason, message: impl Into<String>) -> Self {
-        BackupProblem { why, message: message.into() }
+    pub fn new(reason: BackupReason, message: impl Into<String>) -> Self {
+        BackupProblem { reason, message: message.into() }
+    }
+
+    /// Of bytes that are not what a command writes.
+    pub fn not_output_of(command: &str, what: impl fmt::Display) -> Self {
+        BackupProblem::new(BackupReason::Garbage, format!("this is not the output of `{command}`: {what}"))
     }
 
     /// Of a file or folder that could not be read.
     pub fn of_file(path: &std::path::Path, error: &std::io::Error) -> Self {
-        let why =
-            if error.kind() == std::io::ErrorKind::NotFound { BackupReason::Missing } else { BackupReason::Failed };
-        BackupProblem::new(why, format!("{}: {error}", path.display()))
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let reason = if is_missing { BackupReason::Missing } else { BackupReason::Failed };
+        BackupProblem::new(reason, format!("{}: {error}", path.display()))
     }
 }
 
 impl fmt::Display for BackupProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.why.word())
+        write!(f, "{} ({})", self.message, self.reason.word())
     }
 }

@@ -1,4 +1,4 @@
-//! Times as tools and file names write them, as Unix seconds.
+//! Times as tools, file names and HTTP write them, in Unix seconds.
 
 use jiff::{
     Timestamp,
@@ -10,51 +10,59 @@ use jiff::{
     tz::Offset,
 };
 
-/// Times before this (2000) and after (3000) are mistakes.
+/// Times before 2000 and after 2999 are mistakes.
 const SENSIBLE: std::ops::Range<f64> = 946_684_800.0..32_503_680_000.0;
 
-/// The time, if it can be one.
+/// The longest name of a file or an object: a time is looked for at each of its characters.
+const LONGEST_NAME: usize = 1024;
+
+/// The time, unless it is a mistake.
 pub fn sensible(seconds: f64) -> Option<f64> {
     SENSIBLE.contains(&seconds).then_some(seconds)
 }
 
-/// `2026-11-21T12:54:20.44Z`, `2026-11-21 12:54:20.44+00:00`; without a zone, UTC.
+/// `2026-11-21T12:54:20.44Z`, `2026-11-21 12:54:20.44+00:00`; without an offset, UTC.
 pub fn parse(text: &str) -> Option<f64> {
-    // Some write a space before the offset.
+    // Some tools write a space before the offset.
     let text = text.trim_end().replace(" +", "+").replace(" -", "-");
-    // These would be read too: a time without its seconds, and one that needs the rules of a time zone, which are not here.
+    // The parser also reads a time without seconds, and one with the name of a time zone, whose rules are not included here.
     let has_seconds = text.as_bytes().get(16) == Some(&b':');
     let pieces = Pieces::parse(&text).ok().filter(|pieces| has_seconds && pieces.time_zone_annotation().is_none())?;
     unix(DateTime::from_parts(pieces.date(), pieces.time()?), pieces.to_numeric_offset().unwrap_or(Offset::UTC))
 }
 
-/// `Mon Nov 23 02:00:01 2026`, as `ctime` writes it everywhere, in the zone of somebody's clock: as if it were UTC.
-pub fn on_the_wall(text: &str) -> Option<f64> {
+/// `Mon Nov 23 02:00:01 2026`, as `ctime` writes a local time: taken as if it were UTC.
+pub fn parse_local(text: &str) -> Option<f64> {
     unix(strtime::parse("%a %b %e %H:%M:%S %Y", text).and_then(|time| time.to_datetime()).ok()?, Offset::UTC)
 }
 
-/// Where in a name a time is looked for: no file's or object's is longer.
-const MOST_PLACES: usize = 1024;
-
-/// Finds a time in a name by a pattern: `%Y %m %d %H %M %S` are parts of it, `%s` are Unix seconds, `%%` is a percent
-/// sign, all else stands for itself. It is taken as UTC. What the pattern leaves out is the beginning: 1, or 0 o'clock.
-pub fn find(name: &str, pattern: &str) -> Option<f64> {
-    let literal = pattern.split('%').next().unwrap_or_default();
-    // A look at the next character spares most names most of the attempts.
-    let may_begin = |rest: &&str| {
-        let rest = rest.strip_prefix(literal).unwrap_or_default();
-        rest.starts_with(|c: char| c.is_ascii_digit() || c == '%')
-    };
-    name.char_indices()
-        .take(MOST_PLACES)
-        .map(|(at, _)| &name[at..])
-        .filter(may_begin)
-        .find_map(|rest| begins(rest, pattern))
+/// `Sat, 21 Nov 2026 12:54:20 GMT`, as in the headers of HTTP.
+#[cfg(feature = "s3")]
+pub fn parse_http_date(text: &str) -> Option<f64> {
+    seconds(jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?)
 }
 
-fn begins(name: &str, pattern: &str) -> Option<f64> {
+/// Finds a time in a name by a pattern: `%Y %m %d %H %M %S` are parts of it, `%s` are Unix seconds, `%%` is a percent
+/// sign, other characters stand for themselves. It is taken as UTC. A part that the pattern leaves out is the first: 1, or 0 o'clock.
+pub fn find_in_name(name: &str, pattern: &str) -> Option<f64> {
+    let literal = pattern.split('%').next().unwrap_or_default();
+    for (at, _) in name.char_indices().take(LONGEST_NAME) {
+        let rest = &name[at..];
+        // A look at the next character saves most attempts.
+        let next = rest.strip_prefix(literal).unwrap_or_default();
+        if !next.starts_with(|c: char| c.is_ascii_digit() || c == '%') {
+            continue;
+        }
+        if let Some(time) = parse_prefix(rest, pattern) {
+            return Some(time);
+        }
+    }
+    None
+}
+
+fn parse_prefix(name: &str, pattern: &str) -> Option<f64> {
     let (mut time, length) = BrokenDownTime::parse_prefix(pattern, name).ok()?;
-    // A sign, white space, a digit too few would be read too: 202611 is November of a year, or the first of January.
+    // The parser accepts a sign, white space, or fewer digits: 202611 could be November of a year, or the first of January.
     if time.to_string(pattern).ok()? != name.get(..length)? {
         return None;
     }
@@ -76,12 +84,6 @@ fn seconds(time: Timestamp) -> Option<f64> {
     sensible(time.as_second() as f64 + f64::from(time.subsec_nanosecond()) / 1e9)
 }
 
-/// `Sat, 21 Nov 2026 12:54:20 GMT`, as HTTP's headers have it.
-#[cfg(feature = "s3")]
-pub fn of_header(text: &str) -> Option<f64> {
-    seconds(jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -99,12 +101,12 @@ mod tests {
             ("2026-11-21 14:54:20 +02:00", Some(1795265660.0)),
             ("2026-11-21 14:54:20 +0200", Some(1795265660.0)),
             ("2026-11-21T12:54:20", Some(1795265660.0)),
-            // Kathmandu and Chatham, whose offsets are no whole hours; the farthest there are.
+            // Kathmandu and Chatham, whose offsets are not whole hours; the largest offsets.
             ("2026-11-21 18:39:20+05:45", Some(1795265660.0)),
             ("2026-11-22 02:39:20+13:45", Some(1795265660.0)),
             ("2026-11-22 02:54:20+14:00", Some(1795265660.0)),
             ("2026-11-21 00:54:20-12:00", Some(1795265660.0)),
-            // Go, with as many digits as there are and with none that are zeros at the end.
+            // Go, with all digits, and without zeros at the end.
             ("2026-11-21T12:54:20.123456789Z", Some(1795265660.1234567)),
             ("2026-11-21T12:54:20.5Z", Some(1795265660.5)),
             ("2024-02-29 00:00:00", Some(1709164800.0)),
@@ -112,7 +114,7 @@ mod tests {
             ("2023-02-29 00:00:00", None),
             ("2100-02-29 00:00:00", None),
             ("2000-02-29 00:00:00", Some(951782400.0)),
-            // The first and the last that are believed.
+            // The first and the last that are sensible.
             ("1999-12-31T23:59:59Z", None),
             ("2000-01-01T00:00:00Z", Some(946684800.0)),
             ("2999-12-31T23:59:59Z", Some(32503679999.0)),
@@ -161,7 +163,7 @@ mod tests {
             ("2026-11-21T12:54:20Z", None),
             ("", None),
         ] {
-            assert_eq!(on_the_wall(text), expected, "{text}");
+            assert_eq!(parse_local(text), expected, "{text}");
         }
     }
 
@@ -196,7 +198,7 @@ mod tests {
             ("shop.dump", "%s", None),
             ("100%2026", "%%%Y", Some(1767225600.0)),
         ] {
-            assert_eq!(find(name, pattern), expected, "{name}");
+            assert_eq!(find_in_name(name, pattern), expected, "{name}");
         }
     }
 
@@ -204,8 +206,8 @@ mod tests {
         #[test]
         fn any_text(name in "([0-9]{1,20}|[-+:.,TZ ä%\\[\\]]|[A-Z][a-z]{2}){0,12}", pattern in "(%[a-zA-Z%]?|%[0-9:._#^-]{1,3}[a-zA-Z]|[-_ ä.]){0,8}") {
             _ = parse(&name);
-            _ = on_the_wall(&name);
-            _ = find(&name, &pattern);
+            _ = parse_local(&name);
+            _ = find_in_name(&name, &pattern);
         }
     }
 }

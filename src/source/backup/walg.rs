@@ -1,123 +1,92 @@
-//! WAL-G: `backup-list --detail --json`, and `wal-show --detailed-json` for what is missing in the WAL.
+//! WAL-G: `backup-list --detail --json`, and `wal-show --detailed-json` for the segments that are missing in the WAL.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::source::backup::{
-    archive::segment,
-    json,
-    json::{Digits, Lenient, LenientList, LenientNumber, Malformed, Text, Time},
+    archive::{Segment, segment},
+    contents::{FinishedBackup, RepositoryContents, Stanza},
+    json::JsonReader,
     problem::{BackupProblem, BackupReason},
-    tool_tables::{FinishedBackup, RepositoryContents, Stanza},
 };
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WalGBackup {
-    backup_name: Lenient<Text>,
-    start_time: Lenient<Time>,
-    finish_time: Lenient<Time>,
-    time: Lenient<Time>,
-    modified: Lenient<Time>,
-    uncompressed_size: Lenient<LenientNumber>,
-    compressed_size: Lenient<LenientNumber>,
-    wal_file_name: Lenient<Text>,
-    system_identifier: Lenient<Digits>,
-}
+const LIST: &str = "wal-g backup-list --json";
+const SHOW: &str = "wal-g wal-show --detailed-json";
 
-#[derive(Deserialize)]
-struct Timeline {
-    missing_segments: LenientList<Text>,
-}
-
-/// What it says of its backups, in the order of its storage. Without any, some versions say nothing at all.
+/// Reads the list of backups.
 ///
 /// # Errors
-/// This is not what WAL-G says.
+/// This is not the output of WAL-G.
 pub fn parse(bytes: &[u8]) -> Result<RepositoryContents, BackupProblem> {
-    let mut odd = Malformed::default();
-    let nothing = bytes.iter().all(u8::is_ascii_whitespace);
-    let said: LenientList<WalGBackup> = if nothing { LenientList::default() } else { json::parse(bytes, &mut odd)? };
-    let garbage = |what| {
-        BackupProblem::new(BackupReason::Garbage, format!("this is not what `wal-g backup-list --json` says: {what}"))
-    };
-    if !said.is_there && said.odd > 0 {
-        return Err(garbage("it is not a list"));
-    }
-    let backups: Vec<FinishedBackup> = odd.list(&said).iter().filter_map(|item| read(&mut odd, item)).collect();
-    let unread = said.odd + said.items.len() - backups.len();
+    let mut reader = JsonReader::default();
+    // Some versions write nothing or `null` if there are no backups.
+    let is_nothing = matches!(bytes.trim_ascii(), b"" | b"null");
+    let document = reader.parse(if is_nothing { b"[]" } else { bytes })?;
+    let list = reader.list(&document).ok_or_else(|| BackupProblem::not_output_of(LIST, "it is not a list"))?;
+    let backups: Vec<_> = list.iter().filter_map(|json| backup(&mut reader, json)).collect();
+    let unread = list.len() - backups.len();
     if backups.is_empty() && unread > 0 {
-        return Err(garbage("no backup in it"));
+        return Err(BackupProblem::not_output_of(LIST, "there is no backup in it"));
     }
-    let unknown =
-        (unread > 0).then(|| format!("{unread} backups cannot be read: without a name, or a time of their end"));
-    let stanza = Stanza { backups, partial: unread > 0, ..Stanza::default() };
-    Ok(RepositoryContents {
-        stanzas: vec![stanza],
-        odd: odd.0,
-        unknown: unknown.into_iter().collect(),
-        ..RepositoryContents::default()
-    })
+    let mut contents = RepositoryContents { malformed: reader.malformed, ..RepositoryContents::default() };
+    if unread > 0 {
+        contents.push_unknown(format!("{unread} backups have no name, or no time of their end"));
+    }
+    contents.push(Stanza { backups, partial: unread > 0, ..Stanza::default() });
+    Ok(contents)
 }
 
-/// A backup in the list is complete. Without details (`--detail` finds no metadata of very old ones) there is the time at
-/// which it was stored: `time`, or `modified` since the storages can be several.
-fn read(odd: &mut Malformed, item: &WalGBackup) -> Option<FinishedBackup> {
-    let name = odd.text(&item.backup_name);
-    let name = odd.needed(name)?;
-    let end = [&item.finish_time, &item.time, &item.modified].into_iter().find_map(|time| odd.time(time));
+/// A backup in the list is complete. Without details (`--detail` finds no metadata of very old ones) there is only the time at
+/// which it was stored: `time`, or `modified` in versions with several storages.
+fn backup(reader: &mut JsonReader, json: &Value) -> Option<FinishedBackup> {
+    let name = reader.text(&json["backup_name"]);
+    let name = reader.required(name)?;
+    let end = ["finish_time", "time", "modified"].into_iter().find_map(|key| reader.time(&json[key]));
+    let wal_in_name = || name.get("base_".len()..)?.get(..24).map(str::to_owned);
     Some(FinishedBackup {
-        // base_<segment>_D_<segment of the one it builds on>
+        // base_<segment>_D_<segment of the backup it builds on>
         kind: if name.contains("_D_") { "incr" } else { "full" }.to_owned(),
-        start: odd.time(&item.start_time),
-        end: odd.needed(end)?,
-        size: odd.number(&item.uncompressed_size),
-        stored: odd.number(&item.compressed_size),
+        start: reader.time(&json["start_time"]),
+        end: reader.required(end)?,
+        size: reader.number(&json["uncompressed_size"]),
+        stored: reader.number(&json["compressed_size"]),
         error: None,
-        system_identifier: odd.digits(&item.system_identifier),
-        wal: odd.text(&item.wal_file_name).or_else(|| name.get("base_".len()..)?.get(..24).map(str::to_owned)),
+        wal: reader.text(&json["wal_file_name"]).or_else(wal_in_name),
+        system_identifier: reader.digits(&json["system_identifier"]),
     })
 }
 
-/// Adds what is missing in the WAL since the newest backup began.
+/// Adds how many segments of WAL are missing since the newest backup began.
 ///
 /// # Errors
-/// This is not what WAL-G says.
-pub fn add_wal(found: &mut RepositoryContents, bytes: &[u8]) -> Result<(), BackupProblem> {
-    let nothing = bytes.iter().all(u8::is_ascii_whitespace);
-    let timelines: LenientList<Timeline> =
-        if nothing { LenientList::default() } else { json::parse(bytes, &mut Malformed::default())? };
-    let garbage = |what| {
-        BackupProblem::new(
-            BackupReason::Garbage,
-            format!("this is not what `wal-g wal-show --detailed-json` says: {what}"),
-        )
-    };
-    if !timelines.is_there {
-        return Err(garbage("it is not a list"));
-    }
-    if timelines.odd > 0 {
-        return Err(garbage("a timeline without `missing_segments`"));
-    }
+/// This is not the output of WAL-G.
+pub fn add_wal(contents: &mut RepositoryContents, bytes: &[u8]) -> Result<(), BackupProblem> {
+    let document = JsonReader::default().parse(bytes)?;
+    let garbage = |what| BackupProblem::not_output_of(SHOW, what);
+    let timelines = document.as_array().ok_or_else(|| garbage("it is not a list"))?;
     let mut missing = Vec::new();
-    for Timeline { missing_segments } in &timelines.items {
-        // Without any, some versions write null.
-        let segments: Option<Vec<_>> = missing_segments.items.iter().map(|Text(name)| segment(name)).collect();
-        let segments = segments.filter(|_| missing_segments.odd == 0);
-        missing.extend(segments.ok_or_else(|| garbage("`missing_segments` is not a list of segments"))?);
-    }
-    for stanza in &mut found.stanzas {
-        let Some(newest) = stanza.newest() else { continue };
-        if timelines.items.is_empty() {
-            return Err(BackupProblem::new(
-                BackupReason::Missing,
-                "`wal-g wal-show` finds no WAL, though there are backups",
-            ));
+    for timeline in timelines {
+        match timeline.get("missing_segments") {
+            None => return Err(garbage("a timeline without `missing_segments`")),
+            // Some versions write null instead of an empty list.
+            Some(Value::Null) => (),
+            Some(list) => {
+                let list = segments(list);
+                missing.extend(list.ok_or_else(|| garbage("`missing_segments` is not a list of segments"))?);
+            }
         }
-        let begin = newest.wal.as_deref().and_then(segment);
-        let begin = begin.ok_or_else(|| {
-            BackupProblem::new(BackupReason::Garbage, "the newest backup does not say where its WAL begins")
-        })?;
+    }
+    for stanza in &mut contents.stanzas {
+        let Some(newest) = stanza.newest() else { continue };
+        if timelines.is_empty() {
+            let message = "`wal-g wal-show` finds no WAL, though there are backups";
+            return Err(BackupProblem::new(BackupReason::Missing, message));
+        }
+        let begin = newest.wal_begin()?;
         stanza.gaps = Some(missing.iter().filter(|segment| **segment >= begin).count() as u64);
     }
     Ok(())
+}
+
+fn segments(json: &Value) -> Option<Vec<Segment>> {
+    json.as_array()?.iter().map(|name| segment(name.as_str()?)).collect()
 }

@@ -1,4 +1,4 @@
-//! A page of a bucket's list: what may be read at all is decided here, the rest is the S3 crate's.
+//! A page of a bucket's list: decides what may be read at all, and leaves the reading to the S3 crate.
 
 use rusty_s3::actions::{ListObjectsV2, list_objects_v2::ListObjectsContent};
 
@@ -8,7 +8,7 @@ use crate::source::backup::{
     time,
 };
 
-/// A thousand are asked for. Some services may know better, but each takes more memory than it has bytes here.
+/// The request is for a thousand. A service may send more, but in memory each object is larger than on this page.
 const MOST_OBJECTS: usize = 10_000;
 
 /// The only namespace that is read; some services have another one, or none.
@@ -18,41 +18,41 @@ const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 pub struct ObjectPage {
     pub objects: Vec<NamedFile>,
     pub next: Option<String>,
-    /// Objects that lack what they should have.
-    pub odd: u64,
+    /// Objects without a name, a size or a time that can be read.
+    pub malformed: u64,
 }
 
-/// Reads a page. No error repeats any of it: a service could send back the signature that it was sent.
+/// Reads a page. No error repeats any of it: a service could send our signature back.
 ///
 /// # Errors
-/// It is none, or it is cut off: what is left out of a list must not count as what is not there.
+/// This is not a page, or it is cut off: an object that is only left out of a list must not count as missing.
 pub fn parse(bytes: &[u8]) -> Result<ObjectPage, BackupProblem> {
     let garbage = |what| BackupProblem::new(BackupReason::Garbage, what);
-    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let text = str::from_utf8(bytes).unwrap_or_default();
     let list = text.split_once("<ListBucketResult").and_then(|(_, list)| list.split_once('>'));
-    let (_, list) = list
-        .ok_or_else(|| garbage("what answers is not an S3-compatible service: it does not send a ListBucketResult"))?;
+    let (_, list) =
+        list.ok_or_else(|| garbage("this is not an S3-compatible service: it sends no ListBucketResult"))?;
     let objects = list.matches("<Contents").count();
     if objects > MOST_OBJECTS {
         return Err(BackupProblem::new(
             BackupReason::TooLarge,
-            format!("more than {MOST_OBJECTS} objects at once; 1,000 were asked for"),
+            format!("more than {MOST_OBJECTS} objects on a page; the request was for 1,000"),
         ));
     }
     if !is_plain(list) {
         return Err(garbage("the list has control characters, comments or instructions in it"));
     }
-    // The end of the text would be taken for the end of the list; what has another namespace, be passed over in silence.
+    // The reader would take the end of the text for the end of the list, and skip elements of another namespace.
     let is_whole = list.trim_end().ends_with("</ListBucketResult>");
     let read = ListObjectsV2::parse_response(&format!("<ListBucketResult xmlns=\"{NAMESPACE}\">{list}"));
     let read = read.ok().filter(|read| is_whole && read.contents.len() == objects).ok_or_else(|| {
         garbage("the list is cut off or broken, or does not say how it goes on: is this version 2 of it?")
     })?;
     let named: Vec<_> = read.contents.into_iter().filter_map(named).collect();
-    Ok(ObjectPage { odd: (objects - named.len()) as u64, objects: named, next: read.next_continuation_token })
+    Ok(ObjectPage { malformed: (objects - named.len()) as u64, objects: named, next: read.next_continuation_token })
 }
 
-/// Whether there is nothing in it that an error of the reader would repeat, many times as long as it was.
+/// Whether nothing is in it that an error of the reader would repeat, and at many times its length.
 fn is_plain(list: &str) -> bool {
     let is_plain = |byte: u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
     list.bytes().all(is_plain) && !list.contains("<?") && !list.contains("<!")
@@ -63,7 +63,7 @@ fn named(object: ListObjectsContent) -> Option<NamedFile> {
     Some(NamedFile { name: object.key, size: object.size? as f64, changed })
 }
 
-/// The code of an error, a word such as `NoSuchBucket`; empty if there is none.
+/// The code of an error, a word such as `NoSuchBucket`; empty if it has none.
 pub fn code(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let code = text.split_once("<Code>").and_then(|(_, after)| after.split_once('<')).map_or("", |(code, _)| code);
@@ -94,15 +94,15 @@ mod tests {
             "<Name>b</Name><Prefix>p/</Prefix><EncodingType>url</EncodingType><MaxKeys>1000</MaxKeys>\
              <Contents><Key>p/a%26b+%41ä</Key><LastModified>2026-11-21T12:54:20.000Z</LastModified><ETag>&quot;x&quot;</ETag>\
              <Size>7</Size><StorageClass>STANDARD</StorageClass><Owner><ID>1</ID></Owner><New>x</New></Contents>\
-             <Contents><Key>p/odd</Key><LastModified>some day</LastModified><Size>7</Size></Contents>\
-             <Contents><Key>p/odd</Key><LastModified>2026-11-21T12:54:20.000Z</LastModified></Contents>\
+             <Contents><Key>p/malformed</Key><LastModified>some day</LastModified><Size>7</Size></Contents>\
+             <Contents><Key>p/malformed</Key><LastModified>2026-11-21T12:54:20.000Z</LastModified></Contents>\
              <IsTruncated>true</IsTruncated><NextContinuationToken>t&lt;</NextContinuationToken>",
         );
         let page = parse(text.as_bytes()).expect("a page");
         let objects: Vec<_> =
             page.objects.iter().map(|object| (object.name.as_str(), object.size, object.changed)).collect();
         assert_eq!(objects, [("p/a&b Aä", 7.0, 1795265660.0)]);
-        assert_eq!((page.next.as_deref(), page.odd), (Some("t<"), 2));
+        assert_eq!((page.next.as_deref(), page.malformed), (Some("t<"), 2));
         for cut in [text.replace("NextContinuationToken", "NextMarker"), text.replace("</ListBucketResult>", "")] {
             assert!(parse(cut.as_bytes()).is_err(), "{cut}");
         }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_list_is_refused() {
+    fn a_text_that_is_not_a_list_is_refused() {
         for text in [
             "",
             "<html>",
@@ -167,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn no_error_repeats_what_was_sent() {
+    fn no_error_repeats_the_text() {
         for inside in ["SECRET", "<SECRET>", "<Contents><Key><SECRET/></Key></Contents>", "<Size>SECRET", "&SECRET;"] {
             let problem = parse(list(inside).as_bytes()).err().map(|problem| problem.to_string()).unwrap_or_default();
             assert!(!problem.contains("SECRET"), "{problem}");
         }
-        for said in ["X-Amz-Signature=SECRET", "SECRET SECRET", "a%20SECRET", "SECRET;"] {
-            assert_eq!(code(format!("<Code>{said}</Code>").as_bytes()), "", "{said}");
+        for code_text in ["X-Amz-Signature=SECRET", "SECRET SECRET", "a%20SECRET", "SECRET;"] {
+            assert_eq!(code(format!("<Code>{code_text}</Code>").as_bytes()), "", "{code_text}");
         }
     }
 

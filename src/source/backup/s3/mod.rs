@@ -1,4 +1,4 @@
-//! Backups that are objects under a prefix of an S3-compatible bucket: they are listed, page by page, and never read.
+//! Backups that are objects under a prefix of an S3-compatible bucket: lists them, page by page, and never reads them.
 
 pub mod list;
 
@@ -24,98 +24,99 @@ use crate::{
     },
     source::{
         backup::{
+            contents::RepositoryContents,
             files,
             files::{KEPT_EACH, KEPT_LIMIT, NamedFile},
             problem::{BackupProblem, BackupReason},
             s3::list::ObjectPage,
             time,
-            tool_tables::RepositoryContents,
         },
         net::{http_client, http_client::HttpAddress},
         secret,
     },
 };
 
-/// Objects are listed by the thousand; beyond 100,000 a narrower prefix is asked for.
+/// A page has a thousand objects; a bucket with more than 100,000 needs a longer prefix.
 const MOST_PAGES: usize = 100;
 
 /// The most that one page may be: a thousand names of 1,024 bytes, percent-encoded, are 3 MB, and beside each some 300 bytes stand.
 const PAGE_LIMIT: usize = 4 << 20;
 
-/// How long a signature is good for: as long as services forgive clocks that differ, so that one that is slow does no harm.
+/// How long a signature is valid: as long as the difference of clocks that services accept, so that a clock that is behind does no harm.
 const SIGNED_FOR: Duration = Duration::from_secs(900);
 
-/// Clocks that are farther apart than this are told of where a signature is refused.
+/// If a service refuses a signature, the message mentions clocks that are farther apart than this.
 const FAR_APART: f64 = 300.0;
 
-/// The objects that match.
+/// The objects that match, as backups.
 ///
 /// # Errors
 /// The bucket could not be listed by `until`.
-pub async fn look(settings: &S3, until: Instant) -> Result<RepositoryContents, BackupProblem> {
-    let late =
-        |_| Err(BackupProblem::new(BackupReason::Timeout, format!("{} did not answer in time", settings.endpoint)));
-    timeout_at(until, list_all(settings)).await.unwrap_or_else(late)
+pub async fn list_all(settings: &S3, until: Instant) -> Result<RepositoryContents, BackupProblem> {
+    let late = |_| {
+        let message = format!("{} did not answer in time", settings.endpoint);
+        Err(BackupProblem::new(BackupReason::Timeout, message))
+    };
+    timeout_at(until, list_pages(settings)).await.unwrap_or_else(late)
 }
 
-async fn list_all(settings: &S3) -> Result<RepositoryContents, BackupProblem> {
+async fn list_pages(settings: &S3) -> Result<RepositoryContents, BackupProblem> {
     let pattern = WildMatch::new(&settings.pattern);
-    let (mut named, mut token, mut odd, mut kept) = (Vec::new(), None, 0, 0);
+    // Consoles make folders as objects whose names end in a slash.
+    let is_match = |object: &NamedFile| {
+        let rest = object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name);
+        pattern.matches(rest) && !object.name.ends_with('/')
+    };
+    let (mut matching, mut token, mut malformed, mut kept) = (Vec::new(), None, 0, 0);
     for _ in 0..MOST_PAGES {
         let page = list(settings, token.as_deref()).await?;
-        odd += page.odd;
-        // What ends in a slash is a folder, as consoles make them.
-        let fits = |object: &NamedFile| {
-            let rest = object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name);
-            pattern.matches(rest) && !object.name.ends_with('/')
-        };
+        malformed += page.malformed;
         kept += page.objects.iter().map(|object| object.name.len() + KEPT_EACH).sum::<usize>();
         if kept > KEPT_LIMIT {
             break;
         }
-        named.extend(page.objects.into_iter().filter(fits));
+        matching.extend(page.objects.into_iter().filter(is_match));
         token = page.next;
         if token.is_none() {
-            let mut found = files::found(named.into_iter(), settings.name_time.as_deref());
-            if odd > 0 {
-                found.odd += odd;
-                found.stanzas.iter_mut().for_each(|stanza| stanza.partial = true);
-                found.unknown.push(format!("{odd} objects in the list have no name, size or time that can be read"));
-            }
-            return Ok(found);
+            return Ok(contents(matching, malformed, settings.name_time.as_deref()));
         }
     }
     Err(BackupProblem::new(BackupReason::TooLarge, "more than 100,000 objects: give a longer `prefix`"))
 }
 
+fn contents(objects: Vec<NamedFile>, malformed: u64, name_time: Option<&str>) -> RepositoryContents {
+    let mut contents = files::contents(objects, name_time);
+    if malformed > 0 {
+        contents.malformed += malformed;
+        contents.stanzas.iter_mut().for_each(|stanza| stanza.partial = true);
+        contents.push_unknown(format!("{malformed} objects in the list have no name, size or time that can be read"));
+    }
+    contents
+}
+
 async fn list(settings: &S3, token: Option<&str>) -> Result<ObjectPage, BackupProblem> {
-    let wrong = || {
-        BackupProblem::new(BackupReason::Failed, "`endpoint` must be like https://s3.example.com or http://host:9000")
-    };
-    let place = HttpAddress::parse(&settings.endpoint).ok_or_else(wrong)?;
-    let request = Request::get(address(settings, &place.host, token).await?.ok_or_else(wrong)?);
-    let request = request.header(HOST, &place.host).body(Empty::new()).map_err(|error| failed(&error))?;
+    let service = HttpAddress::parse(&settings.endpoint).ok_or_else(invalid_endpoint)?;
+    let request = Request::get(signed_path(settings, &service.host, token).await?);
+    let request = request.header(HOST, &service.host).body(Empty::new()).map_err(|error| failed(&error))?;
     let tls = TlsSettings { mode: TlsMode::VerifyFull, roots: Roots::System, client: None };
-    let answer = http_client::ask(&place, &tls, request, PAGE_LIMIT).await.map_err(|error| failed(&error))?;
+    let answer = http_client::ask(&service, &tls, request, PAGE_LIMIT).await.map_err(|error| failed(&error))?;
     if answer.status() != StatusCode::OK {
         return Err(refused(&answer, SystemTime::now()));
     }
-    // Megabytes take a while, and others wait for the thread.
+    // Reading megabytes takes a while, and would keep other tasks from this thread.
     spawn_blocking(move || list::parse(answer.body())).await.unwrap_or_else(|error| Err(failed(&error)))
 }
 
-/// The path and the query, which is signed, and so is never to be seen; `None` if the endpoint is not a URL.
-async fn address(settings: &S3, host: &str, token: Option<&str>) -> Result<Option<String>, BackupProblem> {
-    let credentials = match &settings.keys {
-        Some((key, secret)) => {
-            let secret = secret::now(Some(secret)).await.map_err(|error| failed(&error.message))?;
-            secret.map(|secret| Credentials::new(key, secret.expose()))
-        }
-        None => None,
-    };
-    let Ok(endpoint) = settings.endpoint.parse() else { return Ok(None) };
+/// The path and the query, which is signed and so must never be shown.
+async fn signed_path(settings: &S3, host: &str, token: Option<&str>) -> Result<String, BackupProblem> {
+    let mut credentials = None;
+    if let Some((key, secret)) = &settings.keys {
+        let secret = secret::now(Some(secret)).await.map_err(|error| failed(&error.message))?;
+        credentials = secret.map(|secret| Credentials::new(key, secret.expose()));
+    }
+    let endpoint = settings.endpoint.parse().map_err(|_| invalid_endpoint())?;
     let bucket = Bucket::new(endpoint, UrlStyle::Path, settings.bucket.clone(), settings.region.clone());
-    let Ok(bucket) = bucket else { return Ok(None) };
+    let bucket = bucket.map_err(|_| invalid_endpoint())?;
     let mut list = bucket.list_objects_v2(credentials.as_ref());
     list.with_max_keys(1000);
     list.with_prefix(&settings.prefix);
@@ -123,10 +124,15 @@ async fn address(settings: &S3, host: &str, token: Option<&str>) -> Result<Optio
         list.with_continuation_token(token);
     }
     list.headers_mut().insert("host", host);
-    let now =
-        SystemTime::now().try_into().map_err(|_| failed(&"this machine's clock is wrong by thousands of years"))?;
+    let now = SystemTime::now().try_into();
+    let now = now.map_err(|_| failed(&"this machine's clock is wrong by thousands of years"))?;
     let url = list.sign_with_time(SIGNED_FOR, &now);
-    Ok(Some(format!("{}?{}", url.path(), url.query().unwrap_or_default())))
+    Ok(format!("{}?{}", url.path(), url.query().unwrap_or_default()))
+}
+
+fn invalid_endpoint() -> BackupProblem {
+    let message = "`endpoint` must be like https://s3.example.com or http://host:9000";
+    BackupProblem::new(BackupReason::Failed, message)
 }
 
 fn failed(error: &dyn std::fmt::Display) -> BackupProblem {
@@ -135,8 +141,7 @@ fn failed(error: &dyn std::fmt::Display) -> BackupProblem {
 
 fn refused(answer: &Response<Bytes>, now: SystemTime) -> BackupProblem {
     let status = answer.status();
-    let why = if status == StatusCode::NOT_FOUND { BackupReason::Missing } else { BackupReason::Failed };
-    let needs = match ahead(answer, now) {
+    let remedy = match ahead(answer, now) {
         _ if status != StatusCode::FORBIDDEN => String::new(),
         Some(seconds) if seconds.abs() > FAR_APART => {
             let how = if seconds > 0.0 { "ahead of" } else { "behind" };
@@ -144,12 +149,13 @@ fn refused(answer: &Response<Bytes>, now: SystemTime) -> BackupProblem {
         }
         _ => "; the keys need s3:ListBucket on it".to_owned(),
     };
-    BackupProblem::new(why, format!("the bucket cannot be listed: {status} {}{needs}", list::code(answer.body())))
+    let reason = if status == StatusCode::NOT_FOUND { BackupReason::Missing } else { BackupReason::Failed };
+    BackupProblem::new(reason, format!("the bucket cannot be listed: {status} {}{remedy}", list::code(answer.body())))
 }
 
 /// How many seconds our clock is ahead of the service's.
 fn ahead(answer: &Response<Bytes>, now: SystemTime) -> Option<f64> {
-    let theirs = time::of_header(answer.headers().get(DATE)?.to_str().ok()?)?;
+    let theirs = time::parse_http_date(answer.headers().get(DATE)?.to_str().ok()?)?;
     Some(now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64() - theirs)
 }
 
@@ -171,14 +177,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn addresses_are_signed() {
+    async fn paths_are_signed() {
         for (endpoint, path) in [
             ("https://s3.example.com", "/dumps/?"),
             ("https://s3.example.com/", "/dumps/?"),
             ("http://[::1]:9000/under", "/under/dumps/?"),
         ] {
-            let address =
-                address(&settings(endpoint), "host:9000", Some("t&")).await.expect("keys").expect("an endpoint");
+            let address = signed_path(&settings(endpoint), "host:9000", Some("t&")).await.expect("an endpoint");
             assert!(address.starts_with(path), "{address}");
             for part in [
                 "&prefix=a%20b%2F%C3%A4",
@@ -194,14 +199,14 @@ mod tests {
             assert!(!address.contains("secret"));
         }
         let unsigned = S3 { keys: None, ..settings("https://s3.example.com") };
-        let address = address(&unsigned, "host", None).await.expect("no keys").expect("an endpoint");
+        let address = signed_path(&unsigned, "host", None).await.expect("an endpoint");
         assert_eq!(address, "/dumps/?encoding-type=url&list-type=2&max-keys=1000&prefix=a%20b%2F%C3%A4");
     }
 
     #[test]
-    fn a_refusal_tells_of_clocks_that_are_apart() {
+    fn a_refusal_mentions_clocks_that_are_apart() {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        for (date, status, said) in [
+        for (date, status, message) in [
             ("Sat, 21 Nov 2026 12:54:20 GMT", 403, "403 Forbidden AccessDenied; the keys need s3:ListBucket on it"),
             ("Sat, 21 Nov 2026 12:34:20 GMT", 403, "clock is 1200 s ahead of the service's"),
             ("Sat, 21 Nov 2026 13:54:20 GMT", 403, "clock is 3600 s behind the service's"),
@@ -211,7 +216,7 @@ mod tests {
             let body = Bytes::from_static(b"<Error><Code>AccessDenied</Code></Error>");
             let answer = Response::builder().status(status).header(DATE, date).body(body).expect("an answer");
             let problem = refused(&answer, at(1_795_265_660));
-            assert!(problem.message.contains(said), "{date}: {problem}");
+            assert!(problem.message.contains(message), "{date}: {problem}");
         }
     }
 }

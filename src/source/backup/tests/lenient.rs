@@ -1,17 +1,16 @@
-//! Documents in which something is of another type than it should be, or of which there is too much.
+//! Documents in which a value has another type than it should have, or which are too large.
 
 use serde_json::{Value, json};
 
 use crate::source::backup::{
-    pgbackrest,
-    problem::BackupReason,
+    json::JsonReader,
     tests::{barman_document, parse, pgbackrest_document, walg_document},
 };
 
-/// What stands in the place of a size, what is made of it, and how many values are odd then.
+/// A value in the place of a size, the size that is read, and how many values are malformed then.
 #[test]
 fn values_of_other_types_are_absent_and_never_wrong() {
-    for (value, size, odd) in [
+    for (value, size, malformed) in [
         (json!(9), Some(9.0), 0),
         (json!(9.5), Some(9.5), 0),
         (json!("9"), Some(9.0), 0),
@@ -29,21 +28,21 @@ fn values_of_other_types_are_absent_and_never_wrong() {
         barman["servers"]["main"]["backups"]["20261121T125420"]["size"] = value.clone();
         walg[0]["uncompressed_size"] = value.clone();
         for (nth, document) in [pgbackrest, barman, walg].iter().enumerate() {
-            let found = parse(document.to_string().as_bytes())[nth].take().expect("the rest is read");
-            let read = found.stanzas[0].newest().map(|newest| newest.size);
-            assert_eq!((read, found.odd), (Some(size), odd), "{nth}: {value}");
+            let contents = parse(document.to_string().as_bytes())[nth].take().expect("the rest is read");
+            let read = contents.stanzas[0].newest().map(|newest| newest.size);
+            assert_eq!((read, contents.malformed), (Some(size), malformed), "{nth}: {value}");
         }
     }
 }
 
-/// What stands in the place of a map or a list, and which tools' backups are known then.
+/// Values in the place of a map or a list, and how many backups are known then.
 #[test]
-fn what_is_not_a_map_has_nothing_in_it() {
+fn a_value_that_is_not_a_map_is_read_as_empty() {
     let list = json!([5, "2026-11-21 12:54:20Z", "x", 1795265621, {}, [], true]);
     for value in [json!(null), json!(5), json!("x"), json!(true), json!([]), list, json!({})] {
         let counts = |document: Value, which: usize| {
-            let found = parse(document.to_string().as_bytes())[which].take();
-            found.map(|found| found.stanzas.iter().map(|stanza| stanza.backups.len()).sum::<usize>())
+            let contents = parse(document.to_string().as_bytes())[which].take();
+            contents.map(|contents| contents.stanzas.iter().map(|stanza| stanza.backups.len()).sum::<usize>())
         };
         for key in ["archive", "db", "status"] {
             let mut document = pgbackrest_document();
@@ -57,8 +56,8 @@ fn what_is_not_a_map_has_nothing_in_it() {
         }
         let mut document = pgbackrest_document();
         document[0]["backup"][0]["info"] = value.clone();
-        let [found, ..] = parse(document.to_string().as_bytes());
-        let size = found.and_then(|found| found.stanzas[0].newest().map(|newest| newest.size));
+        let [contents, ..] = parse(document.to_string().as_bytes());
+        let size = contents.and_then(|contents| contents.stanzas[0].newest().map(|newest| newest.size));
         assert_eq!(size, Some(None), "{value}");
         let mut document = pgbackrest_document();
         document[0]["backup"][0]["timestamp"] = value.clone();
@@ -92,21 +91,57 @@ fn a_list_that_lost_items_is_known_to_be_partial() {
     for (value, unread) in [(json!(null), 1), (json!(5), 1), (json!({}), 1)] {
         let mut document = pgbackrest_document();
         document[0]["backup"].as_array_mut().expect("a list").push(value.clone());
-        let [found, ..] = parse(document.to_string().as_bytes());
-        let found = found.expect("the rest is read");
-        assert!(found.stanzas[0].partial && found.odd == unread, "{value}: {found:?}");
+        let [contents, ..] = parse(document.to_string().as_bytes());
+        let contents = contents.expect("the rest is read");
+        assert!(contents.stanzas[0].partial && contents.malformed == unread, "{value}: {contents:?}");
         let mut document = walg_document();
         document.as_array_mut().expect("a list").push(value.clone());
-        let [.., found] = parse(document.to_string().as_bytes());
-        assert!(found.expect("the rest is read").stanzas[0].partial, "{value}");
+        let [.., contents] = parse(document.to_string().as_bytes());
+        assert!(contents.expect("the rest is read").stanzas[0].partial, "{value}");
     }
 }
 
 #[test]
-fn a_document_of_more_than_anybody_has_is_not_read() {
-    for (item, times) in [("0", 1_400_000), ("{}", 70_000)] {
-        let text = format!("[{}]", vec![item; times].join(","));
-        let problem = pgbackrest::parse(text.as_bytes(), "r", None).expect_err("too much");
-        assert_eq!(problem.why, BackupReason::TooLarge);
+fn values_are_read_by_their_type() {
+    let absent = |value: &Value| value.is_null() || value == "0001-01-01T00:00:00Z";
+    for (value, number, flag, text, digits, time) in [
+        (
+            json!(1_795_265_660),
+            Some(1_795_265_660.0),
+            None,
+            Some("1795265660"),
+            Some("1795265660"),
+            Some(1_795_265_660.0),
+        ),
+        (json!("12"), Some(12.0), None, Some("12"), Some("12"), None),
+        (json!("1a"), None, None, Some("1a"), None, None),
+        (json!(""), None, None, Some(""), None, None),
+        (json!(-1), None, None, Some("-1"), None, None),
+        (json!("inf"), None, None, Some("inf"), None, None),
+        (json!(true), None, Some(true), None, None, None),
+        (json!(false), None, Some(false), None, None, None),
+        (json!("2026-11-21T12:54:20Z"), None, None, Some("2026-11-21T12:54:20Z"), None, Some(1_795_265_660.0)),
+        (json!("Sat Nov 21 12:54:20 2026"), None, None, Some("Sat Nov 21 12:54:20 2026"), None, Some(1_795_262_060.0)),
+        (json!("0001-01-01T00:00:00Z"), None, None, Some("0001-01-01T00:00:00Z"), None, None),
+        (json!(null), None, None, None, None, None),
+        (json!([1]), None, None, None, None, None),
+    ] {
+        let mut reader = JsonReader::default();
+        assert_eq!(reader.number(&value), number, "{value}");
+        assert_eq!(reader.flag(&value), flag, "{value}");
+        assert_eq!(reader.text(&value).as_deref(), text, "{value}");
+        assert_eq!(reader.digits(&value).as_deref(), digits, "{value}");
+        // An hour ahead.
+        assert_eq!(reader.time_in(&value, Some(3600.0)), time, "{value}");
+        let known =
+            [number.is_some(), flag.is_some(), text.is_some(), digits.is_some(), time.is_some() || absent(&value)];
+        let unknown = known.iter().filter(|known| !**known).count() as u64;
+        assert_eq!(reader.malformed, if value.is_null() { 0 } else { unknown }, "{value}");
     }
+    let mut reader = JsonReader::default();
+    assert_eq!(reader.time(&json!("Sat Nov 21 12:54:20 2026")), None, "in which time zone?");
+    let mixed = json!([{}, 5, {"a": 1}, null]);
+    assert_eq!((reader.maps(&mixed).len(), reader.list(&mixed).map(<[Value]>::len)), (2, Some(4)));
+    assert_eq!((reader.list(&json!({})), reader.map(&json!([])), reader.map(&json!(null))), (None, None, None));
+    assert_eq!(reader.malformed, 1 + 2 + 2);
 }

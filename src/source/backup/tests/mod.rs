@@ -1,6 +1,7 @@
-//! What tools say, of every shape: it is read, or refused, and never makes anything panic.
+//! Output of tools in every shape: it is read or refused, and nothing panics.
 
 mod lenient;
+mod limits;
 
 use proptest::{prelude::*, string::bytes_regex};
 use serde_json::{Value, json};
@@ -8,23 +9,23 @@ use serde_json::{Value, json};
 use crate::{
     collector::sections::{backup::SECTIONS, row::SectionTables},
     source::backup::{
-        barman, pgbackrest,
-        tool_tables::{RepositoryContents, Stanza},
-        walg,
+        barman,
+        contents::{RepositoryContents, Stanza},
+        pgbackrest, walg,
     },
     table::Cell,
 };
 
-/// All parsers on the same bytes.
+/// The same bytes, read by all parsers.
 fn parse(bytes: &[u8]) -> [Option<RepositoryContents>; 3] {
-    let mut found =
+    let mut parsed =
         [pgbackrest::parse(bytes, "r", None).ok(), barman::parse(bytes, None, 0.0).ok(), walg::parse(bytes).ok()];
-    for found in found.iter_mut().flatten() {
-        _ = walg::add_wal(found, bytes);
+    for contents in parsed.iter_mut().flatten() {
+        _ = walg::add_wal(contents, bytes);
         let mut tables = SectionTables::default();
-        found.stanzas.iter().for_each(|stanza| stanza.push(&mut tables, "r"));
+        contents.stanzas.iter().for_each(|stanza| stanza.push(&mut tables, "r"));
     }
-    found
+    parsed
 }
 
 fn pgbackrest_document() -> Value {
@@ -63,7 +64,7 @@ fn walg_document() -> Value {
             "system_identifier": 7501234567890123456_u64}])
 }
 
-/// A value somewhere in a document is another.
+/// Replaces the value at a place of a document, counted in the order of writing.
 fn replace(value: &mut Value, at: &mut usize, with: &Value) {
     if *at == 0 {
         *value = with.clone();
@@ -76,7 +77,7 @@ fn replace(value: &mut Value, at: &mut usize, with: &Value) {
     }
 }
 
-fn odd_value() -> impl Strategy<Value = Value> {
+fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -107,11 +108,11 @@ proptest! {
     fn truncated(which in 0..3usize, part in 0.0..1.0f64) {
         let text = [pgbackrest_document(), barman_document(), walg_document()][which].to_string();
         let end = (text.len() as f64 * part) as usize;
-        prop_assert!(parse(&text.as_bytes()[..end])[which].is_none() || which == 2 && end == 0, "half a document is none");
+        prop_assert!(parse(&text.as_bytes()[..end])[which].is_none() || which == 2 && end == 0, "half a document is refused");
     }
 
     #[test]
-    fn odd_values_in_any_place(which in 0..3usize, at in 0..60usize, with in odd_value()) {
+    fn any_value_in_any_place(which in 0..3usize, at in 0..60usize, with in any_value()) {
         let mut document = [pgbackrest_document(), barman_document(), walg_document()][which].clone();
         replace(&mut document, &mut at.clone(), &with);
         parse(document.to_string().as_bytes());
@@ -119,25 +120,25 @@ proptest! {
 }
 
 #[test]
-fn what_is_right_is_read() {
+fn documents_are_read() {
     let [pgbackrest, ..] = parse(pgbackrest_document().to_string().as_bytes());
     let [_, barman, _] = parse(barman_document().to_string().as_bytes());
     let [.., walg] = parse(walg_document().to_string().as_bytes());
-    for (found, end, restorable, failed) in [
+    for (contents, end, restorable, failed) in [
         (pgbackrest, 1795265621.0, 1795265621.0, None),
         (barman, 1795265662.0, 1795265700.5, Some(1795269260.0)),
         (walg, 1795265662.0, 1795265662.0, None),
     ] {
-        let found = found.expect("it is read");
-        assert_eq!((found.stanzas.len(), found.odd), (1, 0), "{found:?}");
-        let stanza = &found.stanzas[0];
+        let contents = contents.expect("it is read");
+        assert_eq!((contents.stanzas.len(), contents.malformed), (1, 0), "{contents:?}");
+        let stanza = &contents.stanzas[0];
         assert_eq!(stanza.newest().map(|newest| newest.end), Some(end));
         assert_eq!((stanza.restorable(), stanza.failed), (Some(restorable), failed));
         assert_eq!(servers(stanza), ["r", &stanza.name, &stanza.repo_key, "7501234567890123456"]);
     }
 }
 
-/// The row that says which server a stanza is of.
+/// The row with the system identifier of a stanza's server.
 fn servers(stanza: &Stanza) -> Vec<String> {
     let mut tables = SectionTables::new(SECTIONS);
     stanza.push(&mut tables, "r");
@@ -148,16 +149,16 @@ fn servers(stanza: &Stanza) -> Vec<String> {
 }
 
 #[test]
-fn which_server_it_is_of_is_absent_rather_than_wrong() {
+fn a_system_identifier_is_absent_rather_than_wrong() {
     let mut document = pgbackrest_document();
     document[0]["db"] = json!([{"id": 1, "repo-key": 2, "system-id": 7501234567890123455_u64}]);
-    let [found, ..] = parse(document.to_string().as_bytes());
-    assert_eq!(servers(&found.expect("it is read").stanzas[0]), [""; 0]);
+    let [contents, ..] = parse(document.to_string().as_bytes());
+    assert_eq!(servers(&contents.expect("it is read").stanzas[0]), [""; 0]);
     let mut document = walg_document();
     document[0]["system_identifier"] = json!("none");
-    let [.., found] = parse(document.to_string().as_bytes());
-    let found = found.expect("it is read");
-    assert_eq!((servers(&found.stanzas[0]), found.odd), (vec![], 1));
+    let [.., contents] = parse(document.to_string().as_bytes());
+    let contents = contents.expect("it is read");
+    assert_eq!((servers(&contents.stanzas[0]), contents.malformed), (vec![], 1));
 }
 
 /// A real backup of a server in India by a Barman in New York, at 15:27:19 UTC.
@@ -166,19 +167,19 @@ fn times_without_a_zone_are_read_by_the_clock_that_wrote_them() {
     let document = include_bytes!("../../../../tests/backup/barman/diagnose-2.17.json");
     let (end, wrote) = (1_795_879_633.0, 1_795_879_639.0);
     for (at, expected) in [(wrote, Some(end)), (wrote + 240.0, Some(end)), (wrote + 86_400.0 * 3.0, None)] {
-        let found = barman::parse(document, None, at).expect("it is read");
-        let stanza = &found.stanzas[0];
+        let contents = barman::parse(document, None, at).expect("it is read");
+        let stanza = &contents.stanzas[0];
         assert_eq!(stanza.newest().map(|newest| newest.end), expected);
         assert_eq!(stanza.newest().and_then(|newest| newest.duration()), expected.map(|_| 3.0));
-        assert_eq!((stanza.partial, found.unknown.len()), (expected.is_none(), usize::from(expected.is_none())));
+        assert_eq!((stanza.partial, contents.unknown.len()), (expected.is_none(), usize::from(expected.is_none())));
     }
 }
 
 #[test]
-fn wal_of_which_nothing_is_said_is_not_whole() {
+fn wal_that_is_not_described_is_not_complete() {
     let gaps = |text: &str| {
-        let mut found = walg::parse(walg_document().to_string().as_bytes()).expect("it is read");
-        walg::add_wal(&mut found, text.as_bytes()).map(|()| found.stanzas[0].gaps)
+        let mut contents = walg::parse(walg_document().to_string().as_bytes()).expect("it is read");
+        walg::add_wal(&mut contents, text.as_bytes()).map(|()| contents.stanzas[0].gaps)
     };
     for (text, expected) in [
         (r#"[{"missing_segments": []}, {"missing_segments": null}]"#, Some(0)),
@@ -200,8 +201,8 @@ fn servers_that_are_switched_off_are_left_out_unless_named() {
     let sourced = json!({"value": false, "source": "barman.conf"});
     let document = json!({"servers": {"on": server(json!(true)), "off": server(json!(false)), "sourced": server(sourced), "plain": {"backups": {}}}});
     let names = |wanted| {
-        let found = barman::parse(document.to_string().as_bytes(), wanted, 0.0);
-        found.map(|found| found.stanzas.into_iter().map(|stanza| stanza.name).collect::<Vec<_>>())
+        let contents = barman::parse(document.to_string().as_bytes(), wanted, 0.0);
+        contents.map(|contents| contents.stanzas.into_iter().map(|stanza| stanza.name).collect::<Vec<_>>())
     };
     assert_eq!(names(None).expect("some are active"), ["on", "plain"]);
     assert_eq!(names(Some("off")).expect("it is there"), ["off"]);
@@ -211,7 +212,7 @@ fn servers_that_are_switched_off_are_left_out_unless_named() {
 }
 
 #[test]
-fn odd_values_are_left_out_and_counted() {
+fn malformed_values_are_left_out_and_counted() {
     let text = pgbackrest_document().to_string();
     for (from, to) in [
         ("\"size\":8", "\"size\":-8"),
@@ -220,14 +221,14 @@ fn odd_values_are_left_out_and_counted() {
         ("\"error\":false", "\"error\":\"no\""),
     ] {
         assert!(text.contains(from));
-        let found = pgbackrest::parse(text.replace(from, to).as_bytes(), "r", None).expect("the rest is read");
-        assert!(found.odd >= 1, "{to}: {found:?}");
+        let contents = pgbackrest::parse(text.replace(from, to).as_bytes(), "r", None).expect("the rest is read");
+        assert!(contents.malformed >= 1, "{to}: {contents:?}");
     }
     let mut bytes = text.into_bytes();
     let at = bytes.windows(4).position(|window| window == b"main").unwrap();
     bytes[at] = 0xff;
-    let found = pgbackrest::parse(&bytes, "r", None).expect("the rest is read");
-    assert_eq!((found.odd, found.stanzas[0].name.as_str()), (1, "\u{fffd}ain"));
+    let contents = pgbackrest::parse(&bytes, "r", None).expect("the rest is read");
+    assert_eq!((contents.malformed, contents.stanzas[0].name.as_str()), (1, "\u{fffd}ain"));
 }
 
 #[test]
@@ -238,23 +239,23 @@ fn a_repository_that_could_not_be_read_is_not_without_backups() {
         {"cipher": "none", "key": 1, "status": {"code": 99, "message": "[HostConnectError] no route"}},
         {"cipher": "none", "key": 2, "status": {"code": 2, "message": "no valid backups"}},
     ]);
-    let found = pgbackrest::parse(document.to_string().as_bytes(), "r", None).expect("it is read");
-    assert_eq!(found.unknown, ["stanza main, repository 1: [HostConnectError] no route"]);
-    let keys: Vec<_> = found.stanzas.iter().map(|stanza| (stanza.repo_key.as_str(), stanza.backups.len())).collect();
+    let contents = pgbackrest::parse(document.to_string().as_bytes(), "r", None).expect("it is read");
+    assert_eq!(contents.unknown, ["stanza main, repository 1: [HostConnectError] no route"]);
+    let keys: Vec<_> = contents.stanzas.iter().map(|stanza| (stanza.repo_key.as_str(), stanza.backups.len())).collect();
     assert_eq!(keys, [("2", 0)]);
 }
 
 #[test]
-fn what_another_tool_says_is_refused() {
+fn output_of_another_tool_is_refused() {
     for (parsed, expected) in [
         (parse(pgbackrest_document().to_string().as_bytes()), [true, false, false]),
         (parse(barman_document().to_string().as_bytes()), [false, true, false]),
         (parse(walg_document().to_string().as_bytes()), [false, false, true]),
         (parse(b"ERROR: no such thing"), [false, false, false]),
-        // No stanza at all; no backup, as old versions of WAL-G say it.
+        // No stanza; no backup, as old versions of WAL-G write it.
         (parse(b"[]"), [true, false, true]),
         (parse(b"\n"), [false, false, true]),
     ] {
-        assert_eq!(parsed.map(|found| found.is_some()), expected);
+        assert_eq!(parsed.map(|contents| contents.is_some()), expected);
     }
 }
