@@ -66,7 +66,7 @@ impl Scripted {
     }
 
     async fn database(&self, database: &str, collectors: &[Arc<Collector>]) -> Vec<String> {
-        self.taken(self.server.fetch_database(database, collectors, &|event| self.report(event)).await)
+        self.taken(self.server.fetch_database(database, 1, collectors, &|event| self.report(event)).await)
     }
 }
 
