@@ -14,7 +14,7 @@ use hyper::{
 };
 use pgvigil::{
     certificate,
-    certificate::{Certificate, Usage, chain, chain::Authorities, name},
+    certificate::{Certificate, Usage, chain, chain::Authorities, holder::Signatures, name},
     collector::{SourceKind, catalogue::Catalogue, sections, sections::row::SectionTables},
     exposition,
     exposition::{Block, Format, labels},
@@ -114,7 +114,7 @@ pub fn certificate(bytes: &[u8]) {
     let Some(read) = Certificate::read(bytes) else { return };
     _ = name::check(&read, "localhost").and(name::check(&read, "127.0.0.1"));
     let (shown, provider) = (CertificateDer::from(bytes.to_vec()), Arc::new(ring::default_provider()));
-    _ = chain::verify_key(&shown, &provider);
+    _ = chain::verify_key(&shown, &Signatures::new(&provider));
     let roots = Authorities::new(vec![CertificateDer::from(ROOT)], false, "the root".to_owned(), provider);
     // Within what the good examples hold.
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
