@@ -40,7 +40,7 @@ pub fn config(written: &WebTls, problems: &mut Problems) -> Option<TlsAcceptor> 
         |_| tell(&written.cert, "the versions of TLS and the cipher suites leave nothing to speak", problems);
     let builder = builder.map_err(none_left).ok()?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(ours.ok()?));
-    config.ignore_client_order = written.our_order;
+    config.ignore_client_order = written.options.prefer_server_cipher_suites;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Some(Arc::new(config).into())
 }
@@ -60,28 +60,28 @@ fn certificates(pem: &Pem, problems: &mut Problems) -> Option<Vec<CertificateDer
 
 fn provider(written: &WebTls) -> CryptoProvider {
     let mut provider = ring::default_provider();
-    if !written.suites.is_empty() {
+    if !written.options.cipher_suites.is_empty() {
         // As in Go, the list is of TLS 1.2: the suites of 1.3 are all good.
         let place = |suite: &SupportedCipherSuite| {
-            written.suites.iter().position(|wanted| suite.suite().as_str() == Some(wanted.as_str()))
+            written.options.cipher_suites.iter().position(|wanted| suite.suite().as_str() == Some(wanted.as_str()))
         };
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() || place(suite).is_some());
         provider.cipher_suites.sort_by_key(place);
     }
-    if !written.curves.is_empty() {
+    if !written.options.curve_preferences.is_empty() {
         let named = |curve: &String| match curve.as_str() {
             "X25519" => ring::kx_group::X25519,
             "CurveP384" => ring::kx_group::SECP384R1,
             _ => ring::kx_group::SECP256R1,
         };
-        provider.kx_groups = written.curves.iter().map(named).collect();
+        provider.kx_groups = written.options.curve_preferences.iter().map(named).collect();
     }
     provider
 }
 
 fn versions(written: &WebTls) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(Version::V12, &TLS12), (Version::V13, &TLS13)];
-    all.into_iter().filter(|(version, _)| (written.min..=written.max).contains(version)).map(|(_, is)| is).collect()
+    all.into_iter().filter(|(version, _)| (written.options.min_version..=written.options.max_version).contains(version)).map(|(_, is)| is).collect()
 }
 
 fn verifier(
@@ -89,7 +89,7 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
     problems: &mut Problems,
 ) -> Option<Arc<dyn ClientCertVerifier>> {
-    let authorities = match (&written.client_ca, written.client) {
+    let authorities = match (&written.client_ca, written.options.client_auth_type) {
         (_, Client::None) => return Some(WebPkiClientVerifier::no_client_auth()),
         (Some(pem), Client::Verify | Client::VerifyIfGiven) => {
             // Each is believed, as in Go, from which the format of this configuration comes.
@@ -102,10 +102,10 @@ fn verifier(
         }
         _ => None,
     };
-    let must = matches!(written.client, Client::Any | Client::Verify);
+    let must = matches!(written.options.client_auth_type, Client::Any | Client::Verify);
     let (hints, signatures) =
         (authorities.as_ref().map(Authorities::subjects).unwrap_or_default(), Signatures::new(provider));
-    Some(Arc::new(ClientVerifier { must, authorities, hints, allowed: written.allowed.clone(), signatures }))
+    Some(Arc::new(ClientVerifier { must, authorities, hints, allowed: written.options.client_allowed_sans.clone(), signatures }))
 }
 
 /// Looks at a client's certificate as far as `client_auth_type` asks. That it is the client's own is always verified.

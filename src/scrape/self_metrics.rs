@@ -150,7 +150,7 @@ pub fn target_table(section: &Section, target: &Target, scrape: Instant) -> Tabl
 
 fn push_target(table: &mut Table, target: &Target, scrape: Instant) {
     let report = target.report(scrape);
-    let up = |kind| match target.settings.endpoint.kind() == kind {
+    let up = |kind| match target.settings.endpoint.word() == kind {
         true => flag(report.up),
         false => Cell::Absent,
     };

@@ -3,15 +3,17 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    schema::problem::{Place, Problems},
+    schema::{
+        problem::{Place, Problems},
+        reader::Env,
+    },
     settings::{
-        Endpoint, RowLimits, TargetSettings,
         connection::{
             dsn::{ConnectionProblem, Dsn},
             postgres, redis,
         },
-        interpolate::Env,
         probe,
+        targets::{Endpoint, RowLimits, TargetSettings},
     },
 };
 

@@ -3,126 +3,106 @@
 use std::{net::Ipv6Addr, path::PathBuf};
 
 use crate::{
+    declare,
     schema::{
-        fields::Fields,
-        problem::Problems,
-        shape::{Is, KeySpec, Shape, key},
-        words,
+        form::Form,
+        reader::{Placed, Reader, Schema, map},
         yaml::Node,
     },
+    secret::Secret,
     settings::{
-        Address, DatabasePatterns, PostgresSettings, Roots, TlsMode, TlsSettings,
         connection::{
-            dsn::{ConnectionProblem, Dsn, KEYS},
-            login::{BINDING_WORDS, BINDINGS, ChannelBinding, LoginMethods},
+            dsn::{ConnectionProblem, Dsn},
+            login::{BINDINGS, ChannelBinding, LoginMethods},
         },
-        given::{given, hidden, text},
-        interpolate::Env,
+        interpolate::{secret, secret_in_file},
+        server::{Address, DatabasePatterns, PostgresSettings, Roots, TlsMode, TlsSettings},
     },
 };
 
-pub(crate) const URL: KeySpec =
-    key("url", Is::Text, "A URL or `keyword=value` pairs; the keys beside it override what it says.");
-pub(crate) const URL_FILE: KeySpec = key("url_file", Is::Text, "A file that holds the URL; instead of `url`.");
-pub(crate) const HOST: KeySpec =
-    key("host", Is::Text, "A name, an address, or the absolute path of the socket's folder; localhost if left out.");
-pub(crate) const PORT: Is = Is::Either(&[Is::Whole(1, 65535), Is::Form(VARIABLE)]);
-pub(crate) const USER: KeySpec = key("user", Is::Text, "The role to log in as; there is no default.");
-pub(crate) const PASSWORD: KeySpec = key("password", Is::Text, "Its password; better `${NAME}` or `password_file`.");
-pub(crate) const PASSWORD_FILE: KeySpec = key(
-    "password_file",
-    Is::Text,
-    "A file that holds the password, read at each login; one newline at its end is cut off.",
-);
-pub(crate) const SSLMODE: KeySpec =
-    key("sslmode", Is::Either(&[Is::Word(&MODE_WORDS), Is::Form(VARIABLE)]), "As in libpq; `prefer` if left out.");
-pub(crate) const SSLROOTCERT: KeySpec =
-    key("sslrootcert", Is::Text, "A PEM file, or `system` (if left out): whose certificates are believed.");
-pub(crate) const SSLCERT: KeySpec = key("sslcert", Is::Text, "A client's certificate, PEM; needs `sslkey`.");
-pub(crate) const REQUIRE_AUTH: KeySpec = key(
-    "require_auth",
-    Is::Text,
-    "As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out, all, but a password in clear only \
-     where the server is verified or local.",
-);
-pub(crate) const CHANNEL_BINDING: KeySpec = key(
-    "channel_binding",
-    Is::Either(&[Is::Word(&BINDING_WORDS), Is::Form(VARIABLE)]),
-    "As in libpq: whether a login with SCRAM is bound to the server's certificate; `prefer` if left out.",
-);
-pub(crate) const SSLKEY: KeySpec = key("sslkey", Is::Text, "The client's key, PEM; needs `sslcert`.");
+declare! {
+    /// The keys of every server that speaks PostgreSQL's protocol, but those whose default differs.
+    pub struct ServerKeys: "a server" {
+        /// A URL or `keyword=value` pairs; the keys beside it override what it says.
+        url: Option<Placed<Secret>> = secret().placed().optional().strict(),
+        /// A name, an address, or the absolute path of the socket's folder; localhost if left out.
+        host: Option<Secret> = parameter(secret()),
+        /// The role to log in as; there is no default.
+        user: Option<Secret> = parameter(secret()),
+        /// As in libpq; `prefer` if left out.
+        sslmode: Option<Secret> = parameter(secret()).shown_as(or_variable(Form::words(&MODES))),
+        /// As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out, all, but a password
+        /// in clear only where the server is verified or local.
+        require_auth: Option<Secret> = parameter(secret()),
+        /// As in libpq: whether a login with SCRAM is bound to the server's certificate; `prefer` if left out.
+        channel_binding: Option<Secret> = parameter(secret()).shown_as(or_variable(Form::words(&BINDINGS))),
+        ..secrets: SecretKeys,
+    }
+}
 
-/// What `postgres` holds.
-pub const POSTGRES: Shape = Shape {
-    what: "`postgres`",
-    needs: &[],
-    may: &[
-        URL,
-        URL_FILE,
-        HOST,
-        key("port", PORT, "5432 if left out."),
-        USER,
-        PASSWORD,
-        PASSWORD_FILE,
-        key("dbname", Is::Text, "The database to log in to; the user's name if left out."),
-        SSLMODE,
-        SSLROOTCERT,
-        SSLCERT,
-        SSLKEY,
-        REQUIRE_AUTH,
-        CHANNEL_BINDING,
-        key(
-            "databases",
-            Is::Map(&DATABASES),
-            "Which databases collectors of `scope: database` visit; all if left out.",
-        ),
-    ],
-    quiet: true,
-};
+declare! {
+    /// The keys of every server that has a password and TLS.
+    pub struct SecretKeys: "a server" {
+        /// A file that holds the URL; instead of `url`.
+        url_file: Option<Placed<Secret>> = secret_in_file().placed().instead_of("url").optional().strict(),
+        /// Its password; better `${NAME}` or `password_file`.
+        password: Option<Secret> = parameter(secret()),
+        /// A file that holds the password, read at each login; one newline at its end is cut off.
+        password_file: Option<Secret> = parameter(secret_in_file().instead_of("password")),
+        /// A PEM file, or `system` (if left out): whose certificates are believed.
+        sslrootcert: Option<Secret> = parameter(secret()),
+        /// A client's certificate, PEM; needs `sslkey`.
+        sslcert: Option<Secret> = parameter(secret()),
+        /// The client's key, PEM; needs `sslcert`.
+        sslkey: Option<Secret> = parameter(secret()),
+    }
+}
 
-/// What `pgbouncer` holds.
-pub const PGBOUNCER: Shape = Shape {
-    what: "`pgbouncer`",
-    needs: &[],
-    may: &[
-        URL,
-        URL_FILE,
-        HOST,
-        key("port", PORT, "6432 if left out."),
-        USER,
-        PASSWORD,
-        PASSWORD_FILE,
-        SSLMODE,
-        SSLROOTCERT,
-        SSLCERT,
-        SSLKEY,
-        REQUIRE_AUTH,
-        CHANNEL_BINDING,
-    ],
-    quiet: true,
-};
+declare! {
+    pub struct PostgresKeys: "`postgres`" {
+        /// 5432 if left out.
+        port: Option<Secret> = port(),
+        /// The database to log in to; the user's name if left out.
+        dbname: Option<Secret> = parameter(secret()),
+        /// Which databases collectors of `scope: database` visit; all if left out.
+        databases: DatabasePatterns = map().or(DatabasePatterns::default()),
+        ..server: ServerKeys,
+    }
+}
 
-const DATABASES: Shape = Shape {
-    what: "`databases`",
-    needs: &[],
-    may: &[
-        key(
-            "include",
-            Is::List(0, &Is::Text),
-            "Only those that match one of these; `*` and `?` stand for any characters.",
-        ),
-        key("exclude", Is::List(0, &Is::Text), "None of those that match one of these."),
-    ],
-    quiet: true,
-};
+declare! {
+    pub struct PgBouncerKeys: "`pgbouncer`" {
+        /// 6432 if left out.
+        port: Option<Secret> = port(),
+        ..server: ServerKeys,
+    }
+}
+
+/// A value that a connection string may give too.
+pub fn parameter(value: Schema<Secret>) -> Schema<Option<Secret>> {
+    value.then(|value, node, reader| {
+        if value.expose().contains('\0') {
+            reader.problems.add(&node.place, ConnectionProblem::Nul.to_string());
+            return None;
+        }
+        Some(value)
+    })
+    .optional()
+    .strict()
+}
+
+/// A port.
+pub fn port() -> Schema<Option<Secret>> {
+    parameter(secret()).shown_as(or_variable(Form::Whole(1, 65535)))
+}
+
+/// A value, or a text with a `${NAME}` in it, which may become anything; and an empty one counts as none.
+pub fn or_variable(form: Form) -> Form {
+    Form::Either(vec![form, Form::Pattern(r"^$|\$\{")])
+}
 
 /// The database that a PgBouncer's console answers as.
 const CONSOLE: &str = "pgbouncer";
-
-const MODE_WORDS: [&str; MODES.len()] = words::of(&MODES);
-
-/// The form of a text with a `${NAME}` in it, which may become anything; and an empty one counts as none.
-pub(crate) const VARIABLE: &str = r"^$|\$\{";
 
 const MODES: [(&str, TlsMode); 5] = [
     ("disable", TlsMode::Disable),
@@ -132,72 +112,71 @@ const MODES: [(&str, TlsMode); 5] = [
     ("verify-full", TlsMode::VerifyFull),
 ];
 
-/// Reads `postgres:`; its keys override what its `url` says.
-pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<PostgresSettings> {
-    let mut fields = Fields::open(node, &POSTGRES, problems)?;
-    let dsn = dsn(&mut fields, env);
-    let databases = databases(&mut fields);
-    Some(PostgresSettings { databases, ..meant(&mut fields, &dsn?)? })
+/// The schema of `postgres:`; its keys override what its `url` says.
+pub fn postgres() -> Schema<PostgresSettings> {
+    map().then(|keys: PostgresKeys, map, reader| {
+        let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
+        Some(PostgresSettings { databases: keys.databases, ..resolved(resolve(&dsn), map, reader)? })
+    })
 }
 
-/// Reads `pgbouncer:`; the same, but the database is always the console and the port PgBouncer's.
-pub fn pgbouncer(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<PostgresSettings> {
-    let mut fields = Fields::open(node, &PGBOUNCER, problems)?;
-    let dsn = dsn(&mut fields, env)?;
-    resolve_console(dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
+/// The schema of `pgbouncer:`; the same, but the database is always the console and the port PgBouncer's.
+pub fn pgbouncer() -> Schema<PostgresSettings> {
+    map().then(|keys: PgBouncerKeys, map, reader| {
+        let dsn = keys.server.dsn(keys.port, None, reader)?;
+        resolved(resolve_console(dsn), map, reader)
+    })
 }
 
-/// What this connection string means, or `None`: what is wrong with it has been told.
-pub fn meant(fields: &mut Fields<'_, '_>, dsn: &Dsn) -> Option<PostgresSettings> {
-    resolve(dsn).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(fields, wrong))).ok()
-}
-
-/// What `url` and the keys say together; `None`: what is wrong with it has been told.
-pub fn dsn(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
-    let mut dsn = connection_string(fields, env)?;
-    let mut complete = true;
-    for key in KEYS {
-        let value = match key {
-            "password" => given(fields, "password", "password_file", env),
-            _ => hidden(text(fields, key, env)),
-        };
-        match value {
-            Ok(Some((from, value))) if value.expose().contains('\0') => {
-                fields.tell(from, ConnectionProblem::Nul.to_string())
+impl ServerKeys {
+    /// What `url` and the keys say together.
+    pub fn dsn(self, port: Option<Secret>, dbname: Option<Secret>, reader: &mut Reader<'_>) -> Option<Dsn> {
+        let mut dsn = match self.secrets.url_file.as_ref().or(self.url.as_ref()) {
+            Some(url) => {
+                let refused = |wrong| format!("the connection string is refused: {wrong}");
+                Dsn::parse(url.value.expose()).map_err(|wrong| reader.problems.add(&url.place, refused(wrong))).ok()?
             }
-            Ok(Some((_, value))) => dsn.set_secret(key, value),
-            Ok(None) => {}
-            Err(()) => complete = false,
+            None => Dsn::default(),
+        };
+        self.secrets.add_to(&mut dsn);
+        for (key, value) in [
+            ("host", self.host),
+            ("port", port),
+            ("user", self.user),
+            ("dbname", dbname),
+            ("sslmode", self.sslmode),
+            ("require_auth", self.require_auth),
+            ("channel_binding", self.channel_binding),
+        ] {
+            value.into_iter().for_each(|value| dsn.set_secret(key, value));
+        }
+        Some(dsn)
+    }
+}
+
+impl SecretKeys {
+    /// Puts all but the URL into a connection string.
+    pub fn add_to(self, dsn: &mut Dsn) {
+        for (key, value) in [
+            ("password", self.password_file.or(self.password)),
+            ("sslrootcert", self.sslrootcert),
+            ("sslcert", self.sslcert),
+            ("sslkey", self.sslkey),
+        ] {
+            value.into_iter().for_each(|value| dsn.set_secret(key, value));
         }
     }
-    complete.then_some(dsn)
 }
 
-/// Which databases are visited; all if nothing is said.
-fn databases(fields: &mut Fields<'_, '_>) -> DatabasePatterns {
-    let mut chosen = DatabasePatterns::default();
-    let Some(node) = fields.node("databases") else { return chosen };
-    let Some(mut fields) = Fields::open(node, &DATABASES, fields.problems) else { return chosen };
-    let mut patterns = |key| fields.texts(key).into_iter().map(|(pattern, _)| pattern).collect();
-    if node.get("include").is_some() {
-        chosen.include = patterns("include");
-    }
-    chosen.exclude = patterns("exclude");
-    chosen
-}
-
-/// What `url` or `url_file` says, if there is one; `None`: what is wrong with it has been told.
-fn connection_string(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
-    let Some((key, url)) = given(fields, "url", "url_file", env).ok()? else { return Some(Dsn::default()) };
-    let refused = |wrong| fields.tell(key, format!("the connection string is refused: {wrong}"));
-    Dsn::parse(url.expose()).map_err(refused).ok()
-}
-
-/// Tells it at the key it is about, or else at the connection string.
-pub(crate) fn tell(fields: &mut Fields<'_, '_>, wrong: ConnectionProblem) {
-    let from = wrong.key().into_iter().chain(["url", "url_file"]).find(|key| fields.has(key));
-    let place = from.map_or(fields.here(), |key| fields.place(key));
-    fields.problems.add(&place, wrong.to_string());
+/// What a connection string means; what is wrong with it is reported at the key it is about, or else at the connection string.
+pub fn resolved<T>(resolved: Result<T, Vec<ConnectionProblem>>, map: &Node, reader: &mut Reader<'_>) -> Option<T> {
+    let wrongs = resolved.map_err(|wrongs| {
+        for wrong in wrongs {
+            let key = wrong.key().into_iter().chain(["url", "url_file"]).find(|key| map.has(key));
+            reader.refuse(map, key.unwrap_or_default(), wrong.to_string());
+        }
+    });
+    wrongs.ok()
 }
 
 /// What a connection string means, with libpq's defaults; but there is no default user.

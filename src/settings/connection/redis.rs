@@ -3,92 +3,71 @@
 use std::net::Ipv6Addr;
 
 use crate::{
+    declare,
     schema::{
-        fields::Fields,
-        problem::Problems,
-        shape::{Is, Shape, key},
+        form::Form,
+        reader::{Placed, Schema, map},
         words,
-        yaml::Node,
     },
+    secret::Secret,
     settings::{
-        Address, RedisSettings, TlsSettings,
         connection::{
-            dsn::{ConnectionProblem, Dsn, KEYS},
-            postgres::{
-                PASSWORD, PASSWORD_FILE, PORT, SSLCERT, SSLKEY, SSLROOTCERT, URL_FILE, VARIABLE, keep, tell, tls,
-            },
+            dsn::{ConnectionProblem, Dsn},
+            postgres::{SecretKeys, keep, or_variable, parameter, port, resolved, tls},
             url::{UrlParts, decoded},
         },
-        given::{given, hidden, text},
-        interpolate::Env,
+        interpolate::secret,
+        server::{Address, RedisSettings, TlsSettings},
     },
 };
 
-/// What `redis` holds.
-pub const REDIS: Shape = Shape {
-    what: "`redis`",
-    needs: &[],
-    may: &[
-        key("url", Is::Text, "redis://, rediss:// (with TLS) or unix://; the keys beside it override what it says."),
-        URL_FILE,
-        key("host", Is::Text, "A name, an address, or the absolute path of the socket; localhost if left out."),
-        key("port", PORT, "6379 if left out."),
-        key("user", Is::Text, "The user of its access control list; `default` if left out."),
-        PASSWORD,
-        PASSWORD_FILE,
-        key("db", Is::Either(&[Is::Whole(0, MOST_DB), Is::Form(VARIABLE)]), "The number of a database; 0 if left out."),
-        key(
-            "sslmode",
-            Is::Either(&[Is::Word(&["disable", "require", "verify-ca", "verify-full"]), Is::Form(VARIABLE)]),
-            "As in libpq; if left out, `verify-full` with rediss:// or a certificate, else `disable`.",
-        ),
-        SSLROOTCERT,
-        SSLCERT,
-        SSLKEY,
-    ],
-    quiet: true,
-};
-
-/// Redis negotiates no way to log in.
-const OF_POSTGRES: [&str; 2] = ["require_auth", "channel_binding"];
+declare! {
+    pub struct RedisKeys: "`redis`" {
+        /// redis://, rediss:// (with TLS) or unix://; the keys beside it override what it says.
+        url: Option<Placed<Secret>> = secret().placed().optional().strict(),
+        /// A name, an address, or the absolute path of the socket; localhost if left out.
+        host: Option<Secret> = parameter(secret()),
+        /// 6379 if left out.
+        port: Option<Secret> = port(),
+        /// The user of its access control list; `default` if left out.
+        user: Option<Secret> = parameter(secret()),
+        /// The number of a database; 0 if left out.
+        db: Option<Secret> = parameter(secret()).shown_as(or_variable(Form::Whole(0, MOST_DB))),
+        /// As in libpq; if left out, `verify-full` with rediss:// or a certificate, else `disable`.
+        sslmode: Option<Secret> = parameter(secret())
+            .shown_as(or_variable(Form::Word(vec!["disable", "require", "verify-ca", "verify-full"]))),
+        ..secrets: SecretKeys,
+    }
+}
 
 /// The highest number of a database.
-const MOST_DB: usize = u32::MAX as usize;
+const MOST_DB: u64 = u32::MAX as u64;
 
 /// What may follow the `?` of a URL.
 pub const PARAMETERS: [&str; 7] = ["db", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"];
 
-/// Reads `redis:`; its keys override what its `url` says.
-pub fn redis(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<RedisSettings> {
-    let mut fields = Fields::open(node, &REDIS, problems)?;
-    let mut dsn = match given(&mut fields, "url", "url_file", env).ok()? {
-        None => Dsn::default(),
-        Some((key, url)) => {
-            parse(url.expose()).map_err(|wrong| fields.tell(key, format!("the URL is refused: {wrong}"))).ok()?
-        }
-    };
-    let mut complete = true;
-    for key in KEYS.into_iter().filter(|key| !OF_POSTGRES.contains(key)) {
-        let value = match key {
-            "password" => given(&mut fields, "password", "password_file", env),
-            key => hidden(text(&mut fields, own_name(key), env)),
-        };
-        match value {
-            Ok(Some((from, value))) if value.expose().contains('\0') => {
-                fields.tell(from, ConnectionProblem::Nul.to_string())
+/// The schema of `redis:`; its keys override what its `url` says.
+pub fn redis() -> Schema<RedisSettings> {
+    map().then(|keys: RedisKeys, map, reader| {
+        let mut dsn = match keys.secrets.url_file.as_ref().or(keys.url.as_ref()) {
+            Some(url) => {
+                let refused = |wrong| format!("the URL is refused: {wrong}");
+                parse(url.value.expose()).map_err(|wrong| reader.problems.add(&url.place, refused(wrong))).ok()?
             }
-            Ok(Some((_, value))) => dsn.set_secret(key, value),
-            Ok(None) => {}
-            Err(()) => complete = false,
+            None => Dsn::default(),
+        };
+        keys.secrets.add_to(&mut dsn);
+        for (key, value) in [
+            ("host", keys.host),
+            ("port", keys.port),
+            ("user", keys.user),
+            ("dbname", keys.db),
+            ("sslmode", keys.sslmode),
+        ] {
+            value.into_iter().for_each(|value| dsn.set_secret(key, value));
         }
-    }
-    let resolved = resolve(&complete.then_some(dsn)?);
-    resolved.map_err(|wrongs| wrongs.into_iter().for_each(|wrong| tell(&mut fields, wrong))).ok()
-}
-
-/// A database of Redis has a number and no name.
-fn own_name(key: &'static str) -> &'static str {
-    if key == "dbname" { "db" } else { key }
+        resolved(resolve(&dsn), map, reader)
+    })
 }
 
 /// Reads `redis://[user[:password]@]host[:port][/db]`, `rediss://` (with TLS, verified) or `unix:///path?db=0`.

@@ -103,7 +103,7 @@ async fn list(settings: &S3, token: Option<&str>) -> Result<ObjectPage, BackupPr
 
 /// The path and the query, which is signed, and so is never to be seen; `None` if the endpoint is not a URL.
 async fn address(settings: &S3, host: &str, token: Option<&str>) -> Result<Option<String>, BackupProblem> {
-    let credentials = match &settings.keys {
+    let credentials = match settings.keys() {
         Some((key, secret)) => {
             let secret = secret::now(Some(secret)).await.map_err(|error| failed(&error.message))?;
             secret.map(|secret| Credentials::new(key, secret.expose()))
@@ -163,7 +163,9 @@ mod tests {
             pattern: "*".to_owned(),
             name_time: None,
             region: "eu-west-3".to_owned(),
-            keys: Some(("key".to_owned(), Secret::new("secret"))),
+            access_key: Some("key".to_owned()),
+            secret_key: Some(Secret::new("secret")),
+            secret_key_file: None,
         }
     }
 
@@ -190,7 +192,7 @@ mod tests {
             }
             assert!(!address.contains("secret"));
         }
-        let unsigned = S3 { keys: None, ..settings("https://s3.example.com") };
+        let unsigned = S3 { secret_key: None, ..settings("https://s3.example.com") };
         let address = address(&unsigned, "host", None).await.expect("no keys").expect("an endpoint");
         assert_eq!(address, "/dumps/?encoding-type=url&list-type=2&max-keys=1000&prefix=a%20b%2F%C3%A4");
     }

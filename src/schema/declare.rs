@@ -1,0 +1,162 @@
+//! One declaration per key: a struct whose fields are the keys of a map. Its reader, the messages about its keys, and what editors
+//! are shown of it all follow from that.
+//!
+//! ```
+//! use pgvigil::{declare, schema::reader::{flag, snake}};
+//!
+//! declare! {
+//!     /// Someone who may ask.
+//!     pub struct Guest: "a guest" {
+//!         /// For editors: what the key is for.
+//!         name: String = snake(),
+//!         /// This one may be left out.
+//!         trusted: bool = flag().or(false),
+//!     }
+//! }
+//! ```
+
+use crate::schema::{form::Shape, reader::Reader, yaml::Node};
+
+/// A type that declares the keys of a map.
+pub trait Keys: Sized + 'static {
+    fn shape() -> Shape;
+
+    /// Reads the keys of a map. `None`: something is missing or wrong, and has been reported.
+    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Keys among others that need not be readable for the others to be checked.
+impl<K: Keys> Keys for Option<K> {
+    fn shape() -> Shape {
+        K::shape()
+    }
+
+    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(K::read_keys(map, reader))
+    }
+}
+
+/// Declares a map: its name in messages and its keys, each with what it is for, its type and its schema. A field is called like its key, or
+/// `as` says what the key is. Fields after `..` are declared maps whose keys stand among these.
+#[macro_export]
+macro_rules! declare {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident: $what:literal {
+            $($(#[doc = $about:literal])* $field:ident $(as $key:literal)?: $type:ty = $schema:expr,)*
+            $(..$group:ident: $group_type:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        $vis struct $name {
+            $($(#[doc = $about])* pub $field: $type,)*
+            $(pub $group: $group_type,)*
+        }
+
+        impl $crate::schema::declare::Keys for $name {
+            fn shape() -> $crate::schema::form::Shape {
+                let keys = vec![$({
+                    let schema: $crate::schema::reader::Schema<$type> = $schema;
+                    $crate::schema::form::KeySpec::new($crate::key_name!($field $($key)?), concat!($($about),*), &schema)
+                }),*];
+                let shape = $crate::schema::form::Shape { what: $what, keys, one_of: Vec::new() };
+                shape $(.with(<$group_type as $crate::schema::declare::Keys>::shape()))*
+            }
+
+            fn read_keys(
+                map: &$crate::schema::yaml::Node,
+                reader: &mut $crate::schema::reader::Reader<'_>,
+            ) -> Option<Self> {
+                $(
+                    let schema: $crate::schema::reader::Schema<$type> = $schema;
+                    let $field = schema.read_key(map, $crate::key_name!($field $($key)?), reader);
+                )*
+                $(let $group = <$group_type as $crate::schema::declare::Keys>::read_keys(map, reader);)*
+                Some($name { $($field: $field?,)* $($group: $group?,)* })
+            }
+        }
+    };
+}
+
+/// Declares keys of which a map has exactly one: a variant for each.
+#[macro_export]
+macro_rules! declare_one_of {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident: $what:literal {
+            $($(#[doc = $about:literal])* $variant:ident($type:ty) as $key:literal = $schema:expr,)*
+        }
+    ) => {
+        $(#[$meta])*
+        $vis enum $name {
+            $($(#[doc = $about])* $variant($type),)*
+        }
+
+        impl $name {
+            /// The keys.
+            pub const WORDS: &[&str] = &[$($key),*];
+
+            /// The key that made it.
+            pub fn word(&self) -> &'static str {
+                match self {
+                    $($name::$variant(_) => $key,)*
+                }
+            }
+        }
+
+        impl $crate::schema::declare::Keys for $name {
+            fn shape() -> $crate::schema::form::Shape {
+                let keys = vec![$({
+                    let schema: $crate::schema::reader::Schema<Option<$type>> = $schema.optional();
+                    $crate::schema::form::KeySpec::new($key, concat!($($about),*), &schema)
+                }),*];
+                $crate::schema::form::Shape { what: $what, keys, one_of: Self::WORDS.to_vec() }
+            }
+
+            fn read_keys(
+                map: &$crate::schema::yaml::Node,
+                reader: &mut $crate::schema::reader::Reader<'_>,
+            ) -> Option<Self> {
+                let key = $crate::schema::declare::only_one($what, Self::WORDS, map, reader)?;
+                $(if key == $key {
+                    let schema: $crate::schema::reader::Schema<$type> = $schema;
+                    return schema.read_key(map, $key, reader).map($name::$variant);
+                })*
+                None
+            }
+        }
+    };
+}
+
+/// What a key is called: like its field, if nothing else is said.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! key_name {
+    ($field:ident) => {
+        stringify!($field).trim_start_matches("r#")
+    };
+    ($field:ident $key:literal) => {
+        $key
+    };
+}
+
+/// The first of these keys that a map has; that it has another too, or none, is reported.
+pub fn only_one(
+    what: &str,
+    keys: &[&'static str],
+    map: &Node,
+    reader: &mut Reader<'_>,
+) -> Option<&'static str> {
+    let mut given = keys.iter().filter(|key| map.has(key));
+    let Some(first) = given.next() else {
+        let all = crate::schema::words::listed(keys.iter().copied());
+        reader.problems.add(&map.place, format!("{what} needs one of {all}"));
+        return None;
+    };
+    let noun = what.split_once(' ').map_or(what, |(_, noun)| noun);
+    for other in given {
+        let message = format!("{what} is one thing: `{first}` is given too, make this a {noun} of its own");
+        reader.problems.add(&map.get(other).unwrap_or(map).place, message);
+    }
+    Some(first)
+}

@@ -1,0 +1,106 @@
+//! What people may write, as data: the keys of each kind of map, what each holds, and in a sentence what it is for.
+//!
+//! Forms come from the schemas that read the values; messages and the JSON Schemas for editors are made of them.
+
+use crate::schema::{problem::Problems, reader::Schema, words, yaml::Node};
+
+/// What a value looks like.
+#[derive(Clone)]
+pub enum Form {
+    Text,
+    /// A text that matches this regular expression.
+    Pattern(&'static str),
+    /// A whole number from, to.
+    Whole(u64, u64),
+    /// One of a few whole numbers from, to, some of them below 0.
+    Signed(i32, i32),
+    Number,
+    Flag,
+    Duration,
+    /// One of these words.
+    Word(Vec<&'static str>),
+    /// A text, a number or null: a cell of an example.
+    Cell,
+    Map(fn() -> Shape),
+    /// At least so many of these.
+    List(usize, Box<Form>),
+    /// A map with free keys that match this regular expression, at least so many.
+    Entries(usize, &'static str, Box<Form>),
+    /// Whichever of these fits.
+    Either(Vec<Form>),
+}
+
+/// The keys of one kind of map.
+pub struct Shape {
+    /// What the map describes, for messages: `a metric`.
+    pub what: &'static str,
+    pub keys: Vec<KeySpec>,
+    /// A map has exactly one of these of its keys, if there are any.
+    pub one_of: Vec<&'static str>,
+}
+
+/// A key of a map.
+pub struct KeySpec {
+    pub name: &'static str,
+    pub is_required: bool,
+    pub form: Form,
+    /// For editors: a sentence or two.
+    pub about: &'static str,
+}
+
+impl Form {
+    /// The words of a table of meanings.
+    pub fn words<T>(meanings: &[(&'static str, T)]) -> Form {
+        Form::Word(meanings.iter().map(|(word, _)| *word).collect())
+    }
+}
+
+impl KeySpec {
+    pub fn new<T>(name: &'static str, about: &'static str, schema: &Schema<T>) -> KeySpec {
+        KeySpec { name, is_required: schema.is_required, form: schema.form.clone(), about: about.trim() }
+    }
+}
+
+impl Shape {
+    /// The same map with these keys too.
+    pub fn with(mut self, more: Shape) -> Shape {
+        self.keys.extend(more.keys);
+        self.one_of.extend(more.one_of);
+        self
+    }
+
+    /// The names of its keys, the required ones first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let (required, optional): (Vec<_>, Vec<_>) = self.keys.iter().partition(|key| key.is_required);
+        required.into_iter().chain(optional).map(|key| key.name)
+    }
+
+    /// The words that a key of this name may hold.
+    pub fn words_of(&self, name: &str) -> Vec<&'static str> {
+        let key = self.keys.iter().find(|key| key.name == name);
+        match key.map(|key| &key.form) {
+            Some(Form::Word(words)) => words.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Reports which keys of a map are unknown, and which are missing and were not just misspelt. Unknown keys are not repeated where
+    /// they may be secrets that lack their key.
+    pub fn check(&self, node: &Node, may_hold_secrets: bool, problems: &mut Problems) {
+        let is_missing = |key: &&KeySpec| key.is_required && node.get(key.name).is_none_or(Node::is_absent);
+        let mut missing: Vec<_> = self.keys.iter().filter(is_missing).map(|key| key.name).collect();
+        for (key, _) in node.entries().iter().filter(|(key, _)| !self.names().any(|known| known == *key.text)) {
+            let near = words::nearest(&key.text, self.names());
+            missing.retain(|key| Some(*key) != near);
+            let shown = if may_hold_secrets { String::new() } else { format!(" `{}`", *key.text) };
+            let message = match near {
+                Some(known) => format!("unknown key{shown}: did you mean `{known}`?"),
+                None => format!("unknown key{shown}: the keys of {} are {}", self.what, words::listed(self.names())),
+            };
+            problems.add(&key.place, message);
+        }
+        if !missing.is_empty() {
+            problems.add(&node.place, format!("{} needs {}", self.what, words::listed(missing)));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How to reach a server, validated.
+
+use std::path::PathBuf;
+
+use crate::{
+    declare,
+    schema::reader::{list, text},
+    secret::Secret,
+    settings::connection::login::{ChannelBinding, LoginMethods},
+};
+
+/// A PostgreSQL server (or a pooler in front of one).
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostgresSettings {
+    pub address: Address,
+    pub user: String,
+    pub password: Option<Secret>,
+    pub database: String,
+    pub tls: TlsSettings,
+    /// What the server may ask for at a login.
+    pub methods: LoginMethods,
+    pub binding: ChannelBinding,
+    pub databases: DatabasePatterns,
+}
+
+/// A Redis or Valkey server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedisSettings {
+    pub address: Address,
+    /// The user of its access control list; `default` if there is none.
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub database: u32,
+    pub tls: TlsSettings,
+}
+
+declare! {
+    /// Which databases are visited by collectors of `scope: database`, by patterns with `*` and `?`.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct DatabasePatterns: "`databases`" {
+        /// Only those that match one of these; `*` and `?` stand for any characters.
+        include: Vec<String> = list(text()).or(vec!["*".to_owned()]),
+        /// None of those that match one of these.
+        exclude: Vec<String> = list(text()).or(Vec::new()),
+    }
+}
+
+impl Default for DatabasePatterns {
+    fn default() -> Self {
+        DatabasePatterns { include: vec!["*".to_owned()], exclude: Vec::new() }
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Address {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// The socket file itself.
+    Unix(PathBuf),
+}
+
+/// How much TLS, and how far the server's certificate is believed. No `sslrootcert` means the operating system's
+/// authorities; `verify-ca` never has these.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsSettings {
+    pub mode: TlsMode,
+    pub roots: Roots,
+    /// The client's certificate chain and its key, both PEM.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// The certificate authorities that are believed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Roots {
+    /// The operating system's (`sslrootcert: system`).
+    System,
+    /// A PEM file.
+    File(PathBuf),
+}
