@@ -76,6 +76,12 @@ impl Secret {
 }
 
 /// What is in the same file is the same secret, whatever it may be at the moment.
+impl<T: Into<String>> From<T> for Secret {
+    fn from(secret: T) -> Self {
+        Secret::new(secret)
+    }
+}
+
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         match (&self.file, &other.file) {

@@ -6,8 +6,12 @@ use pgvigil::{
     collector::{Role, Rows, SourceKind, ValueSource, catalogue::Catalogue, metric::MetricKind},
     schema::problem::Problems,
     settings::{
-        Address, Endpoint, Roots, Settings, Threshold, TlsMode,
-        connection::{dsn::Dsn, postgres::resolve},
+        Endpoint, Settings, Threshold,
+        connection::{
+            dsn::Dsn,
+            model::{Address, Roots, TlsMode},
+            postgres::resolve,
+        },
         probe::Path,
     },
     table::Cell,

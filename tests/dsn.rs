@@ -1,9 +1,6 @@
 //! Connection strings: what good ones mean, and that malformed ones are refused without repeating a password.
 
-use pgvigil::settings::{
-    Address,
-    connection::{dsn::Dsn, postgres::resolve, redis},
-};
+use pgvigil::settings::connection::{dsn::Dsn, model::Address, postgres::resolve, redis};
 use proptest::prelude::*;
 
 /// `user password address dbname`, as a connection string means them.

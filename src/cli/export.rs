@@ -11,9 +11,9 @@ use clap_complete::Shell;
 
 use crate::{
     cli::{Cli, CommandError, links::Links, print},
-    collector::catalogue,
-    schema::{files, words},
-    settings::json_schema,
+    collector::{catalogue, load::CollectorKeys},
+    schema::{files, json, words},
+    settings::{load::SettingsKeys, web::WebSettings},
     shipped::{alert_rules, dashboards},
 };
 
@@ -72,6 +72,17 @@ pub enum FileKind {
     Web,
 }
 
+impl FileKind {
+    /// What editors are shown of it.
+    pub fn json_schema(self) -> String {
+        match self {
+            FileKind::Collector => json::document::<CollectorKeys>("A collector of pgvigil"),
+            FileKind::Settings => json::document::<SettingsKeys>("The settings of pgvigil"),
+            FileKind::Web => json::document::<WebSettings>("The web configuration of pgvigil"),
+        }
+    }
+}
+
 #[derive(Args)]
 pub struct ExportArguments {
     /// Write all files into this folder
@@ -91,16 +102,14 @@ pub enum RuleFormat {
 /// A file's name and its text.
 type File = (String, String);
 
-pub fn run(what: Export) -> Result<(), CommandError> {
+pub(super) fn run(what: Export) -> Result<(), CommandError> {
     match what {
         Export::Grants => print(GRANTS),
         Export::Alertmanager => print(ALERTMANAGER),
         Export::Completions { shell } => completions(shell),
         Export::Man { dir: None } => print(&pages()?.swap_remove(0).1),
         Export::Man { dir: Some(dir) } => write(&dir, pages()?.into_iter()),
-        Export::Schema { of: FileKind::Collector } => print(&json_schema::collector()),
-        Export::Schema { of: FileKind::Settings } => print(&json_schema::settings()),
-        Export::Schema { of: FileKind::Web } => print(&json_schema::web()),
+        Export::Schema { of } => print(&of.json_schema()),
         Export::Collectors(files) => {
             files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
         }

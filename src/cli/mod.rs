@@ -1,7 +1,7 @@
 //! The command line: arguments, logging, exit codes (0 done, 1 failed, 2 bad usage or input).
 
 mod check;
-mod export;
+pub mod export;
 mod links;
 mod probe;
 mod scrape;

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Config};
 use crate::{
     probe::attempt::{AttemptError, FailureReason, Phase, Trace},
     secret::Secret,
-    settings::{Address, PostgresSettings},
+    settings::connection::model::{Address, PostgresSettings},
     source::{
         fetch::{FetchError, Reason},
         net::{dial, dial::DialSteps, session_limit::SessionLimit},

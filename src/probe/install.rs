@@ -10,7 +10,7 @@ use crate::{
         check,
         connect::Connector,
     },
-    settings::PostgresSettings,
+    settings::connection::model::PostgresSettings,
 };
 
 /// The SQL that makes them.

@@ -17,7 +17,7 @@ use crate::{
         stats::PathStats,
     },
     settings::{
-        Address, PostgresSettings,
+        connection::model::{Address, PostgresSettings},
         probe::{Path, PathKind},
     },
     source::net::{login_guard::LoginInfo, session_limit::SessionLimit},

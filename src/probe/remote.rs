@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    settings,
+    settings::connection::model::RedisSettings,
     source::{
         fetch::{FetchError, Reason},
         net::session_limit::SessionLimit,
@@ -39,7 +39,7 @@ pub struct Remote {
 }
 
 impl Remote {
-    pub fn new(settings: settings::RedisSettings) -> Self {
+    pub fn new(settings: RedisSettings) -> Self {
         Remote {
             access: RedisServer::new(settings),
             sessions: SessionLimit::default(),

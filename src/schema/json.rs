@@ -6,7 +6,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::form::{Form, KeySpec, Shape};
+use crate::schema::{
+    declare::Keys,
+    form::{Form, KeySpec, Shape},
+};
 
 /// A duration as humantime reads it; how long it is, a pattern cannot say.
 const DURATION: &str = "^0$|^\\s*([0-9][0-9\\s]*(nsec|ns|usec|us|\u{b5}s|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|\
@@ -16,8 +19,8 @@ const DURATION: &str = "^0$|^\\s*([0-9][0-9\\s]*(nsec|ns|usec|us|\u{b5}s|msec|ms
 const NUMBER: &str = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$";
 
 /// The schema of a whole file.
-pub fn document(title: &str, shape: Shape) -> String {
-    let mut schema = map(shape);
+pub fn document<K: Keys>(title: &str) -> String {
+    let mut schema = map(K::shape());
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!(title);
     format!("{schema:#}\n")

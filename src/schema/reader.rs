@@ -320,21 +320,14 @@ pub fn map<K: Keys>() -> Schema<K> {
     })
 }
 
-/// A map whose other keys follow from the word under one of them.
-pub fn by_word<T: 'static>(key: &'static str, variants: Vec<(fn() -> Shape, Schema<T>)>) -> Schema<T> {
-    let form = Form::Either(variants.iter().map(|(shape, _)| Form::Map(*shape)).collect());
+/// A map whose other keys follow from the word under one of them. One with an unknown word is read like the first kind.
+pub fn by_word<T: 'static>(key: &'static str, kinds: Vec<(fn() -> Shape, Schema<T>)>) -> Schema<T> {
+    let form = Form::Either(kinds.iter().map(|(shape, _)| Form::Map(*shape)).collect());
     Schema::new(form, move |node, subject, reader| {
         let word = node.get(key).and_then(Node::text);
-        let named = variants.iter().find(|(shape, _)| word.is_some_and(|word| shape().words_of(key).contains(&word)));
-        let wrong = node.get(key).filter(|word| named.is_none() && !word.is_absent());
-        let (shape, schema) = named.or(variants.first())?;
-        let Some(wrong) = wrong else { return schema.read(node, subject, reader) };
-        shape().check(node, reader.may_hold_secrets, reader.problems);
-        let words = variants.iter().flat_map(|(shape, _)| shape().words_of(key));
-        if wrong.value != NodeValue::Broken {
-            reader.problems.add(&wrong.place, format!("`{key}` must be {}", words::either(words)));
-        }
-        None
+        let named = kinds.iter().find(|(shape, _)| word.is_some_and(|word| shape().words_of(key).contains(&word)));
+        let (_, schema) = named.or(kinds.first())?;
+        schema.read(node, subject, reader)
     })
 }
 

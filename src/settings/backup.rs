@@ -6,6 +6,7 @@ use crate::{
     declare,
     schema::{
         declare::Keys,
+        form::Form,
         reader::{Entry, Reader, Schema, by_word, entries, list, map, positive_duration, unique, whole, word},
         yaml::Node,
     },
@@ -199,6 +200,13 @@ fn command() -> Schema<Vec<String>> {
     list(interpolated()).not_empty("{} is a program and its arguments, as a list")
 }
 
+const TOOLS: [(&str, ()); 5] = [("pgbackrest", ()), ("barman", ()), ("walg", ()), ("files", ()), ("s3", ())];
+
+/// What made the backups, of which these keys are for one.
+fn tool(name: &'static str) -> Schema<()> {
+    word(&TOOLS).shown_as(Form::Word(vec![name]))
+}
+
 declare! {
     /// The keys of every repository.
     pub struct RepositoryKeys: "a repository" {
@@ -232,7 +240,7 @@ declare! {
 declare! {
     pub struct PgBackRestKeys: "a pgBackRest repository" {
         /// What makes the backups.
-        tool: () = word(&[("pgbackrest", ())]),
+        tool: () = tool("pgbackrest"),
         /// One stanza; all if left out.
         stanza: Option<String> = interpolated().optional(),
         /// One of its repositories, by its number; all if left out.
@@ -245,7 +253,7 @@ declare! {
 declare! {
     pub struct BarmanKeys: "a Barman repository" {
         /// What makes the backups.
-        tool: () = word(&[("barman", ())]),
+        tool: () = tool("barman"),
         /// One server; all if left out.
         server: Option<String> = interpolated().optional(),
         ..common: RepositoryKeys,
@@ -256,7 +264,7 @@ declare! {
 declare! {
     pub struct WalGKeys: "a WAL-G repository" {
         /// What makes the backups.
-        tool: () = word(&[("walg", ())]),
+        tool: () = tool("walg"),
         /// As `exec`, for `wal-show`.
         wal_exec: Option<Vec<String>> = command().optional(),
         /// As `from_file`, for `wal-show`.
@@ -269,7 +277,7 @@ declare! {
 declare! {
     pub struct FilesKeys: "a repository of files" {
         /// What makes the backups.
-        tool: () = word(&[("files", ())]),
+        tool: () = tool("files"),
         ..files: FilesSettings,
         ..common: RepositoryKeys,
     }
@@ -278,7 +286,7 @@ declare! {
 declare! {
     pub struct BucketKeys: "a repository in a bucket" {
         /// What makes the backups.
-        tool: () = word(&[("s3", ())]),
+        tool: () = tool("s3"),
         ..bucket: S3,
         ..common: RepositoryKeys,
     }

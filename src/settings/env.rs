@@ -8,10 +8,7 @@ use crate::{
         reader::Env,
     },
     settings::{
-        connection::{
-            dsn::{ConnectionProblem, Dsn},
-            postgres, redis,
-        },
+        connection::{dsn::Dsn, postgres, problem::ConnectionProblem, redis},
         probe,
         targets::{Endpoint, RowLimits, TargetSettings},
     },

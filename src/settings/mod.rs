@@ -7,7 +7,6 @@ pub mod env;
 pub mod interpolate;
 pub mod load;
 pub mod probe;
-pub mod server;
 pub mod targets;
 pub mod thresholds;
 pub mod web;
@@ -18,6 +17,5 @@ pub use crate::settings::{
     },
     disk::{DiskSettings, NamedPath},
     load::{Override, Settings},
-    server::{Address, DatabasePatterns, PostgresSettings, RedisSettings, Roots, TlsMode, TlsSettings},
     targets::{Endpoint, RowLimits, TargetSettings, Threshold},
 };

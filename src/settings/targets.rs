@@ -9,13 +9,13 @@ use crate::{
     settings::{
         backup::BackupSettings,
         connection::{
+            model::{DatabasePatterns, PostgresSettings, RedisSettings},
             postgres::{pgbouncer, postgres},
             redis::redis,
         },
         disk::DiskSettings,
         interpolate::interpolated,
         probe::{ProbeSettings, probe},
-        server::{DatabasePatterns, PostgresSettings, RedisSettings},
     },
 };
 

@@ -173,7 +173,7 @@ pub enum Version {
 }
 
 /// Someone who may ask.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct User {
     pub name: String,
     /// Where the hash of the password stands.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run by the image of PostgreSQL when the primary of compose.yaml is made, after the roles and the probe's tables: passwords,
-# a way in for the replica, and a shop with something in it. The image has read POSTGRES_PASSWORD_FILE, and has taken it away.
+# The PostgreSQL image runs this when it initializes the primary of compose.yaml, after the roles and the probe's tables: passwords,
+# access for the replica, and a shop with some data. The image has read POSTGRES_PASSWORD_FILE into POSTGRES_PASSWORD, and unset it.
 set -euo pipefail
 
 psql --no-psqlrc --set ON_ERROR_STOP=1 --username postgres --dbname "$POSTGRES_DB" <<'SQL'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the replica of compose.yaml begins with: a copy of the primary, if it has none yet. Then it is a server as any other.
+# The entrypoint of compose.yaml's replica: copies the primary if there is no copy yet, and then runs like any other server.
 set -euo pipefail
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then

@@ -9,7 +9,10 @@ use tokio::time::timeout;
 
 use crate::{
     cli::{CommandError, print, run_to_end},
-    settings::{Roots, TlsMode, TlsSettings, web::WebSettings},
+    settings::{
+        connection::model::{Roots, TlsMode, TlsSettings},
+        web::WebSettings,
+    },
     source::net::{http_client, http_client::HttpAddress},
 };
 

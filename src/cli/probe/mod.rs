@@ -17,8 +17,8 @@ use crate::{
     schema::problem::{Place, Problems},
     scrape::reload::ConfigPaths,
     settings::{
-        Endpoint, PostgresSettings, TargetSettings,
-        connection::{dsn::Dsn, postgres},
+        Endpoint, TargetSettings,
+        connection::{dsn::Dsn, model::PostgresSettings, postgres},
         probe::ProbeSettings as Settings,
     },
 };

@@ -10,7 +10,7 @@ use crate::{
     collector::Collector,
     exposition::TargetLabels,
     scrape::slot::Slot,
-    settings,
+    settings::connection::model::DatabasePatterns,
     source::fetch::{Database, FetchError, Reason},
 };
 
@@ -28,7 +28,7 @@ pub struct Databases {
     /// The collectors that are asked in each.
     pub collectors: Vec<Arc<Collector>>,
     labels: TargetLabels,
-    choice: settings::DatabasePatterns,
+    choice: DatabasePatterns,
     known: Mutex<KnownDatabases>,
     /// Who has a place is visited, or waits for it. A server whose databases are others each time would have ever more of them wait.
     pub places: Arc<Semaphore>,
@@ -52,7 +52,7 @@ pub struct DatabaseSlots {
 
 impl Databases {
     /// None yet. `labels` are the target's.
-    pub fn new(collectors: Vec<Arc<Collector>>, labels: TargetLabels, choice: settings::DatabasePatterns) -> Self {
+    pub fn new(collectors: Vec<Arc<Collector>>, labels: TargetLabels, choice: DatabasePatterns) -> Self {
         Databases {
             collectors,
             labels,
@@ -113,7 +113,7 @@ impl DatabaseSlots {
 }
 
 /// Included, and not excluded.
-fn is_chosen(choice: &settings::DatabasePatterns, name: &str) -> bool {
+fn is_chosen(choice: &DatabasePatterns, name: &str) -> bool {
     let fits = |patterns: &[String]| patterns.iter().any(|pattern| WildMatch::new(pattern).matches(name));
     fits(&choice.include) && !fits(&choice.exclude)
 }

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::settings::connection::dsn::{ConnectionProblem, Dsn};
+use crate::settings::connection::problem::ConnectionProblem;
 
 /// What follows a URL's scheme; still percent-encoded.
 pub struct UrlParts<'a> {
@@ -32,19 +32,17 @@ impl<'a> UrlParts<'a> {
         Ok(UrlParts { user, password, host, path, query })
     }
 
-    /// Its user and password, decoded.
-    pub fn set_login(&self, dsn: &mut Dsn) -> Result<(), ConnectionProblem> {
-        dsn.set("user", decoded(self.user)?);
-        dsn.set("password", decoded(self.password)?);
-        Ok(())
+    pub fn user(&self) -> Result<String, ConnectionProblem> {
+        decoded(self.user)
     }
 
-    /// Its host and port, decoded.
-    pub fn set_host(&self, dsn: &mut Dsn) -> Result<(), ConnectionProblem> {
+    pub fn password(&self) -> Result<String, ConnectionProblem> {
+        decoded(self.password)
+    }
+
+    pub fn host_and_port(&self) -> Result<(String, String), ConnectionProblem> {
         let (host, port) = host_and_port(self.host)?;
-        dsn.set("host", decoded(host)?);
-        dsn.set("port", decoded(port)?);
-        Ok(())
+        Ok((decoded(host)?, decoded(port)?))
     }
 
     /// The parameters, decoded.

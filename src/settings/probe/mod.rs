@@ -16,12 +16,13 @@ use crate::{
     secret::Secret,
     settings::{
         connection::{
-            dsn::{ConnectionProblem, Dsn},
-            postgres::{ServerKeys, parameter, port, resolve, resolved},
+            dsn::Dsn,
+            keys::{KeyPlaces, PostgresServerKeys, port_value, value},
+            model::PostgresSettings,
+            postgres::resolve,
+            problem::ConnectionProblem,
         },
-        interpolate::secret,
         probe::{model::SECOND_QUERY, paths::PathKeys},
-        server::PostgresSettings,
     },
 };
 
@@ -74,10 +75,10 @@ declare! {
 declare! {
     pub struct PrimaryKeys: "`primary`" {
         /// 5432 if left out.
-        port: Option<Secret> = port(),
+        port: Option<Secret> = port_value(),
         /// The database to log in to.
-        dbname: Option<Secret> = parameter(secret()),
-        ..server: ServerKeys,
+        dbname: Option<Secret> = value(),
+        ..server: PostgresServerKeys,
     }
 }
 
@@ -100,7 +101,7 @@ fn span() -> Schema<Duration> {
 
 fn primary(keys: PrimaryKeys, map: &Node, reader: &mut Reader<'_>) -> Option<(Dsn, PostgresSettings)> {
     let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
-    let primary = resolved(resolve(&dsn), map, reader)?;
+    let primary = KeyPlaces::of(map).meaning(resolve(&dsn), reader)?;
     Some((dsn, primary))
 }
 

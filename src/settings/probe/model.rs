@@ -8,9 +8,9 @@ use crate::{
         form::Form,
         reader::{Placed, Schema, duration, list, positive_duration, snake, text, whole},
     },
-    settings::{
-        connection::redis::redis,
-        server::{PostgresSettings, RedisSettings},
+    settings::connection::{
+        model::{PostgresSettings, RedisSettings},
+        redis::redis,
     },
 };
 

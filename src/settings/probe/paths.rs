@@ -5,7 +5,6 @@ use crate::{
     schema::{
         declare::Keys,
         form::Shape,
-        problem::Place,
         reader::{Reader, Schema, map, plain_name, text, unique, whole},
         yaml::Node,
     },
@@ -13,11 +12,11 @@ use crate::{
     settings::{
         connection::{
             dsn::Dsn,
-            postgres::{ServerKeys, parameter, port, resolve},
+            keys::{KeyPlaces, PostgresServerKeys, port_value, value},
+            model::PostgresSettings,
+            postgres::resolve,
         },
-        interpolate::secret,
         probe::model::{CacheSettings, Path, PathKind, WRITE},
-        server::PostgresSettings,
     },
 };
 
@@ -60,20 +59,20 @@ declare_one_of! {
 declare! {
     pub struct PathServerKeys: "a path" {
         /// The primary's if left out.
-        port: Option<Secret> = port(),
+        port: Option<Secret> = port_value(),
         /// The database to log in to.
-        dbname: Option<Secret> = parameter(secret()),
-        ..server: ServerKeys,
+        dbname: Option<Secret> = value(),
+        ..server: PostgresServerKeys,
     }
 }
 
 declare! {
     pub struct PgBouncerPathKeys: "a path" {
         /// 6432 if left out.
-        port: Option<Secret> = port(),
+        port: Option<Secret> = port_value(),
         /// The database to log in to.
-        dbname: Option<Secret> = parameter(secret()),
-        ..server: ServerKeys,
+        dbname: Option<Secret> = value(),
+        ..server: PostgresServerKeys,
     }
 }
 
@@ -93,28 +92,15 @@ declare! {
     }
 }
 
-/// What a path says of its server, and where: it can only be checked together with what the primary says.
+/// What a path says of its server: it can only be checked together with what the primary says.
 pub struct GivenServer {
     dsn: Dsn,
-    map: Place,
-    keys: Vec<(String, Place)>,
+    places: KeyPlaces,
 }
 
 impl GivenServer {
-    fn new(dsn: Dsn, map: &Node) -> GivenServer {
-        let keys = map.entries().iter().map(|(key, node)| (key.text.to_string(), node.place.clone())).collect();
-        GivenServer { dsn, map: map.place.clone(), keys }
-    }
-
-    fn resolve(&self, primary: &Dsn, reader: &mut Reader<'_>) -> Option<PostgresSettings> {
-        let place = |key: &str| self.keys.iter().find(|(known, _)| known == key).map(|(_, place)| place);
-        let wrongs = resolve(&self.dsn.or(primary)).map_err(|wrongs| {
-            for wrong in wrongs {
-                let mut keys = wrong.key().into_iter().chain(["url", "url_file"]);
-                reader.problems.add(keys.find_map(place).unwrap_or(&self.map), wrong.to_string());
-            }
-        });
-        wrongs.ok()
+    fn resolve(self, primary: &Dsn, reader: &mut Reader<'_>) -> Option<PostgresSettings> {
+        self.places.meaning(resolve(&self.dsn.or(primary)), reader)
     }
 }
 
@@ -125,17 +111,19 @@ impl Keys for GivenServer {
 
     fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let keys = PathServerKeys::read_keys(map, reader)?;
-        Some(GivenServer::new(keys.server.dsn(keys.port, keys.dbname, reader)?, map))
+        let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
+        Some(GivenServer { dsn, places: KeyPlaces::of(map) })
     }
 }
 
 fn pgbouncer(keys: PgBouncerPathKeys, map: &Node, reader: &mut Reader<'_>) -> Option<GivenServer> {
-    Some(GivenServer::new(keys.server.dsn(keys.port, keys.dbname, reader)?, map))
+    let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
+        Some(GivenServer { dsn, places: KeyPlaces::of(map) })
 }
 
 /// What is not the primary must say where it is.
 fn elsewhere(server: GivenServer, map: &Node, reader: &mut Reader<'_>) -> Option<GivenServer> {
-    if server.dsn.get("host").is_none() && server.dsn.get("port").is_none() {
+    if server.dsn.host.is_none() && server.dsn.port.is_none() {
         reader.problems.add(&map.place, "without `host` or `port` this would be the primary: say where it is");
     }
     Some(server)
@@ -168,8 +156,8 @@ impl PathKeys {
                 PathKind::Cached { through: keys.through, server: resolve(primary).ok()?, cache: keys.cache }
             }
             KindKeys::PgBouncer(mut given) => {
-                if given.dsn.get("port").is_none() {
-                    given.dsn.set("port", PGBOUNCER_PORT.to_owned());
+                if given.dsn.port.is_none() {
+                    given.dsn.set("port", PGBOUNCER_PORT);
                 }
                 let server = given.resolve(primary, reader)?;
                 let new = Path { name: format!("{name}{NEW}"), kind: PathKind::PgBouncerNew(server.clone()) };

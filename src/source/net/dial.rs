@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    settings::{Address, PostgresSettings, TlsMode, TlsSettings},
+    settings::connection::model::{Address, PostgresSettings, TlsMode, TlsSettings},
     source::{
         blocking_pool::BlockingPool,
         fetch::{FetchError, Reason},

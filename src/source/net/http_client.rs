@@ -6,7 +6,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{self, AsyncReadExt};
 
 use crate::{
-    settings::{Address, TlsSettings},
+    settings::connection::model::{Address, TlsSettings},
     source::{blocking_pool::BlockingPool, net::dial},
 };
 

@@ -20,7 +20,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     certificate,
     certificate::{Hash, Usage, chain, chain::Authorities, holder, holder::Signatures},
-    settings::{Address, Roots, TlsMode, TlsSettings},
+    settings::connection::model::{Address, Roots, TlsMode, TlsSettings},
     source::{
         blocking_pool::BlockingPool,
         fetch::{FetchError, Reason},

@@ -19,7 +19,7 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use tracing::debug;
 
 use crate::{
-    settings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::{FetchError, Reason},
         net::{dial, session_limit::SessionLimit},
@@ -42,7 +42,7 @@ pub type PgBouncer = SectionSource<Console>;
 
 /// How to log in to one.
 pub struct Console {
-    settings: Arc<settings::PostgresSettings>,
+    settings: Arc<PostgresSettings>,
     known: Arc<Mutex<ConsoleInfo>>,
 }
 
@@ -65,7 +65,7 @@ pub struct ConsoleSession {
 }
 
 impl Console {
-    pub fn new(settings: settings::PostgresSettings) -> Self {
+    pub fn new(settings: PostgresSettings) -> Self {
         Console { settings: Arc::new(settings), known: Arc::default() }
     }
 }
@@ -132,7 +132,7 @@ impl Drop for ConsoleSession {
 }
 
 async fn log_in(
-    settings: &settings::PostgresSettings,
+    settings: &PostgresSettings,
     sessions: &SessionLimit,
     known: Arc<Mutex<ConsoleInfo>>,
 ) -> Result<ConsoleSession, FetchError> {

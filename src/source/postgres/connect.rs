@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::{
     memory_budget::MemoryBudget,
-    settings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::FetchError,
         net::{dial, session_limit::SessionLimit},
@@ -27,7 +27,7 @@ use crate::{
 /// Where a login leads to, and what is known of it before.
 #[derive(Clone)]
 pub struct Destination {
-    pub settings: Arc<settings::PostgresSettings>,
+    pub settings: Arc<PostgresSettings>,
     /// The target's own database, not one that is visited.
     pub is_own: bool,
     pub sessions: SessionLimit,

@@ -33,7 +33,7 @@ use tokio::{
 use crate::{
     collector::Collector,
     memory_budget::MemoryBudget,
-    settings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::{Event, EventSink, FetchError, Reason, SourceStatus},
         net::login_guard::LoginInfo,
@@ -73,7 +73,7 @@ struct Lane {
 
 impl PostgresServer {
     /// A server, whose rows have their memory in `room`.
-    pub fn new(settings: settings::PostgresSettings, room: MemoryBudget) -> Self {
+    pub fn new(settings: PostgresSettings, room: MemoryBudget) -> Self {
         PostgresServer {
             logins: PendingLogins::new(settings, room.clone()),
             quick: Mutex::default(),

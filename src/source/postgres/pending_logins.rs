@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     memory_budget::MemoryBudget,
-    settings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::{FetchError, Reason},
         net::session_limit::SessionLimit,
@@ -28,7 +28,7 @@ type SharedLogin = Arc<Pending<Session>>;
 
 /// All of a target's.
 pub struct PendingLogins {
-    settings: Arc<settings::PostgresSettings>,
+    settings: Arc<PostgresSettings>,
     pub sessions: SessionLimit,
     mark: Mark,
     refusal: Arc<StartupRefusal>,
@@ -40,7 +40,7 @@ pub struct PendingLogins {
 }
 
 impl PendingLogins {
-    pub fn new(settings: settings::PostgresSettings, room: MemoryBudget) -> Self {
+    pub fn new(settings: PostgresSettings, room: MemoryBudget) -> Self {
         PendingLogins {
             settings: Arc::new(settings),
             sessions: SessionLimit::default(),
@@ -70,12 +70,12 @@ impl PendingLogins {
     /// A session on another database.
     pub async fn log_in_to(&self, database: &str, until: Instant) -> Result<Session, FetchError> {
         let place = self.place(database)?;
-        let settings = settings::PostgresSettings { database: database.to_owned(), ..(*self.settings).clone() };
+        let settings = PostgresSettings { database: database.to_owned(), ..(*self.settings).clone() };
         let settings = Arc::new(settings);
         pending_login::wait(&place, || self.start(&settings), until).await
     }
 
-    fn start(&self, settings: &Arc<settings::PostgresSettings>) -> Login<Session> {
+    fn start(&self, settings: &Arc<PostgresSettings>) -> Login<Session> {
         Login::start(log_in(Destination {
             settings: settings.clone(),
             is_own: self.is_own(&settings.database),

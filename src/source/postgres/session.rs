@@ -22,7 +22,7 @@ use tracing::debug;
 use crate::{
     collector::{Collector, Query, SourceKind},
     memory_budget::MemoryBudget,
-    settings,
+    settings::connection::model::PostgresSettings,
     source::{
         fetch::{Answer, Answers, Database, FetchError},
         net::{dial, session_limit::SessionLimit},
@@ -57,7 +57,7 @@ const DATABASES: &str = "SELECT datname, CASE WHEN datistemplate THEN 'template'
 pub struct Session {
     client: Client,
     connection: JoinHandle<()>,
-    settings: Arc<settings::PostgresSettings>,
+    settings: Arc<PostgresSettings>,
     sessions: SessionLimit,
     mark: Mark,
     room: MemoryBudget,

@@ -12,10 +12,14 @@ use tokio_postgres::{
     tls::{self, TlsConnect},
 };
 
-use crate::{secret::Secret, settings, settings::connection::login::ChannelBinding, source::net::stream::ServerStream};
+use crate::{
+    secret::Secret,
+    settings::connection::{login::ChannelBinding, model::PostgresSettings},
+    source::net::stream::ServerStream,
+};
 
 /// Who logs in where, and under which name the session is shown.
-pub fn config(server: &settings::PostgresSettings, password: Option<&Secret>, application: &str) -> Config {
+pub fn config(server: &PostgresSettings, password: Option<&Secret>, application: &str) -> Config {
     let mut config = Config::new();
     config.user(&server.user).dbname(&server.database).application_name(application);
     if let Some(password) = password {

@@ -18,8 +18,7 @@ use parking_lot::Mutex;
 pub use crate::source::redis::{reply::Reply, session::RedisSession};
 use crate::{
     secret::Secret,
-    settings,
-    settings::connection::login::LoginMethod,
+    settings::connection::{login::LoginMethod, model::RedisSettings},
     source::{
         fetch::{FetchError, Reason},
         net::{dial, session_limit::SessionLimit},
@@ -37,7 +36,7 @@ pub type RedisSource = SectionSource<RedisServer>;
 /// How to log in to one, and what is known of it.
 #[derive(Clone)]
 pub struct RedisServer {
-    settings: Arc<settings::RedisSettings>,
+    settings: Arc<RedisSettings>,
     about: RedisInfo,
     /// It does not speak RESP3, and is not asked to any more.
     speaks_resp2: Arc<AtomicBool>,
@@ -47,7 +46,7 @@ pub struct RedisServer {
 type RedisInfo = Arc<Mutex<Option<String>>>;
 
 impl RedisServer {
-    pub fn new(settings: settings::RedisSettings) -> Self {
+    pub fn new(settings: RedisSettings) -> Self {
         RedisServer { settings: Arc::new(settings), about: RedisInfo::default(), speaks_resp2: Arc::default() }
     }
 

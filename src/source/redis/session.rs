@@ -5,8 +5,7 @@ use redis::Cmd;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::{
-    settings,
-    settings::connection::login::LoginMethod,
+    settings::connection::{login::LoginMethod, model::RedisSettings},
     source::{
         fetch::{FetchError, Reason},
         net::stream::ServerStream,
@@ -93,7 +92,7 @@ impl RedisSession {
     /// The server does not let us in, or is loading its data.
     pub async fn greet(
         &mut self,
-        settings: &settings::RedisSettings,
+        settings: &RedisSettings,
         password: &str,
         protocol: Protocol,
     ) -> Result<bool, FetchError> {

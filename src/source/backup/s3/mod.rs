@@ -18,7 +18,10 @@ use tokio::{
 use wildmatch::WildMatch;
 
 use crate::{
-    settings::{Roots, S3, TlsMode, TlsSettings},
+    settings::{
+        S3,
+        connection::model::{Roots, TlsMode, TlsSettings},
+    },
     source::{
         backup::{
             files,

@@ -1,4 +1,4 @@
-//! How to reach a server, validated.
+//! Servers as settings: where each listens, who logs in, and how far its TLS is trusted.
 
 use std::path::PathBuf;
 
