@@ -67,11 +67,13 @@ macro_rules! declare {
                 map: &$crate::schema::yaml::Node,
                 reader: &mut $crate::schema::reader::Reader<'_>,
             ) -> Option<Self> {
-                $(
-                    let schema: $crate::schema::reader::Schema<$type> = $schema;
-                    let $field = schema.read_key(map, $crate::key_name!($field $($key)?), reader);
-                )*
-                $(let $group = <$group_type as $crate::schema::declare::Keys>::read_keys(map, reader);)*
+                let ($($field,)* $($group,)*) = (
+                    $({
+                        let schema: $crate::schema::reader::Schema<$type> = $schema;
+                        schema.read_key(map, $crate::key_name!($field $($key)?), reader)
+                    },)*
+                    $(<$group_type as $crate::schema::declare::Keys>::read_keys(map, reader),)*
+                );
                 Some($name { $($field: $field?,)* $($group: $group?,)* })
             }
         }

@@ -171,17 +171,16 @@ fn static_label(name: &str) -> Result<(), String> {
 }
 
 /// What the rules know of: a threshold of any other severity would be compared with nothing.
-pub const SEVERITIES: [(&str, &str); 2] = [("warning", "warning"), ("critical", "critical")];
+pub const SEVERITIES: [&str; 2] = ["warning", "critical"];
 
 /// `name: {severity: number}`. Names are free: rules of the user's own may compare with them.
 fn thresholds() -> Schema<Vec<Threshold>> {
     let name = |name: &str| words::snake(name).map_err(|right| format!("the name of a threshold is {right}"));
     let severity = |word: &str| {
-        let known = SEVERITIES.iter().map(|(word, _)| *word);
-        match known.clone().any(|known| known == word) {
-            true => Ok(()),
-            false => Err(words::unknown("no severity", word, "there are", known)),
+        if SEVERITIES.contains(&word) {
+            return Ok(());
         }
+        Err(words::unknown("no severity", word, "there are", SEVERITIES.into_iter()))
     };
     let values = entries("^(warning|critical)$", severity, number())
         .not_empty("a threshold is a map: `{warning: 0.7, critical: 0.9}`");

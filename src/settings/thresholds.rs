@@ -5,7 +5,7 @@ use crate::{
     schema::{
         form::Form,
         problem::Problems,
-        reader::{Reader, list, map, number, snake, text, unique, word},
+        reader::{Reader, list, map, number, one_of, snake, text, unique},
         yaml,
     },
     settings::targets::{Endpoint, SEVERITIES, Threshold},
@@ -21,7 +21,7 @@ declare! {
         /// What is compared.
         name: String = snake(),
         /// How bad it is to be beyond.
-        severity: &'static str = word(&SEVERITIES),
+        severity: String = one_of(&SEVERITIES),
         /// The kinds of targets whose alerts compare with it.
         kinds: Vec<String> = list(text().shown_as(Form::Word(Endpoint::WORDS.to_vec()))),
         /// The unit of the value.
@@ -54,7 +54,7 @@ impl ShippedThreshold {
     /// What a target of this kind compares with. `None`: this is not for its kind, or only for targets that set it.
     fn for_kind(&self, kind: &str) -> Option<Threshold> {
         let value = self.value.filter(|_| self.kinds.iter().any(|own| own == kind))?;
-        Some(Threshold { name: self.name.clone(), severity: self.severity.to_owned(), value })
+        Some(Threshold { name: self.name.clone(), severity: self.severity.clone(), value })
     }
 }
 

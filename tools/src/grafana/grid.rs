@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::panel;
 use crate::{
     board::{Board, Panel},
-    boards::COLUMNS,
+    board::COLUMNS,
 };
 
 /// The place of the next panel.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::panel::mappings;
-use crate::board::{BoardQuery, Column, Opens, Panel};
+use crate::board::{BoardQuery, Column, Panel};
 
 /// What of the reader's choices goes along when a label is clicked: the label's own variable takes what was clicked.
 const KEEP: &str = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${cluster:queryparam}";
@@ -48,8 +48,8 @@ fn label(column: &Column) -> Value {
 
 /// To another board, or wherever the column says.
 fn link(column: &Column) -> Option<Value> {
-    match (&column.opens, &column.url) {
-        (Some(Opens { uid, variable }), _) => {
+    match (column.opens.as_ref().zip(column.variable.as_ref()), &column.url) {
+        (Some((uid, variable)), _) => {
             let url = format!("/d/{uid}?{KEEP}&var-{variable}=${{__value.raw}}");
             Some(json!({"title": format!("Open {uid}"), "url": url}))
         }
