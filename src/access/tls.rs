@@ -81,7 +81,10 @@ fn provider(written: &WebTls) -> CryptoProvider {
 
 fn versions(written: &WebTls) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(Version::V12, &TLS12), (Version::V13, &TLS13)];
-    all.into_iter().filter(|(version, _)| (written.options.min_version..=written.options.max_version).contains(version)).map(|(_, is)| is).collect()
+    all.into_iter()
+        .filter(|(version, _)| (written.options.min_version..=written.options.max_version).contains(version))
+        .map(|(_, is)| is)
+        .collect()
 }
 
 fn verifier(
@@ -105,7 +108,13 @@ fn verifier(
     let must = matches!(written.options.client_auth_type, Client::Any | Client::Verify);
     let (hints, signatures) =
         (authorities.as_ref().map(Authorities::subjects).unwrap_or_default(), Signatures::new(provider));
-    Some(Arc::new(ClientVerifier { must, authorities, hints, allowed: written.options.client_allowed_sans.clone(), signatures }))
+    Some(Arc::new(ClientVerifier {
+        must,
+        authorities,
+        hints,
+        allowed: written.options.client_allowed_sans.clone(),
+        signatures,
+    }))
 }
 
 /// Looks at a client's certificate as far as `client_auth_type` asks. That it is the client's own is always verified.

@@ -110,10 +110,7 @@ fn apply(collector: &mut Collector, change: &Override, place: &Place, problems: 
         problems.add(place, "it is asked in each database: its `ttl` must be at least 60s");
     }
     if change.timeout.is_some() && (collector.is_quick() || collector.timeout.is_zero()) {
-        problems.add(
-            place,
-            "a `timeout` (above 0s) is for slow collectors: give a `ttl` above 0s, or leave it out",
-        );
+        problems.add(place, "a `timeout` (above 0s) is for slow collectors: give a `ttl` above 0s, or leave it out");
     }
 }
 

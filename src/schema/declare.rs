@@ -37,44 +37,42 @@ impl<K: Keys> Keys for Option<K> {
 }
 
 /// Declares a map: its name in messages and its keys, each with what it is for, its type and its schema. A field is called like its key, or
-/// `as` says what the key is. Fields after `..` are declared maps whose keys stand among these.
+/// `as` says what the key is. Fields after `..`, before and behind the others, are declared maps whose keys stand among these.
 #[macro_export]
 macro_rules! declare {
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident: $what:literal {
-            $($(#[doc = $about:literal])* $field:ident $(as $key:literal)?: $type:ty = $schema:expr,)*
+            $(..$first:ident: $first_type:ty,)*
+            $($(#[doc = $about:literal])* $field:ident $(as $key:literal)?: $type:ty = $schema:expr,)+
             $(..$group:ident: $group_type:ty,)*
         }
     ) => {
         $(#[$meta])*
         $vis struct $name {
             $($(#[doc = $about])* pub $field: $type,)*
+            $(pub $first: $first_type,)*
             $(pub $group: $group_type,)*
         }
 
         impl $crate::schema::declare::Keys for $name {
             fn shape() -> $crate::schema::form::Shape {
-                let keys = vec![$({
-                    let schema: $crate::schema::reader::Schema<$type> = $schema;
-                    $crate::schema::form::KeySpec::new($crate::key_name!($field $($key)?), concat!($($about),*), &schema)
-                }),*];
-                let shape = $crate::schema::form::Shape { what: $what, keys, one_of: Vec::new() };
-                shape $(.with(<$group_type as $crate::schema::declare::Keys>::shape()))*
+                $crate::schema::form::Shape::new($what)
+                    $(.with(<$first_type as $crate::schema::declare::Keys>::shape()))*
+                    $(.key($crate::key_name!($field $($key)?), concat!($($about),*), &$crate::typed!($type, $schema)))*
+                    $(.with(<$group_type as $crate::schema::declare::Keys>::shape()))*
             }
 
             fn read_keys(
                 map: &$crate::schema::yaml::Node,
                 reader: &mut $crate::schema::reader::Reader<'_>,
             ) -> Option<Self> {
-                let ($($field,)* $($group,)*) = (
-                    $({
-                        let schema: $crate::schema::reader::Schema<$type> = $schema;
-                        schema.read_key(map, $crate::key_name!($field $($key)?), reader)
-                    },)*
+                let ($($field,)* $($first,)* $($group,)*) = (
+                    $($crate::typed!($type, $schema).read_key(map, $crate::key_name!($field $($key)?), reader),)*
+                    $(<$first_type as $crate::schema::declare::Keys>::read_keys(map, reader),)*
                     $(<$group_type as $crate::schema::declare::Keys>::read_keys(map, reader),)*
                 );
-                Some($name { $($field: $field?,)* $($group: $group?,)* })
+                Some($name { $($field: $field?,)* $($first: $first?,)* $($group: $group?,)* })
             }
         }
     };
@@ -108,11 +106,10 @@ macro_rules! declare_one_of {
 
         impl $crate::schema::declare::Keys for $name {
             fn shape() -> $crate::schema::form::Shape {
-                let keys = vec![$({
-                    let schema: $crate::schema::reader::Schema<Option<$type>> = $schema.optional();
-                    $crate::schema::form::KeySpec::new($key, concat!($($about),*), &schema)
-                }),*];
-                $crate::schema::form::Shape { what: $what, keys, one_of: Self::WORDS.to_vec() }
+                let mut shape = $crate::schema::form::Shape::new($what)
+                    $(.key($key, concat!($($about),*), &$crate::typed!($type, $schema).optional()))*;
+                shape.one_of = Self::WORDS.to_vec();
+                shape
             }
 
             fn read_keys(
@@ -121,8 +118,7 @@ macro_rules! declare_one_of {
             ) -> Option<Self> {
                 let key = $crate::schema::declare::only_one($what, Self::WORDS, map, reader)?;
                 $(if key == $key {
-                    let schema: $crate::schema::reader::Schema<$type> = $schema;
-                    return schema.read_key(map, $key, reader).map($name::$variant);
+                    return $crate::typed!($type, $schema).read_key(map, $key, reader).map($name::$variant);
                 })*
                 None
             }
@@ -142,13 +138,18 @@ macro_rules! key_name {
     };
 }
 
+/// A schema of this type.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! typed {
+    ($type:ty, $schema:expr) => {{
+        let schema: $crate::schema::reader::Schema<$type> = $schema;
+        schema
+    }};
+}
+
 /// The first of these keys that a map has; that it has another too, or none, is reported.
-pub fn only_one(
-    what: &str,
-    keys: &[&'static str],
-    map: &Node,
-    reader: &mut Reader<'_>,
-) -> Option<&'static str> {
+pub fn only_one(what: &str, keys: &[&'static str], map: &Node, reader: &mut Reader<'_>) -> Option<&'static str> {
     let mut given = keys.iter().filter(|key| map.has(key));
     let Some(first) = given.next() else {
         let all = crate::schema::words::listed(keys.iter().copied());

@@ -55,13 +55,19 @@ impl Form {
     }
 }
 
-impl KeySpec {
-    pub fn new<T>(name: &'static str, about: &'static str, schema: &Schema<T>) -> KeySpec {
-        KeySpec { name, is_required: schema.is_required, form: schema.form.clone(), about: about.trim() }
-    }
-}
-
 impl Shape {
+    /// A map that has no keys yet.
+    pub fn new(what: &'static str) -> Shape {
+        Shape { what, keys: Vec::new(), one_of: Vec::new() }
+    }
+
+    /// The same map with this key too.
+    pub fn key<T>(mut self, name: &'static str, about: &'static str, schema: &Schema<T>) -> Shape {
+        let (is_required, form) = (schema.is_required, schema.form.clone());
+        self.keys.push(KeySpec { name, is_required, form, about: about.trim() });
+        self
+    }
+
     /// The same map with these keys too.
     pub fn with(mut self, more: Shape) -> Shape {
         self.keys.extend(more.keys);
@@ -71,8 +77,13 @@ impl Shape {
 
     /// The names of its keys, the required ones first.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        let (required, optional): (Vec<_>, Vec<_>) = self.keys.iter().partition(|key| key.is_required);
-        required.into_iter().chain(optional).map(|key| key.name)
+        let optional = self.keys.iter().filter(|key| !key.is_required).map(|key| key.name);
+        self.required().chain(optional)
+    }
+
+    /// The names of the keys that it needs.
+    pub fn required(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().filter(|key| key.is_required).map(|key| key.name)
     }
 
     /// The words that a key of this name may hold.
@@ -87,8 +98,7 @@ impl Shape {
     /// Reports which keys of a map are unknown, and which are missing and were not just misspelt. Unknown keys are not repeated where
     /// they may be secrets that lack their key.
     pub fn check(&self, node: &Node, may_hold_secrets: bool, problems: &mut Problems) {
-        let is_missing = |key: &&KeySpec| key.is_required && node.get(key.name).is_none_or(Node::is_absent);
-        let mut missing: Vec<_> = self.keys.iter().filter(is_missing).map(|key| key.name).collect();
+        let mut missing: Vec<_> = self.required().filter(|key| !node.has(key)).collect();
         for (key, _) in node.entries().iter().filter(|(key, _)| !self.names().any(|known| known == *key.text)) {
             let near = words::nearest(&key.text, self.names());
             missing.retain(|key| Some(*key) != near);

@@ -27,7 +27,7 @@ pub fn document<K: Keys>(title: &str) -> String {
 }
 
 fn map(shape: Shape) -> Value {
-    let required: Vec<_> = shape.keys.iter().filter(|key| key.is_required).map(|key| key.name).collect();
+    let required: Vec<_> = shape.required().collect();
     let properties: Map<_, _> = shape.keys.iter().map(|key| (key.name.to_owned(), described(key))).collect();
     let mut schema =
         json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties});

@@ -57,6 +57,8 @@ pub struct Schema<T> {
     fallback: Option<Box<dyn Fn() -> T>>,
     /// The key that says the same in another way.
     instead_of: Option<&'static str>,
+    /// One of these keys must be there too.
+    beside: &'static [&'static str],
     /// Where the key cannot be read, nor can its map: no fallback then.
     is_strict: bool,
 }
@@ -85,7 +87,15 @@ pub struct Entry<T> {
 
 impl<T: 'static> Schema<T> {
     pub fn new(form: Form, read: impl Fn(&Node, &str, &mut Reader<'_>) -> Option<T> + 'static) -> Schema<T> {
-        Schema { form, is_required: true, read: Box::new(read), fallback: None, instead_of: None, is_strict: false }
+        Schema {
+            form,
+            is_required: true,
+            read: Box::new(read),
+            fallback: None,
+            instead_of: None,
+            beside: &[],
+            is_strict: false,
+        }
     }
 
     /// Reads a value that is there.
@@ -98,15 +108,15 @@ impl<T: 'static> Schema<T> {
 
     /// Reads a key of a map. `None`: it is needed, and is missing or cannot be read.
     pub fn read_key(&self, map: &Node, key: &str, reader: &mut Reader<'_>) -> Option<T> {
-        let has = |key: &str| map.get(key).filter(|node| !node.is_absent());
-        let value = match (has(key), self.instead_of.filter(|other| has(other).is_some())) {
-            (Some(node), Some(other)) => {
-                reader.problems.add(&node.place, format!("`{other}` is given too: keep one of the two"));
-                None
-            }
-            (Some(node), None) => self.read(node, &format!("`{key}`"), reader),
-            (None, _) => return self.fallback(),
-        };
+        let Some(node) = map.get(key).filter(|node| !node.is_absent()) else { return self.fallback() };
+        if let Some(other) = self.instead_of.filter(|other| map.has(other)) {
+            reader.problems.add(&node.place, format!("`{other}` is given too: keep one of the two"));
+            return self.fallback().filter(|_| !self.is_strict);
+        }
+        if let Some(other) = self.beside.first().filter(|_| !self.beside.iter().any(|other| map.has(other))) {
+            reader.problems.add(&node.place, format!("`{key}` needs `{other}` beside it"));
+        }
+        let value = self.read(node, &format!("`{key}`"), reader);
         value.or_else(|| self.fallback().filter(|_| !self.is_strict))
     }
 
@@ -134,16 +144,13 @@ impl<T: 'static> Schema<T> {
     }
 
     /// What is made of the value, of its node, and of what messages call it.
-    fn make<U: 'static>(
-        self,
-        make: impl Fn(T, &Node, &str, &mut Reader<'_>) -> Option<U> + 'static,
-    ) -> Schema<U> {
-        let (form, instead_of) = (self.form.clone(), self.instead_of);
+    fn make<U: 'static>(self, make: impl Fn(T, &Node, &str, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
+        let (form, instead_of, beside) = (self.form.clone(), self.instead_of, self.beside);
         let schema = Schema::new(form, move |node, subject, reader| {
             let value = self.read(node, subject, reader)?;
             make(value, node, subject, reader)
         });
-        Schema { instead_of, ..schema }
+        Schema { instead_of, beside, ..schema }
     }
 
     /// A value that passes a check; `wanted` names what would.
@@ -206,10 +213,15 @@ impl<T: 'static> Schema<T> {
     pub fn instead_of(self, key: &'static str) -> Schema<T> {
         Schema { instead_of: Some(key), ..self }
     }
+
+    /// One of these keys must be there too.
+    pub fn beside(self, keys: &'static [&'static str]) -> Schema<T> {
+        Schema { beside: keys, ..self }
+    }
 }
 
 impl<T: 'static> Schema<Vec<T>> {
-    /// A list or map that must not be empty; the message says so, with its key for `{}`.
+    /// A list or map that must not be empty; the message says so.
     pub fn not_empty(self, message: &'static str) -> Schema<Vec<T>> {
         let form = match self.form.clone() {
             Form::List(_, item) => Form::List(1, item),
@@ -218,7 +230,7 @@ impl<T: 'static> Schema<Vec<T>> {
         };
         Schema::new(form, move |node, subject, reader| {
             if node.is_empty() {
-                reader.problems.add(&node.place, message.replace("{}", subject));
+                reader.problems.add(&node.place, message);
             }
             self.read(node, subject, reader)
         })
@@ -248,7 +260,8 @@ pub fn snake() -> Schema<String> {
 
 /// A name that may stand in a URL and in a file's name.
 pub fn plain_name() -> Schema<String> {
-    let is_good = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
+    let is_good =
+        |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
     text().matching("^[A-Za-z0-9_.:-]+$", "made of A-Z, a-z, 0-9 and _ . : -", is_good)
 }
 
@@ -346,7 +359,11 @@ pub fn unique<T: 'static>(
 ) -> Schema<Vec<T>> {
     Schema::new(Form::List(0, Box::new(item.form.clone())), move |node, subject, reader| {
         let NodeValue::List(nodes) = &node.value else {
-            reader.problems.add(&node.place, format!("{subject} must be a list"));
+            let of = match &item.form {
+                Form::Map(shape) => format!(" of maps with {}", words::listed(shape().required())),
+                _ => String::new(),
+            };
+            reader.problems.add(&node.place, format!("{subject} must be a list{of}"));
             return None;
         };
         let (mut items, mut seen) = (Vec::new(), Vec::new());

@@ -7,8 +7,7 @@ use crate::{
     schema::{
         declare::Keys,
         form::Form,
-        reader::{Entry, Reader, Schema, by_word, entries, list, map, positive_duration, unique, whole, word},
-        yaml::Node,
+        reader::{Entry, Schema, by_word, entries, list, map, positive_duration, unique, whole, word},
     },
     secret::Secret,
     settings::interpolate::{ABSOLUTE, absolute_path, interpolated, secret, secret_in_file},
@@ -164,11 +163,11 @@ declare! {
         /// us-east-1 if left out.
         region: String = interpolated().or("us-east-1".to_owned()),
         /// The key's name; without keys, requests are not signed.
-        access_key: Option<String> = interpolated().optional(),
+        access_key: Option<String> = interpolated().beside(&["secret_key", "secret_key_file"]).optional(),
         /// The key; better `${NAME}` or `secret_key_file`.
-        secret_key: Option<Secret> = secret().optional(),
+        secret_key: Option<Secret> = secret().beside(&["access_key"]).optional(),
         /// A file that holds the key; one newline at its end is cut off.
-        secret_key_file: Option<Secret> = secret_in_file().instead_of("secret_key").optional(),
+        secret_key_file: Option<Secret> = secret_in_file().instead_of("secret_key").beside(&["access_key"]).optional(),
     }
 }
 
@@ -191,13 +190,13 @@ fn repository() -> Schema<RepositorySettings> {
             (BarmanKeys::shape, map().map(BarmanKeys::repository)),
             (WalGKeys::shape, map().map(WalGKeys::repository)),
             (FilesKeys::shape, map().map(|keys: FilesKeys| keys.common.of(Tool::Files(keys.files)))),
-            (BucketKeys::shape, map().then(BucketKeys::repository)),
+            (BucketKeys::shape, map().map(|keys: BucketKeys| keys.common.of(Tool::S3(keys.bucket)))),
         ],
     )
 }
 
 fn command() -> Schema<Vec<String>> {
-    list(interpolated()).not_empty("{} is a program and its arguments, as a list")
+    list(interpolated()).not_empty("this is a program and its arguments, as a list")
 }
 
 const TOOLS: [(&str, ()); 5] = [("pgbackrest", ()), ("barman", ()), ("walg", ()), ("files", ()), ("s3", ())];
@@ -239,56 +238,59 @@ declare! {
 
 declare! {
     pub struct PgBackRestKeys: "a pgBackRest repository" {
+        ..common: RepositoryKeys,
         /// What makes the backups.
         tool: () = tool("pgbackrest"),
         /// One stanza; all if left out.
         stanza: Option<String> = interpolated().optional(),
         /// One of its repositories, by its number; all if left out.
         repo: Option<u32> = whole(1..=256).optional(),
-        ..common: RepositoryKeys,
         ..command: CommandKeys,
     }
 }
 
 declare! {
     pub struct BarmanKeys: "a Barman repository" {
+        ..common: RepositoryKeys,
         /// What makes the backups.
         tool: () = tool("barman"),
         /// One server; all if left out.
         server: Option<String> = interpolated().optional(),
-        ..common: RepositoryKeys,
         ..command: CommandKeys,
     }
 }
 
 declare! {
     pub struct WalGKeys: "a WAL-G repository" {
+        ..common: RepositoryKeys,
         /// What makes the backups.
         tool: () = tool("walg"),
         /// As `exec`, for `wal-show`.
         wal_exec: Option<Vec<String>> = command().optional(),
         /// As `from_file`, for `wal-show`.
         wal_from_file: Option<PathBuf> = absolute_path().instead_of("wal_exec").optional(),
-        ..common: RepositoryKeys,
         ..command: CommandKeys,
     }
 }
 
 declare! {
     pub struct FilesKeys: "a repository of files" {
+        ..common: RepositoryKeys,
         /// What makes the backups.
         tool: () = tool("files"),
         ..files: FilesSettings,
-        ..common: RepositoryKeys,
     }
 }
 
 declare! {
     pub struct BucketKeys: "a repository in a bucket" {
-        /// What makes the backups.
-        tool: () = tool("s3"),
-        ..bucket: S3,
         ..common: RepositoryKeys,
+        /// What makes the backups.
+        tool: () = tool("s3").check(|()| match cfg!(feature = "s3") {
+            true => Ok(()),
+            false => Err("this pgvigil was built without the feature `s3`".to_owned()),
+        }),
+        ..bucket: S3,
     }
 }
 
@@ -368,7 +370,8 @@ impl WalGKeys {
         if let Some(config) = &self.command.config {
             command.extend(["--config".to_owned(), config.clone()]);
         }
-        let with = |words: &[&str]| command.iter().cloned().chain(words.iter().map(|word| (*word).to_owned())).collect();
+        let with =
+            |words: &[&str]| command.iter().cloned().chain(words.iter().map(|word| (*word).to_owned())).collect();
         let (list, show) = (with(&["backup-list", "--detail", "--json"]), with(&["wal-show", "--detailed-json"]));
         let mut repository = self.command.repository(self.common.of(Tool::WalG), list);
         if has_wal {
@@ -376,18 +379,5 @@ impl WalGKeys {
             repository.documents.push(Document { part: DocumentPart::Wal, ask });
         }
         repository
-    }
-}
-
-impl BucketKeys {
-    fn repository(self, map: &Node, reader: &mut Reader<'_>) -> Option<RepositorySettings> {
-        if cfg!(not(feature = "s3")) {
-            reader.refuse(map, "tool", "this pgvigil was built without the feature `s3`");
-        }
-        let has_secret = self.bucket.secret_key.is_some() || self.bucket.secret_key_file.is_some();
-        if self.bucket.access_key.is_some() != has_secret {
-            reader.refuse(map, "access_key", "`access_key` and `secret_key` belong together: give both or none");
-        }
-        Some(self.common.of(Tool::S3(self.bucket)))
     }
 }

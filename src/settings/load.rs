@@ -126,11 +126,6 @@ impl SettingsKeys {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings {
-            scrape_timeout: SCRAPE_TIMEOUT,
-            targets: Vec::new(),
-            overrides: Vec::new(),
-            label_names: Vec::new(),
-        }
+        Settings { scrape_timeout: SCRAPE_TIMEOUT, targets: Vec::new(), overrides: Vec::new(), label_names: Vec::new() }
     }
 }

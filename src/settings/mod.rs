@@ -13,7 +13,8 @@ pub mod web;
 
 pub use crate::settings::{
     backup::{
-        BackupSettings, Document, DocumentPart, DocumentSource, Environment, FilesSettings, RepositorySettings, S3, Tool,
+        BackupSettings, Document, DocumentPart, DocumentSource, Environment, FilesSettings, RepositorySettings, S3,
+        Tool,
     },
     disk::{DiskSettings, NamedPath},
     load::{Override, Settings},

@@ -153,10 +153,7 @@ impl TargetKeys {
 
 impl LimitKeys {
     pub fn or(&self, of_all: RowLimits) -> RowLimits {
-        RowLimits {
-            bytes: self.max_bytes.unwrap_or(of_all.bytes),
-            samples: self.max_samples.unwrap_or(of_all.samples),
-        }
+        RowLimits { bytes: self.max_bytes.unwrap_or(of_all.bytes), samples: self.max_samples.unwrap_or(of_all.samples) }
     }
 }
 

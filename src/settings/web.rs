@@ -11,7 +11,7 @@ use crate::{
     schema::{
         declare::Keys,
         files,
-        form::{Form, KeySpec, Shape},
+        form::{Form, Shape},
         problem::{Place, Problems},
         reader::{Reader, Schema, duration, entries, flag, list, map, one_of, text, whole, word},
         yaml,
@@ -130,8 +130,8 @@ fn header() -> Schema<String> {
 
 impl Keys for Headers {
     fn shape() -> Shape {
-        let keys = HEADERS.map(|(name, about, schema)| KeySpec::new(name, about, &schema().optional()));
-        Shape { what: "`headers`", keys: keys.into(), one_of: Vec::new() }
+        let shape = Shape::new("`headers`");
+        HEADERS.iter().fold(shape, |shape, (name, about, schema)| shape.key(name, about, &schema().optional()))
     }
 
     fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
@@ -306,9 +306,7 @@ impl TlsOptions {
             (Client::None, Some(key)) => {
                 let message = match map.has("client_auth_type") {
                     true => "with `NoClientCert` no client is asked for a certificate",
-                    false => {
-                        "no client is asked for a certificate: add `client_auth_type: RequireAndVerifyClientCert`"
-                    }
+                    false => "no client is asked for a certificate: add `client_auth_type: RequireAndVerifyClientCert`",
                 };
                 reader.refuse(map, key, message);
             }

@@ -173,9 +173,9 @@ declare! {
         /// What it is called.
         title: String = text(),
         /// The uid of the board that a click leads to.
-        opens: Option<String> = text().optional(),
+        opens: Option<String> = text().beside(&["variable"]).optional(),
         /// Which of its variables takes the label's value.
-        variable: Option<String> = text().optional(),
+        variable: Option<String> = text().beside(&["opens"]).optional(),
         /// Where a click leads, as Grafana writes it.
         url: Option<String> = text().optional(),
         /// Not shown: there for the links of others.

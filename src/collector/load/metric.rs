@@ -43,6 +43,7 @@ declare! {
 
 declare! {
     pub struct NumberKeys: "a metric" {
+        ..metric: MetricKeys,
         /// `gauge` or `counter` (`histogram` and `info` have other keys).
         r#type: MetricKind = kind(vec!["gauge", "counter"]),
         /// The column with the value.
@@ -52,12 +53,12 @@ declare! {
             true => Err("`scale` must not be 0: every value would be 0".to_owned()),
             false => Ok(()),
         }).or(1.0),
-        ..metric: MetricKeys,
     }
 }
 
 declare! {
     pub struct HistogramKeys: "a histogram" {
+        ..metric: MetricKeys,
         /// `histogram`: one row for each bucket of a series.
         r#type: MetricKind = kind(vec!["histogram"]),
         /// The column with the upper bound of a bucket; NULL or infinite in the last.
@@ -70,7 +71,6 @@ declare! {
         count: Placed<String> = text().placed(),
         /// Its native buckets, beside the others. Only the protobuf format can show them.
         native: Option<NativeKeys> = map().optional(),
-        ..metric: MetricKeys,
     }
 }
 
@@ -85,9 +85,9 @@ declare! {
 
 declare! {
     pub struct InfoKeys: "an info metric" {
+        ..metric: MetricKeys,
         /// `info`: the value is 1, the labels are the message.
         r#type: MetricKind = kind(vec!["info"]),
-        ..metric: MetricKeys,
     }
 }
 
@@ -103,7 +103,10 @@ pub fn metric() -> Schema<MetricDeclaration> {
         vec![
             (NumberKeys::shape, map().map(NumberKeys::declaration)),
             (HistogramKeys::shape, map().map(HistogramKeys::declaration)),
-            (InfoKeys::shape, map().map(|keys: InfoKeys| keys.metric.declaration(keys.r#type, ValueSource::One, vec![]))),
+            (
+                InfoKeys::shape,
+                map().map(|keys: InfoKeys| keys.metric.declaration(keys.r#type, ValueSource::One, vec![])),
+            ),
         ],
     )
 }
@@ -164,8 +167,7 @@ impl HistogramKeys {
             count: self.count.value.clone(),
             native: native.map(|native| NativeSpec { schema: native.schema, buckets: native.buckets.value.clone() }),
         };
-        let mut columns =
-            vec![("le", self.le), ("value", self.value), ("sum", self.sum), ("count", self.count)];
+        let mut columns = vec![("le", self.le), ("value", self.value), ("sum", self.sum), ("count", self.count)];
         columns.extend(self.native.map(|native| (NATIVE_BUCKETS, native.buckets)));
         self.metric.declaration(self.r#type, value, columns)
     }

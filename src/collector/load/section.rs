@@ -43,7 +43,8 @@ pub fn check(
             &STATEMENTS => "`source: statements` gives no column".to_owned(),
             _ => format!("the section `{}` has no column", section.name),
         };
-        problems.add(&read.place, words::unknown(&what, &read.value, "its columns are", section.columns.iter().copied()));
+        problems
+            .add(&read.place, words::unknown(&what, &read.value, "its columns are", section.columns.iter().copied()));
     }
     fits
 }

@@ -18,21 +18,21 @@ use crate::{
 
 declare! {
     pub struct PostgresKeys: "`postgres`" {
+        ..server: PostgresServerKeys,
         /// 5432 if left out.
         port: Option<Secret> = port_value(),
         /// The database to log in to; the user's name if left out.
         dbname: Option<Secret> = value(),
         /// Which databases collectors of `scope: database` visit; all if left out.
         databases: DatabasePatterns = map().or(DatabasePatterns::default()),
-        ..server: PostgresServerKeys,
     }
 }
 
 declare! {
     pub struct PgBouncerKeys: "`pgbouncer`" {
+        ..server: PostgresServerKeys,
         /// 6432 if left out.
         port: Option<Secret> = port_value(),
-        ..server: PostgresServerKeys,
     }
 }
 

@@ -44,13 +44,8 @@ const PARAMETERS: [&str; 7] = ["db", "user", "password", "sslmode", "sslrootcert
 /// The schema of `redis:`; its keys override what its `url` says.
 pub fn redis() -> Schema<RedisSettings> {
     map().then(|keys: RedisKeys, map, reader| {
-        let own = [
-            ("host", keys.host),
-            ("port", keys.port),
-            ("user", keys.user),
-            ("db", keys.db),
-            ("sslmode", keys.sslmode),
-        ];
+        let own =
+            [("host", keys.host), ("port", keys.port), ("user", keys.user), ("db", keys.db), ("sslmode", keys.sslmode)];
         let dsn = keys.server.dsn(keys.url, "URL", parse, own, reader)?;
         KeyPlaces::of(map).meaning(resolve(&dsn), reader)
     })

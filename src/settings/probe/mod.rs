@@ -74,11 +74,11 @@ declare! {
 
 declare! {
     pub struct PrimaryKeys: "`primary`" {
+        ..server: PostgresServerKeys,
         /// 5432 if left out.
         port: Option<Secret> = port_value(),
         /// The database to log in to.
         dbname: Option<Secret> = value(),
-        ..server: PostgresServerKeys,
     }
 }
 

@@ -58,21 +58,21 @@ declare_one_of! {
 
 declare! {
     pub struct PathServerKeys: "a path" {
+        ..server: PostgresServerKeys,
         /// The primary's if left out.
         port: Option<Secret> = port_value(),
         /// The database to log in to.
         dbname: Option<Secret> = value(),
-        ..server: PostgresServerKeys,
     }
 }
 
 declare! {
     pub struct PgBouncerPathKeys: "a path" {
+        ..server: PostgresServerKeys,
         /// 6432 if left out.
         port: Option<Secret> = port_value(),
         /// The database to log in to.
         dbname: Option<Secret> = value(),
-        ..server: PostgresServerKeys,
     }
 }
 
@@ -118,7 +118,7 @@ impl Keys for GivenServer {
 
 fn pgbouncer(keys: PgBouncerPathKeys, map: &Node, reader: &mut Reader<'_>) -> Option<GivenServer> {
     let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
-        Some(GivenServer { dsn, places: KeyPlaces::of(map) })
+    Some(GivenServer { dsn, places: KeyPlaces::of(map) })
 }
 
 /// What is not the primary must say where it is.

@@ -20,12 +20,7 @@ use pgvigil::{
     },
 };
 
-use self::{
-    leads::Leads,
-    pace::Pace,
-    panel::PanelKeys,
-    shared::Shared,
-};
+use self::{leads::Leads, pace::Pace, panel::PanelKeys, shared::Shared};
 use crate::board::{Board, Row};
 
 /// Where boards are written, from the repository's folder on.
@@ -118,7 +113,8 @@ fn board(file: &str, text: &str, known: &Known, problems: &mut Problems) -> Opti
     let annotations = keys.annotations.iter().filter_map(|name| known.shared.annotation(name, problems)).collect();
     let mut rows = Vec::new();
     for row in keys.rows {
-        let panels = row.panels.into_iter().filter_map(|panel| panel.value.panel(&panel.place, known, problems)).collect();
+        let panels =
+            row.panels.into_iter().filter_map(|panel| panel.value.panel(&panel.place, known, problems)).collect();
         rows.push(Row { title: row.title, panels });
     }
     let about = load::about(text).replace('\n', " ");

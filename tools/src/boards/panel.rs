@@ -4,8 +4,7 @@ use pgvigil::{
     declare,
     schema::{
         problem::{Place, Problems},
-        reader::{Placed, Reader, flag, list, map, number, text, whole, word},
-        yaml::Node,
+        reader::{Placed, flag, list, map, number, text, whole, word},
     },
 };
 
@@ -42,7 +41,7 @@ declare! {
         /// What values mean: one of the shared sets of states.
         states: Option<Placed<String>> = text().placed().optional(),
         /// Of a table: the labels shown.
-        columns: Vec<Column> = list(map().then(together)).or(Vec::new()),
+        columns: Vec<Column> = list(map()).or(Vec::new()),
         /// Of a table: the legend of the query it is sorted by.
         worst: Option<Placed<String>> = text().placed().optional(),
         /// Shown instead of nothing.
@@ -100,13 +99,6 @@ impl ThresholdKeys {
     fn side(self) -> Option<(Side, String)> {
         self.above.map(|name| (Side::Above, name)).or(self.below.map(|name| (Side::Below, name)))
     }
-}
-
-fn together(column: Column, map: &Node, reader: &mut Reader<'_>) -> Option<Column> {
-    if column.opens.is_some() != column.variable.is_some() {
-        reader.problems.add(&map.place, "`opens` and `variable` belong together");
-    }
-    Some(column)
 }
 
 impl PanelKeys {

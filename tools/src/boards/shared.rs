@@ -86,7 +86,8 @@ impl Shared {
 
     /// The series of a threshold, of the targets that the expression (as written) is about.
     pub fn threshold(&self, of: &str, name: &str, severity: &str) -> String {
-        let selector = of.split('@').nth(1).and_then(|name| self.selectors.iter().find(|selector| selector.key == name));
+        let selector =
+            of.split('@').nth(1).and_then(|name| self.selectors.iter().find(|selector| selector.key == name));
         let selector = of_targets(selector.map_or("", |selector| &selector.value));
         self.threshold.replace("@selector@", &selector).replace("@name@", name).replace("@severity@", severity)
     }
@@ -99,13 +100,7 @@ fn of_targets(selector: &str) -> String {
 }
 
 /// What is called so; that there is none is told.
-fn found<'a, T>(
-    what: &str,
-    name: &str,
-    all: &'a [Entry<T>],
-    place: &Place,
-    problems: &mut Problems,
-) -> Option<&'a T> {
+fn found<'a, T>(what: &str, name: &str, all: &'a [Entry<T>], place: &Place, problems: &mut Problems) -> Option<&'a T> {
     let found = all.iter().find(|known| known.key == name).map(|known| &known.value);
     if found.is_none() {
         let known = all.iter().map(|known| known.key.as_str());
