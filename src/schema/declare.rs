@@ -2,7 +2,7 @@
 //! are shown of it all follow from that.
 //!
 //! ```
-//! use pgvigil::{declare, schema::reader::{flag, snake}};
+//! use pgvigil::{declare, schema::values::{flag, snake}};
 //!
 //! declare! {
 //!     /// Someone who may ask.
@@ -15,26 +15,7 @@
 //! }
 //! ```
 
-use crate::schema::{form::Shape, reader::Reader, yaml::Node};
-
-/// A type that declares the keys of a map.
-pub trait Keys: Sized + 'static {
-    fn shape() -> Shape;
-
-    /// Reads the keys of a map. `None`: something is missing or wrong, and has been reported.
-    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self>;
-}
-
-/// Keys among others that need not be readable for the others to be checked.
-impl<K: Keys> Keys for Option<K> {
-    fn shape() -> Shape {
-        K::shape()
-    }
-
-    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        Some(K::read_keys(map, reader))
-    }
-}
+use crate::schema::{reader::Reader, words, yaml::Node};
 
 /// Declares a map: its name in messages and its keys, each with what it is for, its type and its schema. A field is called like its key, or
 /// `as` says what the key is. Fields after `..`, before and behind the others, are declared maps whose keys stand among these.
@@ -55,12 +36,12 @@ macro_rules! declare {
             $(pub $group: $group_type,)*
         }
 
-        impl $crate::schema::declare::Keys for $name {
+        impl $crate::schema::reader::Keys for $name {
             fn shape() -> $crate::schema::form::Shape {
                 $crate::schema::form::Shape::new($what)
-                    $(.with(<$first_type as $crate::schema::declare::Keys>::shape()))*
-                    $(.key($crate::key_name!($field $($key)?), concat!($($about),*), &$crate::typed!($type, $schema)))*
-                    $(.with(<$group_type as $crate::schema::declare::Keys>::shape()))*
+                    $(.with(<$first_type as $crate::schema::reader::Keys>::shape()))*
+                    $(.key($crate::typed!($type, $schema).key($crate::key_name!($field $($key)?), concat!($($about),*))))*
+                    $(.with(<$group_type as $crate::schema::reader::Keys>::shape()))*
             }
 
             fn read_keys(
@@ -69,8 +50,8 @@ macro_rules! declare {
             ) -> Option<Self> {
                 let ($($field,)* $($first,)* $($group,)*) = (
                     $($crate::typed!($type, $schema).read_key(map, $crate::key_name!($field $($key)?), reader),)*
-                    $(<$first_type as $crate::schema::declare::Keys>::read_keys(map, reader),)*
-                    $(<$group_type as $crate::schema::declare::Keys>::read_keys(map, reader),)*
+                    $(<$first_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
+                    $(<$group_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
                 );
                 Some($name { $($field: $field?,)* $($first: $first?,)* $($group: $group?,)* })
             }
@@ -104,10 +85,10 @@ macro_rules! declare_one_of {
             }
         }
 
-        impl $crate::schema::declare::Keys for $name {
+        impl $crate::schema::reader::Keys for $name {
             fn shape() -> $crate::schema::form::Shape {
                 let mut shape = $crate::schema::form::Shape::new($what)
-                    $(.key($key, concat!($($about),*), &$crate::typed!($type, $schema).optional()))*;
+                    $(.key($crate::typed!($type, $schema).optional().key($key, concat!($($about),*))))*;
                 shape.one_of = Self::WORDS.to_vec();
                 shape
             }
@@ -152,7 +133,7 @@ macro_rules! typed {
 pub fn only_one(what: &str, keys: &[&'static str], map: &Node, reader: &mut Reader<'_>) -> Option<&'static str> {
     let mut given = keys.iter().filter(|key| map.has(key));
     let Some(first) = given.next() else {
-        let all = crate::schema::words::listed(keys.iter().copied());
+        let all = words::listed(keys.iter().copied());
         reader.problems.add(&map.place, format!("{what} needs one of {all}"));
         return None;
     };

@@ -2,7 +2,7 @@
 //!
 //! Forms come from the schemas that read the values; messages and the JSON Schemas for editors are made of them.
 
-use crate::schema::{problem::Problems, reader::Schema, words, yaml::Node};
+use crate::schema::{problem::Problems, words, yaml::Node};
 
 /// What a value looks like.
 #[derive(Clone)]
@@ -62,9 +62,8 @@ impl Shape {
     }
 
     /// The same map with this key too.
-    pub fn key<T>(mut self, name: &'static str, about: &'static str, schema: &Schema<T>) -> Shape {
-        let (is_required, form) = (schema.is_required, schema.form.clone());
-        self.keys.push(KeySpec { name, is_required, form, about: about.trim() });
+    pub fn key(mut self, key: KeySpec) -> Shape {
+        self.keys.push(key);
         self
     }
 

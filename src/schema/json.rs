@@ -7,8 +7,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::schema::{
-    declare::Keys,
     form::{Form, KeySpec, Shape},
+    reader::Keys,
 };
 
 /// A duration as humantime reads it; how long it is, a pattern cannot say.

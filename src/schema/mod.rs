@@ -6,5 +6,6 @@ pub mod form;
 pub mod json;
 pub mod problem;
 pub mod reader;
+pub mod values;
 pub mod words;
 pub mod yaml;

@@ -1,19 +1,12 @@
 //! Schemas: each is what a value looks like and how it is read, in one. A reader is tolerant: it reports what is wrong and goes on.
-//!
-//! A value is typed by what is expected of it: `"3"` and `3` are the same number and the same text.
 
-use std::{fmt::Display, ops::RangeInclusive, path::Path, str::FromStr, time::Duration};
+use std::path::Path;
 
 use crate::schema::{
-    declare::Keys,
-    form::{Form, Shape},
+    form::{Form, KeySpec, Shape},
     problem::{Place, Problems},
-    words,
     yaml::{Node, NodeValue},
 };
-
-/// The longest duration that means anything here; above it, arithmetic with durations would have to be checked.
-const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
 
 /// Reads an environment variable. It comes from outside, so that tests have their own environment.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -85,6 +78,25 @@ pub struct Entry<T> {
     pub value: T,
 }
 
+/// A type that declares the keys of a map.
+pub trait Keys: Sized + 'static {
+    fn shape() -> Shape;
+
+    /// Reads the keys of a map. `None`: something is missing or wrong, and has been reported.
+    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Keys among others that need not be readable for the others to be checked.
+impl<K: Keys> Keys for Option<K> {
+    fn shape() -> Shape {
+        K::shape()
+    }
+
+    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(K::read_keys(map, reader))
+    }
+}
+
 impl<T: 'static> Schema<T> {
     pub fn new(form: Form, read: impl Fn(&Node, &str, &mut Reader<'_>) -> Option<T> + 'static) -> Schema<T> {
         Schema {
@@ -96,6 +108,11 @@ impl<T: 'static> Schema<T> {
             beside: &[],
             is_strict: false,
         }
+    }
+
+    /// What is shown of a key with this schema.
+    pub fn key(&self, name: &'static str, about: &'static str) -> KeySpec {
+        KeySpec { name, is_required: self.is_required, form: self.form.clone(), about: about.trim() }
     }
 
     /// Reads a value that is there.
@@ -120,7 +137,7 @@ impl<T: 'static> Schema<T> {
         value.or_else(|| self.fallback().filter(|_| !self.is_strict))
     }
 
-    fn fallback(&self) -> Option<T> {
+    pub(super) fn fallback(&self) -> Option<T> {
         self.fallback.as_ref().map(|fallback| fallback())
     }
 
@@ -153,14 +170,13 @@ impl<T: 'static> Schema<T> {
         Schema { instead_of, beside, ..schema }
     }
 
-    /// A value that passes a check; `wanted` names what would.
+    /// A value that passes a check; `wanted` names what would. One that does not is reported and kept, so that the rest can be checked.
     pub fn must(self, wanted: &'static str, is_good: impl Fn(&T) -> bool + 'static) -> Schema<T> {
         self.make(move |value, node, subject, reader| {
-            if is_good(&value) {
-                return Some(value);
+            if !is_good(&value) {
+                reader.problems.add(&node.place, format!("{subject} must be {wanted}"));
             }
-            reader.problems.add(&node.place, format!("{subject} must be {wanted}"));
-            None
+            Some(value)
         })
     }
 
@@ -235,177 +251,4 @@ impl<T: 'static> Schema<Vec<T>> {
             self.read(node, subject, reader)
         })
     }
-}
-
-/// A scalar of which a function makes a value; `wanted` says what it takes.
-pub fn scalar<T: 'static>(form: Form, wanted: String, parse: impl Fn(&str) -> Option<T> + 'static) -> Schema<T> {
-    Schema::new(form, move |node, subject, reader| {
-        let value = node.text().and_then(&parse);
-        if value.is_none() {
-            reader.problems.add(&node.place, format!("{subject} must be {wanted}"));
-        }
-        value
-    })
-}
-
-/// A text.
-pub fn text() -> Schema<String> {
-    scalar(Form::Text, "a text".into(), |text| Some(text.to_owned()))
-}
-
-/// A name in lower snake case.
-pub fn snake() -> Schema<String> {
-    text().matching(words::SNAKE, words::SNAKE_WANTED, |text| words::snake(text).is_ok())
-}
-
-/// A name that may stand in a URL and in a file's name.
-pub fn plain_name() -> Schema<String> {
-    let is_good =
-        |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
-    text().matching("^[A-Za-z0-9_.:-]+$", "made of A-Z, a-z, 0-9 and _ . : -", is_good)
-}
-
-/// A whole number within a range.
-pub fn whole<T: FromStr + PartialOrd + Display + Copy + 'static>(range: RangeInclusive<T>) -> Schema<T>
-where
-    u64: TryFrom<T>,
-{
-    let bound = |bound: &T| u64::try_from(*bound).unwrap_or_default();
-    numbers(Form::Whole(bound(range.start()), bound(range.end())), range)
-}
-
-/// A whole number of a few, some of them below 0.
-pub fn signed(range: RangeInclusive<i32>) -> Schema<i32> {
-    numbers(Form::Signed(*range.start(), *range.end()), range)
-}
-
-fn numbers<T: FromStr + PartialOrd + Display + 'static>(form: Form, range: RangeInclusive<T>) -> Schema<T> {
-    let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-    scalar(form, wanted, move |text| text.parse().ok().filter(|number| range.contains(number)))
-}
-
-/// A finite number.
-pub fn number() -> Schema<f64> {
-    scalar(Form::Number, "a number".into(), |text| text.parse().ok().filter(|number: &f64| number.is_finite()))
-}
-
-/// `true` or `false`.
-pub fn flag() -> Schema<bool> {
-    scalar(Form::Flag, "true or false".into(), |text| text.parse().ok())
-}
-
-/// A duration such as `5s`.
-pub fn duration() -> Schema<Duration> {
-    scalar(Form::Duration, "a duration of at most 30d, such as 0s, 5s or 2m".into(), |text| {
-        humantime::parse_duration(text).ok().filter(|duration| *duration <= MAX_DURATION)
-    })
-}
-
-/// A duration above 0s.
-pub fn positive_duration() -> Schema<Duration> {
-    duration().must("above 0s", |duration| !duration.is_zero())
-}
-
-/// One of several words.
-pub fn word<T: Copy + 'static>(meanings: &'static [(&'static str, T)]) -> Schema<T> {
-    let words: Vec<_> = meanings.iter().map(|(word, _)| *word).collect();
-    let wanted = words::either(words.iter().copied());
-    let meaning = |text: &str| meanings.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-    scalar(Form::Word(words), wanted, meaning)
-}
-
-/// One of several words, which mean themselves.
-pub fn one_of(words: &'static [&'static str]) -> Schema<String> {
-    let known = |text: &str| words.contains(&text).then(|| text.to_owned());
-    scalar(Form::Word(words.to_vec()), words::either(words.iter().copied()), known)
-}
-
-/// A map with the keys that its type declares.
-pub fn map<K: Keys>() -> Schema<K> {
-    Schema::new(Form::Map(K::shape), |node, _, reader| {
-        let shape = K::shape();
-        if !matches!(node.value, NodeValue::Map(_)) {
-            reader.problems.add(&node.place, format!("{} is a map: {}", shape.what, words::listed(shape.names())));
-            return None;
-        }
-        shape.check(node, reader.may_hold_secrets, reader.problems);
-        K::read_keys(node, reader)
-    })
-}
-
-/// A map whose other keys follow from the word under one of them. One with an unknown word is read like the first kind.
-pub fn by_word<T: 'static>(key: &'static str, kinds: Vec<(fn() -> Shape, Schema<T>)>) -> Schema<T> {
-    let form = Form::Either(kinds.iter().map(|(shape, _)| Form::Map(*shape)).collect());
-    Schema::new(form, move |node, subject, reader| {
-        let word = node.get(key).and_then(Node::text);
-        let named = kinds.iter().find(|(shape, _)| word.is_some_and(|word| shape().words_of(key).contains(&word)));
-        let (_, schema) = named.or(kinds.first())?;
-        schema.read(node, subject, reader)
-    })
-}
-
-/// A list. Items that cannot be read are left out.
-pub fn list<T: 'static>(item: Schema<T>) -> Schema<Vec<T>> {
-    unique(item, "", |_| Vec::new(), "")
-}
-
-/// A list in which no two items have the same name. The message stands at the item's key `at`, or at the item itself; `{}` in it is the
-/// name.
-pub fn unique<T: 'static>(
-    item: Schema<T>,
-    at: &'static str,
-    names: fn(&T) -> Vec<String>,
-    message: &'static str,
-) -> Schema<Vec<T>> {
-    Schema::new(Form::List(0, Box::new(item.form.clone())), move |node, subject, reader| {
-        let NodeValue::List(nodes) = &node.value else {
-            let of = match &item.form {
-                Form::Map(shape) => format!(" of maps with {}", words::listed(shape().required())),
-                _ => String::new(),
-            };
-            reader.problems.add(&node.place, format!("{subject} must be a list{of}"));
-            return None;
-        };
-        let (mut items, mut seen) = (Vec::new(), Vec::new());
-        for node in nodes {
-            let Some(item) = item.read(node, &part("an item", subject), reader) else { continue };
-            let names = names(&item);
-            if let Some(name) = names.iter().find(|name| seen.contains(*name)) {
-                reader.refuse(node, at, message.replace("{}", name));
-            }
-            seen.extend(names);
-            items.push(item);
-        }
-        Some(items)
-    })
-}
-
-/// A map with free keys, which match a pattern and pass a check. Values that cannot be read are left out.
-pub fn entries<T: 'static>(
-    pattern: &'static str,
-    check: fn(&str) -> Result<(), String>,
-    value: Schema<T>,
-) -> Schema<Vec<Entry<T>>> {
-    Schema::new(Form::Entries(0, pattern, Box::new(value.form.clone())), move |node, subject, reader| {
-        let NodeValue::Map(nodes) = &node.value else {
-            reader.problems.add(&node.place, format!("{subject} must be a map"));
-            return None;
-        };
-        let mut entries = Vec::new();
-        for (key, node) in nodes {
-            if let Err(message) = check(&key.text) {
-                reader.problems.add(&key.place, message);
-            }
-            let read = value.read(node, &part("a value", subject), reader);
-            if let Some(value) = read.or_else(|| value.fallback()) {
-                entries.push(Entry { key: key.text.to_string(), place: key.place.clone(), value });
-            }
-        }
-        Some(entries)
-    })
-}
-
-/// What messages call a part of what stands under a key.
-fn part(what: &str, whole: &str) -> String {
-    if whole.starts_with('`') { format!("{what} of {whole}") } else { whole.to_owned() }
 }

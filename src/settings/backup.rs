@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     declare,
     schema::{
-        declare::Keys,
         form::Form,
-        reader::{Entry, Schema, by_word, entries, list, map, positive_duration, unique, whole, word},
+        reader::{Entry, Keys, Schema},
+        values::{by_word, entries, list, map, positive_duration, unique, whole, word},
     },
     secret::Secret,
     settings::interpolate::{ABSOLUTE, absolute_path, interpolated, secret, secret_in_file},

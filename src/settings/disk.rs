@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     declare,
-    schema::reader::{map, text, unique},
+    schema::values::{map, text, unique},
     settings::interpolate::absolute_path,
 };
 

@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 use crate::{
     schema::{
         form::Form,
-        reader::{Env, Schema, text},
+        reader::{Env, Schema},
+        values::text,
     },
     secret::Secret,
 };

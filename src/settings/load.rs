@@ -7,7 +7,8 @@ use crate::{
     schema::{
         files,
         problem::{Place, Problems},
-        reader::{Entry, Env, Reader, duration, entries, flag, map, positive_duration, whole},
+        reader::{Entry, Env, Reader},
+        values::{duration, entries, flag, map, positive_duration, whole},
         words, yaml,
     },
     settings::{

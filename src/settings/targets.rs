@@ -3,7 +3,8 @@
 use crate::{
     declare, declare_one_of,
     schema::{
-        reader::{Entry, Schema, entries, map, number, plain_name, unique, whole},
+        reader::{Entry, Schema},
+        values::{entries, map, number, plain_name, unique, whole},
         words,
     },
     settings::{

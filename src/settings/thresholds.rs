@@ -5,7 +5,8 @@ use crate::{
     schema::{
         form::Form,
         problem::Problems,
-        reader::{Reader, list, map, number, one_of, snake, text, unique},
+        reader::Reader,
+        values::{list, map, number, one_of, snake, text, unique},
         yaml,
     },
     settings::targets::{Endpoint, SEVERITIES, Threshold},

@@ -9,11 +9,11 @@ use std::{
 use crate::{
     declare,
     schema::{
-        declare::Keys,
         files,
         form::{Form, Shape},
         problem::{Place, Problems},
-        reader::{Reader, Schema, duration, entries, flag, list, map, one_of, text, whole, word},
+        reader::{Keys, Reader, Schema},
+        values::{duration, entries, flag, list, map, one_of, text, whole, word},
         yaml,
         yaml::Node,
     },
@@ -131,7 +131,7 @@ fn header() -> Schema<String> {
 impl Keys for Headers {
     fn shape() -> Shape {
         let shape = Shape::new("`headers`");
-        HEADERS.iter().fold(shape, |shape, (name, about, schema)| shape.key(name, about, &schema().optional()))
+        HEADERS.iter().fold(shape, |shape, (name, about, schema)| shape.key(schema().optional().key(name, about)))
     }
 
     fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {

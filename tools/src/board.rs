@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pgvigil::{
     declare,
-    schema::reader::{flag, snake, text},
+    schema::values::{flag, snake, text},
 };
 
 /// The width of a board.

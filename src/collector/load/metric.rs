@@ -9,10 +9,10 @@ use crate::{
     },
     declare,
     schema::{
-        declare::Keys,
         form::Form,
         problem::{Place, Problems},
-        reader::{Placed, Schema, by_word, flag, map, number, signed, text, unique, word},
+        reader::{Keys, Placed, Schema},
+        values::{by_word, flag, map, number, signed, text, unique, word},
         words,
     },
 };

@@ -23,7 +23,8 @@ use crate::{
     schema::{
         form::Form,
         problem::Problems,
-        reader::{Placed, Reader, duration, flag, list, map, snake, unique, whole, word},
+        reader::{Placed, Reader},
+        values::{duration, flag, list, map, snake, unique, whole, word},
         yaml,
         yaml::Node,
     },

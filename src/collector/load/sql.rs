@@ -6,7 +6,8 @@ use crate::{
     schema::{
         form::Form,
         problem::Problems,
-        reader::{Placed, Reader, Schema, map, scalar, text, unique, whole},
+        reader::{Placed, Reader, Schema},
+        values::{map, scalar, text, unique, whole},
         yaml::{Node, NodeValue},
     },
 };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     declare,
-    schema::reader::{list, text},
+    schema::values::{list, text},
     secret::Secret,
     settings::connection::login::{ChannelBinding, LoginMethods},
 };

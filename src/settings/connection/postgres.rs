@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use crate::{
     declare,
-    schema::reader::{Schema, map},
+    schema::{reader::Schema, values::map},
     secret::Secret,
     settings::connection::{
         dsn::{Dsn, text},
-        keys::{self, KeyPlaces, PostgresServerKeys, keep, port_value, value},
+        keys,
+        keys::{KeyPlaces, PostgresServerKeys, keep, port_value, value},
         login::{BINDINGS, ChannelBinding, LoginMethods},
         model::{Address, DatabasePatterns, PostgresSettings},
         problem::ConnectionProblem,

@@ -4,13 +4,15 @@ use crate::{
     declare,
     schema::{
         form::Form,
-        reader::{Placed, Schema, map},
+        reader::{Placed, Schema},
+        values::map,
     },
     secret::Secret,
     settings::{
         connection::{
             dsn::{Dsn, Parameters, text},
-            keys::{self, KeyPlaces, ServerKeys, keep, port_value, value, value_of},
+            keys,
+            keys::{KeyPlaces, ServerKeys, keep, port_value, value, value_of},
             model::{Address, RedisSettings, TlsSettings},
             problem::ConnectionProblem,
             tls::tls,

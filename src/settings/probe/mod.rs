@@ -9,7 +9,8 @@ pub use crate::settings::probe::model::{CLASSES, CacheSettings, Path, PathKind, 
 use crate::{
     declare,
     schema::{
-        reader::{Entry, Reader, Schema, duration, entries, flag, map, positive_duration, unique},
+        reader::{Entry, Reader, Schema},
+        values::{duration, entries, flag, map, positive_duration, unique},
         words,
         yaml::Node,
     },

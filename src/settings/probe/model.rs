@@ -6,7 +6,8 @@ use crate::{
     declare,
     schema::{
         form::Form,
-        reader::{Placed, Schema, duration, list, positive_duration, snake, text, whole},
+        reader::{Placed, Schema},
+        values::{duration, list, positive_duration, snake, text, whole},
     },
     settings::connection::{
         model::{PostgresSettings, RedisSettings},

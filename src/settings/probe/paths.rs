@@ -3,9 +3,9 @@
 use crate::{
     declare, declare_one_of,
     schema::{
-        declare::Keys,
         form::Shape,
-        reader::{Reader, Schema, map, plain_name, text, unique, whole},
+        reader::{Keys, Reader, Schema},
+        values::{map, plain_name, text, unique, whole},
         yaml::Node,
     },
     secret::Secret,

@@ -15,7 +15,8 @@ use pgvigil::{
     schema::{
         files,
         problem::Problems,
-        reader::{Placed, Reader, list, map, snake, text},
+        reader::{Placed, Reader},
+        values::{list, map, snake, text},
         yaml,
     },
 };

@@ -4,7 +4,8 @@ use pgvigil::{
     declare,
     schema::{
         problem::{Place, Problems},
-        reader::{Placed, flag, list, map, number, text, whole, word},
+        reader::Placed,
+        values::{flag, list, map, number, text, whole, word},
     },
 };
 

@@ -4,7 +4,8 @@ use pgvigil::{
     declare,
     schema::{
         problem::{Place, Problems},
-        reader::{Entry, Placed, Reader, Schema, entries, list, map, text},
+        reader::{Entry, Placed, Reader, Schema},
+        values::{entries, list, map, text},
         words, yaml,
         yaml::Node,
     },
