@@ -32,6 +32,11 @@ impl FetchError {
         FetchError { reason, message: truncate::message(message.as_ref()), query: None, place: None }
     }
 
+    /// The password cannot be read.
+    pub fn password(error: String) -> Self {
+        FetchError::new(Reason::Authentication, format!("the password: {error}"))
+    }
+
     /// The rows of a target need more memory than it has.
     pub fn too_large(room: &MemoryBudget) -> Self {
         let most = room.bytes() >> 20;

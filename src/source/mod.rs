@@ -13,7 +13,6 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod running;
-pub mod secret;
 pub mod sections;
 pub mod statements;
 

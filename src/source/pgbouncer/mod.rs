@@ -19,13 +19,13 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use tracing::debug;
 
 use crate::{
+    secret,
     settings::connection::model::PostgresSettings,
     source::{
         fetch::{FetchError, Reason},
         net::{dial, session_limit::SessionLimit},
         pending_login::{Login, LoginOutcome},
         postgres::{error, startup},
-        secret,
         sections::{SectionServer, SectionSource, Tables},
     },
     table::{Cell, Table},
@@ -136,7 +136,7 @@ async fn log_in(
     sessions: &SessionLimit,
     known: Arc<Mutex<ConsoleInfo>>,
 ) -> Result<ConsoleSession, FetchError> {
-    let password = secret::now(settings.password.as_ref()).await?;
+    let password = secret::resolve(settings.password.as_ref()).await.map_err(FetchError::password)?;
     let stream = dial::postgres(settings, sessions).await?;
     let config = startup::config(settings, password.as_ref(), "pgvigil");
     let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::of_login(&error))?;

@@ -9,6 +9,7 @@ use tracing::debug;
 
 use crate::{
     memory_budget::MemoryBudget,
+    secret,
     settings::connection::model::PostgresSettings,
     source::{
         fetch::FetchError,
@@ -20,7 +21,6 @@ use crate::{
             session_settings::{Mark, startup_options},
             startup,
         },
-        secret,
     },
 };
 
@@ -81,7 +81,7 @@ async fn start_up(
     to: &Destination,
     with_settings: bool,
 ) -> Result<Result<Connected, tokio_postgres::Error>, FetchError> {
-    let password = secret::now(to.settings.password.as_ref()).await?;
+    let password = secret::resolve(to.settings.password.as_ref()).await.map_err(FetchError::password)?;
     let stream = dial::postgres(&to.settings, &to.sessions).await?;
     let mut config = startup::config(&to.settings, password.as_ref(), "pgvigil");
     if with_settings {

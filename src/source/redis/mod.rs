@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 pub use crate::source::redis::{reply::Reply, session::RedisSession};
 use crate::{
+    secret,
     secret::Secret,
     settings::connection::{login::LoginMethod, model::RedisSettings},
     source::{
@@ -24,7 +25,6 @@ use crate::{
         net::{dial, session_limit::SessionLimit},
         pending_login::Login,
         redis::session::Protocol,
-        secret,
         sections::{SectionServer, SectionSource, Tables},
     },
     truncate,
@@ -55,7 +55,7 @@ impl RedisServer {
     /// # Errors
     /// The server cannot be reached, or does not let us in.
     pub async fn connect(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
-        let password = secret::now(self.settings.password.as_ref()).await?;
+        let password = secret::resolve(self.settings.password.as_ref()).await.map_err(FetchError::password)?;
         let password = password.as_ref().map_or("", Secret::expose);
         let talk = match self.speaks_resp2.load(Ordering::Relaxed) {
             true => self.greeted(sessions, password, Protocol::Resp2).await,

@@ -18,6 +18,7 @@ use tokio::{
 use wildmatch::WildMatch;
 
 use crate::{
+    secret,
     settings::{
         S3,
         connection::model::{Roots, TlsMode, TlsSettings},
@@ -32,7 +33,6 @@ use crate::{
             tool_tables::RepositoryContents,
         },
         net::{http_client, http_client::HttpAddress},
-        secret,
     },
 };
 
@@ -108,7 +108,7 @@ async fn list(settings: &S3, token: Option<&str>) -> Result<ObjectPage, BackupPr
 async fn address(settings: &S3, host: &str, token: Option<&str>) -> Result<Option<String>, BackupProblem> {
     let credentials = match settings.keys() {
         Some((key, secret)) => {
-            let secret = secret::now(Some(secret)).await.map_err(|error| failed(&error.message))?;
+            let secret = secret::resolve(Some(secret)).await.map_err(|error| failed(&format!("the key: {error}")))?;
             secret.map(|secret| Credentials::new(key, secret.expose()))
         }
         None => None,
