@@ -14,7 +14,7 @@ declare! {
     pub struct DiskSettings: "`disk`" {
         /// The paths whose filesystems are watched.
         paths: Vec<NamedPath> = unique(
-            map().map(PathKeys::named),
+            map().map(DiskPathKeys::named),
             "",
             |path| vec![path.name.clone()],
             "a second path of this name: give one of the two another `name`",
@@ -24,7 +24,7 @@ declare! {
 }
 
 declare! {
-    pub struct PathKeys: "a path" {
+    pub struct DiskPathKeys: "a path" {
         /// An absolute path; the filesystem under it is what counts.
         path: PathBuf = absolute_path(),
         /// The label `path`; the path itself if left out.
@@ -39,7 +39,7 @@ pub struct NamedPath {
     pub path: PathBuf,
 }
 
-impl PathKeys {
+impl DiskPathKeys {
     fn named(self) -> NamedPath {
         let name = self.name.unwrap_or_else(|| self.path.to_string_lossy().into_owned());
         NamedPath { name, path: self.path }

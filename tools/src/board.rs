@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use pgvigil::{
     declare,
-    schema::values::{flag, snake, text},
+    schema::{
+        reader::Placed,
+        values::{flag, list, map, number, snake, text, word},
+    },
 };
 
 /// The width of a board.
@@ -78,11 +81,8 @@ pub struct Row {
 /// One panel, its width in twenty-fourths of the board and its height in Grafana's units (30 pixels).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    pub title: String,
+    pub options: PanelOptions,
     pub about: String,
-    pub kind: Kind,
-    /// Grafana's id of the unit: `s`, `bytes`, `percentunit`.
-    pub unit: String,
     pub width: u32,
     pub height: u32,
     pub queries: Vec<BoardQuery>,
@@ -90,18 +90,31 @@ pub struct Panel {
     pub states: Vec<State>,
     /// Where alerts begin, one line for each severity.
     pub lines: Vec<BoardQuery>,
-    /// Of a table: the labels shown, in order.
-    pub columns: Vec<Column>,
-    /// Of a table: the query whose column it is sorted by, the largest first.
-    pub worst: Option<String>,
-    /// Shown instead of nothing.
-    pub empty: Option<String>,
-    /// The most the value can be: 1 for a part of a whole.
-    pub max: Option<f64>,
-    /// From this value on it is bad, below it good.
-    pub bad: Option<f64>,
-    /// Uids of boards that say more.
-    pub opens: Vec<String>,
+}
+
+declare! {
+    /// What a panel is as it is written.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct PanelOptions: "a panel" {
+        /// What it shows.
+        title: String = text(),
+        /// How it shows its values.
+        kind: Kind = word(&KINDS),
+        /// Grafana's id of the unit: `s`, `bytes`, `percentunit`.
+        unit: String = text(),
+        /// Of a table: the labels shown, in order.
+        columns: Vec<Column> = list(map()).or(Vec::new()),
+        /// Of a table: the legend of the query it is sorted by, the largest first.
+        worst: Option<Placed<String>> = text().placed().optional(),
+        /// Shown instead of nothing.
+        empty: Option<String> = text().optional(),
+        /// The most the value can be: 1 for a part of a whole.
+        max: Option<f64> = number().optional(),
+        /// From this value on it is bad, below it good.
+        bad: Option<f64> = number().optional(),
+        /// Uids of boards that say more.
+        opens: Vec<String> = list(text()).or(Vec::new()),
+    }
 }
 
 /// How a panel shows its values.

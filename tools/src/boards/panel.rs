@@ -5,7 +5,7 @@ use pgvigil::{
     schema::{
         problem::{Place, Problems},
         reader::Placed,
-        values::{flag, list, map, number, text, whole, word},
+        values::{flag, list, map, text, whole},
     },
 };
 
@@ -15,7 +15,7 @@ use super::{
     shared::Shared,
     thresholds::{Side, lines, verdict},
 };
-use crate::board::{BoardQuery, COLUMNS, Column, KINDS, Kind, Panel, State};
+use crate::board::{BoardQuery, COLUMNS, Kind, Panel, PanelOptions, State};
 
 /// A query, and its expression as written.
 struct Asked {
@@ -25,34 +25,17 @@ struct Asked {
 
 declare! {
     pub struct PanelKeys: "a panel" {
-        /// What it shows.
-        title: String = text(),
+        ..options: PanelOptions,
         /// What its values mean, what to do about them, and why there may be none.
         about: String = text(),
-        /// How it shows its values.
-        kind: Kind = word(&KINDS),
-        /// Grafana's id of the unit.
-        unit: String = text(),
         /// What it asks.
-        queries: Vec<QueryKeys> = list(map()),
+        queries: Vec<BoardQueryKeys> = list(map()),
         /// In twenty-fourths of the board.
         width: Option<u32> = whole(1..=COLUMNS).optional(),
         /// In units of 30 pixels.
         height: Option<u32> = whole(1..=40).optional(),
         /// What values mean: one of the shared sets of states.
         states: Option<Placed<String>> = text().placed().optional(),
-        /// Of a table: the labels shown.
-        columns: Vec<Column> = list(map()).or(Vec::new()),
-        /// Of a table: the legend of the query it is sorted by.
-        worst: Option<Placed<String>> = text().placed().optional(),
-        /// Shown instead of nothing.
-        empty: Option<String> = text().optional(),
-        /// The most the value can be.
-        max: Option<f64> = number().optional(),
-        /// From this value on it is bad, below it good.
-        bad: Option<f64> = number().optional(),
-        /// Uids of boards that say more.
-        opens: Vec<String> = list(text()).or(Vec::new()),
         /// How many rows of a table, or lines of each query, are kept where there are more.
         top: Option<usize> = whole(1..=100).optional(),
         /// Of lines those are kept that changed most, not those that were highest.
@@ -66,7 +49,7 @@ declare! {
 }
 
 declare! {
-    pub struct QueryKeys: "a query" {
+    pub struct BoardQueryKeys: "a query" {
         /// PromQL; `@name@` is one of the shared selectors.
         expr: Placed<String> = text().placed(),
         /// What its series are called, or its column in a table.
@@ -105,56 +88,48 @@ impl ThresholdKeys {
 impl PanelKeys {
     /// What it means; `place` is where it stands.
     pub(super) fn panel(self, place: &Place, known: &Known, problems: &mut Problems) -> Option<Panel> {
-        let shared = &known.shared;
+        let (shared, kind) = (&known.shared, self.options.kind);
         let asked: Vec<_> = self.queries.into_iter().filter_map(|query| query.asked(known, problems)).collect();
         let states = states(self.states.as_ref(), shared, problems);
         let threshold = self.threshold.side();
         let lines = drawn(&asked, threshold.as_ref(), shared);
         let mut queries: Vec<_> = asked.into_iter().map(|asked| asked.query).collect();
-        if let Some(states) = self.states.as_ref().filter(|_| self.kind == Kind::Table) {
+        if let Some(states) = self.states.as_ref().filter(|_| kind == Kind::Table) {
             problems.add(&states.place, "the columns of a table differ: give `states` to its queries");
         }
-        if !lines.is_empty() && !matches!(self.kind, Kind::Graph | Kind::Stack) {
+        if !lines.is_empty() && !matches!(kind, Kind::Graph | Kind::Stack) {
             let message = "`above` and `below` of a panel draw lines, which only a graph has: give them to queries";
             problems.add(place, message);
         }
         let is_legend = |worst: &String| queries.iter().any(|query| query.legend == *worst);
-        if let Some(worst) = self.worst.as_ref().filter(|worst| !is_legend(&worst.value)) {
+        if let Some(worst) = self.options.worst.as_ref().filter(|worst| !is_legend(&worst.value)) {
             problems.add(&worst.place, "it must be the legend of one of the queries");
         }
-        let worst = self.worst.map(|worst| worst.value);
+        let worst = self.options.worst.as_ref().map(|worst| &worst.value);
         let rank = self.rank.and_then(|rank| shared.put(rank.value.trim(), &rank.place, problems));
         let mut about = self.about;
-        match self.kind {
+        match kind {
             Kind::Graph | Kind::Stack | Kind::Timeline => {
                 let kept = Kept::of(threshold.map(|(side, _)| side), self.restless);
-                let top = most::lines(&mut queries, self.top, self.kind == Kind::Timeline, kept, shared);
+                let top = most::lines(&mut queries, self.top, kind == Kind::Timeline, kept, shared);
                 about.extend(top.map(|top| kept.says(top)));
             }
             Kind::Table if !self.rows.is_empty() => {
-                let first = queries.iter().find(|query| worst.as_ref().is_none_or(|worst| query.legend == *worst));
+                let first = queries.iter().find(|query| worst.is_none_or(|worst| query.legend == *worst));
                 let rank = rank.or(first.map(|first| first.expr.clone()))?;
                 most::rows(&mut queries, &rank, &self.rows, self.top.unwrap_or(most::ROWS));
             }
             _ => {}
         }
-        let (usual_width, usual_height) = size(self.kind);
+        let (usual_width, usual_height) = size(kind);
         Some(Panel {
-            title: self.title,
             about,
-            kind: self.kind,
-            unit: self.unit,
             width: self.width.unwrap_or(usual_width),
             height: self.height.unwrap_or(usual_height),
             queries,
             states,
             lines,
-            columns: self.columns,
-            worst,
-            empty: self.empty,
-            max: self.max,
-            bad: self.bad,
-            opens: self.opens,
+            options: self.options,
         })
     }
 }
@@ -179,7 +154,7 @@ fn states(name: Option<&Placed<String>>, shared: &Shared, problems: &mut Problem
     name.and_then(|name| shared.states(name, problems)).unwrap_or_default()
 }
 
-impl QueryKeys {
+impl BoardQueryKeys {
     fn asked(self, known: &Known, problems: &mut Problems) -> Option<Asked> {
         let shared = &known.shared;
         let states = states(self.states.as_ref(), shared, problems);

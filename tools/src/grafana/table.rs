@@ -22,7 +22,7 @@ pub fn transformations(panel: &Panel) -> Value {
 
 /// Titles, and what fields are called before: a label's name, or `Value #A`.
 fn columns(panel: &Panel) -> impl Iterator<Item = (&str, String)> {
-    let labels = panel.columns.iter().map(|column| (column.title.as_str(), column.label.clone()));
+    let labels = panel.options.columns.iter().map(|column| (column.title.as_str(), column.label.clone()));
     labels.chain(panel.queries.iter().zip('A'..='Z').map(|(query, id)| (query.legend.as_str(), format!("Value #{id}"))))
 }
 
@@ -33,7 +33,7 @@ fn renamed(panel: &Panel) -> Map<String, Value> {
 }
 
 pub fn overrides(panel: &Panel) -> Vec<Value> {
-    panel.columns.iter().map(label).chain(panel.queries.iter().filter_map(own)).collect()
+    panel.options.columns.iter().map(label).chain(panel.queries.iter().filter_map(own)).collect()
 }
 
 /// A label is text, whatever the unit of the panel.
@@ -73,6 +73,7 @@ fn own(query: &BoardQuery) -> Option<Value> {
 }
 
 pub fn options(panel: &Panel) -> Value {
-    let sort: Vec<_> = panel.worst.iter().map(|worst| json!({"desc": true, "displayName": worst})).collect();
+    let sort: Vec<_> =
+        panel.options.worst.iter().map(|worst| json!({"desc": true, "displayName": worst.value})).collect();
     json!({"cellHeight": "sm", "footer": {"show": false}, "showHeader": true, "sortBy": sort})
 }
