@@ -27,7 +27,7 @@ use self::{
 };
 
 /// What `pgvigil export grants` prints.
-const GRANTS: &str = include_str!("../../src/grants.sql");
+const GRANTS: &str = include_str!("../../src/cli/grants.sql");
 
 /// Compares exporters on a server of a chosen size.
 #[derive(Parser)]

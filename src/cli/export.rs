@@ -6,11 +6,14 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, CommandFactory, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::{
-    cli::{Cli, CommandError, links::Links, print},
+    cli::{
+        links::Links,
+        run::{CommandError, print},
+    },
     collector::{catalogue, load::CollectorKeys},
     schema::{files, json, words},
     settings::{load::SettingsKeys, web::WebSettings},
@@ -21,7 +24,7 @@ use crate::{
 const NAME: &str = "pgvigil";
 
 /// The SQL of the monitoring role.
-const GRANTS: &str = include_str!("../grants.sql");
+const GRANTS: &str = include_str!("grants.sql");
 
 /// An example for Alertmanager; Prometheus would not take it for a rule file.
 const ALERTMANAGER: &str = include_str!("../../rules/alertmanager.yaml");
@@ -102,13 +105,14 @@ pub enum RuleFormat {
 /// A file's name and its text.
 type File = (String, String);
 
-pub(super) fn run(what: Export) -> Result<(), CommandError> {
+/// Exports; `program` is the whole command line, for its manual and completions.
+pub fn run(what: Export, program: clap::Command) -> Result<(), CommandError> {
     match what {
         Export::Grants => print(GRANTS),
         Export::Alertmanager => print(ALERTMANAGER),
-        Export::Completions { shell } => completions(shell),
-        Export::Man { dir: None } => print(&pages()?.swap_remove(0).1),
-        Export::Man { dir: Some(dir) } => write(&dir, pages()?.into_iter()),
+        Export::Completions { shell } => completions(shell, program),
+        Export::Man { dir: None } => print(&pages(program)?.swap_remove(0).1),
+        Export::Man { dir: Some(dir) } => write(&dir, pages(program)?.into_iter()),
         Export::Schema { of } => print(&of.json_schema()),
         Export::Collectors(files) => {
             files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
@@ -138,15 +142,15 @@ impl ExportArguments {
     }
 }
 
-fn completions(shell: Shell) -> Result<(), CommandError> {
+fn completions(shell: Shell, mut program: clap::Command) -> Result<(), CommandError> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    clap_complete::generate(shell, &mut program, NAME, &mut script);
     print(&script)
 }
 
 /// The pages of the manual, the program's own first: `pgvigil.1`, `pgvigil-check.1`.
-fn pages() -> Result<Vec<File>, CommandError> {
-    let mut all = Cli::command().disable_help_subcommand(true);
+fn pages(program: clap::Command) -> Result<Vec<File>, CommandError> {
+    let mut all = program.disable_help_subcommand(true);
     all.build();
     let mut pages = Vec::new();
     push_pages(&all, &mut pages)?;

@@ -7,7 +7,10 @@ use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
 use crate::{
-    cli::{CommandError, ConfigArguments, LogArguments, print, run_to_end},
+    cli::{
+        arguments::{ConfigArguments, LogArguments},
+        run::{CommandError, print, run_to_end},
+    },
     exposition,
     exposition::Format,
     scrape::{

@@ -6,7 +6,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, info};
 
 use crate::{
-    cli::{CommandError, ConfigArguments, LogArguments, WebArguments, run_to_end},
+    cli::{
+        arguments::{ConfigArguments, LogArguments, WebArguments},
+        run::{CommandError, run_to_end},
+    },
     http,
     http::{
         App, listen,
@@ -47,7 +50,7 @@ pub fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     run_to_end(serve(arguments, passed, files))
 }
 
-/// The system's limit for a process is made for those who use `select`; what may be set without asking is more. How many then may be.
+/// Raises the limit on open files from the soft one, which is low for the sake of programs that use `select`, to the hard one. Returns the limit.
 fn allow_many_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {

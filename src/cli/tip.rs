@@ -1,4 +1,4 @@
-//! A word on the command line that has no place there is mostly a file or a folder: how it is given.
+//! A hint for a word that clap does not expect: it is mostly a file or a folder, which needs an option.
 
 use std::ffi::OsString;
 
@@ -8,11 +8,11 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-/// Adds it to what is said of these words.
+/// Adds the hint to clap's error about these words.
 pub fn add(error: &mut clap::Error, program: &Command, words: &[OsString]) {
     let (kind, is_path): (_, fn(&str) -> bool) = match error.kind() {
         ErrorKind::UnknownArgument => (ContextKind::InvalidArg, |word| !word.starts_with('-')),
-        // Anything else is a command that is spelt wrongly.
+        // Anything else is a misspelt command.
         ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, |word| word.contains(['.', '/'])),
         _ => return,
     };
@@ -23,7 +23,7 @@ pub fn add(error: &mut clap::Error, program: &Command, words: &[OsString]) {
     }
 }
 
-/// The command that these words call.
+/// The command that the words select.
 fn command<'a>(program: &'a Command, words: &[OsString]) -> &'a Command {
     words.iter().skip(1).fold(program, |command, word| command.find_subcommand(word).unwrap_or(command))
 }

@@ -16,7 +16,7 @@ use crate::support::{Postgres, eventually, majors};
 const SUPPORTED: RangeInclusive<u32> = 13..=18;
 
 /// What `pgvigil export grants` prints.
-const GRANTS: &str = include_str!("../../src/grants.sql");
+const GRANTS: &str = include_str!("../../src/cli/grants.sql");
 
 const HEAD: &str = "# Versions\n\nWhat is asked of which PostgreSQL server (13 to 18). Written from the files in `collectors/`; \
     `make test` holds it to them, and them to real servers.\n\n\

@@ -12,9 +12,9 @@ const SAID: [(&str, &[&str], &[&str]); 5] = [
             "helm test x -n shop",
             "port-forward service/x-pgvigil 9878:9878",
             "targets: [\"x-pgvigil.shop:9878\"]",
-            "Have alerts",
-            "Have dashboards",
-            "nothing is restarted",
+            "Install the alerts",
+            "Install the dashboards",
+            "without a restart",
         ],
         &["Note:"],
     ),
@@ -23,14 +23,14 @@ const SAID: [(&str, &[&str], &[&str]); 5] = [
         &[
             "port-forward service/x-vigil 9878:80",
             "helm test x -n shop",
-            "serviceMonitor.labels must be",
+            "serviceMonitor.labels must match",
             "Note: 3 pods",
         ],
-        &["scrape_configs", "Have alerts", "Have dashboards", "password"],
+        &["scrape_configs", "Install the alerts", "Install the dashboards", "password"],
     ),
     ("web", &["curl -s -k https://localhost:9878/metrics -u USER |"], &["helm test", "Note:"]),
-    ("existing-secrets", &["podMonitor.labels must be", "-n monitoring"], &["Have alerts", "Note:"]),
-    ("no-operator", &["Note: 2 pods", "Have alerts"], &["Have dashboards", "nothing is restarted"]),
+    ("existing-secrets", &["podMonitor.labels must match", "-n monitoring"], &["Install the alerts", "Note:"]),
+    ("no-operator", &["Note: 2 pods", "Install the alerts"], &["Install the dashboards", "without a restart"]),
 ];
 
 /// Helm 3 asks a cluster for that, Helm 4 does not.
@@ -51,5 +51,5 @@ fn notes_say_what_to_do_next() {
         unsaid.iter().for_each(|part| assert!(!notes.contains(part), "{values}, with {part:?}:\n{notes}"));
     }
     let notes = notes("minimal", &["--set", "config.targets[0].postgres.password=abc"]);
-    assert!(notes.contains("there is a password in config") && !notes.contains("abc"), "{notes}");
+    assert!(notes.contains("config contains a password") && !notes.contains("abc"), "{notes}");
 }

@@ -31,7 +31,7 @@ use crate::support::{Folder, Pgvigil, Postgres, eventually, page};
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
 /// What `pgvigil export grants` prints.
-const GRANTS: &str = include_str!("../../src/grants.sql");
+const GRANTS: &str = include_str!("../../src/cli/grants.sql");
 
 /// How long a server may take to do what it was told, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

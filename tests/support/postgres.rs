@@ -23,7 +23,7 @@ use super::{
 pub const PASSWORD: &str = r#"p@ss:w/rd?#%25&'"ü"#;
 
 /// What `pgvigil export grants` prints.
-pub const GRANTS: &str = include_str!("../../src/grants.sql");
+pub const GRANTS: &str = include_str!("../../src/cli/grants.sql");
 
 /// How long a server may take to start, stop or catch up, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -30,7 +30,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What the Service and others find the pods by. It never changes. */}}
+{{/* The labels by which the Service and others find the pods. They never change. */}}
 {{- define "pgvigil.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "pgvigil.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -102,7 +102,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* What pgvigil speaks: `http`, `https`, or `closed` to who has no password or certificate, or if that is not known. */}}
+{{/* How pgvigil can be reached: `http`, `https`, or `closed` without a password or certificate, or if that is not known. */}}
 {{- define "pgvigil.speaks" -}}
 {{- $tls := .Values.webConfig.tls_server_config | default dict -}}
 {{- if or .Values.configSecret.webKey .Values.webConfig.basic_auth_users (hasPrefix "Require" ($tls.client_auth_type | default "")) -}}
@@ -145,7 +145,7 @@ closed
 {{- end -}}
 {{- end -}}
 
-{{/* What cannot work, and what to do about it. */}}
+{{/* Combinations of values that cannot work, and what to do about them. */}}
 {{- define "pgvigil.check" -}}
 {{- $v := .Values -}}
 {{- if and $v.config $v.configSecret.name -}}

@@ -1,4 +1,4 @@
-{{/* The rule files with what the values change in them. */}}
+{{/* The rule files with the changes from the values. */}}
 
 {{/* The job of pgvigil, as a regular expression. */}}
 {{- define "pgvigil.job" -}}

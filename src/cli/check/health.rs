@@ -8,7 +8,7 @@ use hyper::{Request, StatusCode, header::HOST};
 use tokio::time::timeout;
 
 use crate::{
-    cli::{CommandError, print, run_to_end},
+    cli::run::{CommandError, print, run_to_end},
     settings::{
         connection::model::{Roots, TlsMode, TlsSettings},
         web::WebSettings,

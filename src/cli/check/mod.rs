@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::{
     access::WebAccess,
     cli::{
-        CommandError, ConfigArguments, LogArguments, WebArguments,
+        arguments::{ConfigArguments, LogArguments, WebArguments},
         check::lines::{CheckReport, is_well},
-        print, run_to_end,
+        run::{CommandError, print, run_to_end},
     },
     collector::catalogue::Catalogue,
     scrape::{

@@ -12,7 +12,11 @@ use clap::Args;
 use tokio::time::sleep;
 
 use crate::{
-    cli::{CommandError, ConfigArguments, LogArguments, print, probe::report::ProbeSummary, run_to_end},
+    cli::{
+        arguments::{ConfigArguments, LogArguments},
+        probe::report::ProbeSummary,
+        run::{CommandError, print, run_to_end},
+    },
     probe::{Probe, install},
     schema::problem::{Place, Problems},
     scrape::reload::ConfigPaths,
