@@ -336,54 +336,12 @@ fn places(value: &Value, here: &str) -> Vec<String> {
 }
 
 fn odd_values() -> Vec<Value> {
-    let texts = [
-        "",
-        " ",
-        "x",
-        "X y",
-        "a-b",
-        "a_b2",
-        "2x",
-        "Xy",
-        "__a",
-        "target",
-        "job",
-        "le",
-        "true",
-        "no",
-        "5s",
-        "0s",
-        "5 minutes",
-        "1h 30m",
-        "100d",
-        "90",
-        "0",
-        "-1",
-        "+5",
-        "1.8",
-        "1.x",
-        "1e-6",
-        ".5",
-        "inf",
-        "nan",
-        "postgres",
-        "self",
-        "database",
-        "any",
-        "gauge",
-        "histogram",
-        "info",
-        "require",
-        "build",
-        "${HOME}",
-        "${NOT_SET}",
-        "a\\b",
-        "a\tb",
-        "*",
-    ];
+    let words = "x a-b a_b2 2x Xy __a target job le true no 5s 0s 100d 90 0 -1 +5 1.8 1.x 1e-6 .5 inf nan postgres \
+        self database any gauge histogram info require build ${HOME} ${NOT_SET} *";
+    let texts = words.split(' ').chain(["", " ", "X y", "5 minutes", "1h 30m", "a\\b", "a\tb"]);
     let others = json!([
         false, 0, 1, 5, -1, 99, 100, 1_000_001, 1.5, [], ["x"], [1], [[]], [{}], {}, {"x": 1}, {"x": "y"}, {"X-y": 1},
         {"x": {}}, {"x": {"y": 1}}, {"x": {"y": "z"}}
     ]);
-    texts.iter().map(|text| json!(text)).chain(others.as_array().cloned().unwrap_or_default()).collect()
+    texts.map(|text| json!(text)).chain(others.as_array().cloned().unwrap_or_default()).collect()
 }

@@ -40,7 +40,10 @@ macro_rules! declare {
             fn shape() -> $crate::schema::form::Shape {
                 $crate::schema::form::Shape::new($what)
                     $(.with(<$first_type as $crate::schema::reader::Keys>::shape()))*
-                    $(.key($crate::typed!($type, $schema).key($crate::key_name!($field $($key)?), concat!($($about),*))))*
+                    $(.key(
+                        $crate::schema::reader::typed::<$type>($schema)
+                            .key($crate::key_name!($field $($key)?), concat!($($about),*))
+                    ))*
                     $(.with(<$group_type as $crate::schema::reader::Keys>::shape()))*
             }
 
@@ -49,7 +52,8 @@ macro_rules! declare {
                 reader: &mut $crate::schema::reader::Reader<'_>,
             ) -> Option<Self> {
                 let ($($field,)* $($first,)* $($group,)*) = (
-                    $($crate::typed!($type, $schema).read_key(map, $crate::key_name!($field $($key)?), reader),)*
+                    $($crate::schema::reader::typed::<$type>($schema)
+                        .read_key(map, $crate::key_name!($field $($key)?), reader),)*
                     $(<$first_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
                     $(<$group_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
                 );
@@ -88,7 +92,9 @@ macro_rules! declare_one_of {
         impl $crate::schema::reader::Keys for $name {
             fn shape() -> $crate::schema::form::Shape {
                 let mut shape = $crate::schema::form::Shape::new($what)
-                    $(.key($crate::typed!($type, $schema).optional().key($key, concat!($($about),*))))*;
+                    $(.key(
+                        $crate::schema::reader::typed::<$type>($schema).optional().key($key, concat!($($about),*))
+                    ))*;
                 shape.one_of = Self::WORDS.to_vec();
                 shape
             }
@@ -98,10 +104,13 @@ macro_rules! declare_one_of {
                 reader: &mut $crate::schema::reader::Reader<'_>,
             ) -> Option<Self> {
                 let key = $crate::schema::declare::only_one($what, Self::WORDS, map, reader)?;
-                $(if key == $key {
-                    return $crate::typed!($type, $schema).read_key(map, $key, reader).map($name::$variant);
-                })*
-                None
+                match key {
+                    $($key => {
+                        let schema = $crate::schema::reader::typed::<$type>($schema);
+                        schema.read_key(map, $key, reader).map($name::$variant)
+                    })*
+                    _ => None,
+                }
             }
         }
     };
@@ -117,16 +126,6 @@ macro_rules! key_name {
     ($field:ident $key:literal) => {
         $key
     };
-}
-
-/// A schema of this type.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! typed {
-    ($type:ty, $schema:expr) => {{
-        let schema: $crate::schema::reader::Schema<$type> = $schema;
-        schema
-    }};
 }
 
 /// The first of these keys that a map has; that it has another too, or none, is reported.

@@ -52,7 +52,7 @@ pub struct Schema<T> {
     instead_of: Option<&'static str>,
     /// One of these keys must be there too.
     beside: &'static [&'static str],
-    /// Where the key cannot be read, nor can its map: no fallback then.
+    /// If the key cannot be read, there is no fallback.
     is_strict: bool,
 }
 
@@ -147,7 +147,7 @@ impl<T: 'static> Schema<T> {
         Schema { is_required: false, ..schema }
     }
 
-    /// The key is needed; where it is missing or cannot be read, the rest of its map is read and checked all the same.
+    /// The key is needed; but if it is missing or cannot be read, the rest of its map is read and checked all the same.
     pub fn tolerant(self) -> Schema<Option<T>> {
         Schema { fallback: Some(Box::new(|| None)), ..self.map(Some) }
     }
@@ -215,7 +215,7 @@ impl<T: 'static> Schema<T> {
         self.then(|value, node, _| Some(Placed { value, place: node.place.clone() }))
     }
 
-    /// Where the key is there and cannot be read, nothing is made of its map: what follows from a key left out does not follow.
+    /// If the key is there and cannot be read, its map cannot be read either: it is not the same as a key that is left out.
     pub fn strict(self) -> Schema<T> {
         Schema { is_strict: true, ..self }
     }
@@ -234,6 +234,11 @@ impl<T: 'static> Schema<T> {
     pub fn beside(self, keys: &'static [&'static str]) -> Schema<T> {
         Schema { beside: keys, ..self }
     }
+}
+
+/// A schema of the type that a declaration names.
+pub fn typed<T>(schema: Schema<T>) -> Schema<T> {
+    schema
 }
 
 impl<T: 'static> Schema<Vec<T>> {

@@ -2,7 +2,7 @@
 //!
 //! A value is typed by what is expected of it: `"3"` and `3` are the same number and the same text.
 
-use std::{cell::OnceCell, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use crate::schema::{
     form::{Form, Shape},
@@ -99,10 +99,8 @@ pub fn one_of(words: &'static [&'static str]) -> Schema<String> {
 
 /// A map with the keys that its type declares.
 pub fn map<K: Keys>() -> Schema<K> {
-    // All items of a list are read with one schema.
-    let shape = OnceCell::new();
-    Schema::new(Form::Map(K::shape), move |node, _, reader| {
-        let shape = shape.get_or_init(K::shape);
+    Schema::new(Form::Map(K::shape), |node, _, reader| {
+        let shape = K::shape();
         if !matches!(node.value, NodeValue::Map(_)) {
             reader.problems.add(&node.place, format!("{} is a map: {}", shape.what, words::listed(shape.names())));
             return None;
@@ -115,12 +113,10 @@ pub fn map<K: Keys>() -> Schema<K> {
 /// A map whose other keys follow from the word under one of them. One with an unknown word is read like the first kind.
 pub fn by_word<T: 'static>(key: &'static str, kinds: Vec<(fn() -> Shape, Schema<T>)>) -> Schema<T> {
     let form = Form::Either(kinds.iter().map(|(shape, _)| Form::Map(*shape)).collect());
-    let words = OnceCell::new();
     Schema::new(form, move |node, subject, reader| {
-        let words: &Vec<_> = words.get_or_init(|| kinds.iter().map(|(shape, _)| shape().words_of(key)).collect());
         let word = node.get(key).and_then(Node::text);
-        let kind = words.iter().position(|words| word.is_some_and(|word| words.contains(&word)));
-        let (_, schema) = kinds.get(kind.unwrap_or_default())?;
+        let named = kinds.iter().find(|(shape, _)| word.is_some_and(|word| shape().words_of(key).contains(&word)));
+        let (_, schema) = named.or(kinds.first())?;
         schema.read(node, subject, reader)
     })
 }

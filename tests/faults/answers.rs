@@ -2,9 +2,8 @@
 
 use std::{any::Any, time::Duration};
 
-use crate::support::{BUSY, Pgvigil, Postgres, Stop, majors};
-
 use super::{ANNOUNCED, Scrape, figure, millis, newest, server, terminate, watch};
+use crate::support::{BUSY, Pgvigil, Postgres, Stop, majors};
 
 /// One way for a server to fail, and to be itself again.
 struct Fault {

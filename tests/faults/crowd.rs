@@ -6,9 +6,8 @@ use std::{
     time::Instant,
 };
 
-use crate::support::{Pgvigil, Postgres, majors};
-
 use super::{Scrape, figure, is_long, millis, newest, server, watch};
+use crate::support::{Pgvigil, Postgres, majors};
 
 const OPEN_METRICS: [(&str, &str); 1] = [("Accept", "application/openmetrics-text;version=1.0.0")];
 

@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Folder, Pgvigil, Postgres, is_long};
-
 use super::{BINARY, TIMEOUT_HEADER, collectors, figure, newest, server, watch};
+use crate::support::{Folder, Pgvigil, Postgres, is_long};
 
 /// Nobody of them reads.
 const DEAF: usize = 40;

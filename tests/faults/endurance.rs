@@ -6,9 +6,8 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Pgvigil, Postgres, eventually, process};
-
 use super::{Scrape, backends, crowd::kill_at_random, figure, is_long, newest, server, watch};
+use crate::support::{Pgvigil, Postgres, eventually, process};
 
 /// Sessions kept, as promised.
 const KEPT: usize = 3;

@@ -9,9 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{BUSY, Folder, Pgvigil, Postgres, Redis, eventually, http, sample};
-
 use super::{BINARY, TIMEOUT_HEADER, figure, is_long, millis, newest, server, strangers::many_files};
+use crate::support::{BUSY, Folder, Pgvigil, Postgres, Redis, eventually, http, sample};
 
 /// How the watched server is.
 #[derive(Clone, Copy, Debug, PartialEq)]

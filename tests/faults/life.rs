@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{BUSY, Pgvigil, Postgres};
-
 use super::{Scrape, figure, millis, newest, server, watch};
+use crate::support::{BUSY, Pgvigil, Postgres};
 
 /// Who else is connected.
 type Others = fn(&Pgvigil) -> Vec<TcpStream>;

@@ -6,9 +6,8 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Postgres, eventually, majors};
-
 use super::{Scrape, backends, collector, collectors, figure, is_long, millis, newest, server, watch};
+use crate::support::{Postgres, eventually, majors};
 
 /// The most backends of clients over TCP, pgvigil being the only one, while `run` runs.
 fn most_backends(server: &Postgres, run: impl FnOnce() + Send) -> usize {

@@ -4,9 +4,8 @@
 
 use std::process::Command;
 
-use crate::support::{GRANTS, PgBouncer, Pgvigil, Postgres, majors, psql, sample};
-
 use super::{Scrape, collector, collectors, figure, millis, newest, watch_url};
+use crate::support::{GRANTS, PgBouncer, Pgvigil, Postgres, majors, psql, sample};
 
 const PLANTED: &str = include_str!("planted.sql");
 

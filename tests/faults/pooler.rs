@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{PgBouncer, Postgres, Session, Stop, eventually, majors, pgbouncer::IGNORE_OPTIONS, process};
-
 use super::{Scrape, figure, newest, server, watch, watch_url};
+use crate::support::{PgBouncer, Postgres, Session, Stop, eventually, majors, pgbouncer::IGNORE_OPTIONS, process};
 
 /// The families that do not depend on who happens to be doing what.
 fn families(scrape: &Scrape) -> BTreeSet<&str> {

@@ -2,9 +2,8 @@
 
 use std::{any::Any, time::Duration};
 
-use crate::support::{PASSWORD, Pgvigil, Postgres, Session, Stop, eventually, majors};
-
 use super::{Scrape, backends, figure, millis, prepared, terminate, watch};
+use crate::support::{PASSWORD, Pgvigil, Postgres, Session, Stop, eventually, majors};
 
 struct Trouble {
     name: &'static str,

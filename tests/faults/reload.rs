@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Folder, Pgvigil, Postgres, eventually, http};
-
 use super::{BINARY, Scrape, collector, figure, millis, newest, server};
+use crate::support::{Folder, Pgvigil, Postgres, eventually, http};
 
 /// Where a reload comes from, and a name for it.
 type Reload = (&'static str, fn(&Pgvigil));

@@ -5,9 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Postgres, Stop, majors, page};
-
 use super::{Scrape, collector, collectors, figure, millis, newest, server, watch};
+use crate::support::{Postgres, Stop, majors, page};
 
 #[test]
 fn p07_a_stopped_servers_series_vanish() {

@@ -6,9 +6,8 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Postgres, Session, majors};
-
 use super::{Scrape, figure, is_long, server, watch};
+use crate::support::{Postgres, Session, majors};
 
 /// What somebody may hold, with what makes it first.
 const LOCKED: [(&str, &str); 8] = [

@@ -1,8 +1,7 @@
 //! The collector bloat, against what a rewrite gives back.
 
-use crate::support::{Postgres, majors, sample};
-
 use super::{GRANTS, look, server, until};
+use crate::support::{Postgres, majors, sample};
 
 /// How far an estimate may be from the truth.
 const NEAR: f64 = 0.05;

@@ -1,8 +1,7 @@
 //! Queries on a replica that are in replay's way, each kind of conflict by itself.
 
-use crate::support::{Postgres, Session, majors};
-
 use super::{expect_soon, server, until};
+use crate::support::{Postgres, Session, majors};
 
 /// Replay waits for nobody; or for so long that only a deadlock ends it.
 fn pair(major: u32, delay: &str) -> (Postgres, Postgres) {

@@ -2,9 +2,8 @@
 
 use std::{fs::OpenOptions, os::unix::fs::FileExt};
 
-use crate::support::{Folder, Stop, eventually, majors, place::postgres_program, sample};
-
 use super::{Postgres, expect, expect_soon, look, server, until};
+use crate::support::{Folder, Stop, eventually, majors, place::postgres_program, sample};
 
 const NOBODY: &str = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'app'";
 

@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use crate::support::{Folder, Stop, eventually, majors, sample};
-
 use super::{PATIENCE, expect, expect_soon, look, server, until, watch};
+use crate::support::{Folder, Stop, eventually, majors, sample};
 
 const LAG: &[&str] = &["replication"];
 

@@ -5,9 +5,8 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-use crate::support::{Folder, Postgres, Process, Stop, majors, place::client_program};
-
 use super::{expect, expect_soon, look, server, until};
+use crate::support::{Folder, Postgres, Process, Stop, majors, place::client_program};
 
 /// A receiver that never replays, as the tools for backups are; it streams until it is dropped.
 struct Receiver(UnixStream);

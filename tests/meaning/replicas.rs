@@ -1,8 +1,7 @@
 //! The collector replication, from both sides: lags, pauses, conflicts, slots, synchronous standbys, subscriptions, timelines.
 
-use crate::support::{Postgres, Stop, eventually, majors};
-
 use super::{PATIENCE, expect, expect_soon, server, until};
+use crate::support::{Postgres, Stop, eventually, majors};
 
 const BOTH: &[&str] = &["replication", "connections", "database", "server"];
 

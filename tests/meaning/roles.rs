@@ -2,9 +2,8 @@
 
 use std::fs;
 
-use crate::support::{Stop, majors};
-
 use super::{expect, expect_soon, server};
+use crate::support::{Stop, majors};
 
 const COLLECTORS: &[&str] = &["replication", "wal", "wal_files"];
 

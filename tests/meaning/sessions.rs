@@ -1,8 +1,7 @@
 //! The collectors connections and locks: who is there, who waits for whom, what holds back vacuum.
 
-use crate::support::{Session, majors, page, psql};
-
 use super::{Postgres, expect, expect_soon, look, server, until};
+use crate::support::{Session, majors, page, psql};
 
 fn named(server: &Postgres, name: &str, sql: &str) -> Session {
     let mut session = server.session("postgres");

@@ -2,9 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Postgres, Process, Stop, eventually, majors, place::client_program};
-
 use super::{PATIENCE, expect, expect_soon, server};
+use crate::support::{Postgres, Process, Stop, eventually, majors, place::client_program};
 
 /// Until the replica has a logical slot, which waits for the primary to say what runs there.
 fn logical_slot(primary: &Postgres, replica: &Postgres) {

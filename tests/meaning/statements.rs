@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Pgvigil, Postgres, eventually, majors, psql, sample};
-
 use super::{BINARY, PATIENCE, expect, look, server, watch};
+use crate::support::{Pgvigil, Postgres, eventually, majors, psql, sample};
 
 fn with_statements(major: u32, config: &str) -> Postgres {
     let server = server(major, config);

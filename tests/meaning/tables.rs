@@ -1,8 +1,7 @@
 //! The collectors tables, table_sizes, index_usage, sequences, partitions and bloat_measured: numbers of one table, index or sequence.
 
-use crate::support::{majors, sample};
-
 use super::{GRANTS, expect, expect_soon, look, server, until};
+use crate::support::{majors, sample};
 
 #[test]
 fn scans_rows_and_sizes_are_those_of_the_table() {

@@ -1,8 +1,7 @@
 //! The collector index_verdicts: what may not be judged; and without our functions, or with those of an administrator of our role.
 
-use crate::support::{PASSWORD, Postgres, Stop, majors, psql};
-
 use super::{GRANTS, expect, expect_soon, server, until};
+use crate::support::{PASSWORD, Postgres, Stop, majors, psql};
 
 #[test]
 fn what_differs_or_serves_is_not_judged() {

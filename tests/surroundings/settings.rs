@@ -9,9 +9,8 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Folder, PgBouncer, Postgres, eventually, is_long, majors};
-
 use super::{BINARY, PATIENCE};
+use crate::support::{Folder, PgBouncer, Postgres, eventually, is_long, majors};
 
 /// Texts, and numbers within their range, that are worth a try beside the extremes. Timeouts of a few milliseconds would hit the login itself.
 const MORE: &str = "

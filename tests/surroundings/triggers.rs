@@ -1,8 +1,7 @@
 //! Login triggers (PostgreSQL 17 and later): they run before we can say anything, and may write.
 
-use crate::support::{Folder, PgBouncer, Postgres, majors, sample};
-
 use super::{check, watch};
+use crate::support::{Folder, PgBouncer, Postgres, majors, sample};
 
 /// As the manual's own example: it writes a line for each login, and leaves a temporary table.
 const TRIGGER: &str = "

@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Pgvigil, expect_ended, https::Https, is_long};
-
 use super::{BINARY, NOWHERE, TLS, closed};
+use crate::support::{Pgvigil, expect_ended, https::Https, is_long};
 
 fn connect(address: SocketAddr, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("connecting");

@@ -24,9 +24,10 @@ use std::{
     time::Instant,
 };
 
-use crate::support::{Generation, PgBackRest, is_long, majors};
 use round::{Round, rounds};
 use stack::Stack;
+
+use crate::support::{Generation, PgBackRest, is_long, majors};
 
 /// So many stacks at once: they wait most of the time.
 const AT_ONCE: usize = 3;

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
+
 use super::{
     alone, caches, clusters,
     part::{BEGIN, Part},
@@ -15,7 +17,6 @@ use crate::{
     rules::fire::stack::paces,
     support::{Folder, Pgvigil, eventually, page},
 };
-use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
