@@ -18,10 +18,10 @@ export RUST_TEST_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores 
 
 # What a change must pass. Advisories are left out: they come by themselves, no change of ours brings them.
 test:
-	scripts/install-servers 15 18 helm promtool
+	scripts/install-servers 15 18 helm
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace -- $(TEST_FLAGS)
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "note: cargo-deny is not installed, so licences and sources were not checked"; fi
 
@@ -29,14 +29,16 @@ test:
 advisories:
 	$(CARGO) deny check advisories
 
-# The same on every PostgreSQL version we support, with the tests that take minutes; and optimised, since a compiler can be wrong there
-# alone. What optimises across crates takes minutes more, and is left to who makes a release.
+# The same on every PostgreSQL version we support, with the tests that `make test` ignores; and optimised, since a compiler can be wrong
+# there alone. The optimisation across crates takes minutes more, and is left to a release.
 test-all: export PGVIGIL_TEST_PG = 13,14,15,16,17,18
 test-all: export PGVIGIL_TEST_LONG = 1
 test-all:
-	scripts/install-servers 13 14 15 16 17 18 moto helm pint promtool prometheus
-	$(MAKE) test
+	scripts/install-servers 13 14 15 16 17 18 deb helm moto pint prometheus promtool
+	$(MAKE) test TEST_FLAGS=--include-ignored
 	$(MAKE) test-release
+	@if docker info >/dev/null 2>&1; then scripts/release-image pgvigil-test && scripts/check-image pgvigil-test; \
+	else echo "note: Docker is not running, so the image was not built"; fi
 
 # The quick form of the tests that run the whole program, on an optimised one.
 test-release: export PGVIGIL_TEST_PG = 15,18

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Folder, Pgvigil, Postgres, eventually, majors, page, process, sample, size};
+use crate::support::{Folder, Pgvigil, Postgres, eventually, is_long, majors, page, process, sample, size};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
@@ -24,8 +24,7 @@ const RAISED: &str = "{tables: {max_rows: 1000000}, index_usage: {max_rows: 1000
                       vacuum_tables: {max_rows: 1000000}, index_verdicts: {max_rows: 1000000}}";
 
 fn of_size(quick: usize, long: usize) -> usize {
-    let is_long = std::env::var("PGVIGIL_TEST_LONG").is_ok_and(|value| value == "1");
-    if is_long { long } else { quick }
+    if is_long() { long } else { quick }
 }
 
 fn server(major: u32) -> Postgres {

@@ -183,7 +183,7 @@ fn prometheus_takes_every_sample_in_each_format() {
     server.create_monitor_role();
     server.sql("postgres", "CREATE EXTENSION pg_stat_statements");
     let pgvigil = Pgvigil::start(BINARY, &[], &[("PGVIGIL_POSTGRES_URL", &server.url("pgvigil", "postgres"))]);
-    for generation in Generation::that_serve() {
+    for generation in Generation::tested() {
         let (prometheus, between) = in_each_format(*generation, pgvigil.address());
         expect_all_taken(&prometheus, &between);
         // Scrapes are of different moments: a session may be seen by one only.
@@ -213,7 +213,7 @@ fn prometheus_reads_the_same_in_each_format() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || listener.incoming().flatten().try_for_each(|client| serve(client, &pages)));
-    for generation in Generation::that_serve() {
+    for generation in Generation::tested() {
         let (prometheus, between) = in_each_format(*generation, address);
         expect_all_taken(&prometheus, &between);
         let all = of_each_job(&prometheus, *generation);

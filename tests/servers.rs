@@ -4,7 +4,7 @@ use std::{
     env,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -135,23 +135,36 @@ fn a_sample_is_found_by_its_labels() {
     assert_eq!(page::count(page), 3);
 }
 
+/// Set in the process that `nothing_is_left_when_the_owner_is_killed` starts and kills.
+const WAITS: &str = "PGVIGIL_TEST_WAITS";
+
 #[test]
 fn nothing_is_left_after_a_drop() {
     let server = postgres();
     let pooler = PgBouncer::start(&server, "session", "");
-    let (folder, pids) = (server.socket_dir().to_owned(), family(&[server.pid(), pooler.pid()]));
+    let prometheus = Prometheus::start("");
+    let folder = server.socket_dir().to_owned();
+    let pids = family(&[server.pid(), pooler.pid(), prometheus.pid()]);
     assert!(folder.exists() && pids.iter().all(|&pid| process::is_alive(pid)));
+    let numbers: Vec<_> = pids.iter().map(u32::to_string).collect();
+    println!("owns {} {}", folder.display(), numbers.join(" "));
+    while env::var_os(WAITS).is_some() {
+        thread::park();
+    }
     server.pause();
-    drop((server, pooler));
+    drop((server, pooler, prometheus));
     assert!(!folder.exists());
     assert!(!pids.iter().any(|&pid| process::is_alive(pid)));
 }
 
+/// The test above in a process of its own, which is killed while it owns servers.
 #[test]
 fn nothing_is_left_when_the_owner_is_killed() {
-    let mut owner = start_owner();
+    let mut owner = Command::new(env::current_exe().expect("our own path"));
+    owner.args(["--exact", "servers::nothing_is_left_after_a_drop", "--nocapture"]);
+    let mut owner = owner.env(WAITS, "1").stdout(Stdio::piped()).spawn().expect("starting ourselves");
     let stdout = BufReader::new(owner.stdout.take().expect("a pipe"));
-    // What the owner says: `owns FOLDER PID PID ...`, behind what the test runner says.
+    // `owns FOLDER PID PID ...`, behind what the test runner says.
     let line = stdout.lines().map_while(Result::ok).find_map(|line| Some(line.split_once("owns ")?.1.to_owned()));
     let line = line.expect("the owner says what it owns");
     let (folder, pids) = line.split_once(' ').expect("a folder and processes");
@@ -161,30 +174,6 @@ fn nothing_is_left_when_the_owner_is_killed() {
     owner.wait().expect("reaping the owner");
     eventually(SOON, "the guardians end the servers", || !pids.iter().any(|&pid| process::is_alive(pid)));
     eventually(SOON, "the guardians remove the folders", || !Path::new(folder).exists());
-}
-
-const OWNER: &str = "PGVIGIL_TEST_OWNER";
-
-/// This test binary again, as a process that only owns servers.
-fn start_owner() -> Child {
-    let mut owner = Command::new(env::current_exe().expect("our own path"));
-    owner.args(["--exact", "servers::owner", "--nocapture"]).env(OWNER, "1").stdout(Stdio::piped());
-    owner.spawn().expect("starting ourselves")
-}
-
-/// Not a test of its own: what `start_owner` runs, until it is killed.
-#[test]
-fn owner() {
-    if env::var_os(OWNER).is_none() {
-        return;
-    }
-    let server = postgres();
-    let prometheus = Prometheus::start("");
-    let pids = family(&[server.pid(), prometheus.pid()]).iter().map(u32::to_string).collect::<Vec<_>>();
-    println!("owns {} {}", server.socket_dir().display(), pids.join(" "));
-    loop {
-        thread::park();
-    }
 }
 
 /// Processes and their children.

@@ -9,12 +9,7 @@ use std::{
 
 use super::{BINARY, reason, settings, until, watch};
 use crate::{
-    support::{
-        Folder, Pgvigil, eventually, free_port,
-        place::{is_long, moto_program},
-        process::Process,
-        sample,
-    },
+    support::{Folder, Pgvigil, eventually, free_port, place::moto_program, process::Process, sample},
     tls::certificates,
 };
 
@@ -93,10 +88,8 @@ fn now() -> f64 {
 }
 
 #[test]
+#[ignore = "needs moto: make test-all"]
 fn objects_are_listed_with_a_signature_that_is_checked() {
-    if !is_long() {
-        return;
-    }
     let moto = Moto::start(None);
     let (Moto { url, folder, .. }, (key, secret)) = (&moto, &moto.keys[0]);
     let bucket = |name: &str, bucket: &str, secret: &str, more: &str| {
@@ -155,10 +148,8 @@ fn believing(files: &Folder, authority: &str, repositories: &[String]) -> Pgvigi
 }
 
 #[test]
+#[ignore = "needs moto: make test-all"]
 fn a_service_with_tls_is_believed_by_its_authority_and_name() {
-    if !is_long() {
-        return;
-    }
     let files = certificates();
     let moto = Moto::start(Some(&files));
     let (key, secret) = &moto.keys[0];
@@ -180,10 +171,8 @@ fn a_service_with_tls_is_believed_by_its_authority_and_name() {
 }
 
 #[test]
+#[ignore = "needs moto: make test-all"]
 fn the_next_listing_has_the_key_that_is_in_the_file_then() {
-    if !is_long() {
-        return;
-    }
     let files = certificates();
     let moto = Moto::start(Some(&files));
     let [(old, old_secret), (new, new_secret)] = moto.keys.as_slice() else { panic!("two keys") };

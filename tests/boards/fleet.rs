@@ -11,7 +11,7 @@ use super::{
     files::{self, Dashboard, items, text},
     stack::Stack,
 };
-use crate::support::{Prometheus, eventually, is_long, postgres::encode, process::cpu_ticks};
+use crate::support::{Prometheus, eventually, postgres::encode, process::cpu_ticks};
 
 /// The stack has three servers.
 const COPIES: usize = 35;
@@ -29,10 +29,8 @@ const MANY_SECONDS: f64 = 1.0;
 const MOST_SECONDS: f64 = 20.0;
 
 #[test]
+#[ignore = "long: make test-all"]
 fn a_hundred_servers_can_be_read() {
-    if !is_long() {
-        return;
-    }
     let stack = Stack::start(15);
     let prometheus = stack.many(COPIES);
     let scrapes = || prometheus.value("min(count_over_time(pg_up{target=~\"replica.*\"}[10m]))").unwrap_or_default();

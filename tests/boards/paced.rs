@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::files::{self, items, text};
-use crate::support::{Pgvigil, Postgres, Prometheus, is_long};
+use crate::support::{Pgvigil, Postgres, Prometheus};
 
 /// As long as it takes to see some readings of a collector that is asked once in a minute.
 const WATCHED: Duration = Duration::from_secs(540);
@@ -18,10 +18,8 @@ const WATCHED: Duration = Duration::from_secs(540);
 const PER_SECOND: f64 = 30.0;
 
 #[test]
+#[ignore = "long: make test-all"]
 fn rates_of_slow_collectors_do_not_fall_to_nothing() {
-    if !is_long() {
-        return;
-    }
     let server = Postgres::builder(15).start();
     server.create_monitor_role();
     server.sql(

@@ -2,8 +2,9 @@
 
 use std::{any::Any, time::Duration};
 
-use super::{ANNOUNCED, Scrape, figure, millis, newest, server, terminate, watch};
-use crate::support::{BUSY, Pgvigil, Postgres, Stop, majors};
+use crate::support::{BUSY, Pgvigil, Postgres, Stop};
+
+use super::{ANNOUNCED, Scrape, figure, millis, newest, server, terminate, versions, watch};
 
 /// One way for a server to fail, and to be itself again.
 struct Fault {
@@ -126,7 +127,7 @@ const REFUSED: [Fault; 4] = [
 
 #[test]
 fn p01_every_scrape_is_answered_200() {
-    for major in majors() {
+    for major in versions() {
         let server = server(major);
         let pgvigil = watch(&server, &[]);
         Scrape::of(&pgvigil, None).expect_up(true, "before");
@@ -175,7 +176,7 @@ fn expect_default_timeout(pgvigil: &Pgvigil) {
 
 #[test]
 fn p03_down_is_said_at_once_and_so_is_recovery() {
-    for major in majors() {
+    for major in versions() {
         let server = server(major);
         let pgvigil = watch(&server, &[]);
         // Six failures open the circuit breaker.

@@ -2,8 +2,9 @@
 
 use std::net::TcpStream;
 
-use super::{BINARY, collector, figure};
 use crate::support::{Folder, Pgvigil, eventually};
+
+use super::{BINARY, collector, figure};
 
 const GOOD: &str = "targets: [{name: a, postgres: {url: 'postgresql://u@127.0.0.1:1/d'}}]\n";
 

@@ -1,7 +1,8 @@
 //! Promise 4: a collector that fails takes no series of another with it, and says why.
 
-use super::{Scrape, collector, collectors, figure, server, watch};
 use crate::support::{majors, sample};
+
+use super::{Scrape, collector, collectors, figure, server, watch};
 
 /// Each fails in its own way: name, more keys, SQL, the reason that is told, whether it is a failure or skipped.
 const FAILING: [(&str, &str, &str, &str, bool); 8] = [

@@ -6,8 +6,9 @@ use std::{
     time::Instant,
 };
 
-use super::{Scrape, figure, is_long, millis, newest, server, watch};
-use crate::support::{Pgvigil, Postgres, majors};
+use crate::support::{Pgvigil, Postgres};
+
+use super::{Scrape, figure, is_long, millis, newest, server, versions, watch};
 
 const OPEN_METRICS: [(&str, &str); 1] = [("Accept", "application/openmetrics-text;version=1.0.0")];
 
@@ -40,7 +41,7 @@ fn crowd(pgvigil: &Pgvigil, scrapes: usize, mixed: bool) {
 
 #[test]
 fn p05_scrapes_at_once_share_one_visit() {
-    for major in majors() {
+    for major in versions() {
         let server = server(major);
         let pgvigil = watch(&server, &[]);
         // What is asked rarely has been asked then.

@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Folder, Pgvigil, Postgres};
+
 use super::{BINARY, TIMEOUT_HEADER, collectors, figure, newest, server, watch};
-use crate::support::{Folder, Pgvigil, Postgres, is_long};
 
 /// Nobody of them reads.
 const DEAF: usize = 40;
@@ -118,10 +119,8 @@ fn p17_a_crowd_that_asks_for_as_many_pages_takes_no_memory() {
 
 /// Neither one who reads nothing nor one who reads drop by drop keeps a connection; one who is slow gets all.
 #[test]
+#[ignore = "long: make test-all"]
 fn p17_an_answer_is_taken_in_time_or_not_at_all() {
-    if !is_long() {
-        return;
-    }
     let (_server, _folder, pgvigil) = large();
     let page = whole(&pgvigil);
     let (deaf, mut dripping, mut slow) = (asked(&pgvigil), asked(&pgvigil), asked(&pgvigil));

@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Scrape, backends, crowd::kill_at_random, figure, is_long, newest, server, watch};
 use crate::support::{Pgvigil, Postgres, eventually, process};
+
+use super::{Scrape, backends, crowd::kill_at_random, figure, is_long, newest, server, watch};
 
 /// Sessions kept, as promised.
 const KEPT: usize = 3;

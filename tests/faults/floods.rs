@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BINARY, TIMEOUT_HEADER, figure, is_long, millis, newest, server, strangers::many_files};
 use crate::support::{BUSY, Folder, Pgvigil, Postgres, Redis, eventually, http, sample};
+
+use super::{BINARY, TIMEOUT_HEADER, figure, is_long, millis, newest, server, strangers::many_files};
 
 /// How the watched server is.
 #[derive(Clone, Copy, Debug, PartialEq)]

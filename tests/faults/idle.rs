@@ -1,7 +1,8 @@
 //! Promise 10: sessions leave no trace: no transaction id, no snapshot, next to no temporary files.
 
-use super::{Scrape, figure, is_long, watch_url};
 use crate::support::{PgBouncer, Pgvigil, Postgres, majors};
+
+use super::{Scrape, figure, is_long, watch_url};
 
 /// The next transaction id, and the bytes of temporary files so far, which the log tells as they go.
 fn counted(server: &Postgres) -> [u64; 2] {

@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Scrape, figure, millis, newest, server, watch};
 use crate::support::{BUSY, Pgvigil, Postgres};
+
+use super::{Scrape, figure, millis, newest, server, watch};
 
 /// Who else is connected.
 type Others = fn(&Pgvigil) -> Vec<TcpStream>;

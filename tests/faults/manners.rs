@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Scrape, backends, collector, collectors, figure, is_long, millis, newest, server, watch};
-use crate::support::{Postgres, eventually, majors};
+use crate::support::{Postgres, eventually};
+
+use super::{Scrape, backends, collector, collectors, figure, is_long, millis, newest, server, versions, watch};
 
 /// The most backends of clients over TCP, pgvigil being the only one, while `run` runs.
 fn most_backends(server: &Postgres, run: impl FnOnce() + Send) -> usize {
@@ -33,7 +34,7 @@ fn slow_ones() -> Vec<(&'static str, String)> {
 #[test]
 fn p09_few_sessions_and_databases_come_and_go() {
     let folder = collectors(&slow_ones());
-    for major in majors() {
+    for major in versions() {
         let server = server(major);
         let pgvigil = watch(&server, &["--collectors", &folder.path().display().to_string()]);
         (0..60).for_each(|n| _ = server.sql("postgres", &format!("CREATE DATABASE many_{n}")));

@@ -7,8 +7,9 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{BINARY, figure, millis, newest, server};
 use crate::support::{Folder, Pgvigil};
+
+use super::{BINARY, figure, millis, newest, server};
 
 /// Each form has a password of its own.
 const FORMS: [&str; 5] = ["AsAKey", "InAFile", "InAUrl", "InAUrlsFile", "InAVariable"];

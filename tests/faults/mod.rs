@@ -50,6 +50,11 @@ fn newest() -> u32 {
     majors().into_iter().max().expect("a version")
 }
 
+/// The versions for what pgvigil does, whichever the server's version is: the quick form takes the newest alone.
+fn versions() -> Vec<u32> {
+    if is_long() { majors() } else { vec![newest()] }
+}
+
 /// A server with the role `pgvigil` and pg_stat_statements.
 fn server(major: u32) -> Postgres {
     prepared(Postgres::builder(major).start())

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Scrape, collector, collectors, expect_distinct, figure, newest, server, watch};
 use crate::support::{Pgvigil, Postgres, majors, page, promtool_check_metrics, psql};
+
+use super::{Scrape, collector, collectors, expect_distinct, figure, newest, server, watch};
 
 /// Names of databases and roles: as SQL writes them inside an escape string.
 const NAMES: [&str; 10] = [

@@ -4,8 +4,9 @@
 
 use std::process::Command;
 
-use super::{Scrape, collector, collectors, figure, millis, newest, watch_url};
 use crate::support::{GRANTS, PgBouncer, Pgvigil, Postgres, majors, psql, sample};
+
+use super::{Scrape, collector, collectors, figure, millis, newest, watch_url};
 
 const PLANTED: &str = include_str!("planted.sql");
 

@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Scrape, figure, newest, server, watch, watch_url};
-use crate::support::{PgBouncer, Postgres, Session, Stop, eventually, majors, pgbouncer::IGNORE_OPTIONS, process};
+use crate::support::{PgBouncer, Postgres, Session, Stop, eventually, pgbouncer::IGNORE_OPTIONS, process};
+
+use super::{Scrape, figure, newest, server, versions, watch, watch_url};
 
 /// The families that do not depend on who happens to be doing what.
 fn families(scrape: &Scrape) -> BTreeSet<&str> {
@@ -61,7 +62,7 @@ fn expect_scrapes(server: &Postgres, pooler: &PgBouncer, direct: &BTreeSet<&str>
 
 #[test]
 fn p12_through_a_transaction_pooler() {
-    for major in majors() {
+    for major in versions() {
         let server = server(major);
         server.create_role("app", "");
         let direct = Scrape::of(&watch(&server, &[]), None).expect_up(true, "direct");

@@ -2,8 +2,9 @@
 
 use std::{any::Any, time::Duration};
 
-use super::{Scrape, backends, figure, millis, prepared, terminate, watch};
-use crate::support::{PASSWORD, Pgvigil, Postgres, Session, Stop, eventually, majors};
+use crate::support::{PASSWORD, Pgvigil, Postgres, Session, Stop, eventually};
+
+use super::{Scrape, backends, figure, millis, prepared, terminate, versions, watch};
 
 struct Trouble {
     name: &'static str,
@@ -88,7 +89,7 @@ fn expect_told(pgvigil: &Pgvigil, trouble: &Trouble) {
 
 #[test]
 fn p13_troubles_are_told_by_name_and_recovered_from() {
-    for major in majors() {
+    for major in versions() {
         let server = prepared(Postgres::builder(major).config("max_connections = 10").start());
         server.create_role("other", "");
         two_of_us(&server);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{BINARY, Scrape, collector, figure, millis, newest, server};
 use crate::support::{Folder, Pgvigil, Postgres, eventually, http};
+
+use super::{BINARY, Scrape, collector, figure, millis, newest, server};
 
 /// Where a reload comes from, and a name for it.
 type Reload = (&'static str, fn(&Pgvigil));

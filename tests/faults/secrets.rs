@@ -8,8 +8,9 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{BINARY, TIMEOUT_HEADER, figure, newest, prepared};
 use crate::support::{Folder, Pgvigil, Postgres, eventually, free_port, http, psql};
+
+use super::{BINARY, TIMEOUT_HEADER, figure, newest, prepared};
 
 /// A part of every password here; nothing else holds it.
 const TOKEN: &str = "Tok3nOfThisTest";

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Scrape, collector, collectors, figure, millis, newest, server, watch};
 use crate::support::{Postgres, Stop, majors, page};
+
+use super::{Scrape, collector, collectors, figure, millis, newest, server, watch};
 
 #[test]
 fn p07_a_stopped_servers_series_vanish() {

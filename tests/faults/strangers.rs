@@ -8,8 +8,9 @@ use std::{
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
-use super::{Scrape, figure, millis, newest, server, terminate, watch};
 use crate::support::{BUSY, Pgvigil, eventually, expect_ended, http, process};
+
+use super::{Scrape, figure, millis, newest, server, terminate, watch};
 
 /// When half a request's head is cut.
 const CUT: Duration = Duration::from_secs(30);

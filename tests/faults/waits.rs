@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Scrape, figure, is_long, server, watch};
 use crate::support::{Postgres, Session, majors};
+
+use super::{Scrape, figure, is_long, server, watch};
 
 /// What somebody may hold, with what makes it first.
 const LOCKED: [(&str, &str); 8] = [

@@ -13,7 +13,7 @@ use super::{
     mounted::{list, text},
     object, objects,
 };
-use crate::support::{Folder, Pgvigil, Prometheus, eventually, is_long, yaml};
+use crate::support::{Folder, Pgvigil, Prometheus, eventually, yaml};
 
 const TARGETS: usize = 12;
 const SHARDS: usize = 3;
@@ -76,10 +76,8 @@ fn expect_shared_out(jobs: &[Value]) {
 }
 
 #[test]
+#[ignore = "long: make test-all"]
 fn the_shards_of_an_operators_prometheus_share_the_targets() {
-    if !is_long() {
-        return;
-    }
     let (_folder, pgvigil, objects) =
         fleet("minimal", &["--set", "serviceMonitor.enabled=true,serviceMonitor.multipleTargets=true"]);
     let monitor = object(&objects, "ServiceMonitor", "shop-metrics-pgvigil");
@@ -96,10 +94,8 @@ fn the_shards_of_an_operators_prometheus_share_the_targets() {
 }
 
 #[test]
+#[ignore = "long: make test-all"]
 fn the_shards_of_a_scrape_config_share_the_targets() {
-    if !is_long() {
-        return;
-    }
     let (_folder, pgvigil, objects) = fleet("sharded", &[]);
     let spec = &object(&objects, "ScrapeConfig", "shop-metrics-pgvigil")["spec"];
     let url = text(&spec["httpSDConfigs"][0]["url"]);
@@ -112,10 +108,8 @@ fn the_shards_of_a_scrape_config_share_the_targets() {
 }
 
 #[test]
+#[ignore = "long: make test-all"]
 fn the_shards_of_the_readme_share_the_targets() {
-    if !is_long() {
-        return;
-    }
     let (_folder, pgvigil, _) = fleet("minimal", &[]);
     let readme = fs::read_to_string(format!("{CHART}/README.md")).expect("README.md");
     let (_, begin) = readme.split_once("```yaml\nscrape_configs:").expect("scrape_configs");

@@ -7,13 +7,11 @@ use super::{
     mounted::{list, pod, text},
     object, objects,
 };
-use crate::support::{Folder, PgBackRest, Pgvigil, Postgres, eventually, is_long, process::Process, sample};
+use crate::support::{Folder, PgBackRest, Pgvigil, Postgres, eventually, process::Process, sample};
 
 #[test]
+#[ignore = "long: make test-all"]
 fn a_container_beside_pgvigil_tells_of_backups() {
-    if !is_long() {
-        return;
-    }
     let repository = PgBackRest::new();
     let server = repository.archived(Postgres::builder(15)).start();
     repository.create(&server);

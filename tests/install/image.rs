@@ -1,14 +1,9 @@
-//! The image: where there is a container engine it is built and asked; everywhere, what its Dockerfile runs is run in a clean folder.
+//! The image: what its Dockerfile runs is run in a clean folder. `scripts/check-image` asks the image itself, where there is Docker.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use super::{clean_copy, succeeded};
-use crate::support::{Folder, Pgvigil, is_long};
+use crate::support::{Folder, Pgvigil};
 
 /// What was promised for the image; the layers below the program have 2 MB.
 const LARGEST: u64 = 20_000_000 - 2_000_000;
@@ -55,12 +50,9 @@ fn a_release_names_the_digests_of_the_images_it_is_made_from() {
     }
 }
 
-/// Minutes of optimising, and so in the long tests only.
 #[test]
+#[ignore = "long: make test-all"]
 fn its_program_needs_nothing_around_it() {
-    if !is_long() {
-        return;
-    }
     let folder = Folder::new("image", "TERM");
     let source = clean_copy(&folder, ".dockerignore");
     let out = folder.path().join("out");
@@ -80,18 +72,4 @@ fn its_program_needs_nothing_around_it() {
     succeeded(check.args(["check", "--health"]).env("PGVIGIL_LISTEN", pgvigil.address().to_string()));
     assert!(pgvigil.scrape().contains("pgvigil_build_info"));
     assert!(pgvigil.stop().success());
-}
-
-#[test]
-fn it_is_built_where_it_can_be() {
-    if !is_long() {
-        return;
-    }
-    let engine = Command::new("docker").arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !engine.is_ok_and(|status| status.success()) || !Path::new(".git").exists() {
-        println!("no container engine: the image itself was not built");
-        return;
-    }
-    succeeded(Command::new("scripts/release-image").arg("pgvigil-test"));
-    println!("{}", String::from_utf8_lossy(&succeeded(Command::new("scripts/check-image").arg("pgvigil-test")).stdout));
 }

@@ -44,7 +44,11 @@ fn compose_yaml_is_a_compose_file() {
 
 #[test]
 fn workflows_are_workflows() {
-    succeeded(schema("vendor.github-workflows").args([".github/workflows/ci.yml", ".github/workflows/release.yml"]));
+    succeeded(schema("vendor.github-workflows").args([
+        ".github/workflows/ci.yml",
+        ".github/workflows/release.yml",
+        ".github/workflows/weekly.yml",
+    ]));
 }
 
 /// Judges by a schema that it brings along.

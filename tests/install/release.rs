@@ -5,10 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use serde_json::Value;
 
 use super::{clean_copy, succeeded};
-use crate::{
-    rules::files::tree,
-    support::{Folder, is_long},
-};
+use crate::{rules::files::tree, support::Folder};
 
 /// What the dashboards are made of, in the repository alone.
 const BOARDS: &str = "dashboards/boards/";
@@ -41,10 +38,8 @@ fn the_crate_holds_what_the_program_is_built_from() {
 
 /// As `cargo install` would, from the published files alone.
 #[test]
+#[ignore = "long: make test-all"]
 fn the_crate_builds_by_itself() {
-    if !is_long() {
-        return;
-    }
     let mut package = Command::new(env!("CARGO"));
     package.args(["package", "--allow-dirty", "--offline", "--locked", "--quiet"]);
     succeeded(&mut package);
@@ -111,12 +106,9 @@ fn workflows_run_scripts() {
     }
 }
 
-/// Minutes of optimising, and so in the long tests only.
 #[test]
+#[ignore = "long: make test-all"]
 fn the_archive_and_the_package_hold_it_all() {
-    if !is_long() {
-        return;
-    }
     let folder = Folder::new("release", "TERM");
     let (source, dist) = (clean_copy(&folder, ".gitignore"), folder.path().join("dist"));
     let mut make = Command::new("scripts/release-binaries");
@@ -135,10 +127,7 @@ fn the_archive_and_the_package_hold_it_all() {
     ] {
         assert!(files.lines().any(|line| line.ends_with(file)), "{file}\n{files}");
     }
-    let Some(package) = made(".deb") else {
-        println!("no cargo-deb: the Debian package was not made");
-        return;
-    };
+    let package = made(".deb").expect("a Debian package: run scripts/install-servers deb");
     let files = printed(Command::new("dpkg-deb").arg("--contents").arg(package));
     for file in [
         "rwxr-xr-x ./usr/bin/pgvigil",

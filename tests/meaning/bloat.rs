@@ -1,7 +1,8 @@
 //! The collector bloat, against what a rewrite gives back.
 
-use super::{GRANTS, look, server, until};
 use crate::support::{Postgres, majors, sample};
+
+use super::{GRANTS, look, server, until};
 
 /// How far an estimate may be from the truth.
 const NEAR: f64 = 0.05;

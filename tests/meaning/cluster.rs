@@ -1,7 +1,8 @@
 //! The collectors cache, buffers, wal, wal_files and settings: what the server does as a whole, and how it is set.
 
-use super::{BINARY, Pgvigil, expect, expect_soon, look, server, until};
 use crate::support::{PgBouncer, majors, sample};
+
+use super::{BINARY, Pgvigil, expect, expect_soon, look, server, until};
 
 #[test]
 fn checkpoints_pages_and_wal_are_counted_under_the_same_names() {

@@ -1,7 +1,8 @@
 //! Queries on a replica that are in replay's way, each kind of conflict by itself.
 
-use super::{expect_soon, server, until};
 use crate::support::{Postgres, Session, majors};
+
+use super::{expect_soon, server, until};
 
 /// Replay waits for nobody; or for so long that only a deadlock ends it.
 fn pair(major: u32, delay: &str) -> (Postgres, Postgres) {

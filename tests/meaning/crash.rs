@@ -1,10 +1,11 @@
 //! A process of the server is killed: the server recovers, and tells so by one of its two start times. And replicas that live from an archive.
 
-use super::{expect_soon, look, server, until};
 use crate::support::{
     Postgres, majors, page,
     process::{children, signal},
 };
+
+use super::{expect_soon, look, server, until};
 
 /// When the server started, and when its checkpointer did.
 fn starts(server: &Postgres) -> [f64; 2] {

@@ -2,8 +2,9 @@
 
 use std::{fs::OpenOptions, os::unix::fs::FileExt};
 
-use super::{Postgres, expect, expect_soon, look, server, until};
 use crate::support::{Folder, Stop, eventually, majors, place::postgres_program, sample};
+
+use super::{Postgres, expect, expect_soon, look, server, until};
 
 const NOBODY: &str = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'app'";
 

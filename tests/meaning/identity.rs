@@ -1,7 +1,8 @@
 //! The collector identity: who belongs together, without any label, also while a server is down; what tells a split brain from a clone.
 
-use super::{BINARY, PATIENCE, server, wrong};
 use crate::support::{Folder, Pgvigil, Postgres, Stop, eventually, majors, page};
+
+use super::{BINARY, PATIENCE, server, wrong};
 
 /// pgvigil on several servers, which looks at who they are all the time.
 fn watch(servers: &[(&str, &Postgres)]) -> Pgvigil {

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::{PATIENCE, expect, expect_soon, look, server, until, watch};
 use crate::support::{Folder, Stop, eventually, majors, sample};
+
+use super::{PATIENCE, expect, expect_soon, look, server, until, watch};
 
 const LAG: &[&str] = &["replication"];
 

@@ -2,7 +2,7 @@
 
 use pgvigil::collector::catalogue::Catalogue;
 
-use crate::support::{Postgres, majors};
+use crate::support::{Postgres, majors_where};
 
 /// What `pg_stat_subscription_stats` and `pg_stat_get_subscription` say there. Of three workers one copies sequences: it has neither a
 /// table nor a leader.
@@ -28,7 +28,7 @@ fn subscriptions_of_the_next_version() {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     let queries = &catalogue.get("replication").expect("the collector").queries;
     let query = queries.iter().find(|query| query.name == "subscriptions").expect("the query");
-    for major in majors().into_iter().filter(|major| *major >= 15) {
+    for major in majors_where(|major| major >= 15) {
         let server = Postgres::builder(major).start();
         server.sql("postgres", "CREATE SUBSCRIPTION s CONNECTION 'dbname=none' PUBLICATION p WITH (connect = false)");
         server.sql("postgres", MADE);

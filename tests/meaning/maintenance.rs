@@ -1,7 +1,8 @@
 //! The collectors vacuum, vacuum_tables and progress: what runs, how far it is, and what is due.
 
-use super::{expect, expect_soon, server, until};
 use crate::support::{Postgres, Session, majors, psql};
+
+use super::{expect, expect_soon, server, until};
 
 const SLOW: &str = "SET vacuum_cost_delay = 100; SET vacuum_cost_limit = 1;";
 

@@ -24,7 +24,10 @@ mod states;
 mod tables;
 mod verdicts;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    thread::sleep,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use crate::support::{Folder, Pgvigil, Postgres, eventually, page};
 
@@ -80,7 +83,8 @@ fn expect(server: &Postgres, collectors: &[&str], lines: &str) {
     assert!(wrong.is_empty(), "PostgreSQL {}: {wrong:#?}", server.major());
 }
 
-/// Looks again until the page fulfils every line: for what the server counts a while later.
+/// Looks again until the page fulfils every line: for what the server counts a while later. A look starts a program, so there are pauses.
+#[allow(clippy::disallowed_methods)]
 fn expect_soon(server: &Postgres, collectors: &[&str], lines: &str) {
     let start = SystemTime::now();
     loop {
@@ -89,6 +93,7 @@ fn expect_soon(server: &Postgres, collectors: &[&str], lines: &str) {
             return;
         }
         assert!(start.elapsed().is_ok_and(|so_far| so_far < PATIENCE), "PostgreSQL {}: {wrong:#?}", server.major());
+        sleep(Duration::from_millis(200));
     }
 }
 

@@ -5,8 +5,9 @@ use std::{
     os::unix::net::UnixStream,
 };
 
+use crate::support::{Folder, Postgres, Process, Stop, majors, majors_where, place::client_program};
+
 use super::{expect, expect_soon, look, server, until};
-use crate::support::{Folder, Postgres, Process, Stop, majors, place::client_program};
 
 /// A receiver that never replays, as the tools for backups are; it streams until it is dropped.
 struct Receiver(UnixStream);
@@ -130,7 +131,7 @@ fn generated_names_are_nowhere(page: &str) {
 /// The tools themselves, where they are for servers of this version.
 #[test]
 fn tools_that_receive_are_no_replicas() {
-    for major in majors().into_iter().filter(|major| *major <= 15) {
+    for major in majors_where(|major| major <= 15) {
         // A base backup begins a new segment. The one before must not be gone before it is received.
         let server = server(major, "wal_keep_size = 1GB");
         let replica = server.replica();

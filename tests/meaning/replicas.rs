@@ -1,7 +1,8 @@
 //! The collector replication, from both sides: lags, pauses, conflicts, slots, synchronous standbys, subscriptions, timelines.
 
+use crate::support::{Postgres, Stop, eventually, majors, majors_where};
+
 use super::{PATIENCE, expect, expect_soon, server, until};
-use crate::support::{Postgres, Stop, eventually, majors};
 
 const BOTH: &[&str] = &["replication", "connections", "database", "server"];
 
@@ -199,7 +200,7 @@ fn subscriptions_their_workers_and_errors() {
 /// On a replica the primary may vacuum away what a logical slot needs: the slot is lost, and says why.
 #[test]
 fn a_logical_slot_of_a_replica_is_lost_to_vacuum() {
-    for major in majors().into_iter().filter(|major| *major >= 16) {
+    for major in majors_where(|major| major >= 16) {
         let primary = server(major, "wal_level = logical\nmax_standby_streaming_delay = 0");
         let replica = primary.replica();
         let mut creator = replica.session("postgres");

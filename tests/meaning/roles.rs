@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use super::{expect, expect_soon, server};
 use crate::support::{Stop, majors};
+
+use super::{expect, expect_soon, server};
 
 const COLLECTORS: &[&str] = &["replication", "wal", "wal_files"];
 

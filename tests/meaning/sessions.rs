@@ -1,7 +1,8 @@
 //! The collectors connections and locks: who is there, who waits for whom, what holds back vacuum.
 
-use super::{Postgres, expect, expect_soon, look, server, until};
 use crate::support::{Session, majors, page, psql};
+
+use super::{Postgres, expect, expect_soon, look, server, until};
 
 fn named(server: &Postgres, name: &str, sql: &str) -> Session {
     let mut session = server.session("postgres");

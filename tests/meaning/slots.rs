@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
+use crate::support::{Postgres, Process, Stop, eventually, majors_where, place::client_program};
+
 use super::{PATIENCE, expect, expect_soon, server};
-use crate::support::{Postgres, Process, Stop, eventually, majors, place::client_program};
 
 /// Until the replica has a logical slot, which waits for the primary to say what runs there.
 fn logical_slot(primary: &Postgres, replica: &Postgres) {
@@ -18,7 +19,7 @@ fn logical_slot(primary: &Postgres, replica: &Postgres) {
 
 #[test]
 fn a_slot_that_is_idle_for_too_long() {
-    for major in majors().into_iter().filter(|major| *major >= 18) {
+    for major in majors_where(|major| major >= 18) {
         let server = server(major, "idle_replication_slot_timeout = 1s");
         server.sql("postgres", "SELECT pg_create_physical_replication_slot('idle', true)");
         expect(&server, &["replication"], "pg_replication_slots_invalid{slot_name=idle} = 0");
@@ -34,7 +35,7 @@ fn a_slot_that_is_idle_for_too_long() {
 /// The primary may stop writing what a logical slot of its replica needs.
 #[test]
 fn a_logical_slot_without_logical_wal() {
-    for major in majors().into_iter().filter(|major| *major >= 16) {
+    for major in majors_where(|major| major >= 16) {
         let primary = server(major, "wal_level = logical");
         let replica = primary.replica();
         logical_slot(&primary, &replica);
@@ -49,7 +50,7 @@ fn a_logical_slot_without_logical_wal() {
 /// While somebody reads from the slot, its loss is a conflict with recovery too.
 #[test]
 fn a_logical_slot_that_is_read_is_lost_in_a_conflict() {
-    for major in majors().into_iter().filter(|major| *major >= 16) {
+    for major in majors_where(|major| major >= 16) {
         let primary = server(major, "wal_level = logical\nmax_standby_streaming_delay = 0");
         let replica = primary.replica();
         logical_slot(&primary, &replica);
@@ -66,7 +67,7 @@ fn a_logical_slot_that_is_read_is_lost_in_a_conflict() {
 
 #[test]
 fn a_slot_of_a_replica_that_follows_the_primarys() {
-    for major in majors().into_iter().filter(|major| *major >= 17) {
+    for major in majors_where(|major| major >= 17) {
         let primary = server(major, "wal_level = logical\nhot_standby_feedback = on");
         let replica = primary.replica();
         primary.sql("postgres", "SELECT pg_create_logical_replication_slot('followed', 'pgoutput', failover => true)");

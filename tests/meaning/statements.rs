@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::support::{Pgvigil, Postgres, eventually, majors, majors_where, psql, sample};
+
 use super::{BINARY, PATIENCE, expect, look, server, watch};
-use crate::support::{Pgvigil, Postgres, eventually, majors, psql, sample};
 
 fn with_statements(major: u32, config: &str) -> Postgres {
     let server = server(major, config);
@@ -69,7 +70,7 @@ fn counts_are_exact_and_monitoring_is_left_out() {
 
 #[test]
 fn evictions_are_counted() {
-    for major in majors().into_iter().filter(|major| *major >= 14) {
+    for major in majors_where(|major| major >= 14) {
         let server = with_statements(major, "pg_stat_statements.max = 100");
         let many: String = (0..150).map(|nth| format!("SELECT 1{};\n", ", 1".repeat(nth))).collect();
         run_as(&server, "app", &many);

@@ -1,7 +1,8 @@
 //! The collectors tables, table_sizes, index_usage, sequences, partitions and bloat_measured: numbers of one table, index or sequence.
 
-use super::{GRANTS, expect, expect_soon, look, server, until};
 use crate::support::{majors, sample};
+
+use super::{GRANTS, expect, expect_soon, look, server, until};
 
 #[test]
 fn scans_rows_and_sizes_are_those_of_the_table() {

@@ -1,7 +1,8 @@
 //! The collector index_verdicts: what may not be judged; and without our functions, or with those of an administrator of our role.
 
+use crate::support::{PASSWORD, Postgres, Stop, majors, majors_where, psql};
+
 use super::{GRANTS, expect, expect_soon, server, until};
-use crate::support::{PASSWORD, Postgres, Stop, majors, psql};
 
 #[test]
 fn what_differs_or_serves_is_not_judged() {
@@ -194,7 +195,7 @@ const SKIPPED: &str =
 /// As on a cloud, where nobody is superuser: who administers our role may install its functions, and nobody else.
 #[test]
 fn an_administrator_of_our_role_may_install_our_functions() {
-    for major in majors().into_iter().filter(|major| *major >= 14) {
+    for major in majors_where(|major| major >= 14) {
         let server = super::Postgres::builder(major).config("autovacuum = off").start();
         server.create_role("admin", "CREATEROLE CREATEDB");
         server.sql(

@@ -6,7 +6,7 @@ use super::{
     proxy::{Mode, Proxy},
     *,
 };
-use crate::support::{Stop, page::samples};
+use crate::support::{Stop, is_long, page::samples};
 
 /// The bounds of the histograms, in seconds.
 const BOUNDS: [f64; 17] =
@@ -92,8 +92,7 @@ fn a_path_can_be_asked_at_once_but_seldom() {
 /// Sessions are ended, the server restarts, the path is cut: in the end everything is as it was at first.
 #[test]
 fn a_long_run_with_kills_leaks_nothing() {
-    let long = std::env::var("PGVIGIL_TEST_LONG").is_ok_and(|value| value == "1");
-    let lasts = Duration::from_secs(if long { 600 } else { 20 });
+    let lasts = Duration::from_secs(if is_long() { 600 } else { 20 });
     let server = Postgres::builder(newest()).start();
     create_role(&server);
     let proxy = Proxy::start(server.port(), Mode::Pass);

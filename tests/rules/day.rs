@@ -75,7 +75,7 @@ fn recorded_systems_are_silent_for_a_day() {
     let span = Span { start, step: pace.step, steps: (pace.hours * 3600 / pace.step) as usize + 1 };
     let names: Vec<_> = systems.into_iter().map(|(name, _)| name).collect();
     let series = series(span, &names, recorded);
-    for generation in Generation::that_serve() {
+    for generation in Generation::tested() {
         println!("{generation:?} Prometheus");
         judge(&Past::new(*generation, span, &series));
     }

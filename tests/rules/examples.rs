@@ -16,7 +16,7 @@ const BOARD: &str = "docs/examples/application-pools.board.yaml";
 fn examples_of_rules_do_what_they_say() {
     for name in names() {
         let (rules, cases) = (format!("docs/examples/{name}{RULES}"), format!("tests/rules/examples/{name}.yaml"));
-        for generation in Generation::BOTH {
+        for &generation in Generation::tested() {
             judged(generation, &["check", "rules", "--lint=all", "--lint-fatal", &rules]);
             judged(generation, &["test", "rules", &cases]);
         }

@@ -22,7 +22,7 @@ fn texts(value: &Value) -> BTreeSet<&str> {
 
 #[test]
 fn amtool_takes_the_example() {
-    for generation in Generation::BOTH {
+    for &generation in Generation::tested() {
         amtool(generation, &["check-config", FILE]);
     }
 }
@@ -30,7 +30,7 @@ fn amtool_takes_the_example() {
 /// Who is told, by an alert's labels: whether that is somebody's pager, and whether anybody at all.
 #[test]
 fn only_critical_alerts_wake_somebody() {
-    for generation in Generation::BOTH {
+    for &generation in Generation::tested() {
         let told = |labels: &[&str]| {
             let said = amtool(generation, &[&["config", "routes", "test", "--config.file", FILE], labels].concat());
             said.trim().split(',').map(str::to_owned).collect::<BTreeSet<_>>()

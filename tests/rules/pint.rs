@@ -3,26 +3,21 @@
 use std::{fs, process::Command, time::Duration};
 
 use super::{files, systems::System};
-use crate::support::{Folder, Prometheus, eventually, is_long, majors, place::pint_program};
+use crate::support::{Folder, Prometheus, eventually, majors, place::pint_program};
 
 const FILE: &str = ".pint.hcl";
 
-// Building pint takes a minute, and a Go: `make test` does without.
-
 #[test]
+#[ignore = "needs pint: make test-all"]
 fn pint_has_nothing_to_say() {
-    if is_long() {
-        lint(&["--offline", "--config", FILE]);
-    }
+    lint(&["--offline", "--config", FILE]);
 }
 
 /// What matches what, which are counters, which ranges are too short: by the series of a system that works. Which of them are there at
 /// all is what `pages.rs` asks.
 #[test]
+#[ignore = "needs pint: make test-all"]
 fn pint_has_nothing_to_say_of_live_series() {
-    if !is_long() {
-        return;
-    }
     let system = System::working(*majors().last().expect("at least one version"));
     let job = "job_name: pgvigil, scrape_interval: 2s, scrape_timeout: 2s";
     let prometheus = Prometheus::start(&format!(

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::place::server_user;
+use super::place::{server_folders, server_user};
 
 /// The folder. Dropping it ends the processes in it and removes it, before the drop returns.
 pub struct Folder {
@@ -25,20 +25,20 @@ pub struct Folder {
 impl Folder {
     /// A folder of our own user; processes in it end by `signal`, such as `TERM`.
     pub fn new(name: &str, signal: &str) -> Folder {
-        Folder::owned(name, signal, None)
+        Folder::owned(env::temp_dir(), name, signal, None)
     }
 
     /// A folder of the user that servers run as, for those that refuse root.
     pub fn for_server(name: &str, signal: &str) -> Folder {
-        Folder::owned(name, signal, server_user())
+        Folder::owned(server_folders(), name, signal, server_user())
     }
 
-    fn owned(name: &str, signal: &str, user: Option<(u32, u32)>) -> Folder {
-        let path = env::temp_dir().join(unique(name));
-        let mut guardian = Command::new("/bin/sh");
+    fn owned(place: PathBuf, name: &str, signal: &str, user: Option<(u32, u32)>) -> Folder {
+        let path = place.join(unique(name));
+        let mut guardian = on_its_own(Path::new("/bin/sh"), user);
         guardian.args(["-c", include_str!("guardian.sh"), "guardian"]).arg(&path).arg(signal).current_dir("/");
         guardian.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut guardian = on_its_own(&mut guardian, user).spawn().expect("starting the guardian of a folder");
+        let mut guardian = guardian.spawn().expect("starting the guardian of a folder");
         let mut answer = String::new();
         let out = guardian.stdout.take().expect("a pipe");
         BufReader::new(out).read_line(&mut answer).expect("reading from the guardian");
@@ -70,9 +70,8 @@ impl Folder {
 
     /// A command that runs in the folder, as its user: the guardian ends it.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new(program.as_ref());
+        let mut command = on_its_own(program.as_ref(), self.user);
         command.current_dir(&self.path).stdin(Stdio::null());
-        on_its_own(&mut command, self.user);
         command
     }
 
@@ -97,12 +96,19 @@ impl Drop for Folder {
     }
 }
 
-/// In a process group of its own: Ctrl-C is for us alone, we decide in which order things end.
-fn on_its_own(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
+/// A command in a process group of its own: Ctrl-C is for us alone, we decide in which order things end. `setpriv` changes the user, since
+/// `Command::uid` would fork, which copies the page tables of this large process each time.
+fn on_its_own(program: &Path, user: Option<(u32, u32)>) -> Command {
+    let mut command = match user {
+        None => Command::new(program),
+        Some((user, group)) => {
+            let mut command = Command::new("/usr/bin/setpriv");
+            command.args([format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".to_owned()]);
+            command.arg("--").arg(program);
+            command
+        }
+    };
     command.process_group(0);
-    if let Some((user, group)) = user {
-        command.uid(user).gid(group);
-    }
     command
 }
 

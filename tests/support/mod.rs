@@ -34,7 +34,7 @@ pub use folder::Folder;
 pub use page::sample;
 pub use pgbouncer::PgBouncer;
 pub use pgvigil::Pgvigil;
-pub use place::{Generation, free_port, is_long, majors, system_program};
+pub use place::{Generation, free_port, is_long, majors, majors_where, system_program};
 pub use postgres::{GRANTS, PASSWORD, Postgres, Stop};
 pub use process::Process;
 pub use prometheus::{Prometheus, promtool, promtool_check_metrics};
@@ -52,11 +52,12 @@ pub fn expect_ended(what: &str, began: Instant, announced: Duration) {
     assert!(took < announced + BUSY, "{what}: {took:?}");
 }
 
-/// Waits until `is_so`, asking every 10 ms. Panics when even a busy machine has had more than `limit` for it, saying what it waited for.
+/// Waits until `is_so`, asking every 10 ms, and after a second every 50 ms, since a question often starts a process. Panics when even a busy
+/// machine has had more than `limit` for it, saying what it waited for.
 pub fn eventually(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < limit + 2 * BUSY, "waited {limit:?} and more in vain: {what}");
-        sleep(Duration::from_millis(10));
+        sleep(Duration::from_millis(if start.elapsed() < Duration::from_secs(1) { 10 } else { 50 }));
     }
 }

@@ -4,7 +4,7 @@ use std::{
     env, fs,
     net::TcpListener,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU16, Ordering},
 };
@@ -15,7 +15,13 @@ pub fn majors() -> Vec<u32> {
     list.split(',').map(|major| major.trim().parse().expect("PGVIGIL_TEST_PG lists versions: 15,18")).collect()
 }
 
-/// Whether the tests that take minutes are wanted: `PGVIGIL_TEST_LONG=1`.
+/// The versions to test of those that have something; of 15 and 18 where none was chosen that has it, so that a test is never empty.
+pub fn majors_where(has: impl Fn(u32) -> bool) -> Vec<u32> {
+    let chosen: Vec<_> = majors().into_iter().filter(|major| has(*major)).collect();
+    if chosen.is_empty() { [15, 18].into_iter().filter(|major| has(*major)).collect() } else { chosen }
+}
+
+/// Whether tests take their long form, with more rounds and versions: `PGVIGIL_TEST_LONG=1`. A test that has no quick form is ignored.
 pub fn is_long() -> bool {
     env::var("PGVIGIL_TEST_LONG").is_ok_and(|value| value == "1")
 }
@@ -71,11 +77,9 @@ pub enum Generation {
 }
 
 impl Generation {
-    pub const BOTH: [Generation; 2] = [Generation::Oldest, Generation::Newest];
-
-    /// Those that serve in this run: building today's server takes minutes, so the quick form does without.
-    pub fn that_serve() -> &'static [Generation] {
-        if is_long() { &Generation::BOTH } else { &Generation::BOTH[..1] }
+    /// Building today's programs takes minutes, so the quick form tests the oldest alone.
+    pub fn tested() -> &'static [Generation] {
+        if is_long() { &[Generation::Oldest, Generation::Newest] } else { &[Generation::Oldest] }
     }
 
     /// `prometheus`, `promtool`, `amtool`.
@@ -119,6 +123,14 @@ pub fn free_port() -> u16 {
         }
     }
     panic!("no free TCP port");
+}
+
+/// Where servers have their folders: in memory, where that is large enough. A data folder has a thousand files, and ext4 looks long for each
+/// one's place when many were removed just before.
+pub fn server_folders() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let is_large = |stat: rustix::fs::StatVfs| stat.f_bavail * stat.f_frsize >= 4 << 30;
+    if rustix::fs::statvfs(memory).is_ok_and(is_large) { memory.to_owned() } else { env::temp_dir() }
 }
 
 /// The user and group that servers run as: PostgreSQL and PgBouncer refuse root. `None`: our own, which is not root.

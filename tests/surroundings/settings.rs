@@ -9,8 +9,9 @@ use std::{
     process::Command,
 };
 
+use crate::support::{Folder, PgBouncer, Postgres, eventually, is_long, majors_where};
+
 use super::{BINARY, PATIENCE};
-use crate::support::{Folder, PgBouncer, Postgres, eventually, is_long, majors};
 
 /// Texts, and numbers within their range, that are worth a try beside the extremes. Timeouts of a few milliseconds would hit the login itself.
 const MORE: &str = "
@@ -227,7 +228,7 @@ fn rounds(changes: &[(String, String)]) -> Vec<Vec<(String, String)>> {
 
 /// In the long form on a few versions: it takes minutes for each.
 fn versions() -> Vec<u32> {
-    majors().into_iter().filter(|major| !is_long() || [13, 15, 18].contains(major)).collect()
+    majors_where(|major| !is_long() || [13, 15, 18].contains(&major))
 }
 
 #[test]

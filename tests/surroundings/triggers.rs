@@ -1,7 +1,8 @@
 //! Login triggers (PostgreSQL 17 and later): they run before we can say anything, and may write.
 
+use crate::support::{Folder, PgBouncer, Postgres, majors_where, sample};
+
 use super::{check, watch};
-use crate::support::{Folder, PgBouncer, Postgres, majors, sample};
 
 /// As the manual's own example: it writes a line for each login, and leaves a temporary table.
 const TRIGGER: &str = "
@@ -23,8 +24,8 @@ fn server(major: u32, table: &str) -> Postgres {
     server
 }
 
-fn versions() -> impl Iterator<Item = u32> {
-    majors().into_iter().filter(|major| *major >= 17)
+fn versions() -> Vec<u32> {
+    majors_where(|major| major >= 17)
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BINARY, NOWHERE, TLS, closed};
 use crate::support::{Pgvigil, expect_ended, https::Https, is_long};
+
+use super::{BINARY, NOWHERE, TLS, closed};
 
 fn connect(address: SocketAddr, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("connecting");
@@ -54,10 +55,8 @@ fn a_handshake_that_hangs_is_cut() {
 
 /// Byte by byte, or not at all: a head has its time.
 #[test]
+#[ignore = "long: make test-all"]
 fn a_head_has_its_time() {
-    if !is_long() {
-        return;
-    }
     let pgvigil = Pgvigil::start(BINARY, &[], &NOWHERE);
     let address = pgvigil.address();
     thread::scope(|scope| {

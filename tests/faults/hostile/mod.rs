@@ -89,6 +89,7 @@ fn p22_no_peer_costs_another_target_a_series() {
     let peers: Vec<Peer> = postgres::peers().into_iter().chain(others::peers()).chain(backups::peers()).collect();
     assert!(peers.len() >= 70, "{} peers", peers.len());
     let wanted = std::env::var("PGVIGIL_TEST_PEER").unwrap_or_default();
+    assert!(peers.iter().any(|peer| peer.name.contains(&wanted)), "PGVIGIL_TEST_PEER={wanted} names no peer");
     let good = server(newest());
     let (next, alone) = (AtomicUsize::new(0), series_alone(&good));
     let wrong: Vec<String> = thread::scope(|scope| {
@@ -114,16 +115,11 @@ fn settings(good: &Postgres, bad: Option<String>) -> String {
     format!("targets:\n  - {{name: good, postgres: {{url: \"{url}\"}}}}\n{bad}collectors: {{backup: {{ttl: 1s}}}}\n")
 }
 
-/// The program under test; to compare, another can be named, of which nothing is asserted.
-fn program() -> String {
-    std::env::var("PGVIGIL_TEST_BEFORE").unwrap_or_else(|_| BINARY.to_owned())
-}
-
 fn watch(settings: &str) -> (Pgvigil, Folder) {
     let folder = Folder::new("hostile", "TERM");
     let file = folder.write("pgvigil.yaml", settings);
     let path = std::env::var("PATH").unwrap_or_default();
-    let pgvigil = Pgvigil::start(program(), &["--config", &file.display().to_string()], &[("PATH", &path)]);
+    let pgvigil = Pgvigil::start(BINARY, &["--config", &file.display().to_string()], &[("PATH", &path)]);
     (pgvigil, folder)
 }
 
@@ -169,9 +165,6 @@ fn try_peer(peer: &Peer, good: &Postgres, alone: usize) {
     let (size, of_good) = (seen.page.len(), of_target(&seen.page, "good"));
     let mib = growth as f64 / 1024.0;
     figure(22, peer.name, format!("{mib:.1} MiB, {longest:?}, a page of {size} bytes, a log of {}", seen.log.len()));
-    if program() != BINARY {
-        return;
-    }
     expect_bounded(peer.name, &pgvigil, &seen);
     assert_eq!(sample(&seen.page, "pg_up", &[("target", "good")]), Some(1.0), "{}: {}", peer.name, seen.log);
     // A series or two of a server come and go by themselves.

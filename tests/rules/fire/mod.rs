@@ -24,10 +24,9 @@ use std::{
     time::Instant,
 };
 
+use crate::support::{Generation, PgBackRest, is_long, majors};
 use round::{Round, rounds};
 use stack::Stack;
-
-use crate::support::{Generation, PgBackRest, is_long, majors};
 
 /// So many stacks at once: they wait most of the time.
 const AT_ONCE: usize = 3;
@@ -41,10 +40,12 @@ fn alerts_arrive_and_resolve() {
         Some(names) => names.split(',').any(|name| name == round.name),
         None => round.is_quick || is_long(),
     };
-    let of_each = Generation::that_serve()
+    let of_each = Generation::tested()
         .iter()
         .flat_map(|generation| rounds().into_iter().filter(is_wanted).map(|round| (round, *generation)));
-    let waiting: Mutex<VecDeque<(Round, Generation)>> = Mutex::new(of_each.collect());
+    let waiting: VecDeque<(Round, Generation)> = of_each.collect();
+    assert!(!waiting.is_empty(), "PGVIGIL_TEST_FIRE names no round: {chosen:?}");
+    let waiting = Mutex::new(waiting);
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {

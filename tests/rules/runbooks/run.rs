@@ -29,6 +29,7 @@ fn every_statement_runs() {
     let mut runbooks = text::all();
     if let Ok(names) = env::var("PGVIGIL_TEST_RUNBOOKS") {
         runbooks.retain(|runbook| names.split(',').any(|name| name == runbook.name));
+        assert!(!runbooks.is_empty(), "PGVIGIL_TEST_RUNBOOKS={names} names no runbook");
     }
     runbooks.push(Runbook::parse("tests/rules/runbooks/sample", include_str!("sample.md")));
     let all = majors();

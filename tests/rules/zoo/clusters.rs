@@ -1,9 +1,8 @@
 //! Servers that copy one another: standbys of every kind, clones, changes of roles, publishers and subscribers.
 
-use std::time::Duration;
-
 use super::part::{BEGIN, END, Part, client, known_to_clients, load, server};
 use crate::support::{Folder, Postgres, Process, Stop, eventually, psql::Session};
+use std::time::Duration;
 
 /// A table that has no need of autovacuum for a while.
 const NOTES: &str = "CREATE TABLE notes (n int) WITH (autovacuum_analyze_threshold = 100000)";

@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-
 use super::{
     alone, caches, clusters,
     part::{BEGIN, Part},
@@ -17,6 +15,7 @@ use crate::{
     rules::fire::stack::paces,
     support::{Folder, Pgvigil, eventually, page},
 };
+use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
