@@ -53,6 +53,15 @@ impl Form {
     pub fn words<T>(meanings: &[(&'static str, T)]) -> Form {
         Form::Word(meanings.iter().map(|(word, _)| *word).collect())
     }
+
+    /// The words that a key of a map may hold.
+    pub fn words_of(&self, name: &str) -> Vec<&'static str> {
+        let Form::Map(shape) = self else { return Vec::new() };
+        match shape().keys.into_iter().find(|key| key.name == name).map(|key| key.form) {
+            Some(Form::Word(words)) => words,
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Shape {
@@ -83,15 +92,6 @@ impl Shape {
     /// The names of the keys that it needs.
     pub fn required(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().filter(|key| key.is_required).map(|key| key.name)
-    }
-
-    /// The words that a key of this name may hold.
-    pub fn words_of(&self, name: &str) -> Vec<&'static str> {
-        let key = self.keys.iter().find(|key| key.name == name);
-        match key.map(|key| &key.form) {
-            Some(Form::Word(words)) => words.clone(),
-            _ => Vec::new(),
-        }
     }
 
     /// Reports which keys of a map are unknown, and which are missing and were not just misspelt. Unknown keys are not repeated where

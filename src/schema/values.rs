@@ -5,7 +5,7 @@
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use crate::schema::{
-    form::{Form, Shape},
+    form::Form,
     reader::{Entry, Keys, Schema},
     words,
     yaml::{Node, NodeValue},
@@ -111,13 +111,12 @@ pub fn map<K: Keys>() -> Schema<K> {
 }
 
 /// A map whose other keys follow from the word under one of them. One with an unknown word is read like the first kind.
-pub fn by_word<T: 'static>(key: &'static str, kinds: Vec<(fn() -> Shape, Schema<T>)>) -> Schema<T> {
-    let form = Form::Either(kinds.iter().map(|(shape, _)| Form::Map(*shape)).collect());
+pub fn by_word<T: 'static>(key: &'static str, kinds: Vec<Schema<T>>) -> Schema<T> {
+    let form = Form::Either(kinds.iter().map(|kind| kind.form.clone()).collect());
     Schema::new(form, move |node, subject, reader| {
-        let word = node.get(key).and_then(Node::text);
-        let named = kinds.iter().find(|(shape, _)| word.is_some_and(|word| shape().words_of(key).contains(&word)));
-        let (_, schema) = named.or(kinds.first())?;
-        schema.read(node, subject, reader)
+        let word = node.get(key).and_then(Node::text).unwrap_or_default();
+        let named = kinds.iter().find(|kind| kind.form.words_of(key).contains(&word));
+        named.or(kinds.first())?.read(node, subject, reader)
     })
 }
 

@@ -6,7 +6,7 @@ use crate::{
     declare,
     schema::{
         form::Form,
-        reader::{Entry, Keys, Schema},
+        reader::{Entry, Schema},
         values::{by_word, entries, list, map, positive_duration, unique, whole, word},
     },
     secret::Secret,
@@ -58,6 +58,7 @@ impl Environment {
 }
 
 /// What made the backups.
+#[allow(clippy::large_enum_variant, reason = "a few, made once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tool {
     /// All stanzas where none is named, all repositories where no key is.
@@ -186,11 +187,11 @@ fn repository() -> Schema<RepositorySettings> {
     by_word(
         "tool",
         vec![
-            (PgBackRestKeys::shape, map().map(PgBackRestKeys::repository)),
-            (BarmanKeys::shape, map().map(BarmanKeys::repository)),
-            (WalGKeys::shape, map().map(WalGKeys::repository)),
-            (FilesKeys::shape, map().map(|keys: FilesKeys| keys.common.of(Tool::Files(keys.files)))),
-            (BucketKeys::shape, map().map(|keys: BucketKeys| keys.common.of(Tool::S3(keys.bucket)))),
+            map().map(PgBackRestKeys::repository),
+            map().map(BarmanKeys::repository),
+            map().map(WalGKeys::repository),
+            map().map(|keys: FilesKeys| keys.common.of(Tool::Files(keys.files))),
+            map().map(|keys: BucketKeys| keys.common.of(Tool::S3(keys.bucket))),
         ],
     )
 }

@@ -11,7 +11,7 @@ use crate::{
     schema::{
         form::Form,
         problem::{Place, Problems},
-        reader::{Keys, Placed, Schema},
+        reader::{Placed, Schema},
         values::{by_word, flag, map, number, signed, text, unique, word},
         words,
     },
@@ -101,12 +101,9 @@ pub fn metric() -> Schema<MetricDeclaration> {
     by_word(
         "type",
         vec![
-            (NumberKeys::shape, map().map(NumberKeys::declaration)),
-            (HistogramKeys::shape, map().map(HistogramKeys::declaration)),
-            (
-                InfoKeys::shape,
-                map().map(|keys: InfoKeys| keys.metric.declaration(keys.r#type, ValueSource::One, vec![])),
-            ),
+            map().map(NumberKeys::declaration),
+            map().map(HistogramKeys::declaration),
+            map().map(|keys: InfoKeys| keys.metric.declaration(keys.r#type, ValueSource::One, vec![])),
         ],
     )
 }
