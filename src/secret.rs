@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 /// The most that a file with a secret may hold, in bytes.
@@ -64,18 +65,29 @@ impl Secret {
         self.file.as_deref()
     }
 
-    /// The secret as it is now: one in a file is read again.
-    ///
-    /// # Errors
-    /// Why it cannot be read; the message names the file.
-    pub fn now(&self) -> Result<Self, String> {
+    fn now(self) -> Result<Self, String> {
         match &self.file {
             Some(path) => Secret::in_file(path).map_err(|error| format!("{}: {error}", path.display())),
-            None => Ok(self.clone()),
+            None => Ok(self),
         }
     }
 }
 
+/// The secret as it is now, if there is one: a file is read again, in a thread of its own, since its filesystem may hang. An empty file is no
+/// secret.
+///
+/// # Errors
+/// Why it cannot be read; the message names the file.
+pub async fn resolve(secret: Option<&Secret>) -> Result<Option<Secret>, String> {
+    let Some(secret) = secret.cloned() else { return Ok(None) };
+    if secret.file.is_none() {
+        return Ok(Some(secret));
+    }
+    let secret = spawn_blocking(|| secret.now()).await.unwrap_or_else(|error| Err(error.to_string()))?;
+    Ok((!secret.expose().is_empty()).then_some(secret))
+}
+
+/// What is in the same file is the same secret, whatever it may be at the moment.
 impl<T: Into<String>> From<T> for Secret {
     fn from(secret: T) -> Self {
         Secret::new(secret)

@@ -35,7 +35,7 @@ pub fn acceptor(settings: &WebTls, problems: &mut Problems) -> Option<TlsAccepto
         return None;
     };
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(ours.ok()?));
-    config.ignore_client_order = settings.our_order;
+    config.ignore_client_order = settings.options.prefer_server_cipher_suites;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Some(Arc::new(config).into())
 }
@@ -55,27 +55,27 @@ fn certificates(pem: &Pem, problems: &mut Problems) -> Option<Vec<CertificateDer
 
 fn provider(settings: &WebTls) -> CryptoProvider {
     let mut provider = ring::default_provider();
-    if !settings.suites.is_empty() {
+    if !settings.options.cipher_suites.is_empty() {
         // As in Go, the list is for TLS 1.2: all suites of 1.3 are good.
         let place = |suite: &SupportedCipherSuite| {
-            settings.suites.iter().position(|wanted| suite.suite().as_str() == Some(wanted.as_str()))
+            settings.options.cipher_suites.iter().position(|wanted| suite.suite().as_str() == Some(wanted.as_str()))
         };
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() || place(suite).is_some());
         provider.cipher_suites.sort_by_key(place);
     }
-    if !settings.curves.is_empty() {
+    if !settings.options.curve_preferences.is_empty() {
         let named = |curve: &String| match curve.as_str() {
             "X25519" => ring::kx_group::X25519,
             "CurveP384" => ring::kx_group::SECP384R1,
             _ => ring::kx_group::SECP256R1,
         };
-        provider.kx_groups = settings.curves.iter().map(named).collect();
+        provider.kx_groups = settings.options.curve_preferences.iter().map(named).collect();
     }
     provider
 }
 
 fn versions(settings: &WebTls) -> Vec<&'static SupportedProtocolVersion> {
-    let wanted = settings.min..=settings.max;
+    let wanted = settings.options.min_version..=settings.options.max_version;
     let all = [(Version::V12, &TLS12), (Version::V13, &TLS13)].into_iter();
     all.filter(|(version, _)| wanted.contains(version)).map(|(_, protocol)| protocol).collect()
 }
@@ -85,7 +85,7 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
     problems: &mut Problems,
 ) -> Option<Arc<dyn ClientCertVerifier>> {
-    let authorities = match (&settings.client_ca, settings.client) {
+    let authorities = match (&settings.client_ca, settings.options.client_auth_type) {
         (_, Client::None) => return Some(WebPkiClientVerifier::no_client_auth()),
         (Some(pem), Client::Verify | Client::VerifyIfGiven) => {
             // Each is trusted, as in Go, from which the format of this configuration comes.
@@ -98,8 +98,8 @@ fn verifier(
         }
         _ => None,
     };
-    let is_mandatory = matches!(settings.client, Client::Any | Client::Verify);
+    let is_mandatory = matches!(settings.options.client_auth_type, Client::Any | Client::Verify);
     let hints = authorities.as_ref().map(Authorities::subjects).unwrap_or_default();
-    let (allowed_names, signatures) = (settings.allowed.clone(), Signatures::new(provider));
+    let (allowed_names, signatures) = (settings.options.client_allowed_sans.clone(), Signatures::new(provider));
     Some(Arc::new(ClientVerifier { is_mandatory, authorities, hints, allowed_names, signatures }))
 }

@@ -14,9 +14,9 @@ use crate::{
         links::Links,
         run::{CommandError, print},
     },
-    collector::catalogue,
-    schema::{files, words},
-    settings::json_schema,
+    collector::{catalogue, load::CollectorKeys},
+    schema::{files, json, words},
+    settings::{load::SettingsKeys, web::WebSettings},
     shipped::{alert_rules, dashboards},
 };
 
@@ -75,6 +75,17 @@ pub enum FileKind {
     Web,
 }
 
+impl FileKind {
+    /// What editors are shown of it.
+    pub fn json_schema(self) -> String {
+        match self {
+            FileKind::Collector => json::document::<CollectorKeys>("A collector of pgvigil"),
+            FileKind::Settings => json::document::<SettingsKeys>("The settings of pgvigil"),
+            FileKind::Web => json::document::<WebSettings>("The web configuration of pgvigil"),
+        }
+    }
+}
+
 #[derive(Args)]
 pub struct ExportArguments {
     /// Write all files into this folder
@@ -102,9 +113,7 @@ pub fn run(what: Export, program: clap::Command) -> Result<(), CommandError> {
         Export::Completions { shell } => completions(shell, program),
         Export::Man { dir: None } => print(&pages(program)?.swap_remove(0).1),
         Export::Man { dir: Some(dir) } => write(&dir, pages(program)?.into_iter()),
-        Export::Schema { of: FileKind::Collector } => print(&json_schema::collector()),
-        Export::Schema { of: FileKind::Settings } => print(&json_schema::settings()),
-        Export::Schema { of: FileKind::Web } => print(&json_schema::web()),
+        Export::Schema { of } => print(&of.json_schema()),
         Export::Collectors(files) => {
             files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
         }

@@ -2,7 +2,7 @@
 
 mod arguments;
 mod check;
-mod export;
+pub mod export;
 mod links;
 mod probe;
 mod run;

@@ -12,7 +12,7 @@ use crate::{
         problem::{Place, Problems},
         words,
     },
-    settings::{Override, Settings, load::ReadSettings},
+    settings::load::{Override, ReadSettings, Settings},
 };
 
 /// The collectors that are shipped.
@@ -70,9 +70,9 @@ impl Catalogue {
     pub fn adjust(&self, (settings, mut problems): ReadSettings) -> Result<(Settings, Catalogue), Problems> {
         let mut collectors = self.collectors.clone();
         for change in &settings.overrides {
-            match collectors.iter_mut().find(|collector| collector.name == change.collector) {
-                Some(collector) => apply(Arc::make_mut(collector), change, &mut problems),
-                None => problems.add(&change.place, self.unknown(&change.collector)),
+            match collectors.iter_mut().find(|collector| collector.name == change.key) {
+                Some(collector) => apply(Arc::make_mut(collector), &change.value, &change.place, &mut problems),
+                None => problems.add(&change.place, self.unknown(&change.key)),
             }
         }
         collectors.retain(|collector| collector.enabled);
@@ -101,19 +101,16 @@ fn embedded() -> FileSet {
     named.collect()
 }
 
-fn apply(collector: &mut Collector, change: &Override, problems: &mut Problems) {
+fn apply(collector: &mut Collector, change: &Override, place: &Place, problems: &mut Problems) {
     collector.enabled = change.enabled.unwrap_or(collector.enabled);
     collector.ttl = change.ttl.unwrap_or(collector.ttl);
     collector.timeout = change.timeout.unwrap_or(collector.timeout);
     collector.max_rows = change.max_rows.unwrap_or(collector.max_rows);
     if collector.scope == Scope::Database && collector.ttl < load::IN_DATABASES_TTL {
-        problems.add(&change.place, "it is asked in each database: its `ttl` must be at least 60s");
+        problems.add(place, "it is asked in each database: its `ttl` must be at least 60s");
     }
     if change.timeout.is_some() && (collector.is_quick() || collector.timeout.is_zero()) {
-        problems.add(
-            &change.place,
-            "a `timeout` (above 0s) is for slow collectors: give a `ttl` above 0s, or leave it out",
-        );
+        problems.add(place, "a `timeout` (above 0s) is for slow collectors: give a `ttl` above 0s, or leave it out");
     }
 }
 

@@ -95,7 +95,7 @@ pub fn questions(settings: &ProbeSettings) -> Vec<ProbeCheck> {
         objective: query.objective,
         needs_schema: false,
         how: How::ReadOnly,
-        paths: query.paths.clone(),
+        paths: query.paths.as_ref().map(|paths| paths.iter().map(|path| path.value.clone()).collect()),
     });
     let write = settings.write.then(|| ProbeCheck {
         how: How::Token,

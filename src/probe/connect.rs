@@ -11,13 +11,13 @@ use tokio_postgres::{Client, Config};
 
 use crate::{
     probe::attempt::{AttemptError, FailureReason, Phase, Trace},
+    secret,
     secret::Secret,
     settings::connection::model::{Address, PostgresSettings},
     source::{
         fetch::{FetchError, Reason},
         net::{dial, dial::DialSteps, session_limit::SessionLimit},
         postgres::{error, startup},
-        secret,
     },
 };
 
@@ -65,8 +65,9 @@ impl Connector {
         let until = until.min(Instant::now() + CONNECT_LIMIT);
         let mut steps = DialSteps::default();
         let server = &self.server;
-        let password = timeout_at(until, secret::now(server.password.as_ref())).await;
-        let password = password.map_err(|_| late(Phase::Authentication))?.map_err(login_failed)?;
+        let password = timeout_at(until, secret::resolve(server.password.as_ref())).await;
+        let password = password.map_err(|_| late(Phase::Authentication))?;
+        let password = password.map_err(|error| login_failed(FetchError::password(error)))?;
         let dialled = timeout_at(until, dial::timed(server, &self.sessions, &mut steps)).await;
         trace.dialled(&steps);
         let stream = match dialled {

@@ -46,6 +46,9 @@ pub const fn of<T: Copy, const N: usize>(meanings: &[(&'static str, T); N]) -> [
 /// The form of what [`snake`] takes.
 pub const SNAKE: &str = "^[a-z][a-z0-9_]*$";
 
+/// What [`snake`] takes, in words.
+pub const SNAKE_WANTED: &str = "lower snake case: a-z, 0-9 and _, starting with a letter";
+
 /// The form of what [`label`] takes.
 pub const LABEL: &str = "^(?!(target|le)$|__)[A-Za-z_][A-Za-z0-9_]*$";
 
@@ -56,7 +59,7 @@ pub const METRIC: &str = "^[A-Za-z_:][A-Za-z0-9_:]*$";
 pub fn snake(word: &str) -> Result<(), &'static str> {
     let starts = word.starts_with(|c: char| c.is_ascii_lowercase());
     let rest = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if starts && rest { Ok(()) } else { Err("lower snake case: a-z, 0-9 and _, starting with a letter") }
+    if starts && rest { Ok(()) } else { Err(SNAKE_WANTED) }
 }
 
 /// A Prometheus label name that is free to use: not ours, not a histogram's, not Prometheus's own.

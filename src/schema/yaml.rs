@@ -67,6 +67,11 @@ impl Node {
         self.entries().iter().find(|(k, _)| *k.text == key).map(|(_, node)| node)
     }
 
+    /// Something is written under this key of a map.
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|node| !node.is_absent())
+    }
+
     /// The entries of a map, in their order; none of anything else.
     pub fn entries(&self) -> &[(MapKey, Node)] {
         match &self.value {
@@ -75,8 +80,13 @@ impl Node {
         }
     }
 
-    pub fn is_empty_list(&self) -> bool {
-        matches!(&self.value, NodeValue::List(items) if items.is_empty())
+    /// A list or a map with nothing in it.
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            NodeValue::List(items) => items.is_empty(),
+            NodeValue::Map(entries) => entries.is_empty(),
+            _ => false,
+        }
     }
 }
 

@@ -138,7 +138,7 @@ pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
 }
 
 fn target_row(target: &Target, status: &TargetStatus) -> TargetRow<'static> {
-    let up = |kind| (target.settings.endpoint.kind() == kind).then_some(status.up).into();
+    let up = |kind| (target.settings.endpoint.word() == kind).then_some(status.up).into();
     TargetRow {
         up_postgres: up("postgres"),
         up_pgbouncer: up("pgbouncer"),

@@ -3,12 +3,14 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    schema::problem::{Place, Problems},
+    schema::{
+        problem::{Place, Problems},
+        reader::Env,
+    },
     settings::{
-        Endpoint, RowLimits, TargetSettings,
         connection::{dsn::Dsn, postgres, problem::ConnectionProblem, redis},
-        interpolate::Env,
         probe,
+        targets::{Endpoint, RowLimits, TargetSettings},
     },
 };
 

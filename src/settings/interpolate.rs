@@ -1,9 +1,47 @@
-//! `${NAME}` in the settings' texts: replaced from the environment.
+//! `${NAME}` in the settings' texts: replaced from the environment. And texts that a file may hold instead.
+
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-/// Reads an environment variable. It comes from outside, so that tests have their own environment.
-pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
+use crate::{
+    schema::{
+        form::Form,
+        reader::{Env, Schema},
+        values::text,
+    },
+    secret::Secret,
+};
+
+/// A text with its `${NAME}`s replaced.
+pub fn interpolated() -> Schema<String> {
+    text().then(|text, node, reader| {
+        let expanded = expand(&Zeroizing::new(text), reader.env);
+        expanded.map_err(|message| reader.problems.add(&node.place, message)).ok()
+    })
+}
+
+/// The same for a text that cannot be printed from then on.
+pub fn secret() -> Schema<Secret> {
+    interpolated().map(Secret::new)
+}
+
+/// A secret in the file that is named.
+pub fn secret_in_file() -> Schema<Secret> {
+    Schema::new(Form::Text, |node, subject, reader| {
+        let path = interpolated().read(node, subject, reader)?;
+        let secret = Secret::in_file(path.as_ref());
+        secret.map_err(|message| reader.problems.add(&node.place, format!("{subject}: {message}"))).ok()
+    })
+}
+
+/// An absolute path.
+pub fn absolute_path() -> Schema<PathBuf> {
+    interpolated().matching(ABSOLUTE, "an absolute path", |path| path.starts_with('/')).map(PathBuf::from)
+}
+
+/// An absolute path, or a text that may become one.
+pub const ABSOLUTE: &str = r"^/|\$\{";
 
 /// Replaces each `${NAME}` by that variable; `$$` is a plain `$`, and so is a `$` before anything else.
 ///

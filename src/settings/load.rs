@@ -1,52 +1,67 @@
 //! The settings as they are written, in a file or in the environment, read into what they mean.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use crate::{
-    collector::load::MAX_ROWS,
+    declare,
     schema::{
-        fields::Fields,
         files,
         problem::{Place, Problems},
-        shape::{Is, Shape, key},
+        reader::{Entry, Env, Reader},
+        values::{duration, entries, flag, map, positive_duration, whole},
         words, yaml,
-        yaml::Node,
     },
-    settings::{Override, Settings, env, interpolate::Env, targets, thresholds},
+    settings::{
+        env,
+        targets::{LimitKeys, RowLimits, TargetKeys, TargetSettings, targets},
+        thresholds,
+    },
 };
 
-/// The settings file.
-pub(crate) const SETTINGS: Shape = Shape {
-    what: "the settings file",
-    needs: &[key("targets", targets::TARGETS, "The servers to watch.")],
-    may: &[
-        key(
-            "scrape_timeout",
-            Is::Duration,
-            "How long a scrape may take where the scraper does not say (Prometheus does); 10s if left out.",
-        ),
-        targets::MAX_BYTES,
-        targets::MAX_SAMPLES,
-        key(
-            "collectors",
-            Is::Entries(0, words::SNAKE, &Is::Map(&OVERRIDE)),
-            "By collector, what differs from its file, on all targets.",
-        ),
-    ],
-    quiet: true,
-};
+/// The most rows a query may keep.
+pub const MAX_ROWS: usize = 1_000_000;
 
-const OVERRIDE: Shape = Shape {
-    what: "what a collector overrides",
-    needs: &[],
-    may: &[
-        key("enabled", Is::Flag, "`false`: it is not asked at all. `true`: it is, even if its file says it is off."),
-        key("ttl", Is::Duration, "How old a result may be before it is asked for again; `0s`: asked on each scrape."),
-        key("timeout", Is::Duration, "The limit on the server, for collectors with a `ttl`."),
-        key("max_rows", Is::Whole(1, MAX_ROWS), "Rows kept of each query; what is cut is counted."),
-    ],
-    quiet: true,
-};
+/// Everything `pgvigil.yaml` (or the environment) says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How long a scrape may take where the scraper does not say.
+    pub scrape_timeout: Duration,
+    pub targets: Vec<TargetSettings>,
+    /// By collector, what differs from its file; [`crate::collector::catalogue::Catalogue::adjust`] applies it.
+    pub overrides: Vec<Entry<Override>>,
+    /// The names of all static labels, and where each stands.
+    pub label_names: Vec<(String, Place)>,
+}
+
+declare! {
+    pub struct SettingsKeys: "the settings file" {
+        /// The servers to watch.
+        targets: Option<Vec<TargetKeys>> = targets().tolerant(),
+        /// How long a scrape may take where the scraper does not say (Prometheus does); 10s if left out.
+        scrape_timeout: Duration = positive_duration().or(SCRAPE_TIMEOUT),
+        /// By collector, what differs from its file, on all targets.
+        collectors: Vec<Entry<Override>> =
+            entries(words::SNAKE, |_| Ok(()), map().or(Override::default())).or(Vec::new()),
+        ..limits: LimitKeys,
+    }
+}
+
+declare! {
+    /// What the settings change in one collector.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct Override: "what a collector overrides" {
+        /// `false`: it is not asked at all. `true`: it is, even if its file says it is off.
+        enabled: Option<bool> = flag().optional(),
+        /// How old a result may be before it is asked for again; `0s`: asked on each scrape.
+        ttl: Option<Duration> = duration().optional(),
+        /// The limit on the server, for collectors with a `ttl`.
+        timeout: Option<Duration> = duration().optional(),
+        /// Rows kept of each query; what is cut is counted.
+        max_rows: Option<usize> = whole(1..=MAX_ROWS).optional(),
+    }
+}
+
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The settings as far as they can be read, and all that is wrong with them. No message repeats a value that may be a secret.
 pub type ReadSettings = (Settings, Problems);
@@ -56,7 +71,7 @@ impl Settings {
     pub fn load(file: Option<&Path>, env: &Env<'_>) -> ReadSettings {
         match file.map(|path| (path, files::read(path))) {
             Some((path, Ok(text))) => Settings::read(&path.to_string_lossy(), &text, env),
-            Some((_, Err(told))) => (Settings::default(), told.into()),
+            Some((_, Err(problem))) => (Settings::default(), problem.into()),
             None => {
                 let mut problems = Problems::default();
                 let targets = env::targets(env, &mut problems);
@@ -69,8 +84,9 @@ impl Settings {
     pub fn read(file: &str, text: &str, env: &Env<'_>) -> ReadSettings {
         let mut problems = Problems::default();
         let root = yaml::parse(file, text, &mut problems);
-        let settings = root.and_then(|root| read(&root, env, &mut problems)).unwrap_or_default();
-        settings.with_shipped_thresholds(problems)
+        let reader = &mut Reader::of_settings(env, &mut problems);
+        let keys = root.and_then(|root| map().read(&root, "the file", reader));
+        keys.map(SettingsKeys::settings).unwrap_or_default().with_shipped_thresholds(problems)
     }
 
     /// The same, if nothing is wrong.
@@ -95,34 +111,22 @@ impl Settings {
     }
 }
 
-fn read(root: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<Settings> {
-    let mut fields = Fields::open(root, &SETTINGS, problems)?;
-    let mut settings = Settings::default();
-    if let Some(timeout) = fields.duration("scrape_timeout") {
-        settings.scrape_timeout = timeout;
-        if timeout.is_zero() {
-            fields.tell("scrape_timeout", "`scrape_timeout` must be above 0s");
+impl SettingsKeys {
+    fn settings(self) -> Settings {
+        let of_all = self.limits.or(RowLimits::default());
+        let targets = self.targets.unwrap_or_default();
+        let labels = targets.iter().flat_map(|target| &target.labels);
+        Settings {
+            scrape_timeout: self.scrape_timeout,
+            label_names: labels.map(|label| (label.key.clone(), label.place.clone())).collect(),
+            targets: targets.into_iter().filter_map(|target| target.target(of_all)).collect(),
+            overrides: self.collectors,
         }
     }
-    (settings.targets, settings.label_names) = targets::targets(&mut fields, env);
-    settings.overrides = fields.entries("collectors", |name, place, node, problems| {
-        let mut told = Problems::default();
-        let change = override_of(name, place, node, &mut told);
-        // Of what cannot be read nothing follows: whether there is such a collector can be said all the same.
-        let change = change.filter(|_| told.is_empty()).unwrap_or_else(|| Override::of(name, place));
-        problems.add_all(told);
-        Some(change)
-    });
-    Some(settings)
 }
 
-fn override_of(name: &str, place: &Place, node: &Node, problems: &mut Problems) -> Option<Override> {
-    let mut fields = Fields::open(node, &OVERRIDE, problems)?;
-    Some(Override {
-        enabled: fields.flag("enabled"),
-        ttl: fields.duration("ttl"),
-        timeout: fields.duration("timeout"),
-        max_rows: fields.whole("max_rows", 1..=MAX_ROWS),
-        ..Override::of(name, place)
-    })
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { scrape_timeout: SCRAPE_TIMEOUT, targets: Vec::new(), overrides: Vec::new(), label_names: Vec::new() }
+    }
 }

@@ -38,6 +38,11 @@ impl FetchError {
         FetchError { remedy: remedy.map(Arc::new), ..self }
     }
 
+    /// The password cannot be read.
+    pub fn password(error: String) -> Self {
+        FetchError::new(Reason::Authentication, format!("the password: {error}"))
+    }
+
     /// The rows of a target need more memory than its budget.
     pub fn too_large(budget: &MemoryBudget) -> Self {
         let most = budget.bytes() >> 20;

@@ -14,7 +14,6 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod remedy;
-pub mod secret;
 pub mod sections;
 pub mod statements;
 

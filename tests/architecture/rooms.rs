@@ -35,9 +35,9 @@ const MAY_USE: &[(&str, &str)] = &[
     ),
     ("http", "access exposition log_limit scrape"),
     ("main", "cli"),
-    ("tools/board.rs", ""),
-    ("tools/boards", "board collector schema settings"),
-    ("tools/grafana", "board boards"),
+    ("tools/board.rs", "schema"),
+    ("tools/boards", "board collector schema shipped"),
+    ("tools/grafana", "board"),
 ];
 
 impl Source {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pgvigil_tools::{boards::COLUMNS, grafana::TAG};
+use pgvigil_tools::{board::COLUMNS, grafana::TAG};
 use serde_json::{Value, json};
 
 use super::files::{self, Dashboard, each, items, text};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use expect_test::expect_file;
-use pgvigil::settings::json_schema;
+use pgvigil::cli::export::FileKind;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -48,7 +48,7 @@ fn the_schema_knows_every_key() {
     let keys = keys();
     let mut schema = of_group(&defaults(), &mut Vec::new(), &keys);
     schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
-    schema["definitions"] = json!({"settings": of_program(&json_schema::settings()), "web": of_program(&json_schema::web()), "alert": alert(), "change": closed(change())});
+    schema["definitions"] = json!({"settings": of_program(&FileKind::Settings.json_schema()), "web": of_program(&FileKind::Web.json_schema()), "alert": alert(), "change": closed(change())});
     let text = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
     expect_file![format!("../../{CHART}/values.schema.json")].assert_eq(&text);
 }

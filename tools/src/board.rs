@@ -4,6 +4,17 @@
 
 use std::time::Duration;
 
+use pgvigil::{
+    declare,
+    schema::{
+        reader::Placed,
+        values::{flag, list, map, number, snake, text, word},
+    },
+};
+
+/// The width of a board.
+pub const COLUMNS: u32 = 24;
+
 /// One board file, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Board {
@@ -26,29 +37,38 @@ impl Board {
     }
 }
 
-/// What a reader of the board chooses; several at once, or all.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Variable {
-    pub name: String,
-    pub label: String,
-    /// Where the choices come from: `label_values(..)`.
-    pub query: String,
-    /// The regular expression that stands for all; `.*` where series may lack the label.
-    pub all: String,
+declare! {
+    /// What a reader of the board chooses; several at once, or all.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Variable: "a variable" {
+        /// Its name in expressions and links.
+        name: String = snake(),
+        /// What it is called.
+        label: String = text(),
+        /// Where the choices come from: `label_values(..)`.
+        query: String = text(),
+        /// The regular expression that stands for all; `.*` where series may lack the label.
+        all: String = text(),
+    }
 }
 
-/// Events that are drawn into every graph.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Annotation {
-    pub title: String,
-    pub expr: String,
-    /// What is said of an event; `{{label}}` stands for a label.
-    pub text: String,
-    pub color: String,
-    /// The value is when it happened, in milliseconds. Otherwise it happens while there is a value.
-    pub value_is_time: bool,
-    /// Not drawn until the reader switches it on.
-    pub is_off: bool,
+declare! {
+    /// Events that are drawn into every graph.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Annotation: "an annotation" {
+        /// What it is called.
+        title: String = text(),
+        /// PromQL; `@name@` is one of the selectors.
+        expr: String = text(),
+        /// What is said of an event; `{{label}}` stands for a label.
+        text: String = text(),
+        /// Its color.
+        color: String = text(),
+        /// The value is when it happened, in milliseconds. Otherwise it happens while there is a value.
+        value_is_time: bool = flag().or(false),
+        /// Not drawn until the reader switches it on.
+        is_off as "off": bool = flag().or(false),
+    }
 }
 
 /// Panels under one heading.
@@ -61,11 +81,8 @@ pub struct Row {
 /// One panel, its width in twenty-fourths of the board and its height in Grafana's units (30 pixels).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    pub title: String,
+    pub options: PanelOptions,
     pub about: String,
-    pub kind: Kind,
-    /// Grafana's id of the unit: `s`, `bytes`, `percentunit`.
-    pub unit: String,
     pub width: u32,
     pub height: u32,
     pub queries: Vec<BoardQuery>,
@@ -73,18 +90,31 @@ pub struct Panel {
     pub states: Vec<State>,
     /// Where alerts begin, one line for each severity.
     pub lines: Vec<BoardQuery>,
-    /// Of a table: the labels shown, in order.
-    pub columns: Vec<Column>,
-    /// Of a table: the query whose column it is sorted by, the largest first.
-    pub worst: Option<String>,
-    /// Shown instead of nothing.
-    pub empty: Option<String>,
-    /// The most the value can be: 1 for a part of a whole.
-    pub max: Option<f64>,
-    /// From this value on it is bad, below it good.
-    pub bad: Option<f64>,
-    /// Uids of boards that say more.
-    pub opens: Vec<String>,
+}
+
+declare! {
+    /// What a panel is as it is written.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct PanelOptions: "a panel" {
+        /// What it shows.
+        title: String = text(),
+        /// How it shows its values.
+        kind: Kind = word(&KINDS),
+        /// Grafana's id of the unit: `s`, `bytes`, `percentunit`.
+        unit: String = text(),
+        /// Of a table: the labels shown, in order.
+        columns: Vec<Column> = list(map()).or(Vec::new()),
+        /// Of a table: the legend of the query it is sorted by, the largest first.
+        worst: Option<Placed<String>> = text().placed().optional(),
+        /// Shown instead of nothing.
+        empty: Option<String> = text().optional(),
+        /// The most the value can be: 1 for a part of a whole.
+        max: Option<f64> = number().optional(),
+        /// From this value on it is bad, below it good.
+        bad: Option<f64> = number().optional(),
+        /// Uids of boards that say more.
+        opens: Vec<String> = list(text()).or(Vec::new()),
+    }
 }
 
 /// How a panel shows its values.
@@ -106,6 +136,17 @@ pub enum Kind {
     Heatmap,
 }
 
+/// The words for how a panel shows its values.
+pub const KINDS: [(&str, Kind); 7] = [
+    ("stat", Kind::Stat),
+    ("graph", Kind::Graph),
+    ("stack", Kind::Stack),
+    ("table", Kind::Table),
+    ("timeline", Kind::Timeline),
+    ("bars", Kind::Bars),
+    ("heatmap", Kind::Heatmap),
+];
+
 /// A query and what its series, or in a table its column, are called.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoardQuery {
@@ -123,29 +164,34 @@ pub struct BoardQuery {
     pub states: Vec<State>,
 }
 
-/// What a value means.
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    pub value: String,
-    pub says: String,
-    pub color: String,
+declare! {
+    /// What a value means.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct State: "a state" {
+        /// The value.
+        value: String = text(),
+        /// What it means.
+        says: String = text(),
+        /// Its color.
+        color: String = text(),
+    }
 }
 
-/// A label in a table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    pub label: String,
-    pub title: String,
-    pub opens: Option<Opens>,
-    /// Where a click leads, as Grafana writes it.
-    pub url: Option<String>,
-    /// There for the links of others.
-    pub is_hidden: bool,
-}
-
-/// Where a label leads: the board, and which of its variables takes the label's value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Opens {
-    pub uid: String,
-    pub variable: String,
+declare! {
+    /// A label in a table.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Column: "a column" {
+        /// The label.
+        label: String = text(),
+        /// What it is called.
+        title: String = text(),
+        /// The uid of the board that a click leads to.
+        opens: Option<String> = text().beside(&["variable"]).optional(),
+        /// Which of its variables takes the label's value.
+        variable: Option<String> = text().beside(&["opens"]).optional(),
+        /// Where a click leads, as Grafana writes it.
+        url: Option<String> = text().optional(),
+        /// Not shown: there for the links of others.
+        is_hidden as "hidden": bool = flag().or(false),
+    }
 }

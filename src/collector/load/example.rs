@@ -3,17 +3,14 @@
 use crate::{
     collector::load::metric::{MetricDeclaration, NATIVE_BUCKETS},
     schema::{
-        fields::Fields,
+        form::Form,
         problem::{Place, Problems},
-        shape::Is,
+        reader::{Placed, Schema},
         words,
         yaml::{Node, NodeValue},
     },
     table::{Cell, Table, native::NativeBuckets},
 };
-
-/// What `example` holds: rows, each from column to cell.
-pub const EXAMPLE: Is = Is::List(1, &Is::Entries(0, "", &Is::Cell));
 
 /// Sample rows, and where each cell stands (row after row, as in the table).
 #[derive(Debug)]
@@ -22,17 +19,27 @@ pub struct Example {
     places: Vec<Place>,
 }
 
-/// Reads the rows. The columns are those of all rows together; one that a row leaves out is absent in it.
-pub fn example(fields: &mut Fields<'_, '_>) -> Option<Example> {
-    if fields.node("example").is_some_and(Node::is_empty_list) {
-        fields.tell("example", "the example needs at least one row");
-    }
-    let rows = fields.each("example", |node, problems| {
-        if !matches!(node.value, NodeValue::Map(_) | NodeValue::Broken) {
-            problems.add(&node.place, "a row is a map: `{column: value, ...}`");
+/// The schema of the rows. The columns are those of all rows together; one that a row leaves out is absent in it.
+pub fn example() -> Schema<Example> {
+    let row = Form::Entries(0, "", Box::new(Form::Cell));
+    Schema::new(Form::List(1, Box::new(row)), |node, subject, reader| {
+        let NodeValue::List(rows) = &node.value else {
+            reader.problems.add(&node.place, format!("{subject} must be a list"));
+            return None;
+        };
+        if rows.is_empty() {
+            reader.problems.add(&node.place, "the example needs at least one row");
         }
-        matches!(node.value, NodeValue::Map(_)).then_some(node)
-    });
+        read(rows, reader.problems)
+    })
+}
+
+fn read(rows: &[Node], problems: &mut Problems) -> Option<Example> {
+    let is_row = |row: &&Node| matches!(row.value, NodeValue::Map(_));
+    for row in rows.iter().filter(|row| !is_row(row) && row.value != NodeValue::Broken) {
+        problems.add(&row.place, "a row is a map: `{column: value, ...}`");
+    }
+    let rows: Vec<_> = rows.iter().filter(is_row).collect();
     let mut columns: Vec<&str> = Vec::new();
     for (key, _) in rows.iter().flat_map(|row| row.entries()) {
         if !columns.contains(&key.text.as_str()) {
@@ -41,7 +48,7 @@ pub fn example(fields: &mut Fields<'_, '_>) -> Option<Example> {
     }
     let mut example = Example { table: Table::new(columns.clone()), places: Vec::new() };
     for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
-        example.push(row, column, fields.problems);
+        example.push(row, column, problems);
     }
     (example.table.rows() > 0).then_some(example)
 }
@@ -57,17 +64,17 @@ impl Example {
     }
 
     /// Tells which columns are missing, which values are no numbers, and which metrics get no sample.
-    pub fn check(&self, labels: &[(String, Place)], metrics: &[MetricDeclaration], problems: &mut Problems) {
+    pub fn check(&self, labels: &[Placed<String>], metrics: &[MetricDeclaration], problems: &mut Problems) {
         let all = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
         // Once a label's name is refused, that the example lacks it is no news: both will be renamed.
-        for (label, place) in all.filter(|(label, _)| words::label(label).is_ok()) {
-            self.column(label, place, problems);
+        for label in all.filter(|label| words::label(&label.value).is_ok()) {
+            self.column(&label.value, &label.place, problems);
         }
         for declared in metrics {
-            for (key, column, place) in &declared.columns {
+            for (key, column) in &declared.columns {
                 match *key {
-                    NATIVE_BUCKETS => self.check_native(column, place, problems),
-                    key => self.check_numbers(key, column, place, problems),
+                    NATIVE_BUCKETS => self.check_native(&column.value, &column.place, problems),
+                    key => self.check_numbers(key, &column.value, &column.place, problems),
                 }
             }
         }

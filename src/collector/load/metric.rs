@@ -1,7 +1,5 @@
 //! The metrics of a query: which column is the value, which are the labels.
 
-use std::ops::RangeInclusive;
-
 use crate::{
     collector::{
         Metric, NativeSpec, ValueSource,
@@ -9,105 +7,14 @@ use crate::{
         naming_rules,
         naming_rules::MetricNames,
     },
+    declare,
     schema::{
-        fields::Fields,
+        form::Form,
         problem::{Place, Problems},
-        shape::{Is, KeySpec, Shape, key},
+        reader::{Placed, Schema},
+        values::{by_word, flag, map, number, signed, text, unique, word},
         words,
-        yaml::Node,
     },
-};
-
-/// What `metrics` holds.
-pub const METRICS: Is = Is::List(1, &Is::Either(&[Is::Map(&NUMBER), Is::Map(&HISTOGRAM), Is::Map(&INFO)]));
-
-/// What `labels` holds, of a query and of a metric.
-pub const LABELS: Is = Is::List(0, &Is::Form(words::LABEL));
-
-const NAME: KeySpec = key(
-    "name",
-    Is::Form(words::METRIC),
-    "The metric's name: lower snake case, a base unit (`_seconds`, `_bytes`, `_ratio`), `_total` for a counter, `_info` for an info metric.",
-);
-const HELP: KeySpec = key(
-    "help",
-    Is::Form(r"^[^\\\x00-\x1f]*[^\\\s\x00-\x1f][^\\\x00-\x1f]*$"),
-    "One line: what is measured, and its unit.",
-);
-const VALUE: KeySpec = key("value", Is::Text, "The column with the value.");
-const OWN_LABELS: KeySpec =
-    key("labels", LABELS, "Columns that become its labels, instead of the query's; `[]` for none.");
-const ECOSYSTEM: KeySpec = key(
-    "ecosystem",
-    Is::Flag,
-    "Other exporters have a metric of this name and meaning: our naming rules are not for it.",
-);
-
-const NUMBER: Shape = Shape {
-    what: "a metric",
-    needs: &[
-        NAME,
-        key("type", Is::Word(&["gauge", "counter"]), "`gauge` or `counter` (`histogram` and `info` have other keys)."),
-        HELP,
-        VALUE,
-    ],
-    may: &[
-        key("scale", Is::Number, "The value times this, such as 1e-3; not 0. 1 if left out."),
-        ECOSYSTEM,
-        OWN_LABELS,
-    ],
-    quiet: false,
-};
-
-const HISTOGRAM: Shape = Shape {
-    what: "a histogram",
-    needs: &[
-        NAME,
-        key("type", Is::Word(&["histogram"]), "`histogram`: one row for each bucket of a series."),
-        HELP,
-        key("le", Is::Text, "The column with the upper bound of a bucket; NULL or infinite in the last."),
-        key("value", Is::Text, "The column with the cumulative count up to `le`."),
-        key("sum", Is::Text, "The column with the sum of all values, the same or NULL on the other rows of a series."),
-        key("count", Is::Text, "The column with their number, the same or NULL on the other rows of a series."),
-    ],
-    may: &[
-        key(
-            "native",
-            Is::Map(&NATIVE),
-            "Its native buckets, beside the others. Only the protobuf format can show them.",
-        ),
-        ECOSYSTEM,
-        OWN_LABELS,
-    ],
-    quiet: false,
-};
-
-const NATIVE: Shape = Shape {
-    what: "`native`",
-    needs: &[
-        key(
-            "schema",
-            Is::Signed(*SCHEMAS.start(), *SCHEMAS.end()),
-            "How fine they are: from one bound to the next it is `2^(2^-schema)` times as much. 3 is 9 % more, 0 twice.",
-        ),
-        key(
-            "buckets",
-            Is::Text,
-            "The column with all of a series, on any of its rows: `index:count` of each, rising and separated by spaces.",
-        ),
-    ],
-    may: &[],
-    quiet: false,
-};
-
-/// Those that Prometheus knows.
-const SCHEMAS: RangeInclusive<i32> = -4..=8;
-
-const INFO: Shape = Shape {
-    what: "an info metric",
-    needs: &[NAME, key("type", Is::Word(&["info"]), "`info`: the value is 1, the labels are the message."), HELP],
-    may: &[ECOSYSTEM, OWN_LABELS],
-    quiet: false,
 };
 
 const KINDS: [(&str, MetricKind); 4] = [
@@ -117,6 +24,96 @@ const KINDS: [(&str, MetricKind); 4] = [
     ("info", MetricKind::Info),
 ];
 
+declare! {
+    /// The keys of every metric.
+    pub struct MetricKeys: "a metric" {
+        /// The metric's name: lower snake case, a base unit (`_seconds`, `_bytes`, `_ratio`), `_total` for a counter, `_info` for an info
+        /// metric.
+        name: Placed<String> = text().shown_as(Form::Pattern(words::METRIC)).placed(),
+        /// One line: what is measured, and its unit.
+        help: String = text()
+            .check(|help| naming_rules::help_problem(help).map_or(Ok(()), |message| Err(message.to_owned())))
+            .shown_as(Form::Pattern(r"^[^\\\x00-\x1f]*[^\\\s\x00-\x1f][^\\\x00-\x1f]*$")),
+        /// Other exporters have a metric of this name and meaning: our naming rules are not for it.
+        ecosystem: bool = flag().or(false),
+        /// Columns that become its labels, instead of the query's; `[]` for none.
+        labels: Option<Vec<Placed<String>>> = labels().optional(),
+    }
+}
+
+declare! {
+    pub struct NumberKeys: "a metric" {
+        ..metric: MetricKeys,
+        /// `gauge` or `counter` (`histogram` and `info` have other keys).
+        r#type: MetricKind = kind(vec!["gauge", "counter"]),
+        /// The column with the value.
+        value: Placed<String> = text().placed(),
+        /// The value times this, such as 1e-3; not 0. 1 if left out.
+        scale: f64 = number().check(|scale| match *scale == 0.0 {
+            true => Err("`scale` must not be 0: every value would be 0".to_owned()),
+            false => Ok(()),
+        }).or(1.0),
+    }
+}
+
+declare! {
+    pub struct HistogramKeys: "a histogram" {
+        ..metric: MetricKeys,
+        /// `histogram`: one row for each bucket of a series.
+        r#type: MetricKind = kind(vec!["histogram"]),
+        /// The column with the upper bound of a bucket; NULL or infinite in the last.
+        le: Placed<String> = text().placed(),
+        /// The column with the cumulative count up to `le`.
+        value: Placed<String> = text().placed(),
+        /// The column with the sum of all values, the same or NULL on the other rows of a series.
+        sum: Placed<String> = text().placed(),
+        /// The column with their number, the same or NULL on the other rows of a series.
+        count: Placed<String> = text().placed(),
+        /// Its native buckets, beside the others. Only the protobuf format can show them.
+        native: Option<NativeKeys> = map().optional(),
+    }
+}
+
+declare! {
+    pub struct NativeKeys: "`native`" {
+        /// How fine they are: from one bound to the next it is `2^(2^-schema)` times as much. 3 is 9 % more, 0 twice.
+        schema: i32 = signed(-4..=8),
+        /// The column with all of a series, on any of its rows: `index:count` of each, rising and separated by spaces.
+        buckets: Placed<String> = text().placed(),
+    }
+}
+
+declare! {
+    pub struct InfoKeys: "an info metric" {
+        ..metric: MetricKeys,
+        /// `info`: the value is 1, the labels are the message.
+        r#type: MetricKind = kind(vec!["info"]),
+    }
+}
+
+/// What a metric is, of which these keys are for some.
+fn kind(words: Vec<&'static str>) -> Schema<MetricKind> {
+    word(&KINDS).shown_as(Form::Word(words))
+}
+
+/// The schema of a metric, whose type says which keys it has.
+pub fn metric() -> Schema<MetricDeclaration> {
+    by_word(
+        "type",
+        vec![
+            map().map(NumberKeys::declaration),
+            map().map(HistogramKeys::declaration),
+            map().map(|keys: InfoKeys| keys.metric.declaration(keys.r#type, ValueSource::One, vec![])),
+        ],
+    )
+}
+
+/// The schema of `labels`, of a query and of a metric: each a valid label name, none twice.
+pub fn labels() -> Schema<Vec<Placed<String>>> {
+    let label = text().check(|label| words::label(label)).shown_as(Form::Pattern(words::LABEL)).placed();
+    unique(label, "", |label| vec![label.value.clone()], "the label `{}` is here twice: leave one out")
+}
+
 /// What [`MetricDeclaration::columns`] calls the column of native buckets.
 pub const NATIVE_BUCKETS: &str = "native";
 
@@ -124,114 +121,60 @@ pub const NATIVE_BUCKETS: &str = "native";
 #[derive(Debug)]
 pub struct MetricDeclaration {
     pub metric: Metric,
+    /// Where its name stands.
+    pub place: Place,
     /// Its own labels; empty where it takes the query's.
-    pub labels: Vec<(String, Place)>,
-    /// Each column that a value is made of: its key, its name, and where that stands.
-    pub columns: Vec<(&'static str, String, Place)>,
+    pub labels: Vec<Placed<String>>,
+    /// Each column that a value is made of, behind its key.
+    pub columns: Vec<(&'static str, Placed<String>)>,
 }
 
-/// The metrics of a query; `own`: of what pgvigil is, sees or remembers.
-pub fn metrics(fields: &mut Fields<'_, '_>, own: bool, names: &mut MetricNames) -> Vec<MetricDeclaration> {
-    if fields.node("metrics").is_some_and(Node::is_empty_list) {
-        fields.tell("metrics", "a query has at least one metric");
-    }
-    fields.each("metrics", |node, problems| metric(node, own, names, problems))
-}
-
-/// The label columns of a query or of a metric: each a valid label name, none twice.
-pub fn labels(fields: &mut Fields<'_, '_>) -> Vec<(String, Place)> {
-    let labels = fields.texts("labels");
-    for (nth, (label, place)) in labels.iter().enumerate() {
-        if labels[..nth].iter().any(|(other, _)| other == label) {
-            fields.problems.add(place, format!("the label `{label}` is here twice: leave one out"));
-        }
-        if let Err(message) = words::label(label) {
-            fields.problems.add(place, message);
+impl MetricKeys {
+    fn declaration(
+        self,
+        kind: MetricKind,
+        value: ValueSource,
+        columns: Vec<(&'static str, Placed<String>)>,
+    ) -> MetricDeclaration {
+        let def = MetricDef { name: self.name.value, kind, help: self.help, ecosystem: self.ecosystem };
+        let labels = self.labels.as_ref().map(|labels| labels.iter().map(|label| label.value.clone()).collect());
+        MetricDeclaration {
+            metric: Metric { def, labels, value },
+            place: self.name.place,
+            labels: self.labels.unwrap_or_default(),
+            columns,
         }
     }
-    labels
 }
 
-fn metric(node: &Node, own: bool, names: &mut MetricNames, problems: &mut Problems) -> Option<MetricDeclaration> {
-    let kind = KINDS.iter().find(|(word, _)| node.get("type").and_then(Node::text) == Some(word)).map(|(_, k)| *k);
-    let shape = match kind {
-        Some(MetricKind::Histogram) => &HISTOGRAM,
-        Some(MetricKind::Info) => &INFO,
-        _ => &NUMBER,
-    };
-    let mut fields = Fields::open(node, shape, problems)?;
-    fields.word("type", &KINDS);
-    let name = fields.text("name");
-    let help = fields.text("help");
-    if let Some(message) = help.as_deref().and_then(naming_rules::help_problem) {
-        fields.tell("help", message);
+impl NumberKeys {
+    fn declaration(self) -> MetricDeclaration {
+        let value = ValueSource::Column { column: self.value.value.clone(), scale: self.scale };
+        self.metric.declaration(self.r#type, value, vec![("value", self.value)])
     }
-    let ecosystem = fields.flag("ecosystem").unwrap_or(false);
-    let own_labels = fields.has("labels");
-    let labels = labels(&mut fields);
-    let scale = scale(&mut fields);
-    let mut columns = columns(&mut fields, kind?);
-    let native = native(&mut fields, &mut columns);
-    let def = MetricDef { name: name?, kind: kind?, help: help.unwrap_or_default(), ecosystem };
-    check_name(&mut fields, &def, own, names);
-    let metric = Metric {
-        def,
-        labels: own_labels.then(|| labels.iter().map(|(label, _)| label.clone()).collect()),
-        value: value(kind?, &columns, scale, native)?,
-    };
-    Some(MetricDeclaration { metric, labels, columns })
 }
 
-fn check_name(fields: &mut Fields<'_, '_>, def: &MetricDef, own: bool, names: &mut MetricNames) {
+impl HistogramKeys {
+    fn declaration(self) -> MetricDeclaration {
+        let native = self.native.as_ref();
+        let value = ValueSource::Histogram {
+            le: self.le.value.clone(),
+            bucket: self.value.value.clone(),
+            sum: self.sum.value.clone(),
+            count: self.count.value.clone(),
+            native: native.map(|native| NativeSpec { schema: native.schema, buckets: native.buckets.value.clone() }),
+        };
+        let mut columns = vec![("le", self.le), ("value", self.value), ("sum", self.sum), ("count", self.count)];
+        columns.extend(self.native.map(|native| (NATIVE_BUCKETS, native.buckets)));
+        self.metric.declaration(self.r#type, value, columns)
+    }
+}
+
+/// Checks a metric's name; `own`: of what pgvigil is, sees or remembers.
+pub fn check_name(declared: &MetricDeclaration, own: bool, names: &mut MetricNames, problems: &mut Problems) {
+    let def = &declared.metric.def;
     match naming_rules::name_problem(&def.name, def.kind, def.ecosystem, own) {
-        Some(message) => fields.tell("name", format!("`{}`: {message}", def.name)),
-        None => names.claim(def, &fields.place("name"), fields.problems),
+        Some(message) => problems.add(&declared.place, format!("`{}`: {message}", def.name)),
+        None => names.claim(def, &declared.place, problems),
     }
-}
-
-fn scale(fields: &mut Fields<'_, '_>) -> f64 {
-    let scale = fields.number("scale").unwrap_or(1.0);
-    if scale == 0.0 {
-        fields.tell("scale", "`scale` must not be 0: every value would be 0");
-    }
-    scale
-}
-
-fn columns(fields: &mut Fields<'_, '_>, kind: MetricKind) -> Vec<(&'static str, String, Place)> {
-    let keys: &[&'static str] = match kind {
-        MetricKind::Gauge | MetricKind::Counter => &["value"],
-        MetricKind::Histogram => &["le", "value", "sum", "count"],
-        MetricKind::Info => &[],
-    };
-    let column = |key: &&'static str| Some((*key, fields.text(key)?, fields.place(key)));
-    keys.iter().filter_map(column).collect()
-}
-
-/// A histogram's `native`. Its column joins the others.
-fn native(fields: &mut Fields<'_, '_>, columns: &mut Vec<(&'static str, String, Place)>) -> Option<NativeSpec> {
-    let mut fields = Fields::open(fields.node("native")?, &NATIVE, fields.problems)?;
-    let schema = fields.whole("schema", SCHEMAS);
-    let buckets = fields.text("buckets")?;
-    columns.push((NATIVE_BUCKETS, buckets.clone(), fields.place("buckets")));
-    Some(NativeSpec { schema: schema?, buckets })
-}
-
-fn value(
-    kind: MetricKind,
-    columns: &[(&'static str, String, Place)],
-    scale: f64,
-    native: Option<NativeSpec>,
-) -> Option<ValueSource> {
-    let column = |key| columns.iter().find(|(k, ..)| *k == key).map(|(_, column, _)| column.clone());
-    Some(match kind {
-        MetricKind::Gauge | MetricKind::Counter => ValueSource::Column { column: column("value")?, scale },
-        MetricKind::Histogram => ValueSource::Histogram {
-            le: column("le")?,
-            bucket: column("value")?,
-            sum: column("sum")?,
-            count: column("count")?,
-            native,
-        },
-        MetricKind::Info => ValueSource::One,
-    })
 }

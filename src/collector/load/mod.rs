@@ -5,24 +5,31 @@ mod metric;
 mod section;
 mod sql;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     collector::{
-        Collector, DATABASE_LABEL, Query, Role, Rows, Scope, SourceKind, naming_rules::MetricNames, sections,
+        Collector, DATABASE_LABEL, Extension, Query, Role, Rows, Scope, SourceKind, Variant,
+        load::{
+            example::{Example, example},
+            metric::{MetricDeclaration, check_name, labels, metric},
+            sql::{requires, variants},
+        },
+        naming_rules::MetricNames,
+        sections,
         sections::STATEMENTS,
     },
+    declare, declare_one_of,
     schema::{
-        fields::Fields,
+        form::Form,
         problem::Problems,
-        shape::{Is, Shape, key},
-        words, yaml,
+        reader::{Placed, Reader},
+        values::{duration, flag, list, map, snake, unique, whole, word},
+        yaml,
         yaml::Node,
     },
+    settings::load::MAX_ROWS,
 };
-
-/// The most rows a query may keep.
-pub(crate) const MAX_ROWS: usize = 1_000_000;
 
 /// The least `ttl` of what is asked in each database.
 pub(crate) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
@@ -45,98 +52,73 @@ const SCOPES: [(&str, Scope); 2] = [("instance", Scope::Instance), ("database", 
 
 const ROLES: [(&str, Role); 3] = [("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)];
 
-const SOURCE_WORDS: [&str; SOURCES.len()] = words::of(&SOURCES);
-const SCOPE_WORDS: [&str; SCOPES.len()] = words::of(&SCOPES);
-const ROLE_WORDS: [&str; ROLES.len()] = words::of(&ROLES);
+declare! {
+    /// A collector file.
+    pub struct CollectorKeys: "a collector" {
+        /// The collector's name: that of the file without `.yaml`.
+        collector: Option<String> = snake().tolerant(),
+        /// Where its rows come from: `postgres`, SQL on a server; `statements`, SQL that returns the statistics of statements, made into a
+        /// histogram; `self`, the program's own state. The others say what they have in named sections.
+        source: Option<SourceKind> = word(&SOURCES).tolerant(),
+        /// What is asked, and the metrics made from the answers. Each query fails by itself.
+        queries: Option<Vec<QueryKeys>> = unique(
+            map(),
+            "name",
+            |query: &QueryKeys| query.name.iter().cloned().collect(),
+            "a second query `{}`: rename one of the two",
+        )
+        .not_empty("a collector has at least one query")
+        .tolerant(),
+        /// `false`: asked only where the settings say `enabled: true`.
+        enabled: bool = flag().or(true),
+        /// `instance` (if left out): asked once per target. `database`: asked in each database, whose name becomes the label `datname`;
+        /// needs a `ttl` of at least 60s.
+        scope: Scope = word(&SCOPES).or(Scope::Instance),
+        /// On which servers it is asked: `any` (if left out), `primary` or `replica`; elsewhere it is skipped.
+        role: Role = word(&ROLES).or(Role::Any),
+        /// `0s` (if left out): quick, asked on each scrape. Above: slow, asked when a scrape finds the result older than this; at most 30d.
+        ttl: Duration = duration().or(Duration::ZERO),
+        /// For slow collectors: the server's `statement_timeout` and the limit of the fetch; 5s if left out.
+        timeout: Option<Duration> = duration().optional(),
+        /// `true`: what was found last is shown from then on, also while the target is down, and an answer without rows changes nothing.
+        /// For slow collectors that tell what a target is.
+        remember: bool = flag().or(false),
+        /// Rows kept of each query on a target; what is cut is counted. 500 if left out.
+        max_rows: usize = whole(1..=MAX_ROWS).or(500),
+    }
+}
 
-/// A collector file.
-pub const COLLECTOR: Shape = Shape {
-    what: "a collector",
-    needs: &[
-        key("collector", Is::Form(words::SNAKE), "The collector's name: that of the file without `.yaml`."),
-        key(
-            "source",
-            Is::Word(&SOURCE_WORDS),
-            "Where its rows come from: `postgres`, SQL on a server; `statements`, SQL that returns the statistics of \
-             statements, made into a histogram; `self`, the program's own state. The others say what they have in named \
-             sections.",
-        ),
-        key(
-            "queries",
-            Is::List(1, &Is::OneOf(&QUERY, &["sql", "section"])),
-            "What is asked, and the metrics made from the answers. Each query fails by itself.",
-        ),
-    ],
-    may: &[
-        key("enabled", Is::Flag, "`false`: asked only where the settings say `enabled: true`."),
-        key(
-            "scope",
-            Is::Word(&SCOPE_WORDS),
-            "`instance` (if left out): asked once per target. `database`: asked in each database, whose name becomes \
-             the label `datname`; needs a `ttl` of at least 60s.",
-        ),
-        key(
-            "role",
-            Is::Word(&ROLE_WORDS),
-            "On which servers it is asked: `any` (if left out), `primary` or `replica`; elsewhere it is skipped.",
-        ),
-        key(
-            "ttl",
-            Is::Duration,
-            "`0s` (if left out): quick, asked on each scrape. Above: slow, asked when a scrape finds the result older \
-             than this; at most 30d.",
-        ),
-        key(
-            "timeout",
-            Is::Duration,
-            "For slow collectors: the server's `statement_timeout` and the limit of the fetch; 5s if left out.",
-        ),
-        key(
-            "remember",
-            Is::Flag,
-            "`true`: what was found last is shown from then on, also while the target is down, and an answer without rows \
-             changes nothing. For slow collectors that tell what a target is.",
-        ),
-        key(
-            "max_rows",
-            Is::Whole(1, MAX_ROWS),
-            "Rows kept of each query on a target; what is cut is counted. 500 if left out.",
-        ),
-    ],
-    quiet: false,
-};
+declare! {
+    pub struct QueryKeys: "a query" {
+        /// The query's name, once in the collector; for messages.
+        name: Option<String> = snake().tolerant(),
+        /// The metrics made from the rows.
+        metrics: Option<Vec<MetricDeclaration>> =
+            list(metric()).not_empty("a query has at least one metric").tolerant(),
+        /// Rows as the source would return them: the file's own test, and the docs' sample.
+        example: Option<Example> = example().tolerant(),
+        /// The extension the SQL needs. Where it is missing or too old, the query is skipped.
+        requires: Option<Placed<Extension>> = requires().placed().optional(),
+        /// Columns that become labels of all its metrics.
+        labels: Vec<Placed<String>> = labels().or(Vec::new()),
+        ..rows: Option<RowsKeys>,
+    }
+}
 
-const QUERY: Shape = Shape {
-    what: "a query",
-    needs: &[
-        key("name", Is::Form(words::SNAKE), "The query's name, once in the collector; for messages."),
-        key("metrics", metric::METRICS, "The metrics made from the rows."),
-        key(
-            "example",
-            example::EXAMPLE,
-            "Rows as the source would return them: the file's own test, and the docs' sample.",
-        ),
-    ],
-    may: &[
-        key(
-            "requires",
-            Is::Map(&sql::REQUIRES),
-            "The extension the SQL needs. Where it is missing or too old, the query is skipped.",
-        ),
-        key("sql", sql::VARIANTS, "The SQL by server version. Needed with the sources `postgres` and `statements`."),
-        key(
-            "section",
-            Is::Name(section_names),
-            "Which of the source's tables the rows are. Needed where the source is not asked in SQL.",
-        ),
-        key("labels", metric::LABELS, "Columns that become labels of all its metrics."),
-    ],
-    quiet: false,
-};
+declare_one_of! {
+    pub enum RowsKeys: "a query" {
+        /// The SQL by server version. Needed with the sources `postgres` and `statements`.
+        Sql(Placed<Vec<Variant>>) as "sql" = variants().placed(),
+        /// Which of the source's tables the rows are. Needed where the source is not asked in SQL.
+        Section(Placed<String>) as "section" = snake().shown_as(Form::Word(section_names())).placed(),
+    }
+}
 
 /// The names of all sections of all sources.
 fn section_names() -> Vec<&'static str> {
-    SOURCES.iter().flat_map(|(_, source)| sections::of(*source)).map(|section| section.name).collect()
+    let sections = SOURCES.iter().flat_map(|(_, source)| sections::of(*source));
+    let names: BTreeSet<_> = sections.map(|section| section.name).collect();
+    names.into_iter().collect()
 }
 
 /// Reads one file. `stem` is its name without folder and `.yaml`; `names` are those of the metrics of all files.
@@ -148,52 +130,68 @@ pub fn collector(
     problems: &mut Problems,
 ) -> Option<Collector> {
     let root = yaml::parse(file, text, problems)?;
-    let mut fields = Fields::open(&root, &COLLECTOR, problems)?;
-    let name = fields.checked("collector", words::snake);
-    if name.as_ref().is_some_and(|name| name != stem) {
-        fields.tell("collector", format!("the file's name says `{stem}`: `collector` must be the same"));
-    }
-    let source = fields.word("source", &SOURCES);
-    let enabled = fields.flag("enabled").unwrap_or(true);
-    let scope = fields.word("scope", &SCOPES);
-    let role = fields.word("role", &ROLES);
-    let (ttl, timeout) = times(&mut fields);
-    let remember = fields.flag("remember").unwrap_or(false);
-    if remember && (ttl.is_zero() || scope == Some(Scope::Database)) {
-        fields.tell("remember", "`remember` is for collectors of the whole server with a `ttl`: leave it out");
-    }
-    let max_rows = fields.whole("max_rows", 1..=MAX_ROWS);
-    let queries = queries(&mut fields, source.unwrap_or(SourceKind::Postgres), remember, names);
-    if scope == Some(Scope::Database) {
-        check_in_databases(&mut fields, source, ttl, &queries);
+    let reader = &mut Reader::new(problems);
+    let keys: CollectorKeys = map().read(&root, "the file", reader)?;
+    check_keys(&keys, stem, &root, reader);
+    let queries = keys.queries.unwrap_or_default().into_iter();
+    let source = keys.source.unwrap_or(SourceKind::Postgres);
+    let queries: Vec<_> =
+        queries.filter_map(|query| query.query(source, keys.remember, names, reader.problems)).collect();
+    if keys.scope == Scope::Database {
+        check_in_databases(keys.source, keys.ttl, &queries, &root, reader);
     }
     Some(Collector {
-        name: name?,
+        name: keys.collector?,
         about: about(text),
-        source: source?,
-        enabled,
-        scope: scope.unwrap_or(Scope::Instance),
-        role: role.unwrap_or(Role::Any),
-        ttl,
-        timeout,
-        remember,
-        max_rows: max_rows.unwrap_or(500),
+        source: keys.source?,
+        enabled: keys.enabled,
+        scope: keys.scope,
+        role: keys.role,
+        ttl: keys.ttl,
+        timeout: keys.timeout.unwrap_or(Duration::from_secs(5)),
+        remember: keys.remember,
+        max_rows: keys.max_rows,
         queries,
     })
 }
 
+/// How the keys of a collector fit each other, and the file's name.
+fn check_keys(keys: &CollectorKeys, stem: &str, root: &Node, reader: &mut Reader<'_>) {
+    if keys.collector.as_ref().is_some_and(|name| name != stem) {
+        let message = format!("the file's name says `{stem}`: `collector` must be the same");
+        reader.refuse(root, "collector", message);
+    }
+    if keys.remember && (keys.ttl.is_zero() || keys.scope == Scope::Database) {
+        let message = "`remember` is for collectors of the whole server with a `ttl`: leave it out";
+        reader.refuse(root, "remember", message);
+    }
+    if keys.timeout.is_some() && keys.ttl.is_zero() {
+        let message = "a `timeout` is for slow collectors: give a `ttl` above 0s, or leave it out";
+        reader.refuse(root, "timeout", message);
+    } else if keys.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        reader.refuse(root, "timeout", "`timeout` must be above 0s");
+    }
+}
+
 /// What is asked in each database takes a login there, and its samples get the database's name.
-fn check_in_databases(fields: &mut Fields<'_, '_>, source: Option<SourceKind>, ttl: Duration, queries: &[Query]) {
+fn check_in_databases(
+    source: Option<SourceKind>,
+    ttl: Duration,
+    queries: &[Query],
+    root: &Node,
+    reader: &mut Reader<'_>,
+) {
     if source.is_some_and(|source| source != SourceKind::Postgres) {
-        fields.tell("scope", "`scope: database` is for `source: postgres`: leave it out");
+        reader.refuse(root, "scope", "`scope: database` is for `source: postgres`: leave it out");
     }
     if ttl < IN_DATABASES_TTL {
-        fields.tell("ttl", "`scope: database` means a login to each database: give a `ttl` of at least 60s");
+        let message = "`scope: database` means a login to each database: give a `ttl` of at least 60s";
+        reader.refuse(root, "ttl", message);
     }
     for query in queries.iter().filter(|query| query.has_label(DATABASE_LABEL)) {
         let message =
             format!("`scope: database` adds the label `datname`: query `{}` must not have it too", query.name);
-        fields.tell("scope", message);
+        reader.refuse(root, "scope", message);
     }
 }
 
@@ -204,84 +202,65 @@ pub fn about(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
-fn times(fields: &mut Fields<'_, '_>) -> (Duration, Duration) {
-    let ttl = fields.duration("ttl").unwrap_or_default();
-    let timeout = fields.duration("timeout");
-    if timeout.is_some() && ttl.is_zero() {
-        fields.tell("timeout", "a `timeout` is for slow collectors: give a `ttl` above 0s, or leave it out");
-    } else if timeout.is_some_and(|timeout| timeout.is_zero()) {
-        fields.tell("timeout", "`timeout` must be above 0s");
-    }
-    (ttl, timeout.unwrap_or(Duration::from_secs(5)))
-}
-
-fn queries(fields: &mut Fields<'_, '_>, source: SourceKind, remember: bool, names: &mut MetricNames) -> Vec<Query> {
-    if fields.node("queries").is_some_and(Node::is_empty_list) {
-        fields.tell("queries", "a collector has at least one query");
-    }
-    let mut seen: Vec<String> = Vec::new();
-    fields.each("queries", |node, problems| {
-        let query = query(node, source, remember, names, problems)?;
-        if seen.contains(&query.name) {
-            let message = format!("a second query `{}`: rename one of the two", query.name);
-            problems.add(&node.get("name").unwrap_or(node).place, message);
+impl QueryKeys {
+    /// The query, checked against its source. `None`: what is wrong has been reported.
+    fn query(
+        self,
+        source: SourceKind,
+        remember: bool,
+        names: &mut MetricNames,
+        problems: &mut Problems,
+    ) -> Option<Query> {
+        let metrics = self.metrics.unwrap_or_default();
+        for declared in &metrics {
+            check_name(declared, remember || OWN.contains(&source), names, problems);
         }
-        seen.push(query.name.clone());
-        Some(query)
-    })
+        if let Some(requires) = self.requires.as_ref().filter(|_| !source.is_sql()) {
+            problems.add(&requires.place, "`requires` is for `source: postgres`: leave it out");
+        }
+        let rows = self.rows.and_then(|rows| rows.rows(source, self.requires.is_some(), problems));
+        let section = match &rows {
+            Some(Rows::Section(name)) => sections::section(source, name),
+            Some(Rows::Sql(_)) if source == SourceKind::Statements => Some(&STATEMENTS),
+            _ => None,
+        };
+        let fits = section.is_none_or(|section| section::check(section, &self.labels, &metrics, problems));
+        if let Some(example) = self.example.as_ref().filter(|_| fits) {
+            example.check(&self.labels, &metrics, problems);
+        }
+        Some(Query {
+            name: self.name?,
+            requires: self.requires.map(|requires| requires.value),
+            // None: that has been reported, and the query can be checked all the same.
+            rows: rows.unwrap_or(Rows::Sql(Vec::new())),
+            labels: self.labels.into_iter().map(|label| label.value).collect(),
+            metrics: metrics.into_iter().map(|declared| declared.metric).collect(),
+            example: self.example?.table,
+        })
+    }
 }
 
-fn query(
-    node: &Node,
-    source: SourceKind,
-    remember: bool,
-    names: &mut MetricNames,
-    problems: &mut Problems,
-) -> Option<Query> {
-    let mut fields = Fields::open(node, &QUERY, problems)?;
-    let name = fields.checked("name", words::snake);
-    let requires = sql::requires(&mut fields);
-    let rows = rows(&mut fields, source, requires.is_some());
-    let labels = metric::labels(&mut fields);
-    let metrics = metric::metrics(&mut fields, remember || OWN.contains(&source), names);
-    let example = example::example(&mut fields);
-    let section = match &rows {
-        Some(Rows::Section(name)) => sections::section(source, name),
-        Some(Rows::Sql(_)) if source == SourceKind::Statements => Some(&STATEMENTS),
-        _ => None,
-    };
-    let fits = section.is_none_or(|section| section::check(section, &labels, &metrics, fields.problems));
-    if let Some(example) = example.as_ref().filter(|_| fits) {
-        example.check(&labels, &metrics, fields.problems);
+impl RowsKeys {
+    /// `sql` where the source is asked in SQL, `section` elsewhere.
+    fn rows(self, source: SourceKind, has_extension: bool, problems: &mut Problems) -> Option<Rows> {
+        let (place, wanted) = match self {
+            RowsKeys::Sql(variants) if source.is_sql() => {
+                variants.value.iter().for_each(|variant| sql::check_substitutions(variant, has_extension, problems));
+                return Some(Rows::Sql(variants.value));
+            }
+            RowsKeys::Section(name) if !source.is_sql() => {
+                return section::section(&name, source, problems).map(|section| Rows::Section(section.name.to_owned()));
+            }
+            RowsKeys::Sql(variants) => (variants.place, "section"),
+            RowsKeys::Section(name) => (name.place, "sql"),
+        };
+        let other = if wanted == "sql" { "section" } else { "sql" };
+        problems.add(&place, format!("`{other}` is not for `source: {}`: use `{wanted}`", word_of(source)));
+        None
     }
-    Some(Query {
-        name: name?,
-        requires,
-        rows: rows?,
-        labels: labels.into_iter().map(|(label, _)| label).collect(),
-        metrics: metrics.into_iter().map(|declared| declared.metric).collect(),
-        example: example?.table,
-    })
-}
-
-/// `sql` where the source is asked in SQL, `section` elsewhere.
-fn rows(fields: &mut Fields<'_, '_>, source: SourceKind, has_extension: bool) -> Option<Rows> {
-    let (wanted, other) = if source.is_sql() { ("sql", "section") } else { ("section", "sql") };
-    if fields.has(other) {
-        fields.tell(other, format!("`{other}` is not for `source: {}`: use `{wanted}`", word(source)));
-    } else if !fields.has(wanted) {
-        fields.problems.add(&fields.here(), format!("a query needs `{wanted}`"));
-    }
-    if source.is_sql() {
-        return Some(Rows::Sql(sql::variants(fields, has_extension)));
-    }
-    if fields.has("requires") {
-        fields.tell("requires", "`requires` is for `source: postgres`: leave it out");
-    }
-    section::section(fields, source).map(|section| Rows::Section(section.name.to_owned()))
 }
 
 /// What a collector file calls it.
-fn word(source: SourceKind) -> &'static str {
+fn word_of(source: SourceKind) -> &'static str {
     SOURCES.iter().find(|(_, kind)| *kind == source).map_or("postgres", |(word, _)| word)
 }

@@ -9,20 +9,15 @@ use crate::{
         sections,
         sections::{STATEMENTS, row::Section},
     },
-    schema::{
-        fields::Fields,
-        problem::{Place, Problems},
-        words,
-    },
+    schema::{problem::Problems, reader::Placed, words},
 };
 
 /// The section a query names.
-pub fn section(fields: &mut Fields<'_, '_>, source: SourceKind) -> Option<&'static Section> {
-    let name = fields.checked("section", words::snake)?;
-    let section = sections::section(source, &name);
+pub fn section(name: &Placed<String>, source: SourceKind, problems: &mut Problems) -> Option<&'static Section> {
+    let section = sections::section(source, &name.value);
     if section.is_none() {
         let known = sections::of(source).iter().map(|section| section.name);
-        fields.tell("section", words::unknown("no section", &name, "there are", known));
+        problems.add(&name.place, words::unknown("no section", &name.value, "there are", known));
     }
     section
 }
@@ -30,7 +25,7 @@ pub fn section(fields: &mut Fields<'_, '_>, source: SourceKind) -> Option<&'stat
 /// Tells which columns the section does not have; true if it has all.
 pub fn check(
     section: &Section,
-    labels: &[(String, Place)],
+    labels: &[Placed<String>],
     metrics: &[MetricDeclaration],
     problems: &mut Problems,
 ) -> bool {
@@ -39,17 +34,17 @@ pub fn check(
         return true;
     }
     // Once a label's name is refused, that it is no column is no news.
-    let labels = labels.filter(|(label, _)| words::label(label).is_ok());
-    let values = metrics.iter().flat_map(|declared| &declared.columns);
-    let read = labels.map(|(name, place)| (name, place)).chain(values.map(|(_, name, place)| (name, place)));
+    let labels = labels.filter(|label| words::label(&label.value).is_ok());
+    let columns = metrics.iter().flat_map(|declared| &declared.columns).map(|(_, column)| column);
     let mut fits = true;
-    for (name, place) in read.filter(|(name, _)| !section.columns.contains(&name.as_str())) {
+    for read in labels.chain(columns).filter(|read| !section.columns.contains(&read.value.as_str())) {
         fits = false;
         let what = match section {
             &STATEMENTS => "`source: statements` gives no column".to_owned(),
             _ => format!("the section `{}` has no column", section.name),
         };
-        problems.add(place, words::unknown(&what, name, "its columns are", section.columns.iter().copied()));
+        problems
+            .add(&read.place, words::unknown(&what, &read.value, "its columns are", section.columns.iter().copied()));
     }
     fits
 }

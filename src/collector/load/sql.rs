@@ -2,132 +2,98 @@
 
 use crate::{
     collector::{EXTENSION_SCHEMA, Extension, Variant},
+    declare,
     schema::{
-        fields::Fields,
+        form::Form,
         problem::Problems,
-        shape::{Is, Shape, key},
+        reader::{Placed, Reader, Schema},
+        values::{map, scalar, text, unique, whole},
         yaml::{Node, NodeValue},
     },
 };
 
-/// What `sql` holds.
-pub const VARIANTS: Is = Is::List(1, &Is::Map(&VARIANT));
-
 /// The highest version that may be named.
 const NEWEST: u32 = 99;
 
-const VARIANT: Shape = Shape {
-    what: "a variant of `sql`",
-    needs: &[
-        key(
-            "since",
-            Is::Whole(1, NEWEST as usize),
-            "The first major version of PostgreSQL it is for. Of the variants, that with the highest `since` at or \
-             below the server's version is used.",
-        ),
-        key(
-            "text",
-            Is::Text,
-            "One statement without `;`. Names are looked for in pg_catalog only; `@extschema@` is the quoted schema of \
-             the required extension.",
-        ),
-    ],
-    may: &[key("until", Is::Whole(1, NEWEST as usize), "The first major version of PostgreSQL it is not for.")],
-    quiet: false,
-};
+declare! {
+    pub struct VariantKeys: "a variant of `sql`" {
+        /// The first major version of PostgreSQL it is for. Of the variants, that with the highest `since` at or below the server's version
+        /// is used.
+        since: u32 = whole(1..=NEWEST),
+        /// One statement without `;`. Names are looked for in pg_catalog only; `@extschema@` is the quoted schema of the required
+        /// extension.
+        text: Placed<String> = statement(),
+        /// The first major version of PostgreSQL it is not for.
+        until: Option<u32> = whole(1..=NEWEST).optional(),
+    }
+}
 
-/// What `requires` holds.
-pub const REQUIRES: Shape = Shape {
-    what: "`requires`",
-    needs: &[key(
-        "extension",
-        Is::Text,
-        "The extension's name; `pgvigil` is the functions of `pgvigil export grants`.",
-    )],
-    may: &[key(
-        "version",
-        Is::Either(&[Is::Number, Is::Form(r"^\+?[0-9]+(\.\+?[0-9]+)*$")]),
-        "Its least version, compared number by number: 1.10 is newer than 1.9.",
-    )],
-    quiet: false,
-};
+declare! {
+    pub struct RequiresKeys: "`requires`" {
+        /// The extension's name; `pgvigil` is the functions of `pgvigil export grants`.
+        extension: String = text().must("an extension's name, such as pg_stat_statements", |name| {
+            !name.trim().is_empty() && !name.contains(char::is_control)
+        }),
+        /// Its least version, compared number by number: 1.10 is newer than 1.9.
+        version: Vec<u32> = version().or(Vec::new()),
+    }
+}
 
-/// The extension a query needs, if it says so.
-pub fn requires(fields: &mut Fields<'_, '_>) -> Option<Extension> {
-    let mut fields = Fields::open(fields.node("requires")?, &REQUIRES, fields.problems)?;
-    let name = fields.checked("extension", |text| {
-        let ok = !text.trim().is_empty() && !text.contains(char::is_control);
-        if ok { Ok(()) } else { Err("an extension's name, such as pg_stat_statements") }
-    });
-    let version = fields.checked("version", |text| version(text).map(drop).ok_or("numbers, such as 1.8"));
-    Some(Extension {
-        name: name?,
-        version: version.and_then(|text| crate::collector::load::sql::version(&text)).unwrap_or_default(),
+/// The schema of `requires`.
+pub fn requires() -> Schema<Extension> {
+    map().map(|keys: RequiresKeys| Extension { name: keys.extension, version: keys.version })
+}
+
+fn version() -> Schema<Vec<u32>> {
+    let form = Form::Either(vec![Form::Number, Form::Pattern(r"^\+?[0-9]+(\.\+?[0-9]+)*$")]);
+    scalar(form, "numbers, such as 1.8".into(), |text| text.split('.').map(|part| part.parse().ok()).collect())
+}
+
+/// The schema of `sql`: variants, lowest `since` first.
+pub fn variants() -> Schema<Vec<Variant>> {
+    let since = |variant: &Variant| vec![variant.since.to_string()];
+    let variants = unique(map().then(variant), "since", since, "a second variant since {}: keep one of the two");
+    variants.not_empty("`sql` needs at least one `{since, text}`").map(|mut variants| {
+        variants.sort_by_key(|variant| variant.since);
+        variants
     })
 }
 
-fn version(text: &str) -> Option<Vec<u32>> {
-    text.split('.').map(|part| part.parse().ok()).collect()
+fn variant(keys: VariantKeys, map: &Node, reader: &mut Reader<'_>) -> Option<Variant> {
+    let since = keys.since;
+    if keys.until.is_some_and(|until| until <= since) {
+        let message = format!("`until` is the first version the SQL is not for: it must be above {since}");
+        reader.refuse(map, "until", message);
+    }
+    Some(Variant { since, until: keys.until, text: keys.text.value, place: keys.text.place })
 }
 
-/// The variants, lowest `since` first.
-pub fn variants(fields: &mut Fields<'_, '_>, has_extension: bool) -> Vec<Variant> {
-    if fields.node("sql").is_some_and(Node::is_empty_list) {
-        fields.tell("sql", "`sql` needs at least one `{since, text}`");
-    }
-    if fields.node("sql").is_some_and(|node| !matches!(node.value, NodeValue::List(_) | NodeValue::Broken)) {
-        fields.tell("sql", "`sql` must be a list of variants: `- {since: 13, text: ...}`");
-        return Vec::new();
-    }
-    let mut variants: Vec<Variant> = Vec::new();
-    fields.each("sql", |node, problems| {
-        let variant = variant(node, has_extension, problems)?;
-        if variants.iter().any(|other| other.since == variant.since) {
-            let message = format!("a second variant since {}: keep one of the two", variant.since);
-            problems.add(&node.get("since").unwrap_or(node).place, message);
+fn statement() -> Schema<Placed<String>> {
+    text().placed().then(|text, node, reader| {
+        let (sql, place) = (&text.value, &text.place);
+        if matches!(node.value, NodeValue::Scalar { exact: false, .. }) && !sql.is_empty() {
+            let message = "write SQL of several lines as a block, `text: |`, so that errors in it can be located";
+            reader.problems.add(place, message);
         }
-        variants.push(variant);
-        Some(())
-    });
-    variants.sort_by_key(|variant| variant.since);
-    variants
+        if sql.trim().is_empty() {
+            reader.problems.add(place, "the SQL is empty");
+        } else if let Some(statement) = sql.trim_end().strip_suffix(';') {
+            let at = place.within(sql, statement.chars().count());
+            reader.problems.add(&at, "the SQL ends in `;`: leave it out");
+        }
+        Some(text)
+    })
 }
 
-fn variant(node: &Node, has_extension: bool, problems: &mut Problems) -> Option<Variant> {
-    let mut fields = Fields::open(node, &VARIANT, problems)?;
-    let since = fields.whole("since", 1..=NEWEST);
-    let until = fields.whole("until", 1..=NEWEST);
-    if let (Some(since), Some(until)) = (since, until)
-        && until <= since
-    {
-        fields.tell("until", format!("`until` is the first version the SQL is not for: it must be above {since}"));
-    }
-    let text = fields.text("text")?;
-    check_text(&mut fields, &text, has_extension);
-    let place = fields.place("text");
-    Some(Variant { since: since?, until, text, place })
-}
-
-fn check_text(fields: &mut Fields<'_, '_>, text: &str, has_extension: bool) {
-    if matches!(fields.node("text"), Some(Node { value: NodeValue::Scalar { exact: false, .. }, .. }))
-        && !text.is_empty()
-    {
-        fields.tell("text", "write SQL of several lines as a block, `text: |`, so that errors in it can be located");
-    }
-    let place = fields.place("text");
-    if text.trim().is_empty() {
-        fields.tell("text", "the SQL is empty");
-    } else if let Some(sql) = text.trim_end().strip_suffix(';') {
-        let at = place.within(text, sql.chars().count());
-        fields.problems.add(&at, "the SQL ends in `;`: leave it out");
-    }
-    for (at, word) in substitutions(text) {
+/// Reports what looks like a substitution and is not replaced.
+pub fn check_substitutions(variant: &Variant, has_extension: bool, problems: &mut Problems) {
+    for (at, word) in substitutions(&variant.text) {
         let message = match word {
             EXTENSION_SCHEMA if has_extension => continue,
             EXTENSION_SCHEMA => "`@extschema@` is the schema of an extension: add `requires: {extension: ...}`".into(),
             _ => format!("`{word}` is not replaced: the only substitution is `@extschema@`"),
         };
-        fields.problems.add(&place.within(text, at), message);
+        problems.add(&variant.place.within(&variant.text, at), message);
     }
 }
 

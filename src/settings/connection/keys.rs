@@ -3,101 +3,159 @@
 use std::net::Ipv6Addr;
 
 use crate::{
+    declare,
     schema::{
-        fields::Fields,
-        shape::{Is, KeySpec, key},
+        form::Form,
+        problem::Place,
+        reader::{Placed, Reader, Schema},
+        yaml::Node,
     },
+    secret::Secret,
     settings::{
-        connection::{dsn::Dsn, login::BINDING_WORDS, problem::ConnectionProblem, tls::MODE_WORDS},
-        given::{given, hidden, text},
-        interpolate::Env,
+        connection::{dsn::Dsn, login::BINDINGS, problem::ConnectionProblem, tls::MODES},
+        interpolate::{secret, secret_in_file},
     },
 };
 
-pub const URL: KeySpec =
-    key("url", Is::Text, "A URL or `keyword=value` pairs; the keys beside it override what it says.");
-pub const URL_FILE: KeySpec = key("url_file", Is::Text, "A file that holds the URL; instead of `url`.");
-pub const HOST: KeySpec =
-    key("host", Is::Text, "A name, an address, or the absolute path of the socket's folder; localhost if left out.");
-pub const PORT: Is = Is::Either(&[Is::Whole(1, 65535), Is::Form(VARIABLE)]);
-pub const USER: KeySpec = key("user", Is::Text, "The role to log in as; there is no default.");
-pub const PASSWORD: KeySpec = key("password", Is::Text, "Its password; better `${NAME}` or `password_file`.");
-pub const PASSWORD_FILE: KeySpec = key(
-    "password_file",
-    Is::Text,
-    "A file that holds the password, read at each login; one newline at its end is cut off.",
-);
-pub const SSLMODE: KeySpec =
-    key("sslmode", Is::Either(&[Is::Word(&MODE_WORDS), Is::Form(VARIABLE)]), "As in libpq; `prefer` if left out.");
-pub const SSLROOTCERT: KeySpec =
-    key("sslrootcert", Is::Text, "A PEM file, or `system` (if left out): whose certificates are believed.");
-pub const SSLCERT: KeySpec = key("sslcert", Is::Text, "A client's certificate, PEM; needs `sslkey`.");
-pub const REQUIRE_AUTH: KeySpec = key(
-    "require_auth",
-    Is::Text,
-    "As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out, all, but a password in clear only \
-     where the server is verified or local.",
-);
-pub const CHANNEL_BINDING: KeySpec = key(
-    "channel_binding",
-    Is::Either(&[Is::Word(&BINDING_WORDS), Is::Form(VARIABLE)]),
-    "As in libpq: whether a login with SCRAM is bound to the server's certificate; `prefer` if left out.",
-);
-pub const SSLKEY: KeySpec = key("sslkey", Is::Text, "The client's key, PEM; needs `sslcert`.");
-
-/// The form of a text with a `${NAME}` in it, which may become anything; and an empty one counts as none.
-pub const VARIABLE: &str = r"^$|\$\{";
-
-/// How a kind of server is written: its keys beside the URL, and the URL itself.
-pub struct Notation {
-    pub keys: &'static [&'static str],
-    /// What `url` holds, for messages.
-    pub url: &'static str,
-    pub parse: fn(&str) -> Result<Dsn, ConnectionProblem>,
+declare! {
+    /// The keys of every server.
+    pub struct ServerKeys: "a server" {
+        /// A file that holds the URL; instead of `url`.
+        url_file: Option<Placed<Secret>> = secret_in_file().placed().instead_of("url").optional().strict(),
+        /// Its password; better `${NAME}` or `password_file`.
+        password: Option<Secret> = value(),
+        /// A file that holds the password, read at each login; one newline at its end is cut off.
+        password_file: Option<Secret> = parameter(secret_in_file().instead_of("password")),
+        /// A PEM file, or `system` (if left out): whose certificates are believed.
+        sslrootcert: Option<Secret> = value(),
+        /// A client's certificate, PEM; needs `sslkey`.
+        sslcert: Option<Secret> = value(),
+        /// The client's key, PEM; needs `sslcert`.
+        sslkey: Option<Secret> = value(),
+    }
 }
 
-/// What `url` (or `url_file`) and the keys say together, the keys first; `None`: the problems have been reported.
-pub fn dsn(fields: &mut Fields<'_, '_>, env: &Env<'_>, notation: &Notation) -> Option<Dsn> {
-    let mut dsn = Dsn::default();
-    if let Some((key, url)) = given(fields, "url", "url_file", env).ok()? {
-        match (notation.parse)(url.expose()) {
-            Ok(parsed) => dsn = parsed,
-            Err(problem) => {
-                fields.tell(key, format!("the {} is refused: {problem}", notation.url));
-                return None;
+declare! {
+    /// The keys of every server that is logged in to like PostgreSQL. What is left out as port and database differs.
+    pub struct PostgresServerKeys: "a server" {
+        /// A URL or `keyword=value` pairs; the keys beside it override what it says.
+        url: Option<Placed<Secret>> = secret().placed().optional().strict(),
+        /// A name, an address, or the absolute path of the socket's folder; localhost if left out.
+        host: Option<Secret> = value(),
+        /// The role to log in as; there is no default.
+        user: Option<Secret> = value(),
+        /// As in libpq; `prefer` if left out.
+        sslmode: Option<Secret> = value_of(Form::words(&MODES)),
+        /// As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out, all, but a password
+        /// in clear only where the server is verified or local.
+        require_auth: Option<Secret> = value(),
+        /// As in libpq: whether a login with SCRAM is bound to the server's certificate; `prefer` if left out.
+        channel_binding: Option<Secret> = value_of(Form::words(&BINDINGS)),
+        ..server: ServerKeys,
+    }
+}
+
+/// A value that a connection string may give too.
+pub fn value() -> Schema<Option<Secret>> {
+    parameter(secret())
+}
+
+/// The same, of a form; but a text with a `${NAME}` in it may become anything, and an empty one counts as none.
+pub fn value_of(form: Form) -> Schema<Option<Secret>> {
+    value().shown_as(Form::Either(vec![form, Form::Pattern(r"^$|\$\{")]))
+}
+
+/// The port of a server.
+pub fn port_value() -> Schema<Option<Secret>> {
+    value_of(Form::Whole(1, 65535))
+}
+
+fn parameter(secret: Schema<Secret>) -> Schema<Option<Secret>> {
+    let value = secret.then(|value, node, reader| {
+        let has_nul = value.expose().contains('\0');
+        if has_nul {
+            reader.problems.add(&node.place, ConnectionProblem::Nul.to_string());
+        }
+        (!has_nul).then_some(value)
+    });
+    value.optional().strict()
+}
+
+impl ServerKeys {
+    /// What `url` (or `url_file`) and the keys say together, the keys first. `what` is in the URL, for messages.
+    pub fn dsn<const N: usize>(
+        self,
+        url: Option<Placed<Secret>>,
+        what: &str,
+        parse: fn(&str) -> Result<Dsn, ConnectionProblem>,
+        keys: [(&str, Option<Secret>); N],
+        reader: &mut Reader<'_>,
+    ) -> Option<Dsn> {
+        let mut dsn = Dsn::default();
+        if let Some(url) = url.or(self.url_file) {
+            match parse(url.value.expose()) {
+                Ok(parsed) => dsn = parsed,
+                Err(problem) => {
+                    reader.problems.add(&url.place, format!("the {what} is refused: {problem}"));
+                    return None;
+                }
             }
         }
+        let common = [
+            ("password", self.password.or(self.password_file)),
+            ("sslrootcert", self.sslrootcert),
+            ("sslcert", self.sslcert),
+            ("sslkey", self.sslkey),
+        ];
+        for (key, value) in common.into_iter().chain(keys) {
+            value.into_iter().for_each(|value| dsn.set(key, value));
+        }
+        Some(dsn)
     }
-    let mut complete = true;
-    for &key in notation.keys {
-        let value = match key {
-            "password" => given(fields, "password", "password_file", env),
-            _ => hidden(text(fields, key, env)),
+}
+
+impl PostgresServerKeys {
+    /// What `url` and the keys say together.
+    pub fn dsn(self, port: Option<Secret>, dbname: Option<Secret>, reader: &mut Reader<'_>) -> Option<Dsn> {
+        let keys = [
+            ("host", self.host),
+            ("port", port),
+            ("user", self.user),
+            ("dbname", dbname),
+            ("sslmode", self.sslmode),
+            ("require_auth", self.require_auth),
+            ("channel_binding", self.channel_binding),
+        ];
+        self.server.dsn(self.url, "connection string", Dsn::parse, keys, reader)
+    }
+}
+
+/// Where the keys of a map stand.
+pub struct KeyPlaces {
+    map: Place,
+    keys: Vec<(String, Place)>,
+}
+
+impl KeyPlaces {
+    pub fn of(map: &Node) -> KeyPlaces {
+        let given = map.entries().iter().filter(|(_, node)| !node.is_absent());
+        let keys = given.map(|(key, node)| (key.text.to_string(), node.place.clone())).collect();
+        KeyPlaces { map: map.place.clone(), keys }
+    }
+
+    /// What the keys mean, or `None`: each problem has been reported at the key it is about, or else at the connection string.
+    pub fn meaning<T>(&self, resolved: Result<T, Vec<ConnectionProblem>>, reader: &mut Reader<'_>) -> Option<T> {
+        let place = |key: &str| self.keys.iter().find(|(known, _)| known == key).map(|(_, place)| place);
+        let problems = match resolved {
+            Ok(meaning) => return Some(meaning),
+            Err(problems) => problems,
         };
-        match value {
-            Ok(Some((from, value))) if value.expose().contains('\0') => {
-                fields.tell(from, ConnectionProblem::Nul.to_string())
-            }
-            Ok(Some((_, value))) => dsn.set(key, value),
-            Ok(None) => {}
-            Err(()) => complete = false,
+        for problem in problems {
+            let mut keys = problem.key().into_iter().chain(["url", "url_file"]);
+            reader.problems.add(keys.find_map(place).unwrap_or(&self.map), problem.to_string());
         }
+        None
     }
-    complete.then_some(dsn)
-}
-
-/// What the keys mean, or `None`: each problem has been reported at the key it is about, or else at the connection string.
-pub fn meaning<T>(fields: &mut Fields<'_, '_>, resolved: Result<T, Vec<ConnectionProblem>>) -> Option<T> {
-    let problems = match resolved {
-        Ok(meaning) => return Some(meaning),
-        Err(problems) => problems,
-    };
-    for problem in problems {
-        let key = problem.key().into_iter().chain(["url", "url_file"]).find(|key| fields.has(key));
-        let place = key.map_or(fields.here(), |key| fields.place(key));
-        fields.problems.add(&place, problem.to_string());
-    }
-    None
 }
 
 /// Keeps what is right, and collects what is wrong.

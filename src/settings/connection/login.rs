@@ -47,9 +47,6 @@ pub enum ChannelBinding {
 pub const BINDINGS: [(&str, ChannelBinding); 3] =
     [("disable", ChannelBinding::Disable), ("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
 
-/// Those words.
-pub const BINDING_WORDS: [&str; BINDINGS.len()] = words::of(&BINDINGS);
-
 impl LoginMethod {
     /// What libpq calls it.
     pub fn word(self) -> &'static str {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::{
+    declare,
+    schema::values::{list, text},
     secret::Secret,
     settings::connection::login::{ChannelBinding, LoginMethods},
 };
@@ -32,11 +34,15 @@ pub struct RedisSettings {
     pub tls: TlsSettings,
 }
 
-/// Which databases are visited by collectors of `scope: database`, by patterns with `*` and `?`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DatabasePatterns {
-    pub include: Vec<String>,
-    pub exclude: Vec<String>,
+declare! {
+    /// Which databases are visited by collectors of `scope: database`, by patterns with `*` and `?`.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct DatabasePatterns: "`databases`" {
+        /// Only those that match one of these; `*` and `?` stand for any characters.
+        include: Vec<String> = list(text()).or(vec!["*".to_owned()]),
+        /// None of those that match one of these.
+        exclude: Vec<String> = list(text()).or(Vec::new()),
+    }
 }
 
 impl Default for DatabasePatterns {

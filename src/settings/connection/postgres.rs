@@ -3,129 +3,58 @@
 use std::path::PathBuf;
 
 use crate::{
-    schema::{
-        fields::Fields,
-        problem::Problems,
-        shape::{Is, Shape, key},
-        yaml::Node,
-    },
-    settings::{
-        connection::{
-            dsn::{Dsn, KEYS, text},
-            keys::{
-                self, CHANNEL_BINDING, HOST, Notation, PASSWORD, PASSWORD_FILE, PORT, REQUIRE_AUTH, SSLCERT, SSLKEY,
-                SSLMODE, SSLROOTCERT, URL, URL_FILE, USER, keep,
-            },
-            login::{BINDINGS, ChannelBinding, LoginMethods},
-            model::{Address, DatabasePatterns, PostgresSettings},
-            problem::ConnectionProblem,
-            tls::tls,
-        },
-        interpolate::Env,
+    declare,
+    schema::{reader::Schema, values::map},
+    secret::Secret,
+    settings::connection::{
+        dsn::{Dsn, text},
+        keys,
+        keys::{KeyPlaces, PostgresServerKeys, keep, port_value, value},
+        login::{BINDINGS, ChannelBinding, LoginMethods},
+        model::{Address, DatabasePatterns, PostgresSettings},
+        problem::ConnectionProblem,
+        tls::tls,
     },
 };
 
-/// How a PostgreSQL server is written.
-const NOTATION: Notation = Notation { keys: &KEYS, url: "connection string", parse: Dsn::parse };
+declare! {
+    pub struct PostgresKeys: "`postgres`" {
+        ..server: PostgresServerKeys,
+        /// 5432 if left out.
+        port: Option<Secret> = port_value(),
+        /// The database to log in to; the user's name if left out.
+        dbname: Option<Secret> = value(),
+        /// Which databases collectors of `scope: database` visit; all if left out.
+        databases: DatabasePatterns = map().or(DatabasePatterns::default()),
+    }
+}
 
-/// What `postgres` holds.
-pub const POSTGRES: Shape = Shape {
-    what: "`postgres`",
-    needs: &[],
-    may: &[
-        URL,
-        URL_FILE,
-        HOST,
-        key("port", PORT, "5432 if left out."),
-        USER,
-        PASSWORD,
-        PASSWORD_FILE,
-        key("dbname", Is::Text, "The database to log in to; the user's name if left out."),
-        SSLMODE,
-        SSLROOTCERT,
-        SSLCERT,
-        SSLKEY,
-        REQUIRE_AUTH,
-        CHANNEL_BINDING,
-        key(
-            "databases",
-            Is::Map(&DATABASES),
-            "Which databases collectors of `scope: database` visit; all if left out.",
-        ),
-    ],
-    quiet: true,
-};
-
-/// What `pgbouncer` holds.
-pub const PGBOUNCER: Shape = Shape {
-    what: "`pgbouncer`",
-    needs: &[],
-    may: &[
-        URL,
-        URL_FILE,
-        HOST,
-        key("port", PORT, "6432 if left out."),
-        USER,
-        PASSWORD,
-        PASSWORD_FILE,
-        SSLMODE,
-        SSLROOTCERT,
-        SSLCERT,
-        SSLKEY,
-        REQUIRE_AUTH,
-        CHANNEL_BINDING,
-    ],
-    quiet: true,
-};
-
-const DATABASES: Shape = Shape {
-    what: "`databases`",
-    needs: &[],
-    may: &[
-        key(
-            "include",
-            Is::List(0, &Is::Text),
-            "Only those that match one of these; `*` and `?` stand for any characters.",
-        ),
-        key("exclude", Is::List(0, &Is::Text), "None of those that match one of these."),
-    ],
-    quiet: true,
-};
+declare! {
+    pub struct PgBouncerKeys: "`pgbouncer`" {
+        ..server: PostgresServerKeys,
+        /// 6432 if left out.
+        port: Option<Secret> = port_value(),
+    }
+}
 
 /// The database that a PgBouncer's console answers as.
 const CONSOLE: &str = "pgbouncer";
 
-/// Reads `postgres:`; its keys override what its `url` says.
-pub fn postgres(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<PostgresSettings> {
-    let mut fields = Fields::open(node, &POSTGRES, problems)?;
-    let dsn = dsn(&mut fields, env);
-    let databases = databases(&mut fields);
-    Some(PostgresSettings { databases, ..keys::meaning(&mut fields, resolve(&dsn?))? })
+/// The schema of `postgres:`; its keys override what its `url` says.
+pub fn postgres() -> Schema<PostgresSettings> {
+    map().then(|keys: PostgresKeys, map, reader| {
+        let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
+        let settings = KeyPlaces::of(map).meaning(resolve(&dsn), reader)?;
+        Some(PostgresSettings { databases: keys.databases, ..settings })
+    })
 }
 
-/// Reads `pgbouncer:`; the same, but the database is always the console and the port PgBouncer's.
-pub fn pgbouncer(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<PostgresSettings> {
-    let mut fields = Fields::open(node, &PGBOUNCER, problems)?;
-    let dsn = dsn(&mut fields, env)?;
-    keys::meaning(&mut fields, resolve_console(dsn))
-}
-
-/// What the keys of a PostgreSQL server say; `None`: the problems have been reported.
-pub fn dsn(fields: &mut Fields<'_, '_>, env: &Env<'_>) -> Option<Dsn> {
-    keys::dsn(fields, env, &NOTATION)
-}
-
-/// Which databases are visited; all if nothing is said.
-fn databases(fields: &mut Fields<'_, '_>) -> DatabasePatterns {
-    let mut chosen = DatabasePatterns::default();
-    let Some(node) = fields.node("databases") else { return chosen };
-    let Some(mut fields) = Fields::open(node, &DATABASES, fields.problems) else { return chosen };
-    let mut patterns = |key| fields.texts(key).into_iter().map(|(pattern, _)| pattern).collect();
-    if node.get("include").is_some() {
-        chosen.include = patterns("include");
-    }
-    chosen.exclude = patterns("exclude");
-    chosen
+/// The schema of `pgbouncer:`; the same, but the database is always the console and the port PgBouncer's.
+pub fn pgbouncer() -> Schema<PostgresSettings> {
+    map().then(|keys: PgBouncerKeys, map, reader| {
+        let dsn = keys.server.dsn(keys.port, None, reader)?;
+        KeyPlaces::of(map).meaning(resolve_console(dsn), reader)
+    })
 }
 
 /// What a connection string means, with libpq's defaults; but there is no default user.

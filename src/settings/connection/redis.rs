@@ -1,70 +1,56 @@
 //! How to reach a Redis server: what its URL and the keys say together, checked as strictly as a connection string.
 
 use crate::{
+    declare,
     schema::{
-        fields::Fields,
-        problem::Problems,
-        shape::{Is, Shape, key},
-        yaml::Node,
+        form::Form,
+        reader::{Placed, Schema},
+        values::map,
     },
+    secret::Secret,
     settings::{
         connection::{
             dsn::{Dsn, Parameters, text},
-            keys::{
-                self, Notation, PASSWORD, PASSWORD_FILE, PORT, SSLCERT, SSLKEY, SSLROOTCERT, URL_FILE, VARIABLE, keep,
-            },
+            keys,
+            keys::{KeyPlaces, ServerKeys, keep, port_value, value, value_of},
             model::{Address, RedisSettings, TlsSettings},
             problem::ConnectionProblem,
             tls::tls,
             url::{UrlParts, decoded},
         },
-        interpolate::Env,
+        interpolate::secret,
     },
 };
 
-/// How a Redis server is written. It negotiates no way to log in.
-const NOTATION: Notation = Notation {
-    keys: &["host", "port", "user", "password", "db", "sslmode", "sslrootcert", "sslcert", "sslkey"],
-    url: "URL",
-    parse,
-};
-
-/// What `redis` holds.
-pub const REDIS: Shape = Shape {
-    what: "`redis`",
-    needs: &[],
-    may: &[
-        key("url", Is::Text, "redis://, rediss:// (with TLS) or unix://; the keys beside it override what it says."),
-        URL_FILE,
-        key("host", Is::Text, "A name, an address, or the absolute path of the socket; localhost if left out."),
-        key("port", PORT, "6379 if left out."),
-        key("user", Is::Text, "The user of its access control list; `default` if left out."),
-        PASSWORD,
-        PASSWORD_FILE,
-        key("db", Is::Either(&[Is::Whole(0, MOST_DB), Is::Form(VARIABLE)]), "The number of a database; 0 if left out."),
-        key(
-            "sslmode",
-            Is::Either(&[Is::Word(&["disable", "require", "verify-ca", "verify-full"]), Is::Form(VARIABLE)]),
-            "As in libpq; if left out, `verify-full` with rediss:// or a certificate, else `disable`.",
-        ),
-        SSLROOTCERT,
-        SSLCERT,
-        SSLKEY,
-    ],
-    quiet: true,
-};
-
-/// The highest number of a database.
-const MOST_DB: usize = u32::MAX as usize;
+declare! {
+    pub struct RedisKeys: "`redis`" {
+        /// redis://, rediss:// (with TLS) or unix://; the keys beside it override what it says.
+        url: Option<Placed<Secret>> = secret().placed().optional().strict(),
+        /// A name, an address, or the absolute path of the socket; localhost if left out.
+        host: Option<Secret> = value(),
+        /// 6379 if left out.
+        port: Option<Secret> = port_value(),
+        /// The user of its access control list; `default` if left out.
+        user: Option<Secret> = value(),
+        /// The number of a database; 0 if left out.
+        db: Option<Secret> = value_of(Form::Whole(0, u32::MAX.into())),
+        /// As in libpq; if left out, `verify-full` with rediss:// or a certificate, else `disable`.
+        sslmode: Option<Secret> = value_of(Form::Word(vec!["disable", "require", "verify-ca", "verify-full"])),
+        ..server: ServerKeys,
+    }
+}
 
 /// What may follow the `?` of a URL.
 const PARAMETERS: [&str; 7] = ["db", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"];
 
-/// Reads `redis:`; its keys override what its `url` says.
-pub fn redis(node: &Node, env: &Env<'_>, problems: &mut Problems) -> Option<RedisSettings> {
-    let mut fields = Fields::open(node, &REDIS, problems)?;
-    let dsn = keys::dsn(&mut fields, env, &NOTATION)?;
-    keys::meaning(&mut fields, resolve(&dsn))
+/// The schema of `redis:`; its keys override what its `url` says.
+pub fn redis() -> Schema<RedisSettings> {
+    map().then(|keys: RedisKeys, map, reader| {
+        let own =
+            [("host", keys.host), ("port", keys.port), ("user", keys.user), ("db", keys.db), ("sslmode", keys.sslmode)];
+        let dsn = keys.server.dsn(keys.url, "URL", parse, own, reader)?;
+        KeyPlaces::of(map).meaning(resolve(&dsn), reader)
+    })
 }
 
 /// Reads `redis://[user[:password]@]host[:port][/db]`, `rediss://` (with TLS, verified) or `unix:///path?db=0`.

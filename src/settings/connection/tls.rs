@@ -1,24 +1,19 @@
 //! The `ssl...` parameters: how much TLS, whose certificates are trusted, and the client's own certificate.
 
-use crate::{
-    schema::words,
-    settings::connection::{
-        dsn::{Dsn, text},
-        model::{Roots, TlsMode, TlsSettings},
-        problem::ConnectionProblem,
-    },
+use crate::settings::connection::{
+    dsn::{Dsn, text},
+    model::{Roots, TlsMode, TlsSettings},
+    problem::ConnectionProblem,
 };
 
-const MODES: [(&str, TlsMode); 5] = [
+/// The words for `sslmode`.
+pub const MODES: [(&str, TlsMode); 5] = [
     ("disable", TlsMode::Disable),
     ("prefer", TlsMode::Prefer),
     ("require", TlsMode::Require),
     ("verify-ca", TlsMode::VerifyCa),
     ("verify-full", TlsMode::VerifyFull),
 ];
-
-/// The words for `sslmode`.
-pub const MODE_WORDS: [&str; MODES.len()] = words::of(&MODES);
 
 /// As libpq does: without `sslmode`, `prefer`, but with `sslrootcert=system` `verify-full`; and `require` beside a
 /// file of authorities verifies against it. `verify-ca` with the system's authorities is refused: anyone can get

@@ -1,28 +1,31 @@
 //! The settings of a probe: over which paths it asks what, how often, and what is quick enough.
 
+mod model;
 mod paths;
-mod read;
-mod shapes;
 
 use std::time::Duration;
 
-use crate::settings::connection::model::{PostgresSettings, RedisSettings};
-pub use crate::settings::probe::{
-    read::{from_url, probe},
-    shapes::PROBE,
+pub use crate::settings::probe::model::{CLASSES, CacheSettings, Path, PathKind, ProbeQuery, WRITE};
+use crate::{
+    declare,
+    schema::{
+        reader::{Entry, Reader, Schema},
+        values::{duration, entries, flag, map, positive_duration, unique},
+        words,
+        yaml::Node,
+    },
+    secret::Secret,
+    settings::{
+        connection::{
+            dsn::Dsn,
+            keys::{KeyPlaces, PostgresServerKeys, port_value, value},
+            model::PostgresSettings,
+            postgres::resolve,
+            problem::ConnectionProblem,
+        },
+        probe::{model::SECOND_QUERY, paths::PathKeys},
+    },
 };
-
-/// The queries that are always asked, and how quick each should be.
-pub const CLASSES: [(&str, Duration); 5] = [
-    ("round_trip", Duration::from_millis(5)),
-    ("point", Duration::from_millis(10)),
-    ("join", Duration::from_millis(50)),
-    ("aggregate", Duration::from_millis(100)),
-    ("complex", Duration::from_millis(500)),
-];
-
-/// The path on which the token is written, and the query that does so.
-pub const WRITE: &str = "write";
 
 /// A probe, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,93 +45,123 @@ pub struct ProbeSettings {
     pub write: bool,
 }
 
-/// One way that an application may take.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Path {
-    /// The label `path`; of its own in the probe.
-    pub name: String,
-    pub kind: PathKind,
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// More than the server's own limit on a statement (5 s), so that the server speaks first.
+const TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The shortest interval: what a server feels of the probe stays small.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+declare! {
+    pub struct ProbeKeys: "`probe`" {
+        /// The primary: what a path does not say, it has from here.
+        primary: (Dsn, PostgresSettings) = map().then(primary),
+        /// The ways an application may take.
+        paths: Vec<PathKeys> = paths::paths(),
+        /// Each query goes over each path once in this time; 5s if left out.
+        interval: Duration = span().or(INTERVAL),
+        /// The longest that one attempt may take; 6s if left out.
+        timeout: Duration = span().or(TIMEOUT),
+        /// How quick the probe's own queries should be, where it differs: `point: 10ms`.
+        objectives: Vec<Entry<Duration>> = entries(CLASS, known_class, positive_duration()).or(Vec::new()),
+        /// Queries of your own; they can only read.
+        queries: Vec<ProbeQuery> =
+            unique(map(), "name", |query: &ProbeQuery| vec![query.name.clone()], SECOND_QUERY).or(Vec::new()),
+        /// `true`: a token is written on the primary and looked for elsewhere.
+        write: bool = flag().or(false),
+    }
 }
 
-/// The kinds of path.
-#[allow(clippy::large_enum_variant, reason = "a few, made once")]
-#[derive(Clone, Debug, PartialEq)]
-pub enum PathKind {
-    /// A new connection to the primary for each query.
-    Direct(PostgresSettings),
-    /// A client-side pool of connections to the primary.
-    Pooled { server: PostgresSettings, size: usize },
-    /// A PgBouncer, over one kept connection.
-    PgBouncer(PostgresSettings),
-    /// A PgBouncer, over a new connection for each query.
-    PgBouncerNew(PostgresSettings),
-    /// A replica, over one kept connection.
-    Replica(PostgresSettings),
-    /// A look-aside cache in front of the pool of the path `through`, which goes to `server`.
-    Cached { through: String, server: PostgresSettings, cache: CacheSettings },
-    /// Where the token is written: the primary, over one kept connection.
-    Write(PostgresSettings),
+declare! {
+    pub struct PrimaryKeys: "`primary`" {
+        ..server: PostgresServerKeys,
+        /// 5432 if left out.
+        port: Option<Secret> = port_value(),
+        /// The database to log in to.
+        dbname: Option<Secret> = value(),
+    }
 }
 
-/// The cache of a path.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CacheSettings {
-    /// How many entries the built-in one may have, and how long they may stay.
-    pub entries: u64,
-    pub ttl: Duration,
-    /// What is used instead as long as it can be reached.
-    pub redis: Option<RedisSettings>,
+/// The classes with an objective, as a regular expression.
+const CLASS: &str = "^(round_trip|point|join|aggregate|complex)$";
+
+const _: () = assert!(CLASSES.len() == 5, "the expression above names them");
+
+fn known_class(name: &str) -> Result<(), String> {
+    let known = CLASSES.iter().map(|(class, _)| *class);
+    if known.clone().any(|class| class == name) {
+        return Ok(());
+    }
+    Err(words::unknown("no class", name, "there are", known))
 }
 
-/// A query of the user's own: one statement that only reads.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProbeQuery {
-    pub name: String,
-    pub sql: String,
-    /// As text, for `$1`, `$2` and so on; the server knows their types.
-    pub parameters: Vec<String>,
-    pub objective: Duration,
-    /// The names of the paths it is asked on; `None`: on all.
-    pub paths: Option<Vec<String>>,
+fn span() -> Schema<Duration> {
+    duration().must("at least 100ms", |span| *span >= SHORTEST)
+}
+
+fn primary(keys: PrimaryKeys, map: &Node, reader: &mut Reader<'_>) -> Option<(Dsn, PostgresSettings)> {
+    let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
+    let primary = KeyPlaces::of(map).meaning(resolve(&dsn), reader)?;
+    Some((dsn, primary))
+}
+
+/// The schema of `probe:`.
+pub fn probe() -> Schema<ProbeSettings> {
+    map().then(|keys: ProbeKeys, map, reader| {
+        let (dsn, primary) = keys.primary;
+        let mut paths = paths::resolved(keys.paths, &dsn, map, reader);
+        if keys.write {
+            paths.push(Path { name: WRITE.to_owned(), kind: PathKind::Write(primary.clone()) });
+        }
+        for name in keys.queries.iter().flat_map(|query| &query.paths).flatten() {
+            let known = paths.iter().map(|path| path.name.as_str());
+            if !known.clone().any(|known| known == name.value) {
+                reader.problems.add(&name.place, words::unknown("no path", &name.value, "there are", known));
+            }
+        }
+        let objective = |(class, default)| {
+            keys.objectives.iter().find(|entry| entry.key == class).map_or(default, |entry| entry.value)
+        };
+        Some(ProbeSettings {
+            interval: keys.interval,
+            timeout: keys.timeout,
+            primary,
+            paths,
+            objectives: CLASSES.map(objective),
+            queries: keys.queries,
+            write: keys.write,
+        })
+    })
+}
+
+/// What a URL means without a settings file: a new connection each time, a pool, and the built-in cache before it.
+///
+/// # Errors
+/// Everything that is wrong with the URL.
+pub fn from_url(dsn: &Dsn) -> Result<ProbeSettings, Vec<ConnectionProblem>> {
+    let primary = resolve(dsn)?;
+    let (through, server) = ("pooled".to_owned(), primary.clone());
+    let path = |name: &str, kind| Path { name: name.to_owned(), kind };
+    let paths = vec![
+        path("direct", PathKind::Direct(primary.clone())),
+        path("pooled", PathKind::Pooled { server: primary.clone(), size: paths::POOL_SIZE }),
+        path("cached", PathKind::Cached { through, server, cache: CacheSettings::default() }),
+    ];
+    Ok(ProbeSettings {
+        interval: INTERVAL,
+        timeout: TIMEOUT,
+        primary,
+        paths,
+        objectives: CLASSES.map(|(_, objective)| objective),
+        queries: Vec::new(),
+        write: false,
+    })
 }
 
 impl ProbeSettings {
     /// The role that asks.
     pub fn user(&self) -> &str {
         &self.primary.user
-    }
-}
-
-impl Default for CacheSettings {
-    fn default() -> Self {
-        CacheSettings { entries: 5000, ttl: Duration::from_secs(300), redis: None }
-    }
-}
-
-impl PathKind {
-    /// Where it ends.
-    pub fn server(&self) -> &PostgresSettings {
-        match self {
-            PathKind::Direct(server)
-            | PathKind::Pooled { server, .. }
-            | PathKind::PgBouncer(server)
-            | PathKind::PgBouncerNew(server)
-            | PathKind::Replica(server)
-            | PathKind::Cached { server, .. }
-            | PathKind::Write(server) => server,
-        }
-    }
-
-    /// The word for it, as a label's value.
-    pub fn word(&self) -> &'static str {
-        match self {
-            PathKind::Direct(_) => "direct",
-            PathKind::Pooled { .. } => "pooled",
-            PathKind::PgBouncer(_) => "pgbouncer",
-            PathKind::PgBouncerNew(_) => "pgbouncer_new",
-            PathKind::Replica(_) => "replica",
-            PathKind::Cached { .. } => "cached",
-            PathKind::Write(_) => "write",
-        }
     }
 }

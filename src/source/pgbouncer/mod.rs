@@ -20,6 +20,7 @@ use tracing::debug;
 
 use crate::{
     collector::SourceKind,
+    secret,
     settings::connection::model::PostgresSettings,
     source::{
         fetch::{FetchError, Reason},
@@ -27,7 +28,6 @@ use crate::{
         net::{dial, session_limit::SessionLimit},
         pending_login::LoginOutcome,
         postgres::{error, startup},
-        secret,
         sections::Tables,
     },
     table::{Cell, Table},
@@ -133,7 +133,7 @@ async fn open(
     sessions: &SessionLimit,
     known: Arc<Mutex<ConsoleInfo>>,
 ) -> Result<ConsoleSession, FetchError> {
-    let password = secret::now(settings.password.as_ref()).await?;
+    let password = secret::resolve(settings.password.as_ref()).await.map_err(FetchError::password)?;
     let stream = dial::postgres(settings, sessions).await?;
     let config = startup::config(settings, password.as_ref(), "pgvigil");
     let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::from_login(&error))?;

@@ -7,17 +7,19 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_postgres::Client;
 use tracing::debug;
 
-use crate::source::{
-    fetch::FetchError,
-    net::dial,
-    postgres::{
-        error::{self, PostgresError},
-        server_info::initialize_session,
-        session::{Session, SessionContext},
-        session_settings::startup_options,
-        startup,
-    },
+use crate::{
     secret,
+    source::{
+        fetch::FetchError,
+        net::dial,
+        postgres::{
+            error::{self, PostgresError},
+            server_info::initialize_session,
+            session::{Session, SessionContext},
+            session_settings::startup_options,
+            startup,
+        },
+    },
 };
 
 /// A login that is to be made.
@@ -79,7 +81,7 @@ pub async fn log_in(request: LoginRequest) -> Result<Session, FetchError> {
 
 /// Dials and starts up, with or without our settings in the startup packet.
 async fn start_up(context: &SessionContext, with_settings: bool) -> Result<StartedConnection, PostgresError> {
-    let password = secret::now(context.settings.password.as_ref()).await?;
+    let password = secret::resolve(context.settings.password.as_ref()).await.map_err(FetchError::password)?;
     let stream = dial::postgres(&context.settings, &context.sessions).await?;
     let mut config = startup::config(&context.settings, password.as_ref(), "pgvigil");
     if with_settings {

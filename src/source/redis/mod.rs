@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use crate::source::redis::{reply::Reply, session::RedisSession};
 use crate::{
     collector::SourceKind,
+    secret,
     secret::Secret,
     settings::connection::{login::LoginMethod, model::RedisSettings},
     source::{
@@ -23,7 +24,6 @@ use crate::{
             commands::{SectionSession, ServerDescription},
             session::Protocol,
         },
-        secret,
         sections::Tables,
     },
     truncate,
@@ -47,7 +47,7 @@ impl RedisServer {
     /// # Errors
     /// The server cannot be reached, or does not let us in.
     pub async fn connect(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
-        let password = secret::now(self.settings.password.as_ref()).await?;
+        let password = secret::resolve(self.settings.password.as_ref()).await.map_err(FetchError::password)?;
         let password = password.as_ref().map_or("", Secret::expose);
         let session = match self.speaks_resp2.load(Ordering::Relaxed) {
             true => self.greeted(sessions, password, Protocol::Resp2).await,

@@ -4,7 +4,6 @@ mod leads;
 mod most;
 mod pace;
 mod panel;
-mod shapes;
 mod shared;
 mod thresholds;
 
@@ -12,23 +11,17 @@ use std::path::Path;
 
 use pgvigil::{
     collector::{catalogue::Catalogue, load},
+    declare,
     schema::{
-        fields::Fields,
         files,
-        problem::{Place, Problems},
-        words, yaml,
-        yaml::Node,
+        problem::Problems,
+        reader::{Placed, Reader},
+        values::{list, map, snake, text},
+        yaml,
     },
 };
 
-pub use self::shapes::COLUMNS;
-use self::{
-    leads::Leads,
-    pace::Pace,
-    panel::panel,
-    shapes::{BOARD, ROW},
-    shared::Shared,
-};
+use self::{leads::Leads, pace::Pace, panel::PanelKeys, shared::Shared};
 use crate::board::{Board, Row};
 
 /// Where boards are written, from the repository's folder on.
@@ -80,36 +73,51 @@ pub fn from_files<'a>(
     problems.unless_any(boards)
 }
 
+declare! {
+    pub struct BoardKeys: "a board" {
+        /// The board's name: that of the file without `.yaml`.
+        board: Option<String> = snake().tolerant(),
+        /// What links name it by, at most 40 characters; it never changes.
+        uid: Option<String> = text().check(|uid| match uid.len() > MAX_UID {
+            true => Err("Grafana takes no uid of more than 40 characters: shorten it".to_owned()),
+            false => Ok(()),
+        }).tolerant(),
+        /// What it is called.
+        title: Option<String> = text().tolerant(),
+        /// What its reader chooses, of the shared variables.
+        variables: Vec<Placed<String>> = list(text().placed()),
+        /// Which of the shared annotations its graphs have.
+        annotations: Vec<Placed<String>> = list(text().placed()),
+        /// Panels under headings; the first answers, the others explain.
+        rows: Vec<RowKeys> = list(map()),
+    }
+}
+
+declare! {
+    pub struct RowKeys: "a row" {
+        /// The question it answers.
+        title: String = text(),
+        /// Its panels, from left to right and on.
+        panels: Vec<Placed<PanelKeys>> = list(map().placed()),
+    }
+}
+
 fn board(file: &str, text: &str, known: &Known, problems: &mut Problems) -> Option<Board> {
-    let shared = &known.shared;
     let root = yaml::parse(file, text, problems)?;
-    let mut fields = Fields::open(&root, &BOARD, problems)?;
-    let name = fields.checked("board", words::snake);
-    if name.as_ref().is_some_and(|name| *name != files::stem(file.as_ref())) {
-        fields.tell("board", "it must be the same as the file's name without `.yaml`");
+    let reader = &mut Reader::new(problems);
+    let keys: BoardKeys = map().read(&root, "the file", reader)?;
+    if keys.board.as_ref().is_some_and(|name| *name != files::stem(file.as_ref())) {
+        reader.refuse(&root, "board", "it must be the same as the file's name without `.yaml`");
     }
-    let uid = fields.text("uid");
-    if uid.as_ref().is_some_and(|uid| uid.len() > MAX_UID) {
-        fields.tell("uid", "Grafana takes no uid of more than 40 characters: shorten it");
+    let problems = &mut *reader.problems;
+    let variables = keys.variables.iter().filter_map(|name| known.shared.variable(name, problems)).collect();
+    let annotations = keys.annotations.iter().filter_map(|name| known.shared.annotation(name, problems)).collect();
+    let mut rows = Vec::new();
+    for row in keys.rows {
+        let panels =
+            row.panels.into_iter().filter_map(|panel| panel.value.panel(&panel.place, known, problems)).collect();
+        rows.push(Row { title: row.title, panels });
     }
-    let title = fields.text("title");
-    let variables = named(&mut fields, "variables", |name, place, problems| shared.variable(name, place, problems));
-    let annotations =
-        named(&mut fields, "annotations", |name, place, problems| shared.annotation(name, place, problems));
-    let rows = fields.each("rows", |node, problems| row(node, known, problems));
     let about = load::about(text).replace('\n', " ");
-    Some(Board { name: name?, uid: uid?, title: title?, about, variables, annotations, rows })
-}
-
-/// The shared things that a list names.
-fn named<T>(fields: &mut Fields<'_, '_>, key: &str, get: impl Fn(&str, &Place, &mut Problems) -> Option<T>) -> Vec<T> {
-    let names = fields.texts(key);
-    names.iter().filter_map(|(name, place)| get(name, place, fields.problems)).collect()
-}
-
-fn row(node: &Node, known: &Known, problems: &mut Problems) -> Option<Row> {
-    let mut fields = Fields::open(node, &ROW, problems)?;
-    let title = fields.text("title");
-    let panels = fields.each("panels", |node, problems| panel(node, known, problems));
-    Some(Row { title: title?, panels })
+    Some(Board { name: keys.board?, uid: keys.uid?, title: keys.title?, about, variables, annotations, rows })
 }

@@ -1,15 +1,21 @@
 //! YAML -> a Panel: its queries with their selectors, verdicts and lines of thresholds put in.
 
-use pgvigil::schema::{fields::Fields, problem::Problems, yaml::Node};
+use pgvigil::{
+    declare,
+    schema::{
+        problem::{Place, Problems},
+        reader::Placed,
+        values::{flag, list, map, text, whole},
+    },
+};
 
 use super::{
     Known,
     most::{self, Kept},
-    shapes::{COLUMN, COLUMNS, KINDS, PANEL, QUERY},
     shared::Shared,
     thresholds::{Side, lines, verdict},
 };
-use crate::board::{BoardQuery, Column, Kind, Opens, Panel, State};
+use crate::board::{BoardQuery, COLUMNS, Kind, Panel, PanelOptions, State};
 
 /// A query, and its expression as written.
 struct Asked {
@@ -17,56 +23,115 @@ struct Asked {
     written: String,
 }
 
-pub fn panel(node: &Node, known: &Known, problems: &mut Problems) -> Option<Panel> {
-    let mut fields = Fields::open(node, &PANEL, problems)?;
-    let title = fields.text("title");
-    let about = fields.text("about");
-    let kind = fields.word("kind", &KINDS);
-    let unit = fields.text("unit");
-    let width = fields.whole("width", 1..=COLUMNS);
-    let height = fields.whole("height", 1..=40);
-    let asked = fields.each("queries", |node, problems| query(node, known, problems));
-    let states = states(&mut fields, &known.shared);
-    let threshold = threshold(&mut fields);
-    let lines = drawn(&asked, threshold.as_ref(), &known.shared);
-    let mut queries: Vec<_> = asked.into_iter().map(|asked| asked.query).collect();
-    if kind == Some(Kind::Table) && !states.is_empty() {
-        fields.tell("states", "the columns of a table differ: give `states` to its queries");
+declare! {
+    pub struct PanelKeys: "a panel" {
+        ..options: PanelOptions,
+        /// What its values mean, what to do about them, and why there may be none.
+        about: String = text(),
+        /// What it asks.
+        queries: Vec<BoardQueryKeys> = list(map()),
+        /// In twenty-fourths of the board.
+        width: Option<u32> = whole(1..=COLUMNS).optional(),
+        /// In units of 30 pixels.
+        height: Option<u32> = whole(1..=40).optional(),
+        /// What values mean: one of the shared sets of states.
+        states: Option<Placed<String>> = text().placed().optional(),
+        /// How many rows of a table, or lines of each query, are kept where there are more.
+        top: Option<usize> = whole(1..=100).optional(),
+        /// Of lines those are kept that changed most, not those that were highest.
+        restless: bool = flag().or(false),
+        /// Of a table: the labels that tell its rows apart. Then rows are kept by `rank`.
+        rows: Vec<String> = list(text()).or(Vec::new()),
+        /// Of a table: PromQL by which rows are kept, the highest; if absent, the query `worst`.
+        rank: Option<Placed<String>> = text().placed().optional(),
+        ..threshold: ThresholdKeys,
     }
-    if !lines.is_empty() && !matches!(kind, Some(Kind::Graph | Kind::Stack)) {
-        fields.problems.add(
-            &fields.here(),
-            "`above` and `below` of a panel draw lines, which only a graph has: give them to queries",
-        );
+}
+
+declare! {
+    pub struct BoardQueryKeys: "a query" {
+        /// PromQL; `@name@` is one of the shared selectors.
+        expr: Placed<String> = text().placed(),
+        /// What its series are called, or its column in a table.
+        legend: String = text(),
+        /// With `above` or `below`: the labels that are kept; of the others the worst counts.
+        by: Vec<String> = list(text()).or(Vec::new()),
+        /// In a table, where it differs from the panel's.
+        unit: Option<String> = text().optional(),
+        /// In a table, what its values mean.
+        states: Option<Placed<String>> = text().placed().optional(),
+        /// In a table: its labels are wanted, and not its value.
+        hidden: bool = flag().or(false),
+        /// Drawn dashed: it is of another time than now.
+        dashed: bool = flag().or(false),
+        /// Of alerts: the labels that are kept, with `about`, `board` and `variable` among those there are.
+        leads: Vec<String> = list(text()).or(Vec::new()),
+        ..threshold: ThresholdKeys,
     }
-    let columns = fields.each("columns", column);
-    let worst = fields.text("worst");
-    if worst.as_ref().is_some_and(|worst| !queries.iter().any(|query| query.legend == *worst)) {
-        fields.tell("worst", "it must be the legend of one of the queries");
+}
+
+declare! {
+    pub struct ThresholdKeys: "a threshold" {
+        /// A threshold that it is bad to be above. A panel draws it; a query gives 0, above the warning 1, above the critical one 2.
+        above: Option<String> = text().optional(),
+        /// The same for values below it.
+        below: Option<String> = text().instead_of("above").optional(),
     }
-    let kept = kept(&mut fields, kind?, &mut queries, threshold.map(|(side, _)| side), worst.as_deref(), &known.shared);
-    let empty = fields.text("empty");
-    let (max, bad) = (fields.number("max"), fields.number("bad"));
-    let opens = names(&mut fields, "opens");
-    let kind = kind?;
-    let (usual_width, usual_height) = size(kind);
-    Some(Panel {
-        title: title?,
-        about: about? + &kept.unwrap_or_default(),
-        kind,
-        unit: unit?,
-        width: width.unwrap_or(usual_width),
-        height: height.unwrap_or(usual_height),
-        queries,
-        states,
-        lines,
-        columns,
-        worst,
-        empty,
-        max,
-        bad,
-        opens,
-    })
+}
+
+impl ThresholdKeys {
+    fn side(self) -> Option<(Side, String)> {
+        self.above.map(|name| (Side::Above, name)).or(self.below.map(|name| (Side::Below, name)))
+    }
+}
+
+impl PanelKeys {
+    /// What it means; `place` is where it stands.
+    pub(super) fn panel(self, place: &Place, known: &Known, problems: &mut Problems) -> Option<Panel> {
+        let (shared, kind) = (&known.shared, self.options.kind);
+        let asked: Vec<_> = self.queries.into_iter().filter_map(|query| query.asked(known, problems)).collect();
+        let states = states(self.states.as_ref(), shared, problems);
+        let threshold = self.threshold.side();
+        let lines = drawn(&asked, threshold.as_ref(), shared);
+        let mut queries: Vec<_> = asked.into_iter().map(|asked| asked.query).collect();
+        if let Some(states) = self.states.as_ref().filter(|_| kind == Kind::Table) {
+            problems.add(&states.place, "the columns of a table differ: give `states` to its queries");
+        }
+        if !lines.is_empty() && !matches!(kind, Kind::Graph | Kind::Stack) {
+            let message = "`above` and `below` of a panel draw lines, which only a graph has: give them to queries";
+            problems.add(place, message);
+        }
+        let is_legend = |worst: &String| queries.iter().any(|query| query.legend == *worst);
+        if let Some(worst) = self.options.worst.as_ref().filter(|worst| !is_legend(&worst.value)) {
+            problems.add(&worst.place, "it must be the legend of one of the queries");
+        }
+        let worst = self.options.worst.as_ref().map(|worst| &worst.value);
+        let rank = self.rank.and_then(|rank| shared.put(rank.value.trim(), &rank.place, problems));
+        let mut about = self.about;
+        match kind {
+            Kind::Graph | Kind::Stack | Kind::Timeline => {
+                let kept = Kept::of(threshold.map(|(side, _)| side), self.restless);
+                let top = most::lines(&mut queries, self.top, kind == Kind::Timeline, kept, shared);
+                about.extend(top.map(|top| kept.says(top)));
+            }
+            Kind::Table if !self.rows.is_empty() => {
+                let first = queries.iter().find(|query| worst.is_none_or(|worst| query.legend == *worst));
+                let rank = rank.or(first.map(|first| first.expr.clone()))?;
+                most::rows(&mut queries, &rank, &self.rows, self.top.unwrap_or(most::ROWS));
+            }
+            _ => {}
+        }
+        let (usual_width, usual_height) = size(kind);
+        Some(Panel {
+            about,
+            width: self.width.unwrap_or(usual_width),
+            height: self.height.unwrap_or(usual_height),
+            queries,
+            states,
+            lines,
+            options: self.options,
+        })
+    }
 }
 
 /// The lines of a panel's threshold, which is of what its first query asks.
@@ -74,32 +139,6 @@ fn drawn(asked: &[Asked], threshold: Option<&(Side, String)>, shared: &Shared) -
     let Some((first, (side, name))) = asked.first().zip(threshold) else { return Vec::new() };
     let line = |line: BoardQuery| BoardQuery { step: first.query.step, ..line };
     lines(&first.written, &first.query.expr, *side, name, shared).into_iter().map(line).collect()
-}
-
-/// Leaves of a panel's lines or rows those that can be read; what is said of that.
-fn kept(
-    fields: &mut Fields<'_, '_>,
-    kind: Kind,
-    queries: &mut [BoardQuery],
-    side: Option<Side>,
-    worst: Option<&str>,
-    shared: &Shared,
-) -> Option<String> {
-    let top = fields.whole("top", 1..=100);
-    let kept = Kept::of(side, fields.flag("restless").unwrap_or(false));
-    let (rows, rank) = (names(fields, "rows"), put(fields, "rank", shared));
-    match kind {
-        Kind::Graph | Kind::Stack | Kind::Timeline => {
-            most::lines(queries, top, kind == Kind::Timeline, kept, shared).map(|top| kept.says(top))
-        }
-        Kind::Table if !rows.is_empty() => {
-            let first = queries.iter().find(|query| worst.is_none_or(|worst| query.legend == worst))?;
-            let rank = rank.unwrap_or(first.expr.clone());
-            most::rows(queries, &rank, &rows, top.unwrap_or(most::ROWS));
-            None
-        }
-        _ => None,
-    }
 }
 
 /// How large a panel is that does not say so.
@@ -111,60 +150,33 @@ fn size(kind: Kind) -> (u32, u32) {
     }
 }
 
-fn states(fields: &mut Fields<'_, '_>, shared: &Shared) -> Vec<State> {
-    let (name, place) = (fields.text("states"), fields.place("states"));
-    name.and_then(|name| shared.states(&name, &place, fields.problems)).unwrap_or_default()
+fn states(name: Option<&Placed<String>>, shared: &Shared, problems: &mut Problems) -> Vec<State> {
+    name.and_then(|name| shared.states(name, problems)).unwrap_or_default()
 }
 
-/// The threshold that a map names under `above` or `below`.
-fn threshold(fields: &mut Fields<'_, '_>) -> Option<(Side, String)> {
-    let (above, below) = (fields.text("above"), fields.text("below"));
-    if above.is_some() && below.is_some() {
-        fields.tell("below", "`above` is given too: keep one of the two");
+impl BoardQueryKeys {
+    fn asked(self, known: &Known, problems: &mut Problems) -> Option<Asked> {
+        let shared = &known.shared;
+        let states = states(self.states.as_ref(), shared, problems);
+        let written = self.expr.value;
+        let expr = shared.put(written.trim(), &self.expr.place, problems)?;
+        let step = known.pace.step(&expr);
+        let expr = match self.threshold.side() {
+            Some((side, name)) => {
+                verdict(&expr, &self.by.join(", "), side, |severity| shared.threshold(&written, &name, severity))
+            }
+            None if self.leads.is_empty() => expr,
+            None => known.leads.put(&expr, &shared.objects, &self.leads),
+        };
+        let query = BoardQuery {
+            expr,
+            legend: self.legend,
+            step,
+            is_dashed: self.dashed,
+            is_hidden: self.hidden,
+            unit: self.unit,
+            states,
+        };
+        Some(Asked { query, written })
     }
-    above.map(|name| (Side::Above, name)).or(below.map(|name| (Side::Below, name)))
-}
-
-fn query(node: &Node, known: &Known, problems: &mut Problems) -> Option<Asked> {
-    let mut fields = Fields::open(node, &QUERY, problems)?;
-    let written = fields.text("expr");
-    let expr = put(&mut fields, "expr", &known.shared);
-    let legend = fields.text("legend");
-    let (by, leads) = (names(&mut fields, "by"), names(&mut fields, "leads"));
-    let threshold = threshold(&mut fields);
-    let unit = fields.text("unit");
-    let states = states(&mut fields, &known.shared);
-    let (is_dashed, is_hidden) = (fields.flag("dashed").unwrap_or(false), fields.flag("hidden").unwrap_or(false));
-    let (written, expr) = (written?, expr?);
-    let step = known.pace.step(&expr);
-    let expr = match threshold {
-        Some((side, name)) => {
-            verdict(&expr, &by.join(", "), side, |severity| known.shared.threshold(&written, &name, severity))
-        }
-        None if leads.is_empty() => expr,
-        None => known.leads.put(&expr, &known.shared.objects, &leads),
-    };
-    Some(Asked { query: BoardQuery { expr, legend: legend?, step, is_dashed, is_hidden, unit, states }, written })
-}
-
-/// The expression under a key, with its selectors.
-fn put(fields: &mut Fields<'_, '_>, key: &str, shared: &Shared) -> Option<String> {
-    let (written, place) = (fields.text(key), fields.place(key));
-    written.and_then(|written| shared.put(written.trim(), &place, fields.problems))
-}
-
-fn names(fields: &mut Fields<'_, '_>, key: &str) -> Vec<String> {
-    fields.texts(key).into_iter().map(|(name, _)| name).collect()
-}
-
-fn column(node: &Node, problems: &mut Problems) -> Option<Column> {
-    let mut fields = Fields::open(node, &COLUMN, problems)?;
-    let (label, title) = (fields.text("label"), fields.text("title"));
-    let (uid, variable) = (fields.text("opens"), fields.text("variable"));
-    if uid.is_some() != variable.is_some() {
-        fields.problems.add(&fields.here(), "`opens` and `variable` belong together");
-    }
-    let opens = uid.zip(variable).map(|(uid, variable)| Opens { uid, variable });
-    let (url, is_hidden) = (fields.text("url"), fields.flag("hidden").unwrap_or(false));
-    Some(Column { label: label?, title: title?, opens, url, is_hidden })
 }

@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use super::panel;
-use crate::{
-    board::{Board, Panel},
-    boards::COLUMNS,
-};
+use crate::board::{Board, COLUMNS, Panel};
 
 /// The place of the next panel.
 #[derive(Default)]

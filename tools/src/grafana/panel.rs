@@ -16,13 +16,13 @@ pub fn json(panel: &Panel) -> Value {
         "datasource": datasource(),
         "description": panel.about,
         "fieldConfig": {"defaults": defaults(panel), "overrides": overrides(panel)},
-        "links": panel.opens.iter().map(|uid| link(uid)).collect::<Vec<_>>(),
+        "links": panel.options.opens.iter().map(|uid| link(uid)).collect::<Vec<_>>(),
         "options": options(panel),
         "targets": targets(panel),
-        "title": panel.title,
-        "type": kind(panel.kind),
+        "title": panel.options.title,
+        "type": kind(panel.options.kind),
     });
-    if panel.kind == Kind::Table {
+    if panel.options.kind == Kind::Table {
         json["transformations"] = table::transformations(panel);
     }
     json
@@ -46,7 +46,7 @@ fn link(uid: &str) -> Value {
 
 fn targets(panel: &Panel) -> Vec<Value> {
     let queries = panel.queries.iter().chain(&panel.lines);
-    queries.zip('A'..='Z').map(|(query, id)| target(panel.kind, query, id)).collect()
+    queries.zip('A'..='Z').map(|(query, id)| target(panel.options.kind, query, id)).collect()
 }
 
 /// Graphs ask for a range, the others for what is now.
@@ -70,19 +70,19 @@ fn target(kind: Kind, query: &BoardQuery, id: char) -> Value {
 
 fn defaults(panel: &Panel) -> Value {
     let mut defaults = json!({
-        "color": {"mode": if panel.states.is_empty() { usual_color(panel.kind) } else { "thresholds" }},
-        "custom": custom(panel.kind),
+        "color": {"mode": if panel.states.is_empty() { usual_color(panel.options.kind) } else { "thresholds" }},
+        "custom": custom(panel.options.kind),
         "mappings": mappings(&panel.states),
         "thresholds": {"mode": "absolute", "steps": steps(panel)},
-        "unit": panel.unit,
+        "unit": panel.options.unit,
     });
-    if let Some(empty) = &panel.empty {
+    if let Some(empty) = &panel.options.empty {
         defaults["noValue"] = json!(empty);
     }
-    if let Some(max) = panel.max {
+    if let Some(max) = panel.options.max {
         defaults["max"] = json!(max);
     }
-    if matches!(panel.kind, Kind::Graph | Kind::Stack | Kind::Bars) {
+    if matches!(panel.options.kind, Kind::Graph | Kind::Stack | Kind::Bars) {
         defaults["min"] = json!(0);
     }
     defaults
@@ -97,7 +97,7 @@ fn usual_color(kind: Kind) -> &'static str {
 
 /// What is neither good nor bad has the color of neither.
 fn steps(panel: &Panel) -> Value {
-    match (panel.bad, panel.kind) {
+    match (panel.options.bad, panel.options.kind) {
         (Some(bad), _) => json!([{"color": "green", "value": null}, {"color": "red", "value": bad}]),
         (None, Kind::Bars) => json!([{"color": "blue", "value": null}]),
         (None, _) => json!([{"color": "text", "value": null}]),
@@ -128,7 +128,7 @@ fn custom(kind: Kind) -> Value {
 }
 
 fn overrides(panel: &Panel) -> Vec<Value> {
-    match panel.kind {
+    match panel.options.kind {
         Kind::Table => table::overrides(panel),
         _ => {
             let dashed = panel.queries.iter().zip('A'..='Z').filter(|(query, _)| query.is_dashed);
@@ -166,9 +166,9 @@ fn line(query: &BoardQuery) -> Value {
 
 fn options(panel: &Panel) -> Value {
     let last = json!({"calcs": ["lastNotNull"], "fields": "", "values": false});
-    match panel.kind {
+    match panel.options.kind {
         Kind::Stat => json!({
-            "colorMode": if panel.states.is_empty() && panel.bad.is_none() { "value" } else { "background" }, "graphMode": "none",
+            "colorMode": if panel.states.is_empty() && panel.options.bad.is_none() { "value" } else { "background" }, "graphMode": "none",
             "justifyMode": "auto", "orientation": "auto", "reduceOptions": last, "textMode": "auto", "wideLayout": true,
         }),
         Kind::Graph | Kind::Stack => json!({
@@ -187,7 +187,7 @@ fn options(panel: &Panel) -> Value {
         Kind::Heatmap => json!({
             "calculate": false, "cellGap": 1, "color": {"exponent": 0.5, "mode": "scheme", "scheme": "Oranges", "steps": 64},
             "legend": {"show": true}, "rowsFrame": {"layout": "auto"}, "tooltip": {"mode": "single", "yHistogram": true},
-            "yAxis": {"axisPlacement": "left", "unit": panel.unit},
+            "yAxis": {"axisPlacement": "left", "unit": panel.options.unit},
         }),
     }
 }

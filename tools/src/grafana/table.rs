@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::panel::mappings;
-use crate::board::{BoardQuery, Column, Opens, Panel};
+use crate::board::{BoardQuery, Column, Panel};
 
 /// What of the reader's choices goes along when a label is clicked: the label's own variable takes what was clicked.
 const KEEP: &str = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${cluster:queryparam}";
@@ -22,7 +22,7 @@ pub fn transformations(panel: &Panel) -> Value {
 
 /// Titles, and what fields are called before: a label's name, or `Value #A`.
 fn columns(panel: &Panel) -> impl Iterator<Item = (&str, String)> {
-    let labels = panel.columns.iter().map(|column| (column.title.as_str(), column.label.clone()));
+    let labels = panel.options.columns.iter().map(|column| (column.title.as_str(), column.label.clone()));
     labels.chain(panel.queries.iter().zip('A'..='Z').map(|(query, id)| (query.legend.as_str(), format!("Value #{id}"))))
 }
 
@@ -33,7 +33,7 @@ fn renamed(panel: &Panel) -> Map<String, Value> {
 }
 
 pub fn overrides(panel: &Panel) -> Vec<Value> {
-    panel.columns.iter().map(label).chain(panel.queries.iter().filter_map(own)).collect()
+    panel.options.columns.iter().map(label).chain(panel.queries.iter().filter_map(own)).collect()
 }
 
 /// A label is text, whatever the unit of the panel.
@@ -48,8 +48,8 @@ fn label(column: &Column) -> Value {
 
 /// To another board, or wherever the column says.
 fn link(column: &Column) -> Option<Value> {
-    match (&column.opens, &column.url) {
-        (Some(Opens { uid, variable }), _) => {
+    match (column.opens.as_ref().zip(column.variable.as_ref()), &column.url) {
+        (Some((uid, variable)), _) => {
             let url = format!("/d/{uid}?{KEEP}&var-{variable}=${{__value.raw}}");
             Some(json!({"title": format!("Open {uid}"), "url": url}))
         }
@@ -73,6 +73,7 @@ fn own(query: &BoardQuery) -> Option<Value> {
 }
 
 pub fn options(panel: &Panel) -> Value {
-    let sort: Vec<_> = panel.worst.iter().map(|worst| json!({"desc": true, "displayName": worst})).collect();
+    let sort: Vec<_> =
+        panel.options.worst.iter().map(|worst| json!({"desc": true, "displayName": worst.value})).collect();
     json!({"cellHeight": "sm", "footer": {"show": false}, "showHeader": true, "sortBy": sort})
 }

@@ -18,6 +18,7 @@ use tokio::{
 use wildmatch::WildMatch;
 
 use crate::{
+    secret,
     settings::{
         S3,
         connection::model::{Roots, TlsMode, TlsSettings},
@@ -32,7 +33,6 @@ use crate::{
             time,
         },
         net::{http_client, http_client::HttpAddress},
-        secret,
     },
 };
 
@@ -110,8 +110,8 @@ async fn list(settings: &S3, token: Option<&str>) -> Result<ObjectPage, BackupPr
 /// The path and the query, which is signed and so must never be shown.
 async fn signed_path(settings: &S3, host: &str, token: Option<&str>) -> Result<String, BackupProblem> {
     let mut credentials = None;
-    if let Some((key, secret)) = &settings.keys {
-        let secret = secret::now(Some(secret)).await.map_err(|error| failed(&error.message))?;
+    if let Some((key, secret)) = settings.keys() {
+        let secret = secret::resolve(Some(secret)).await.map_err(|error| failed(&format!("the key: {error}")))?;
         credentials = secret.map(|secret| Credentials::new(key, secret.expose()));
     }
     let endpoint = settings.endpoint.parse().map_err(|_| invalid_endpoint())?;
@@ -172,7 +172,9 @@ mod tests {
             pattern: "*".to_owned(),
             name_time: None,
             region: "eu-west-3".to_owned(),
-            keys: Some(("key".to_owned(), Secret::new("secret"))),
+            access_key: Some("key".to_owned()),
+            secret_key: Some(Secret::new("secret")),
+            secret_key_file: None,
         }
     }
 
@@ -198,7 +200,7 @@ mod tests {
             }
             assert!(!address.contains("secret"));
         }
-        let unsigned = S3 { keys: None, ..settings("https://s3.example.com") };
+        let unsigned = S3 { secret_key: None, ..settings("https://s3.example.com") };
         let address = signed_path(&unsigned, "host", None).await.expect("an endpoint");
         assert_eq!(address, "/dumps/?encoding-type=url&list-type=2&max-keys=1000&prefix=a%20b%2F%C3%A4");
     }

@@ -1,0 +1,145 @@
+//! One declaration per key: a struct whose fields are the keys of a map. Its reader, the messages about its keys, and what editors
+//! are shown of it all follow from that.
+//!
+//! ```
+//! use pgvigil::{declare, schema::values::{flag, snake}};
+//!
+//! declare! {
+//!     /// Someone who may ask.
+//!     pub struct Guest: "a guest" {
+//!         /// For editors: what the key is for.
+//!         name: String = snake(),
+//!         /// This one may be left out.
+//!         trusted: bool = flag().or(false),
+//!     }
+//! }
+//! ```
+
+use crate::schema::{reader::Reader, words, yaml::Node};
+
+/// Declares a map: its name in messages and its keys, each with what it is for, its type and its schema. A field is called like its key, or
+/// `as` says what the key is. Fields after `..`, before and behind the others, are declared maps whose keys stand among these.
+#[macro_export]
+macro_rules! declare {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident: $what:literal {
+            $(..$first:ident: $first_type:ty,)*
+            $($(#[doc = $about:literal])* $field:ident $(as $key:literal)?: $type:ty = $schema:expr,)+
+            $(..$group:ident: $group_type:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        $vis struct $name {
+            $($(#[doc = $about])* pub $field: $type,)*
+            $(pub $first: $first_type,)*
+            $(pub $group: $group_type,)*
+        }
+
+        impl $crate::schema::reader::Keys for $name {
+            fn shape() -> $crate::schema::form::Shape {
+                $crate::schema::form::Shape::new($what)
+                    $(.with(<$first_type as $crate::schema::reader::Keys>::shape()))*
+                    $(.key(
+                        $crate::schema::reader::typed::<$type>($schema)
+                            .key($crate::key_name!($field $($key)?), concat!($($about),*))
+                    ))*
+                    $(.with(<$group_type as $crate::schema::reader::Keys>::shape()))*
+            }
+
+            fn read_keys(
+                map: &$crate::schema::yaml::Node,
+                reader: &mut $crate::schema::reader::Reader<'_>,
+            ) -> Option<Self> {
+                let ($($field,)* $($first,)* $($group,)*) = (
+                    $($crate::schema::reader::typed::<$type>($schema)
+                        .read_key(map, $crate::key_name!($field $($key)?), reader),)*
+                    $(<$first_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
+                    $(<$group_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
+                );
+                Some($name { $($field: $field?,)* $($first: $first?,)* $($group: $group?,)* })
+            }
+        }
+    };
+}
+
+/// Declares keys of which a map has exactly one: a variant for each.
+#[macro_export]
+macro_rules! declare_one_of {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident: $what:literal {
+            $($(#[doc = $about:literal])* $variant:ident($type:ty) as $key:literal = $schema:expr,)*
+        }
+    ) => {
+        $(#[$meta])*
+        $vis enum $name {
+            $($(#[doc = $about])* $variant($type),)*
+        }
+
+        impl $name {
+            /// The keys.
+            pub const WORDS: &[&str] = &[$($key),*];
+
+            /// The key that made it.
+            pub fn word(&self) -> &'static str {
+                match self {
+                    $($name::$variant(_) => $key,)*
+                }
+            }
+        }
+
+        impl $crate::schema::reader::Keys for $name {
+            fn shape() -> $crate::schema::form::Shape {
+                let mut shape = $crate::schema::form::Shape::new($what)
+                    $(.key(
+                        $crate::schema::reader::typed::<$type>($schema).optional().key($key, concat!($($about),*))
+                    ))*;
+                shape.one_of = Self::WORDS.to_vec();
+                shape
+            }
+
+            fn read_keys(
+                map: &$crate::schema::yaml::Node,
+                reader: &mut $crate::schema::reader::Reader<'_>,
+            ) -> Option<Self> {
+                let key = $crate::schema::declare::only_one($what, Self::WORDS, map, reader)?;
+                match key {
+                    $($key => {
+                        let schema = $crate::schema::reader::typed::<$type>($schema);
+                        schema.read_key(map, $key, reader).map($name::$variant)
+                    })*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// What a key is called: like its field, if nothing else is said.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! key_name {
+    ($field:ident) => {
+        stringify!($field).trim_start_matches("r#")
+    };
+    ($field:ident $key:literal) => {
+        $key
+    };
+}
+
+/// The first of these keys that a map has; that it has another too, or none, is reported.
+pub fn only_one(what: &str, keys: &[&'static str], map: &Node, reader: &mut Reader<'_>) -> Option<&'static str> {
+    let mut given = keys.iter().filter(|key| map.has(key));
+    let Some(first) = given.next() else {
+        let all = words::listed(keys.iter().copied());
+        reader.problems.add(&map.place, format!("{what} needs one of {all}"));
+        return None;
+    };
+    let noun = what.split_once(' ').map_or(what, |(_, noun)| noun);
+    for other in given {
+        let message = format!("{what} is one thing: `{first}` is given too, make this a {noun} of its own");
+        reader.problems.add(&map.get(other).unwrap_or(map).place, message);
+    }
+    Some(first)
+}

@@ -1,0 +1,115 @@
+//! What people may write, as data: the keys of each kind of map, what each holds, and in a sentence what it is for.
+//!
+//! Forms come from the schemas that read the values; messages and the JSON Schemas for editors are made of them.
+
+use crate::schema::{problem::Problems, words, yaml::Node};
+
+/// What a value looks like.
+#[derive(Clone)]
+pub enum Form {
+    Text,
+    /// A text that matches this regular expression.
+    Pattern(&'static str),
+    /// A whole number from, to.
+    Whole(u64, u64),
+    /// One of a few whole numbers from, to, some of them below 0.
+    Signed(i32, i32),
+    Number,
+    Flag,
+    Duration,
+    /// One of these words.
+    Word(Vec<&'static str>),
+    /// A text, a number or null: a cell of an example.
+    Cell,
+    Map(fn() -> Shape),
+    /// At least so many of these.
+    List(usize, Box<Form>),
+    /// A map with free keys that match this regular expression, at least so many.
+    Entries(usize, &'static str, Box<Form>),
+    /// Whichever of these fits.
+    Either(Vec<Form>),
+}
+
+/// The keys of one kind of map.
+pub struct Shape {
+    /// What the map describes, for messages: `a metric`.
+    pub what: &'static str,
+    pub keys: Vec<KeySpec>,
+    /// A map has exactly one of these of its keys, if there are any.
+    pub one_of: Vec<&'static str>,
+}
+
+/// A key of a map.
+pub struct KeySpec {
+    pub name: &'static str,
+    pub is_required: bool,
+    pub form: Form,
+    /// For editors: a sentence or two.
+    pub about: &'static str,
+}
+
+impl Form {
+    /// The words of a table of meanings.
+    pub fn words<T>(meanings: &[(&'static str, T)]) -> Form {
+        Form::Word(meanings.iter().map(|(word, _)| *word).collect())
+    }
+
+    /// The words that a key of a map may hold.
+    pub fn words_of(&self, name: &str) -> Vec<&'static str> {
+        let Form::Map(shape) = self else { return Vec::new() };
+        match shape().keys.into_iter().find(|key| key.name == name).map(|key| key.form) {
+            Some(Form::Word(words)) => words,
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Shape {
+    /// A map that has no keys yet.
+    pub fn new(what: &'static str) -> Shape {
+        Shape { what, keys: Vec::new(), one_of: Vec::new() }
+    }
+
+    /// The same map with this key too.
+    pub fn key(mut self, key: KeySpec) -> Shape {
+        self.keys.push(key);
+        self
+    }
+
+    /// The same map with these keys too.
+    pub fn with(mut self, more: Shape) -> Shape {
+        self.keys.extend(more.keys);
+        self.one_of.extend(more.one_of);
+        self
+    }
+
+    /// The names of its keys, the required ones first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let optional = self.keys.iter().filter(|key| !key.is_required).map(|key| key.name);
+        self.required().chain(optional)
+    }
+
+    /// The names of the keys that it needs.
+    pub fn required(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().filter(|key| key.is_required).map(|key| key.name)
+    }
+
+    /// Reports which keys of a map are unknown, and which are missing and were not just misspelt. Unknown keys are not repeated where
+    /// they may be secrets that lack their key.
+    pub fn check(&self, node: &Node, may_hold_secrets: bool, problems: &mut Problems) {
+        let mut missing: Vec<_> = self.required().filter(|key| !node.has(key)).collect();
+        for (key, _) in node.entries().iter().filter(|(key, _)| !self.names().any(|known| known == *key.text)) {
+            let near = words::nearest(&key.text, self.names());
+            missing.retain(|key| Some(*key) != near);
+            let shown = if may_hold_secrets { String::new() } else { format!(" `{}`", *key.text) };
+            let message = match near {
+                Some(known) => format!("unknown key{shown}: did you mean `{known}`?"),
+                None => format!("unknown key{shown}: the keys of {} are {}", self.what, words::listed(self.names())),
+            };
+            problems.add(&key.place, message);
+        }
+        if !missing.is_empty() {
+            problems.add(&node.place, format!("{} needs {}", self.what, words::listed(missing)));
+        }
+    }
+}

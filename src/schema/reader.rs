@@ -1,0 +1,259 @@
+//! Schemas: each is what a value looks like and how it is read, in one. A reader is tolerant: it reports what is wrong and goes on.
+
+use std::path::Path;
+
+use crate::schema::{
+    form::{Form, KeySpec, Shape},
+    problem::{Place, Problems},
+    yaml::{Node, NodeValue},
+};
+
+/// Reads an environment variable. It comes from outside, so that tests have their own environment.
+pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// What reading needs beside the value.
+pub struct Reader<'a> {
+    pub problems: &'a mut Problems,
+    pub env: &'a Env<'a>,
+    /// Where the files are that the file names.
+    pub folder: &'a Path,
+    /// Messages do not repeat keys that are unknown.
+    pub may_hold_secrets: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Of a file that holds no secrets, in which no variable is replaced.
+    pub fn new(problems: &'a mut Problems) -> Reader<'a> {
+        Reader { problems, env: &|_| None, folder: Path::new(""), may_hold_secrets: false }
+    }
+
+    /// Of a file that may hold secrets.
+    pub fn of_settings(env: &'a Env<'a>, problems: &'a mut Problems) -> Reader<'a> {
+        Reader { problems, env, folder: Path::new(""), may_hold_secrets: true }
+    }
+
+    /// Reports what is wrong with a key of a map, or with the map if it does not have the key.
+    pub fn refuse(&mut self, map: &Node, key: &str, message: impl Into<String>) {
+        self.problems.add(&map.get(key).unwrap_or(map).place, message);
+    }
+}
+
+/// What is read of a node, and of what messages call it: "`ttl`", "an item of `labels`". `None`: what is wrong has been reported.
+type Read<T> = dyn Fn(&Node, &str, &mut Reader<'_>) -> Option<T>;
+
+/// What a value looks like, how it is read, and what it is where it is left out.
+pub struct Schema<T> {
+    pub form: Form,
+    pub is_required: bool,
+    read: Box<Read<T>>,
+    /// What counts where nothing is written, or nothing that can be read.
+    fallback: Option<Box<dyn Fn() -> T>>,
+    /// The key that says the same in another way.
+    instead_of: Option<&'static str>,
+    /// One of these keys must be there too.
+    beside: &'static [&'static str],
+    /// If the key cannot be read, there is no fallback.
+    is_strict: bool,
+}
+
+/// A value, and where it stands: that does not count when two are compared.
+#[derive(Clone, Debug)]
+pub struct Placed<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+impl<T: PartialEq> PartialEq for Placed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// An entry of a map with free keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry<T> {
+    pub key: String,
+    /// Of the key.
+    pub place: Place,
+    pub value: T,
+}
+
+/// A type that declares the keys of a map.
+pub trait Keys: Sized + 'static {
+    fn shape() -> Shape;
+
+    /// Reads the keys of a map. `None`: something is missing or wrong, and has been reported.
+    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Keys among others that need not be readable for the others to be checked.
+impl<K: Keys> Keys for Option<K> {
+    fn shape() -> Shape {
+        K::shape()
+    }
+
+    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(K::read_keys(map, reader))
+    }
+}
+
+impl<T: 'static> Schema<T> {
+    pub fn new(form: Form, read: impl Fn(&Node, &str, &mut Reader<'_>) -> Option<T> + 'static) -> Schema<T> {
+        Schema {
+            form,
+            is_required: true,
+            read: Box::new(read),
+            fallback: None,
+            instead_of: None,
+            beside: &[],
+            is_strict: false,
+        }
+    }
+
+    /// What is shown of a key with this schema.
+    pub fn key(&self, name: &'static str, about: &'static str) -> KeySpec {
+        KeySpec { name, is_required: self.is_required, form: self.form.clone(), about: about.trim() }
+    }
+
+    /// Reads a value that is there.
+    pub fn read(&self, node: &Node, subject: &str, reader: &mut Reader<'_>) -> Option<T> {
+        match node.value {
+            NodeValue::Broken => None,
+            _ => (self.read)(node, subject, reader),
+        }
+    }
+
+    /// Reads a key of a map. `None`: it is needed, and is missing or cannot be read.
+    pub fn read_key(&self, map: &Node, key: &str, reader: &mut Reader<'_>) -> Option<T> {
+        let Some(node) = map.get(key).filter(|node| !node.is_absent()) else { return self.fallback() };
+        if let Some(other) = self.instead_of.filter(|other| map.has(other)) {
+            reader.problems.add(&node.place, format!("`{other}` is given too: keep one of the two"));
+            return self.fallback().filter(|_| !self.is_strict);
+        }
+        if let Some(other) = self.beside.first().filter(|_| !self.beside.iter().any(|other| map.has(other))) {
+            reader.problems.add(&node.place, format!("`{key}` needs `{other}` beside it"));
+        }
+        let value = self.read(node, &format!("`{key}`"), reader);
+        value.or_else(|| self.fallback().filter(|_| !self.is_strict))
+    }
+
+    pub(super) fn fallback(&self) -> Option<T> {
+        self.fallback.as_ref().map(|fallback| fallback())
+    }
+
+    /// The key may be left out.
+    pub fn optional(self) -> Schema<Option<T>> {
+        let schema = self.tolerant();
+        Schema { is_required: false, ..schema }
+    }
+
+    /// The key is needed; but if it is missing or cannot be read, the rest of its map is read and checked all the same.
+    pub fn tolerant(self) -> Schema<Option<T>> {
+        Schema { fallback: Some(Box::new(|| None)), ..self.map(Some) }
+    }
+
+    /// The value of a key that is left out.
+    pub fn or(self, default: T) -> Schema<T>
+    where
+        T: Clone,
+    {
+        Schema { is_required: false, fallback: Some(Box::new(move || default.clone())), ..self }
+    }
+
+    /// What is made of the value, of its node, and of what messages call it.
+    fn make<U: 'static>(self, make: impl Fn(T, &Node, &str, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
+        let (form, instead_of, beside) = (self.form.clone(), self.instead_of, self.beside);
+        let schema = Schema::new(form, move |node, subject, reader| {
+            let value = self.read(node, subject, reader)?;
+            make(value, node, subject, reader)
+        });
+        Schema { instead_of, beside, ..schema }
+    }
+
+    /// A value that passes a check; `wanted` names what would. One that does not is reported and kept, so that the rest can be checked.
+    pub fn must(self, wanted: &'static str, is_good: impl Fn(&T) -> bool + 'static) -> Schema<T> {
+        self.make(move |value, node, subject, reader| {
+            if !is_good(&value) {
+                reader.problems.add(&node.place, format!("{subject} must be {wanted}"));
+            }
+            Some(value)
+        })
+    }
+
+    /// The same, where the form says it too.
+    pub fn matching(
+        self,
+        pattern: &'static str,
+        wanted: &'static str,
+        is_good: impl Fn(&T) -> bool + 'static,
+    ) -> Schema<T> {
+        self.must(wanted, is_good).shown_as(Form::Pattern(pattern))
+    }
+
+    /// Reports what is wrong with the value, in words of its own, and keeps it.
+    pub fn check(self, check: impl Fn(&T) -> Result<(), String> + 'static) -> Schema<T> {
+        self.then(move |value, node, reader| {
+            if let Err(message) = check(&value) {
+                reader.problems.add(&node.place, message);
+            }
+            Some(value)
+        })
+    }
+
+    /// What is made of the value, and of the node that it stands in; `None`: what is wrong has been reported.
+    pub fn then<U: 'static>(self, make: impl Fn(T, &Node, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
+        self.make(move |value, node, _, reader| make(value, node, reader))
+    }
+
+    /// What is made of the value, which cannot fail.
+    pub fn map<U: 'static>(self, make: impl Fn(T) -> U + 'static) -> Schema<U> {
+        self.then(move |value, _, _| Some(make(value)))
+    }
+
+    /// The value with its place.
+    pub fn placed(self) -> Schema<Placed<T>> {
+        self.then(|value, node, _| Some(Placed { value, place: node.place.clone() }))
+    }
+
+    /// If the key is there and cannot be read, its map cannot be read either: it is not the same as a key that is left out.
+    pub fn strict(self) -> Schema<T> {
+        Schema { is_strict: true, ..self }
+    }
+
+    /// What editors are shown instead.
+    pub fn shown_as(self, form: Form) -> Schema<T> {
+        Schema { form, ..self }
+    }
+
+    /// Another key says the same in another way: only one of the two may be there.
+    pub fn instead_of(self, key: &'static str) -> Schema<T> {
+        Schema { instead_of: Some(key), ..self }
+    }
+
+    /// One of these keys must be there too.
+    pub fn beside(self, keys: &'static [&'static str]) -> Schema<T> {
+        Schema { beside: keys, ..self }
+    }
+}
+
+/// A schema of the type that a declaration names.
+pub fn typed<T>(schema: Schema<T>) -> Schema<T> {
+    schema
+}
+
+impl<T: 'static> Schema<Vec<T>> {
+    /// A list or map that must not be empty; the message says so.
+    pub fn not_empty(self, message: &'static str) -> Schema<Vec<T>> {
+        let form = match self.form.clone() {
+            Form::List(_, item) => Form::List(1, item),
+            Form::Entries(_, keys, value) => Form::Entries(1, keys, value),
+            other => other,
+        };
+        Schema::new(form, move |node, subject, reader| {
+            if node.is_empty() {
+                reader.problems.add(&node.place, message);
+            }
+            self.read(node, subject, reader)
+        })
+    }
+}

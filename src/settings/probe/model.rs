@@ -1,0 +1,144 @@
+//! The ways that a probe takes, and what it asks, validated.
+
+use std::time::Duration;
+
+use crate::{
+    declare,
+    schema::{
+        form::Form,
+        reader::{Placed, Schema},
+        values::{duration, list, positive_duration, snake, text, whole},
+    },
+    settings::connection::{
+        model::{PostgresSettings, RedisSettings},
+        redis::redis,
+    },
+};
+
+/// The queries that are always asked, and how quick each should be.
+pub const CLASSES: [(&str, Duration); 5] = [
+    ("round_trip", Duration::from_millis(5)),
+    ("point", Duration::from_millis(10)),
+    ("join", Duration::from_millis(50)),
+    ("aggregate", Duration::from_millis(100)),
+    ("complex", Duration::from_millis(500)),
+];
+
+/// The path on which the token is written, and the query that does so.
+pub const WRITE: &str = "write";
+
+/// One way that an application may take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Path {
+    /// The label `path`; of its own in the probe.
+    pub name: String,
+    pub kind: PathKind,
+}
+
+/// The kinds of path.
+#[allow(clippy::large_enum_variant, reason = "a few, made once")]
+#[derive(Clone, Debug, PartialEq)]
+pub enum PathKind {
+    /// A new connection to the primary for each query.
+    Direct(PostgresSettings),
+    /// A client-side pool of connections to the primary.
+    Pooled { server: PostgresSettings, size: usize },
+    /// A PgBouncer, over one kept connection.
+    PgBouncer(PostgresSettings),
+    /// A PgBouncer, over a new connection for each query.
+    PgBouncerNew(PostgresSettings),
+    /// A replica, over one kept connection.
+    Replica(PostgresSettings),
+    /// A look-aside cache in front of the pool of the path `through`, which goes to `server`.
+    Cached { through: String, server: PostgresSettings, cache: CacheSettings },
+    /// Where the token is written: the primary, over one kept connection.
+    Write(PostgresSettings),
+}
+
+declare! {
+    /// The cache of a path.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct CacheSettings: "a cache" {
+        /// The most entries of the built-in cache; 5000 if left out.
+        entries: u64 = whole(1..=1_000_000).or(CacheSettings::default().entries),
+        /// How long an entry may stay at most; 300s if left out.
+        ttl: Duration = duration().or(CacheSettings::default().ttl),
+        /// A Redis server to keep answers in; the built-in cache if left out, or out of reach.
+        redis: Option<RedisSettings> = redis().optional(),
+    }
+}
+
+declare! {
+    /// A query of the user's own: one statement that only reads.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct ProbeQuery: "a query" {
+        /// The label `query`; no two have the same.
+        name: String = snake().check(|name| match CLASSES.iter().any(|(class, _)| class == name) {
+            true => Err(SECOND_QUERY.to_owned()),
+            false => Ok(()),
+        }),
+        /// One statement that reads, without `;`. Qualify every name: `public.orders`.
+        sql: String = sql(),
+        /// How quick it should be.
+        objective: Duration = positive_duration(),
+        /// For `$1`, `$2` and so on.
+        parameters: Vec<String> = list(text()).or(Vec::new()),
+        /// The names of the paths it is asked on; all if left out.
+        paths: Option<Vec<Placed<String>>> = list(text().placed()).optional(),
+    }
+}
+
+pub const SECOND_QUERY: &str = "a second query of this name, or a class of the probe's own: choose another";
+
+/// What a reading statement begins with; the server refuses what writes all the same.
+const READING: [&str; 4] = ["select", "with", "values", "table"];
+
+/// The same as a regular expression.
+const READING_FORM: &str =
+    r"^\s*([Ss][Ee][Ll][Ee][Cc][Tt]|[Ww][Ii][Tt][Hh]|[Vv][Aa][Ll][Uu][Ee][Ss]|[Tt][Aa][Bb][Ll][Ee])";
+
+fn sql() -> Schema<String> {
+    let sql = text().map(|text| text.trim().to_owned()).check(|sql| {
+        let first: String = sql.chars().take_while(char::is_ascii_alphabetic).collect();
+        if !READING.contains(&first.to_ascii_lowercase().as_str()) {
+            let message = "refused: a probe only reads, so its SQL begins with SELECT, WITH, VALUES or TABLE";
+            return Err(message.to_owned());
+        }
+        if sql.ends_with(';') { Err("the SQL ends in `;`: leave it out".to_owned()) } else { Ok(()) }
+    });
+    sql.shown_as(Form::Pattern(READING_FORM))
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        CacheSettings { entries: 5000, ttl: Duration::from_secs(300), redis: None }
+    }
+}
+
+impl PathKind {
+    /// Where it ends.
+    pub fn server(&self) -> &PostgresSettings {
+        match self {
+            PathKind::Direct(server)
+            | PathKind::Pooled { server, .. }
+            | PathKind::PgBouncer(server)
+            | PathKind::PgBouncerNew(server)
+            | PathKind::Replica(server)
+            | PathKind::Cached { server, .. }
+            | PathKind::Write(server) => server,
+        }
+    }
+
+    /// The word for it, as a label's value.
+    pub fn word(&self) -> &'static str {
+        match self {
+            PathKind::Direct(_) => "direct",
+            PathKind::Pooled { .. } => "pooled",
+            PathKind::PgBouncer(_) => "pgbouncer",
+            PathKind::PgBouncerNew(_) => "pgbouncer_new",
+            PathKind::Replica(_) => "replica",
+            PathKind::Cached { .. } => "cached",
+            PathKind::Write(_) => "write",
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The web configuration as it is written: how the pages are served, and to whom. In the format of Prometheus'
+//! exporters (`--web.config.file`); what a TLS library must say of it, `web` says.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    declare,
+    schema::{
+        files,
+        form::{Form, Shape},
+        problem::{Place, Problems},
+        reader::{Keys, Reader, Schema},
+        values::{duration, entries, flag, list, map, one_of, text, whole, word},
+        yaml,
+        yaml::Node,
+    },
+    secret::Secret,
+};
+
+declare! {
+    /// What the file says.
+    #[derive(Debug, Default)]
+    pub struct WebSettings: "the web configuration" {
+        /// TLS towards those who ask; plain HTTP if left out.
+        tls as "tls_server_config": Option<WebTls> = map().then(TlsKeys::tls).optional(),
+        /// What answers carry.
+        headers as "http_server_config": Headers = map().map(|keys: HttpKeys| keys.headers).or(Headers::default()),
+        /// Users and their passwords' bcrypt hashes; anyone may ask if there are none.
+        users as "basic_auth_users": Vec<User> = users().or(Vec::new()),
+        /// How many requests are answered; the others get a 429.
+        rate as "rate_limit": Option<Rate> = map().map(RateKeys::rate).or(None),
+        /// The names by which this server may be asked, without ports; the others get a 421. Any name if left out.
+        hosts as "allowed_hosts": Vec<String> = list(host()).or(Vec::new()),
+    }
+}
+
+/// TLS towards those who ask.
+#[derive(Debug)]
+pub struct WebTls {
+    pub cert: Pem,
+    pub key: Pem,
+    pub client_ca: Option<Pem>,
+    pub options: TlsOptions,
+}
+
+declare! {
+    pub struct TlsKeys: "`tls_server_config`" {
+        /// Our certificate and those between it and its authority, PEM.
+        cert_file: Option<Pem> = pem_in_file().instead_of("cert").optional(),
+        /// The same, written here.
+        cert: Option<Pem> = pem().optional(),
+        /// Its key, PEM.
+        key_file: Option<Pem> = pem_in_file().instead_of("key").optional(),
+        /// The same, written here.
+        key: Option<Pem> = pem().optional(),
+        /// The authorities of clients' certificates, PEM.
+        client_ca_file: Option<Pem> = pem_in_file().instead_of("client_ca").optional(),
+        /// The same, written here.
+        client_ca: Option<Pem> = pem().optional(),
+        ..options: TlsOptions,
+    }
+}
+
+declare! {
+    /// How TLS is spoken.
+    #[derive(Debug)]
+    pub struct TlsOptions: "TLS" {
+        /// Which certificate a client must have; only `RequireAndVerifyClientCert` keeps strangers out.
+        client_auth_type: Client = word(&CLIENTS).or(Client::None),
+        /// The client's certificate must have one of these as an alternative name: host, address, e-mail or URI.
+        client_allowed_sans: Vec<String> = list(text()).or(Vec::new()),
+        /// TLS12 if left out.
+        min_version: Version = word(&VERSIONS).or(Version::V12),
+        /// TLS13 if left out.
+        max_version: Version = word(&VERSIONS).or(Version::V13),
+        /// Of TLS 1.2 only these; all if left out.
+        cipher_suites: Vec<String> = list(one_of(&SUITES)).or(Vec::new()),
+        /// Our order of cipher suites counts (if left out), or the client's.
+        prefer_server_cipher_suites: bool = flag().or(true),
+        /// Only these, the first first; all if left out.
+        curve_preferences: Vec<String> = list(one_of(&CURVES)).or(Vec::new()),
+    }
+}
+
+declare! {
+    pub struct HttpKeys: "`http_server_config`" {
+        /// Read, and without effect: HTTP/1.1 is spoken.
+        http2: Option<bool> = flag().optional(),
+        /// More headers for every answer.
+        headers: Headers = map().or(Headers::default()),
+    }
+}
+
+declare! {
+    pub struct RateKeys: "`rate_limit`" {
+        /// The time between two requests, on average; 0s: there is no limit.
+        interval: Duration = duration().or(Duration::ZERO),
+        /// How many may come at once; 1 if left out.
+        burst: usize = whole(1..=1_000_000).or(1),
+    }
+}
+
+/// Names and values of headers that are there and not blank, each fit to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct Headers(pub Vec<(&'static str, String)>);
+
+/// What a header is called, what it is for, and what it may be.
+type HeaderKey = (&'static str, &'static str, fn() -> Schema<String>);
+
+const HEADERS: [HeaderKey; 5] = [
+    ("Strict-Transport-Security", "For how long browsers ask by TLS only.", header),
+    ("X-Content-Type-Options", "`nosniff`.", || {
+        text().matching("^(nosniff)?$", "nosniff", |value| ["", "nosniff"].contains(&value.as_str()))
+    }),
+    ("X-Frame-Options", "`deny` or `sameorigin`.", || {
+        let is_good = |value: &String| ["", "deny", "sameorigin"].contains(&value.as_str());
+        text().matching("^(deny|sameorigin)?$", "deny or sameorigin", is_good)
+    }),
+    ("X-XSS-Protection", "For old browsers.", header),
+    ("Content-Security-Policy", "What a browser may load for the page `/`.", header),
+];
+
+fn header() -> Schema<String> {
+    let is_good = |value: &String| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    text().matching("^[ -~]*$", "of ASCII characters, without line breaks", is_good)
+}
+
+impl Keys for Headers {
+    fn shape() -> Shape {
+        let shape = Shape::new("`headers`");
+        HEADERS.iter().fold(shape, |shape, (name, about, schema)| shape.key(schema().optional().key(name, about)))
+    }
+
+    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut headers = Vec::new();
+        for (name, _, schema) in HEADERS {
+            let value = schema().read_key(map, name, reader).filter(|value| !value.is_empty());
+            headers.extend(value.map(|value| (name, value)));
+        }
+        Some(Headers(headers))
+    }
+}
+
+/// A text in PEM, and where it was named.
+#[derive(Debug)]
+pub struct Pem {
+    pub place: Place,
+    /// For messages: the key, and the file if it is in one.
+    pub what: String,
+    pub text: Secret,
+}
+
+/// Which certificate a client must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    None,
+    /// It is asked for one, which nobody looks at.
+    Request,
+    /// Any, signed by anyone.
+    Any,
+    VerifyIfGiven,
+    Verify,
+}
+
+/// Of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    V12,
+    V13,
+}
+
+/// Someone who may ask.
+#[derive(Clone, Debug)]
+pub struct User {
+    pub name: String,
+    /// Where the hash of the password stands.
+    pub place: Place,
+    pub hash: Secret,
+}
+
+/// So many requests at once, and another each `interval`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    pub interval: Duration,
+    pub burst: usize,
+}
+
+const CLIENTS: [(&str, Client); 6] = [
+    ("NoClientCert", Client::None),
+    ("RequestClientCert", Client::Request),
+    // Its older name.
+    ("RequireClientCert", Client::Any),
+    ("RequireAnyClientCert", Client::Any),
+    ("VerifyClientCertIfGiven", Client::VerifyIfGiven),
+    ("RequireAndVerifyClientCert", Client::Verify),
+];
+
+const VERSIONS: [(&str, Version); 2] = [("TLS12", Version::V12), ("TLS13", Version::V13)];
+
+/// Those of TLS 1.3 are always there, as in Go.
+pub const SUITES: [&str; 9] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+];
+
+pub const CURVES: [&str; 3] = ["X25519", "CurveP256", "CurveP384"];
+
+/// What to say of a password that is none.
+pub const NO_HASH: &str = "this is not a bcrypt hash: `htpasswd -nBC 10 NAME` makes one, which begins with $2y$10$";
+
+/// A comparison with a hash of this cost takes a second or so; each step more doubles it.
+const MOST_COST: u32 = 14;
+
+/// The keys that name files whose content is part of this one.
+pub const FILES: [&str; 3] = ["cert_file", "key_file", "client_ca_file"];
+
+impl WebSettings {
+    /// Reads the file, and those it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong. No message repeats a hash or a key.
+    pub fn load(path: &Path) -> Result<WebSettings, Problems> {
+        WebSettings::parse(path, &files::read(path)?)
+    }
+
+    /// Reads the text of a file; the files it names are looked for beside it.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn parse(path: &Path, text: &str) -> Result<WebSettings, Problems> {
+        let mut problems = Problems::default();
+        let root = yaml::parse(&path.to_string_lossy(), text, &mut problems);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let reader = &mut Reader { folder, ..Reader::of_settings(&|_| None, &mut problems) };
+        let web = root.and_then(|root| map().read(&root, "the file", reader));
+        problems.unless_any(web.unwrap_or_default())
+    }
+}
+
+/// Users: a name that HTTP can carry, which a colon ends, and the bcrypt hash of the password.
+fn users() -> Schema<Vec<User>> {
+    let name = |name: &str| match name.is_empty() || name.contains(':') {
+        true => Err("a user's name is not empty, and has no colon".to_owned()),
+        false => Ok(()),
+    };
+    let hash = text().check(|hash| match cost(hash) {
+        Some(4..=MOST_COST) => Ok(()),
+        Some(cost) => {
+            Err(format!("the hash has a cost of {cost}: make one with a cost from 4 to {MOST_COST}; 10 is usual"))
+        }
+        None => Err(NO_HASH.to_owned()),
+    });
+    let hash = hash.shown_as(Form::Pattern(HASH)).then(|hash, node, _| Some((Secret::new(hash), node.place.clone())));
+    entries("^[^:]+$", name, hash).map(|users| {
+        let user = |(name, (hash, place))| User { name, place, hash };
+        users.into_iter().map(|entry| user((entry.key, entry.value))).collect()
+    })
+}
+
+/// What [`cost`] takes, with a cost from 4 to [`MOST_COST`].
+const HASH: &str = r"^\$2[abxy]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$";
+
+/// The cost of a bcrypt hash: `$2y$10$`, then 22 characters of salt and 31 of hash.
+fn cost(hash: &str) -> Option<u32> {
+    let (version, rest) = hash.strip_prefix("$2")?.split_once('$')?;
+    let (cost, rest) = rest.split_once('$')?;
+    let is_good = |c: char| c.is_ascii_alphanumeric() || "./".contains(c);
+    let fits = ["a", "b", "x", "y"].contains(&version) && cost.len() == 2 && rest.len() == 53;
+    (fits && rest.chars().all(is_good)).then(|| cost.parse().ok())?
+}
+
+impl TlsKeys {
+    fn tls(self, map: &Node, reader: &mut Reader<'_>) -> Option<WebTls> {
+        for (one, two) in [("cert", "cert_file"), ("key", "key_file")] {
+            if !map.has(one) && !map.has(two) {
+                reader.problems.add(&map.place, format!("`tls_server_config` needs `{two}` (or `{one}`)"));
+            }
+        }
+        self.options.check(map, reader);
+        let (cert, key) = (self.cert.or(self.cert_file), self.key.or(self.key_file));
+        Some(WebTls {
+            cert: cert?,
+            key: key?,
+            client_ca: self.client_ca.or(self.client_ca_file),
+            options: self.options,
+        })
+    }
+}
+
+impl TlsOptions {
+    /// What does not fit together.
+    fn check(&self, map: &Node, reader: &mut Reader<'_>) {
+        let client = self.client_auth_type;
+        let authority = ["client_ca", "client_ca_file"].into_iter().find(|key| map.has(key));
+        match (client, authority) {
+            (Client::None, Some(key)) => {
+                let message = match map.has("client_auth_type") {
+                    true => "with `NoClientCert` no client is asked for a certificate",
+                    false => "no client is asked for a certificate: add `client_auth_type: RequireAndVerifyClientCert`",
+                };
+                reader.refuse(map, key, message);
+            }
+            (Client::Verify | Client::VerifyIfGiven, None) => {
+                reader.refuse(map, "client_auth_type", "it needs `client_ca_file`: whose certificates are believed");
+            }
+            _ => {}
+        }
+        if !self.client_allowed_sans.is_empty() && client != Client::Verify {
+            let may = match client {
+                Client::Any => "anybody can make a certificate with such a name",
+                _ => "a client may come without a certificate",
+            };
+            let message = format!("{may}: `client_auth_type` must be RequireAndVerifyClientCert");
+            reader.refuse(map, "client_allowed_sans", message);
+        }
+        if self.max_version < self.min_version {
+            reader.refuse(map, "max_version", "`max_version` is below `min_version`");
+        }
+    }
+}
+
+/// A text in PEM.
+fn pem() -> Schema<Pem> {
+    Schema::new(Form::Text, |node, subject, reader| {
+        let text = Secret::new(text().read(node, subject, reader)?);
+        Some(Pem { place: node.place.clone(), what: subject.to_owned(), text })
+    })
+}
+
+/// A file with a text in PEM, beside the one that names it.
+fn pem_in_file() -> Schema<Pem> {
+    Schema::new(Form::Text, |node, subject, reader| {
+        let path = reader.folder.join(text().read(node, subject, reader)?);
+        let what = format!("{subject}: {}", path.display());
+        match files::read(&path) {
+            Ok(mut text) => {
+                Some(Pem { place: node.place.clone(), what, text: Secret::new(std::mem::take(&mut *text)) })
+            }
+            Err(problem) => {
+                reader.problems.add(&node.place, format!("{what}: {}", problem.message));
+                None
+            }
+        }
+    })
+}
+
+/// A name to be called by, without a port, in lower case.
+fn host() -> Schema<String> {
+    let check = |name: &String| {
+        let is_good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        match !name.is_empty() && name.chars().all(is_good) {
+            true => Ok(()),
+            false => Err(format!(
+                "`{name}` is not a host name: write it without scheme and port, such as pgvigil.monitoring.svc"
+            )),
+        }
+    };
+    text().check(check).map(|name| name.to_ascii_lowercase())
+}
+
+impl RateKeys {
+    fn rate(self) -> Option<Rate> {
+        let (interval, burst) = (self.interval, self.burst);
+        (!interval.is_zero()).then_some(Rate { interval, burst })
+    }
+}
+
+/// The files whose content is part of this one, as far as it can be read.
+pub fn named_files(path: &Path, text: &str) -> Vec<PathBuf> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    files::named(text, &FILES).into_iter().map(|named| folder.join(named)).collect()
+}
