@@ -20,13 +20,13 @@ use crate::{
     shipped::{alert_rules, dashboards},
 };
 
-/// As it is called in a shell.
+/// The name of the program in a shell.
 const NAME: &str = "pgvigil";
 
 /// The SQL of the monitoring role.
 const GRANTS: &str = include_str!("grants.sql");
 
-/// An example for Alertmanager; Prometheus would not take it for a rule file.
+/// An example for Alertmanager, which is not a rule file.
 const ALERTMANAGER: &str = include_str!("../../rules/alertmanager.yaml");
 
 #[derive(Subcommand)]
@@ -102,7 +102,7 @@ pub enum RuleFormat {
     Operator,
 }
 
-/// A file's name and its text.
+/// The name of a file and its text.
 type File = (String, String);
 
 /// Exports; `program` is the whole command line, for its manual and completions.
@@ -112,33 +112,30 @@ pub fn run(what: Export, program: clap::Command) -> Result<(), CommandError> {
         Export::Alertmanager => print(ALERTMANAGER),
         Export::Completions { shell } => completions(shell, program),
         Export::Man { dir: None } => print(&pages(program)?.swap_remove(0).1),
-        Export::Man { dir: Some(dir) } => write(&dir, pages(program)?.into_iter()),
+        Export::Man { dir: Some(dir) } => write(&dir, &pages(program)?),
         Export::Schema { of } => print(&of.json_schema()),
         Export::Collectors(files) => {
-            files.export("collector", catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned())))
+            let collectors = catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned()));
+            files.export("collector", collectors.collect())
         }
-        Export::Dashboards(files) => files.export("dashboard", dashboards::files()?.into_iter()),
+        Export::Dashboards(files) => files.export("dashboard", dashboards::files()?),
         Export::Rules { files, format, links } => files.export("rule", rule_files(format, &links)),
     }
 }
 
 impl ExportArguments {
-    fn export(&self, kind: &str, shipped: impl Iterator<Item = File>) -> Result<(), CommandError> {
-        match &self.dir {
-            Some(dir) => write(dir, shipped),
-            None => self.print(kind, &shipped.collect::<Vec<_>>()),
+    fn export(&self, kind: &str, shipped: Vec<File>) -> Result<(), CommandError> {
+        if let Some(dir) = &self.dir {
+            return write(dir, &shipped);
         }
-    }
-
-    fn print(&self, kind: &str, shipped: &[File]) -> Result<(), CommandError> {
         let wanted = self.name.as_deref().unwrap_or_default();
         if let Some((_, text)) = shipped.iter().find(|(name, _)| files::stem(name.as_ref()) == wanted) {
             return print(text);
         }
         let names: Vec<_> = shipped.iter().map(|(name, _)| files::stem(name.as_ref())).collect();
-        let told =
+        let unknown =
             words::unknown(&format!("no shipped {kind} file"), wanted, "there are", names.iter().map(String::as_str));
-        Err(CommandError::Usage(format!("{told}\nTo write all of them into a folder: `--dir {wanted}`")))
+        Err(CommandError::Usage(format!("{unknown}\nTo write all of them into a folder: `--dir {wanted}`")))
     }
 }
 
@@ -165,7 +162,7 @@ fn push_pages(command: &clap::Command, pages: &mut Vec<File>) -> Result<(), Comm
     command.get_subcommands().try_for_each(|command| push_pages(command, pages))
 }
 
-fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), CommandError> {
+fn write(dir: &Path, files: &[File]) -> Result<(), CommandError> {
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     for (name, text) in files {
         let path = dir.join(name);
@@ -174,18 +171,20 @@ fn write(dir: &Path, files: impl Iterator<Item = File>) -> Result<(), CommandErr
     Ok(())
 }
 
-/// The rule files, with these links.
-fn rule_files(format: RuleFormat, links: &Links) -> impl Iterator<Item = File> {
-    alert_rules::files().into_iter().map(move |(name, text)| {
-        let text = links.put_into(text);
-        match format {
-            RuleFormat::Prometheus => (name.to_owned(), text),
-            RuleFormat::Operator => (name.to_owned(), prometheus_rule(name.trim_end_matches(".yaml"), &text)),
-        }
-    })
+fn rule_files(format: RuleFormat, links: &Links) -> Vec<File> {
+    let mut files = Vec::new();
+    for (name, text) in alert_rules::files() {
+        let text = links.complete(text);
+        let text = match format {
+            RuleFormat::Prometheus => text,
+            RuleFormat::Operator => prometheus_rule(name.trim_end_matches(".yaml"), &text),
+        };
+        files.push((name.to_owned(), text));
+    }
+    files
 }
 
-/// The resource that the operator turns into this rule file.
+/// The resource from which the operator makes this rule file.
 fn prometheus_rule(name: &str, text: &str) -> String {
     let mut resource = format!(
         "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: pgvigil-{name}\n  labels:\n    \

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::source::net::http_client::HttpAddress;
 
-/// Where runbooks are unless it is said.
+/// Where the shipped rules say that the runbooks are.
 const RUNBOOKS: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runbooks/";
 
 #[derive(Args)]
@@ -18,11 +18,11 @@ pub struct Links {
 }
 
 impl Links {
-    /// A rule file with its links completed.
-    pub fn put_into(&self, rules: &str) -> String {
+    /// A rule file with these addresses in its links.
+    pub fn complete(&self, rules: &str) -> String {
         let mut text = rules.to_owned();
         if let Some(address) = &self.dashboard_url {
-            // With a quote in front of the link, and without.
+            // A link may be in quotes.
             for before in ["dashboard_url: ", "dashboard_url: \""] {
                 text = text.replace(&format!("{before}/"), &format!("{before}{address}/"));
             }
@@ -34,7 +34,7 @@ impl Links {
     }
 }
 
-/// An address to which a path can be added, without slashes at its end. It will stand in YAML and in Prometheus' templates.
+/// An address to which a path can be added, without slashes at its end. It must be plain enough for YAML and Prometheus' templates.
 fn address(url: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"'`\\{}<>|^?#".contains(c);
     let is_web = url.starts_with("http://") || url.starts_with("https://");

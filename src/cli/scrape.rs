@@ -60,9 +60,9 @@ pub fn run(arguments: ScrapeArguments) -> Result<(), CommandError> {
         print(&exposition::render(&blocks, format))?;
         let down = engine.targets.iter().filter(|target| selection.has_target(target) && !target.last_status().up);
         let down: Vec<_> = down.map(|target| target.name()).collect();
-        match down.is_empty() {
-            true => Ok(()),
-            false => Err(anyhow!("down: {}", down.join(", ")).into()),
+        if down.is_empty() {
+            return Ok(());
         }
+        Err(anyhow!("down: {}", down.join(", ")).into())
     })
 }

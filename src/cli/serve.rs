@@ -46,11 +46,11 @@ pub fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     let passed = listen::passed();
     arguments.log.start();
     let files = allow_many_files();
-    leave_no_core();
+    forbid_core_dumps();
     run_to_end(serve(arguments, passed, files))
 }
 
-/// Raises the limit on open files from the soft one, which is low for the sake of programs that use `select`, to the hard one. Returns the limit.
+/// Raises the soft limit on open files, which is low for programs that use `select`, to the hard limit. Returns the limit.
 fn allow_many_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -59,10 +59,10 @@ fn allow_many_files() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX))
 }
 
-/// Passwords are in its memory.
-fn leave_no_core() {
+/// A core dump would contain passwords.
+fn forbid_core_dumps() {
     if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
-        debug!("a core may be written: {error}");
+        debug!("core dumps are not forbidden: {error}");
     }
 }
 
@@ -82,7 +82,7 @@ async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> Resul
     }
     let reloads = async {
         while hang_up.recv().await.is_some() {
-            // What went wrong has been logged.
+            // An error has been logged.
             _ = live.reload().await;
         }
     };
@@ -97,7 +97,7 @@ async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> Resul
     tokio::select! {
         () = http::serve(listeners, app.into(), files, shutdown) => Ok(()),
         () = live.clone().watch() => Ok(()),
-        // It ends only with the program.
+        // Without further signals it goes on for as long as the program.
         () = async { reloads.await; std::future::pending().await } => Ok(()),
     }
 }
