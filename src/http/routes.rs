@@ -175,7 +175,7 @@ impl App {
         }
         for target in engine.targets.iter().filter(|target| is_wanted(target)) {
             let Some(probe) = &target.probe else { continue };
-            return match probe.course.debug_round(&wanted.path).await {
+            return match probe.state.debug_round(&wanted.path).await {
                 Ok(round) => text(StatusCode::OK, round.text(wanted.debug)),
                 Err(DebugRefusal::Unknown(message)) => bad_request(message),
                 Err(DebugRefusal::TooSoon(wait)) => {

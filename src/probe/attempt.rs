@@ -1,4 +1,4 @@
-//! One attempt to use a path: how long its phases took, and why it failed if it did.
+//! One attempt to run a check over a path: how long its phases took, and why it failed if it did.
 
 use std::{
     sync::Arc,
@@ -7,106 +7,72 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{source::net::dial::DialSteps, truncate};
+use crate::{probe::label::label_enum, source::net::dial::DialSteps, truncate};
 
-/// A part of an attempt that is timed by itself; in the order of their coming.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    Resolve,
-    Connect,
-    Tls,
-    Authentication,
-    /// A connection was waited for at the client's pool.
-    Acquire,
-    Query,
-    /// All of an attempt whose answer was in the cache.
-    Hit,
-    /// All of one whose answer had to be loaded.
-    Miss,
-    /// All of it, from when it should have begun.
-    Total,
+/// An answer, as bytes: they are compared and cached, never read.
+pub type AnswerBytes = Arc<[u8]>;
+
+label_enum! {
+    /// A part of an attempt that is timed by itself; in the order in which they come.
+    pub enum Phase {
+        Resolve = "resolve",
+        Connect = "connect",
+        Tls = "tls",
+        Authentication = "authentication",
+        /// Waiting for a connection of the client's pool.
+        Acquire = "acquire",
+        Query = "query",
+        /// The whole of an attempt whose answer was in the cache.
+        Hit = "hit",
+        /// The whole of an attempt whose answer had to be loaded.
+        Miss = "miss",
+        /// The whole of an attempt, from its scheduled time.
+        Total = "total",
+    }
 }
 
 impl Phase {
-    /// The word for it, as a label's value.
-    pub fn word(self) -> &'static str {
-        match self {
-            Phase::Resolve => "resolve",
-            Phase::Connect => "connect",
-            Phase::Tls => "tls",
-            Phase::Authentication => "authentication",
-            Phase::Acquire => "acquire",
-            Phase::Query => "query",
-            Phase::Hit => "hit",
-            Phase::Miss => "miss",
-            Phase::Total => "total",
-        }
-    }
-
-    /// A connection has these, whatever is asked over it.
+    /// Whether it is the same for every query, because it is a phase of the connection.
     pub fn is_of_connection(self) -> bool {
         self <= Phase::Acquire
     }
 }
 
-/// Why an attempt failed; each a word that is also the value of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FailureReason {
-    // The path failed: its breaker counts these.
-    Resolve,
-    Refused,
-    Timeout,
-    Tls,
-    Authentication,
-    TooManyConnections,
-    AcquireTimeout,
-    Starting,
-    Lost,
-    SessionsNotEnding,
-    // Not tried: the breaker is open, or the attempt before took so long that the next was due.
-    CircuitOpen,
-    Missed,
-    // The path works, and the query failed.
-    StatementTimeout,
-    LockTimeout,
-    ReadOnly,
-    TooLarge,
-    Undefined,
-    Error,
+label_enum! {
+    /// Why an attempt failed.
+    pub enum FailureReason {
+        // The path failed: its circuit breaker counts these.
+        Resolve = "resolve",
+        Refused = "refused",
+        Timeout = "timeout",
+        Tls = "tls",
+        Authentication = "authentication",
+        TooManyConnections = "too_many_connections",
+        AcquireTimeout = "acquire_timeout",
+        Starting = "starting",
+        Lost = "lost",
+        SessionsNotEnding = "sessions_not_ending",
+        // Not tried: the circuit breaker is open, or the attempt before took so long that the next one is due.
+        CircuitOpen = "circuit_open",
+        Missed = "missed",
+        // The path works, and the query failed.
+        StatementTimeout = "statement_timeout",
+        LockTimeout = "lock_timeout",
+        ReadOnly = "read_only",
+        TooLarge = "too_large",
+        Undefined = "undefined",
+        Error = "error",
+    }
 }
 
 impl FailureReason {
-    /// The word for it, as a label's value.
-    pub fn word(self) -> &'static str {
-        match self {
-            FailureReason::Resolve => "resolve",
-            FailureReason::Refused => "refused",
-            FailureReason::Timeout => "timeout",
-            FailureReason::Tls => "tls",
-            FailureReason::Authentication => "authentication",
-            FailureReason::TooManyConnections => "too_many_connections",
-            FailureReason::AcquireTimeout => "acquire_timeout",
-            FailureReason::Starting => "starting",
-            FailureReason::Lost => "lost",
-            FailureReason::SessionsNotEnding => "sessions_not_ending",
-            FailureReason::CircuitOpen => "circuit_open",
-            FailureReason::Missed => "missed",
-            FailureReason::StatementTimeout => "statement_timeout",
-            FailureReason::LockTimeout => "lock_timeout",
-            FailureReason::ReadOnly => "read_only",
-            FailureReason::TooLarge => "too_large",
-            FailureReason::Undefined => "undefined",
-            FailureReason::Error => "error",
-        }
-    }
-
-    /// The path failed, and not the query.
+    /// Whether the path failed, not the query.
     pub fn is_of_path(self) -> bool {
         self <= FailureReason::SessionsNotEnding
     }
 }
 
-/// A failure, the phase it came in, and what happened, for people.
+/// A failure, the phase in which it happened, and a message for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptError {
     pub reason: FailureReason,
@@ -118,26 +84,59 @@ impl AttemptError {
     pub fn new(reason: FailureReason, phase: Phase, message: impl AsRef<str>) -> Self {
         AttemptError { reason, phase, message: truncate::message(message.as_ref()) }
     }
+
+    /// The deadline passed in this phase.
+    pub fn timeout(phase: Phase) -> Self {
+        AttemptError::new(FailureReason::Timeout, phase, format!("no answer in time ({})", phase.word()))
+    }
+
+    /// Whether something may still be under way on the connection, which cannot be used again.
+    pub fn breaks_connection(&self) -> bool {
+        self.reason.is_of_path() || self.reason == FailureReason::TooLarge
+    }
 }
 
-/// The phases that an attempt has been through.
+/// What an attempt gives.
+pub type AttemptResult = Result<AnswerBytes, AttemptError>;
+
+/// The phases of an attempt, as far as it got.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     pub phases: Vec<(Phase, Duration)>,
-    /// When the certificate ends that the server has shown.
-    pub expires: Option<SystemTime>,
+    /// When the certificate expires that the server presented.
+    pub certificate_expiry: Option<SystemTime>,
 }
 
 impl Trace {
-    /// Notes how long a phase took that has begun then and ends now.
-    pub fn ended(&mut self, phase: Phase, began: Instant) {
+    /// Records a phase that ends now.
+    pub fn record(&mut self, phase: Phase, began: Instant) {
         self.phases.push((phase, began.elapsed()));
     }
 
-    /// Notes what the dialler has timed.
-    pub fn dialled(&mut self, steps: &DialSteps) {
-        let timed = [(Phase::Resolve, steps.resolve), (Phase::Connect, steps.connect), (Phase::Tls, steps.tls)];
-        self.phases.extend(timed.into_iter().filter_map(|(phase, took)| Some((phase, took?))));
-        self.expires = steps.expires.or(self.expires);
+    /// Records the phases that the dialler timed.
+    pub fn record_dial(&mut self, steps: &DialSteps) {
+        for (phase, took) in [(Phase::Resolve, steps.resolve), (Phase::Connect, steps.connect), (Phase::Tls, steps.tls)]
+        {
+            self.phases.extend(took.map(|took| (phase, took)));
+        }
+        self.certificate_expiry = steps.expires.or(self.certificate_expiry);
+    }
+}
+
+/// An attempt that was made.
+#[derive(Clone, Debug)]
+pub struct PathAttempt {
+    pub at: SystemTime,
+    pub query: String,
+    /// From its scheduled time to its end.
+    pub took: Duration,
+    pub trace: Trace,
+    pub failure: Option<AttemptError>,
+}
+
+impl PathAttempt {
+    /// Why it failed, if it did.
+    pub fn reason(&self) -> Option<FailureReason> {
+        self.failure.as_ref().map(|failure| failure.reason)
     }
 }

@@ -1,240 +1,141 @@
-//! A look-aside cache: what is not there is loaded, once however many ask, and kept for a while.
+//! A look-aside cache: answers in it expire, and a missing one is loaded once, however many readers miss it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-    time::{Duration, Instant as Clock},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, Shared},
-};
-use moka::{Expiry, notification::RemovalCause, sync::Cache as Moka};
+use moka::{notification::RemovalCause, sync};
 use parking_lot::Mutex;
-use tracing::debug;
+use tokio::sync::OnceCell;
 
 use crate::{
+    collector::sections::probe::CacheRow,
     probe::{
-        attempt::{AttemptError, Trace},
-        remote::Remote,
+        attempt::{AnswerBytes, AttemptResult},
+        redis_cache::RedisCache,
     },
-    settings::probe,
-    source::fetch::FetchError,
+    settings::probe::CacheSettings,
+    table::Cell,
 };
 
-/// What a load gives: an answer, and the phases it took.
-pub type LoadedAnswer = (Result<Arc<[u8]>, AttemptError>, Trace);
-
-/// Loads under way, each waited for by whoever asks for the same.
-type Loads = HashMap<String, Shared<BoxFuture<'static, LoadedAnswer>>>;
+/// A load, which fills the cell for all readers that wait for it.
+type Load = Arc<OnceCell<AttemptResult>>;
 
 /// The cache of a path.
 pub struct Cache {
-    own: Moka<String, CacheEntry>,
-    /// What is used instead of our own as long as it can be reached.
-    pub remote: Option<Remote>,
-    /// What keys begin with there.
-    prefix: String,
-    /// How long what is loaded is kept.
-    life: Duration,
-    loads: Mutex<Loads>,
+    built_in: sync::Cache<String, AnswerBytes>,
+    /// Used instead of the built-in cache, as long as it works.
+    pub redis: Option<RedisCache>,
+    /// By key: the loads under way.
+    loads: Mutex<HashMap<String, Load>>,
     counts: Arc<Mutex<CacheCounts>>,
 }
 
-/// What the cache has been through.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CacheCounts {
-    pub hits: u64,
-    pub misses: u64,
-    pub loads: u64,
-    /// Misses that waited for another's load instead of making their own.
-    pub saved: u64,
-    pub expired: u64,
-    /// Put out because there were too many.
-    pub displaced: u64,
-    /// What the remote cache failed at.
-    pub errors: u64,
-    /// It failed last at being read, or written: ours is used.
-    unreadable: bool,
-    unwritable: bool,
-    /// Rounds of many readers for one missing key.
-    pub stampedes: u64,
-}
-
-impl CacheCounts {
-    /// The built-in cache is used because the remote one failed last.
-    pub fn is_fallen_back(&self) -> bool {
-        self.unreadable || self.unwritable
-    }
-}
-
-/// How an answer was come by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheOutcome {
-    Hit,
-    Miss,
-}
-
-#[derive(Clone)]
-struct CacheEntry {
-    answer: Arc<[u8]>,
-    life: Duration,
-}
-
-/// Each entry has its own life.
-struct Lives;
-
-impl Expiry<String, CacheEntry> for Lives {
-    fn expire_after_create(&self, _: &String, entry: &CacheEntry, _: Clock) -> Option<Duration> {
-        Some(entry.life)
-    }
+#[derive(Clone, Debug, Default)]
+struct CacheCounts {
+    hits: u64,
+    misses: u64,
+    loads: u64,
+    /// Misses that waited for another reader's load.
+    saved: u64,
+    expired: u64,
+    /// Evicted because the cache was full.
+    displaced: u64,
+    stampedes: u64,
 }
 
 impl Cache {
-    /// Empty; what is loaded is kept for `life`, or as long as the settings let it if that is shorter.
-    pub fn new(settings: &probe::CacheSettings, life: Duration, prefix: String) -> Arc<Self> {
+    /// An empty cache. Answers expire after `life`, or after the settings' `ttl` if that is shorter.
+    pub fn new(settings: &CacheSettings, life: Duration) -> Self {
+        let life = life.min(settings.ttl);
         let counts: Arc<Mutex<CacheCounts>> = Arc::default();
-        let counted = counts.clone();
-        let count = move |_, _, cause| {
-            let mut counts = counted.lock();
-            match cause {
-                RemovalCause::Expired => counts.expired += 1,
-                RemovalCause::Size => counts.displaced += 1,
-                RemovalCause::Explicit | RemovalCause::Replaced => (),
-            }
+        let counts_of_removals = counts.clone();
+        let count_removal = move |_, _, cause| match cause {
+            RemovalCause::Expired => counts_of_removals.lock().expired += 1,
+            RemovalCause::Size => counts_of_removals.lock().displaced += 1,
+            RemovalCause::Explicit | RemovalCause::Replaced => (),
         };
-        let own = Moka::builder()
+        let built_in = sync::Cache::builder()
             .max_capacity(settings.entries)
-            .time_to_live(settings.ttl)
-            .expire_after(Lives)
-            .eviction_listener(count)
+            .time_to_live(life)
+            .eviction_listener(count_removal)
             .build();
-        let remote = settings.redis.clone().map(Remote::new);
-        Arc::new(Cache { own, remote, prefix, life: life.min(settings.ttl), loads: Mutex::default(), counts })
+        let redis = settings.redis.clone().map(RedisCache::new);
+        Cache { built_in, redis, loads: Mutex::default(), counts }
     }
 
-    /// How long an answer may be kept.
+    /// How long an answer is kept.
     pub fn life(&self) -> Duration {
-        self.life
+        self.built_in.policy().time_to_live().unwrap_or_default()
     }
 
-    pub fn counts(&self) -> CacheCounts {
-        self.own.run_pending_tasks();
-        self.counts.lock().clone()
+    pub fn row<'a>(&self, path: Cell<'a>) -> CacheRow<'a> {
+        self.built_in.run_pending_tasks();
+        let (counts, redis) = (self.counts.lock().clone(), self.redis.as_ref());
+        CacheRow {
+            path,
+            hits: counts.hits.into(),
+            misses: counts.misses.into(),
+            loads: counts.loads.into(),
+            saved: counts.saved.into(),
+            stampedes: counts.stampedes.into(),
+            entries: self.built_in.entry_count().into(),
+            capacity: self.built_in.policy().max_capacity().into(),
+            expired: counts.expired.into(),
+            displaced: counts.displaced.into(),
+            errors: redis.map(RedisCache::errors).into(),
+            fallen_back: redis.map(RedisCache::is_failing).into(),
+        }
     }
 
-    pub fn entries(&self) -> u64 {
-        self.own.run_pending_tasks();
-        self.own.entry_count()
-    }
-
-    /// The most entries there may be.
-    pub fn capacity(&self) -> u64 {
-        self.own.policy().max_capacity().unwrap_or_default()
-    }
-
-    /// A round of many readers is about to come.
-    pub fn stampede(&self) {
+    pub fn count_stampede(&self) {
         self.counts.lock().stampedes += 1;
     }
 
-    /// What is kept under this key, or else what `load` gives. Who asks while another's load is under way waits for that one,
-    /// and its phases are told to whoever began it.
-    pub async fn get(
-        self: &Arc<Self>,
-        key: &str,
-        trace: &mut Trace,
-        load: impl Future<Output = LoadedAnswer> + Send + 'static,
-    ) -> (Result<Arc<[u8]>, AttemptError>, CacheOutcome) {
-        if let Some(answer) = self.kept(key).await {
+    /// The answer under this key, if the cache has it.
+    pub async fn get(&self, key: &str) -> Option<AnswerBytes> {
+        let mut found = None;
+        if let Some(redis) = &self.redis {
+            found = redis.get(key).await.map(AnswerBytes::from);
+        }
+        let found = found.or_else(|| self.built_in.get(key));
+        if found.is_some() {
             self.counts.lock().hits += 1;
-            return (Ok(answer), CacheOutcome::Hit);
         }
-        self.counts.lock().misses += 1;
-        let (load, is_ours) = self.join(key, load);
-        let (answer, phases) = load.await;
-        if is_ours {
-            trace.phases.extend(phases.phases);
-            trace.expires = phases.expires;
-        }
-        (answer, CacheOutcome::Miss)
+        found
     }
 
-    /// What is there under this key.
-    async fn kept(&self, key: &str) -> Option<Arc<[u8]>> {
-        if let Some(remote) = self.remote()
-            && let Ok(Some(found)) = self.count(remote.get(&self.name(key)).await, |counts| &mut counts.unreadable)
-        {
-            return Some(found.into());
-        }
-        self.own.get(key).map(|entry| entry.answer)
-    }
-
-    /// A load has ended: who asks from now on finds what it gave, or loads anew.
-    async fn keep(&self, key: &str, answer: Result<&Arc<[u8]>, &AttemptError>) {
-        if let Ok(answer) = answer {
-            let is_kept = match self.remote() {
-                Some(remote) => {
-                    let set = remote.set(&self.name(key), answer, self.life).await;
-                    self.count(set, |counts| &mut counts.unwritable).is_ok()
-                }
-                None => false,
-            };
-            if !is_kept {
-                self.own.insert(key.to_owned(), CacheEntry { answer: answer.clone(), life: self.life });
+    /// Loads a missing answer. Readers that come while another one loads the same key wait for that load (request
+    /// coalescing).
+    pub async fn load(&self, key: &str, load: impl Future<Output = AttemptResult>) -> AttemptResult {
+        let cell = self.loads.lock().entry(key.to_owned()).or_default().clone();
+        let mut is_own = false;
+        let load_and_store = async {
+            is_own = true;
+            let answer = load.await;
+            if let Ok(answer) = &answer {
+                self.store(key, answer).await;
             }
-        }
-        self.loads.lock().remove(key);
-    }
-
-    /// The remote cache, unless it failed a short while ago.
-    fn remote(&self) -> Option<&Remote> {
-        self.remote.as_ref().filter(|remote| !remote.rests())
-    }
-
-    /// Notes whether the remote cache did what it was asked for.
-    fn count<T>(&self, done: Result<T, FetchError>, failed: fn(&mut CacheCounts) -> &mut bool) -> Result<T, ()> {
-        let mut counts = self.counts.lock();
-        *failed(&mut counts) = done.is_err();
-        done.map_err(|error| {
-            counts.errors += 1;
-            debug!("the cache's Redis: {error}");
-        })
-    }
-
-    fn name(&self, key: &str) -> String {
-        format!("{}:{key}", self.prefix)
-    }
-
-    pub fn has_remote(&self) -> bool {
-        self.remote.is_some()
-    }
-
-    /// The load of this key that is under way, or this one.
-    fn join(
-        self: &Arc<Self>,
-        key: &str,
-        load: impl Future<Output = LoadedAnswer> + Send + 'static,
-    ) -> (Shared<BoxFuture<'static, LoadedAnswer>>, bool) {
-        let mut loads = self.loads.lock();
-        if let Some(under_way) = loads.get(key) {
-            self.counts.lock().saved += 1;
-            return (under_way.clone(), false);
-        }
-        self.counts.lock().loads += 1;
-        // Not itself kept by what it keeps.
-        let (cache, name) = (Arc::downgrade(self), key.to_owned());
-        let load = async move {
-            let loaded = load.await;
-            if let Some(cache) = Weak::upgrade(&cache) {
-                cache.keep(&name, loaded.0.as_ref()).await;
-            }
-            loaded
+            self.loads.lock().remove(key);
+            answer
         };
-        let load = load.boxed().shared();
-        loads.insert(key.to_owned(), load.clone());
-        (load, true)
+        // If the reader that loads is cancelled, the next one that waits loads in its place.
+        let answer = cell.get_or_init(|| load_and_store).await.clone();
+        let mut counts = self.counts.lock();
+        counts.misses += 1;
+        if is_own {
+            counts.loads += 1;
+        } else {
+            counts.saved += 1;
+        }
+        answer
+    }
+
+    async fn store(&self, key: &str, answer: &AnswerBytes) {
+        if let Some(redis) = &self.redis
+            && redis.set(key, answer, self.life()).await
+        {
+            return;
+        }
+        self.built_in.insert(key.to_owned(), answer.clone());
     }
 }
 
@@ -245,23 +146,25 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
-    use crate::probe::attempt::{FailureReason, Phase};
+    use crate::probe::attempt::{AttemptError, FailureReason, Phase};
 
     fn cache(entries: u64, life: Duration) -> Arc<Cache> {
-        Cache::new(&probe::CacheSettings { entries, ttl: Duration::from_secs(300), redis: None }, life, String::new())
+        let settings = CacheSettings { entries, ttl: Duration::from_secs(300), redis: None };
+        Cache::new(&settings, life).into()
     }
 
-    /// Asks with a loader that counts.
-    async fn ask(cache: &Arc<Cache>, key: &str, loads: &Arc<AtomicUsize>, fails: bool) -> (bool, CacheOutcome) {
-        let loads = loads.clone();
-        let load = async move {
+    /// Reads with a loader that counts: whether there is an answer, and whether it was in the cache.
+    async fn read(cache: &Cache, key: &str, loads: &AtomicUsize, fails: bool) -> (bool, bool) {
+        if cache.get(key).await.is_some() {
+            return (true, true);
+        }
+        let load = async {
             loads.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(20)).await;
             let failure = AttemptError::new(FailureReason::Lost, Phase::Query, "as the test wants it");
-            (if fails { Err(failure) } else { Ok(Arc::from(&b"answer"[..])) }, Trace::default())
+            if fails { Err(failure) } else { Ok(AnswerBytes::from(&b"answer"[..])) }
         };
-        let (answer, found) = cache.get(key, &mut Trace::default(), load).await;
-        (answer.is_ok(), found)
+        (cache.load(key, load).await.is_ok(), false)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -271,16 +174,28 @@ mod tests {
             let before = loads.load(Ordering::Relaxed);
             let tasks = (0..50).map(|_| {
                 let (cache, loads) = (cache.clone(), loads.clone());
-                tokio::spawn(async move { ask(&cache, key, &loads, fails).await })
+                tokio::spawn(async move { read(&cache, key, &loads, fails).await })
             });
             let answers = join_all(tasks).await;
             assert!(answers.into_iter().all(|answer| answer.is_ok_and(|(is_ok, _)| is_ok != fails)));
             assert_eq!(loads.load(Ordering::Relaxed) - before, 1, "{key}");
         }
-        let counts = cache.counts();
+        let counts = cache.counts.lock().clone();
         assert_eq!(counts.loads, 3);
         assert_eq!(counts.hits + counts.loads + counts.saved, 150);
-        assert_eq!(ask(&cache, "a", &loads, true).await, (true, CacheOutcome::Hit));
+        assert_eq!(read(&cache, "a", &loads, true).await, (true, true));
+        assert!(cache.loads.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_loads_if_the_loading_one_is_cancelled() {
+        let (cache, loads) = (cache(10, Duration::from_secs(60)), Arc::new(AtomicUsize::new(0)));
+        let (other_cache, other_loads) = (cache.clone(), loads.clone());
+        let first = tokio::spawn(async move { read(&other_cache, "a", &other_loads, false).await });
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let second = read(&cache, "a", &loads, false);
+        first.abort();
+        assert_eq!((second.await, loads.load(Ordering::Relaxed)), ((true, false), 2));
         assert!(cache.loads.lock().is_empty());
     }
 
@@ -288,11 +203,14 @@ mod tests {
     async fn entries_end_by_age_and_by_number() {
         let (cache, loads) = (cache(3, Duration::from_secs(2)), Arc::new(AtomicUsize::new(0)));
         for key in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-            ask(&cache, key, &loads, false).await;
+            read(&cache, key, &loads, false).await;
         }
-        assert!(cache.entries() <= 3 && cache.counts().displaced >= 5, "{:?}", cache.counts());
+        cache.built_in.run_pending_tasks();
+        let entries = cache.built_in.entry_count();
+        assert!(entries <= 3 && cache.counts.lock().displaced >= 5, "{entries}: {:?}", cache.counts);
         tokio::time::sleep(Duration::from_millis(2200)).await;
-        assert_eq!(cache.entries(), 0);
-        assert!(cache.counts().expired > 0, "{:?}", cache.counts());
+        cache.built_in.run_pending_tasks();
+        assert_eq!(cache.built_in.entry_count(), 0);
+        assert!(cache.counts.lock().expired > 0, "{:?}", cache.counts);
     }
 }

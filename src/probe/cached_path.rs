@@ -1,5 +1,5 @@
-//! A path through a cache: a small set of keys, each read twice and then left to end, so that hits, misses and endings all
-//! happen all the time; and now and then many readers at once.
+//! A path through a cache. Each query has a few keys, and each key is read twice and then left to expire, so that
+//! hits, misses and expirations happen all the time; now and then many readers ask for one missing key at once.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,101 +8,73 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::probe::{
-    attempt::{AttemptError, Phase, Trace},
-    cache::{Cache, CacheOutcome, LoadedAnswer},
+    attempt::{AttemptResult, Phase, Trace},
+    cache::Cache,
     check::ProbeCheck,
-    path_runner::is_of_use,
-    pool,
     pool::Pool,
 };
 
-/// Each query has so many keys, in turn.
+/// The keys of a query, which take turns.
 const KEYS: u64 = 4;
 
-/// Each key is read so often before the next one's turn.
-const READS: u64 = 2;
+/// Reads of a key before the next key's turn.
+const READS_PER_TURN: u64 = 2;
 
-/// Readers of one missing key.
-const CROWD: usize = 50;
+/// Readers of one missing key in a stampede.
+const STAMPEDE_READERS: usize = 50;
 
 /// A look-aside cache, and the pool behind it.
 pub struct CachedPath {
-    pub cache: Arc<Cache>,
+    pub cache: Cache,
     pool: Arc<Pool>,
-    /// How often each query has been read, and the crowd has come.
-    turns: Mutex<HashMap<String, u64>>,
+    /// The start of every key, because several paths and probes may share a Redis.
+    prefix: String,
+    /// By query: how often it has been read.
+    reads: Mutex<HashMap<String, u64>>,
 }
 
-/// How long an answer is kept, by the interval: until it is read again, and not until its key's next turn.
+/// How long an answer is kept: past its second read, but not until its key's next turn.
 pub fn life(interval: Duration) -> Duration {
     interval * 5 / 2
 }
 
 impl CachedPath {
-    pub fn new(cache: Arc<Cache>, pool: Arc<Pool>) -> Self {
-        CachedPath { cache, pool, turns: Mutex::default() }
+    pub fn new(cache: Cache, pool: Arc<Pool>, prefix: String) -> Self {
+        CachedPath { cache, pool, prefix, reads: Mutex::default() }
     }
 
-    /// Asks the cache, and behind it the pool.
-    pub async fn ask(&self, question: &ProbeCheck, until: Instant, trace: &mut Trace) -> Result<Vec<u8>, AttemptError> {
-        let key = format!("{}:{}", question.name, self.turn(&question.name) / READS % KEYS);
-        self.read(&key, question, until, trace).await
+    /// Reads the query's key whose turn it is.
+    pub async fn run(&self, check: &ProbeCheck, until: Instant, trace: &mut Trace) -> AttemptResult {
+        let key = format!("{}:{}", check.name, self.count_read(&check.name) / READS_PER_TURN % KEYS);
+        self.read(&key, check, until, trace).await
     }
 
-    /// What the cache shows of a query that has one key, as long as that is there.
-    pub async fn show(&self, question: &ProbeCheck, until: Instant) -> Result<Vec<u8>, AttemptError> {
-        self.read(&question.name, question, until, &mut Trace::default()).await
-    }
-
-    /// As many readers at once for a key that nobody has read.
-    pub async fn stampede(&self, question: &ProbeCheck, until: Instant) {
-        self.cache.stampede();
-        let key = format!("crowd:{}", self.turn("crowd"));
-        // What fails shows in the path's own attempts, and nobody wants so many answers.
-        let read = async || _ = self.read(&key, question, until, &mut Trace::default()).await;
-        join_all((0..CROWD).map(|_| read())).await;
-    }
-
-    fn turn(&self, name: &str) -> u64 {
-        let mut turns = self.turns.lock();
-        let turn = turns.entry(name.to_owned()).or_default();
-        *turn += 1;
-        *turn - 1
-    }
-
-    async fn read(
-        &self,
-        key: &str,
-        question: &ProbeCheck,
-        until: Instant,
-        trace: &mut Trace,
-    ) -> Result<Vec<u8>, AttemptError> {
-        let began = Instant::now();
-        let load = load(self.pool.clone(), question.clone(), until);
-        let (answer, found) = self.cache.get(key, trace, load).await;
-        let answer = answer?.to_vec();
-        trace.ended(if found == CacheOutcome::Hit { Phase::Hit } else { Phase::Miss }, began);
+    /// Reads the cache, and loads over the pool what is missing.
+    pub async fn read(&self, key: &str, check: &ProbeCheck, until: Instant, trace: &mut Trace) -> AttemptResult {
+        let (began, key) = (Instant::now(), format!("{}:{key}", self.prefix));
+        if let Some(answer) = self.cache.get(&key).await {
+            trace.record(Phase::Hit, began);
+            return Ok(answer);
+        }
+        let answer = self.cache.load(&key, self.pool.run(check, until, trace)).await?;
+        trace.record(Phase::Miss, began);
         Ok(answer)
     }
-}
 
-async fn load(pool: Arc<Pool>, question: ProbeCheck, until: Instant) -> LoadedAnswer {
-    let mut trace = Trace::default();
-    let answer = over(&pool, &question, until, &mut trace).await;
-    (answer.map(Arc::from), trace)
-}
-
-/// Asks over a connection of a pool.
-pub async fn over(
-    pool: &Pool,
-    question: &ProbeCheck,
-    until: Instant,
-    trace: &mut Trace,
-) -> Result<Vec<u8>, AttemptError> {
-    let connection = pool.acquire(until, trace).await?;
-    let answer = question.ask(&connection.client, until, trace).await;
-    if !is_of_use(&answer) {
-        pool::discard(connection);
+    /// Many readers at once of a key that was never read.
+    pub async fn stampede(&self, check: &ProbeCheck, until: Instant) {
+        self.cache.count_stampede();
+        let key = format!("crowd:{}", self.count_read("crowd"));
+        // Failures show in the path's own attempts.
+        let read = async || _ = self.read(&key, check, until, &mut Trace::default()).await;
+        join_all((0..STAMPEDE_READERS).map(|_| read())).await;
     }
-    answer
+
+    /// How often the query was read before.
+    fn count_read(&self, query: &str) -> u64 {
+        let mut reads = self.reads.lock();
+        let before = reads.entry(query.to_owned()).or_default();
+        *before += 1;
+        *before - 1
+    }
 }

@@ -1,4 +1,4 @@
-//! What is asked on every path, and how an answer is read: as bytes, which are compared and kept as they are.
+//! The queries that run over every path. An answer is read as bytes, which are compared and cached as they are.
 
 use std::{
     error::Error,
@@ -16,46 +16,43 @@ use tokio_postgres::{
 };
 
 use crate::{
-    probe::{
-        attempt::{AttemptError, FailureReason, Phase, Trace},
-        connect::late,
-    },
+    probe::attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace},
     settings::probe::{CLASSES, ProbeSettings, WRITE},
     source::{fetch::Reason, postgres::error},
 };
 
-/// The most that an answer may take.
+/// The longest answer that is read, in bytes.
 const ANSWER_LIMIT: usize = 1 << 20;
 
-/// How quick writing the token should be.
+/// The latency objective of writing the token.
 const WRITE_OBJECTIVE: Duration = Duration::from_millis(100);
 
 /// One query.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProbeCheck {
     /// The label `query`.
     pub name: String,
-    pub sql: String,
-    pub parameters: Vec<String>,
+    sql: String,
+    parameters: Vec<String>,
     pub objective: Duration,
-    /// It reads the probe's own tables, which may not be there.
+    /// Whether it reads the probe's own tables, which may not exist.
     pub needs_schema: bool,
-    pub how: How,
+    pub mode: CheckMode,
     paths: Option<Vec<String>>,
 }
 
-/// How a query is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// As it is: the probe's own, which only read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CheckMode {
+    /// One of the probe's own queries, which only read.
+    #[default]
     Plain,
-    /// The user's own: in a transaction that can only read.
+    /// One of the user's, in a read-only transaction.
     ReadOnly,
-    /// It writes a token, which is also its answer.
-    Token,
+    /// Writes a token, which is the answer.
+    WriteToken,
 }
 
-/// The SQL of the classes, in their order. The tables are made by schema.sql.
+/// The SQL of the classes, in their order. schema.sql creates the tables.
 const SQL: [&str; CLASSES.len()] = [
     "SELECT 1",
     "SELECT id, name, price FROM pgvigil_probe.product WHERE id = 1234",
@@ -76,103 +73,98 @@ const SQL: [&str; CLASSES.len()] = [
       GROUP BY c.region, d.category ORDER BY c.region, place, d.category",
 ];
 
-/// The classes and the user's own.
-pub fn questions(settings: &ProbeSettings) -> Vec<ProbeCheck> {
-    let classes = CLASSES.iter().zip(SQL).zip(settings.objectives).enumerate();
-    let classes = classes.map(|(index, (((name, _), sql), objective))| ProbeCheck {
-        name: (*name).to_owned(),
-        sql: sql.to_owned(),
-        parameters: Vec::new(),
-        objective,
-        needs_schema: index > 0,
-        how: How::Plain,
-        paths: None,
-    });
-    let own = settings.queries.iter().map(|query| ProbeCheck {
-        name: query.name.clone(),
-        sql: query.sql.clone(),
-        parameters: query.parameters.clone(),
-        objective: query.objective,
-        needs_schema: false,
-        how: How::ReadOnly,
-        paths: query.paths.as_ref().map(|paths| paths.iter().map(|path| path.value.clone()).collect()),
-    });
-    let write = settings.write.then(|| ProbeCheck {
-        how: How::Token,
-        objective: WRITE_OBJECTIVE,
-        paths: Some(vec![WRITE.to_owned()]),
-        ..of_token(WRITE, "")
-    });
-    classes.chain(own).chain(write).collect()
+/// All queries of a probe: the classes, the user's, and the one that writes the token.
+pub fn checks(settings: &ProbeSettings) -> Vec<ProbeCheck> {
+    let mut checks = Vec::new();
+    for (index, (name, _)) in CLASSES.iter().enumerate() {
+        checks.push(ProbeCheck {
+            name: (*name).to_owned(),
+            sql: SQL[index].to_owned(),
+            objective: settings.objectives[index],
+            needs_schema: index > 0,
+            ..ProbeCheck::default()
+        });
+    }
+    for query in &settings.queries {
+        checks.push(ProbeCheck {
+            name: query.name.clone(),
+            sql: query.sql.clone(),
+            parameters: query.parameters.clone(),
+            objective: query.objective,
+            mode: CheckMode::ReadOnly,
+            paths: query.paths.as_ref().map(|paths| paths.iter().map(|path| path.value.clone()).collect()),
+            ..ProbeCheck::default()
+        });
+    }
+    if settings.write {
+        checks.push(ProbeCheck {
+            name: WRITE.to_owned(),
+            objective: WRITE_OBJECTIVE,
+            needs_schema: true,
+            mode: CheckMode::WriteToken,
+            paths: Some(vec![WRITE.to_owned()]),
+            ..ProbeCheck::default()
+        });
+    }
+    checks
 }
 
 /// Reads the token.
-pub fn token() -> ProbeCheck {
-    of_token("token", "SELECT token FROM pgvigil_probe.token")
+pub fn token_check() -> ProbeCheck {
+    let (name, sql) = ("token".to_owned(), "SELECT token FROM pgvigil_probe.token".to_owned());
+    ProbeCheck { name, sql, needs_schema: true, ..ProbeCheck::default() }
 }
 
-fn of_token(name: &str, sql: &str) -> ProbeCheck {
-    ProbeCheck {
-        name: name.to_owned(),
-        sql: sql.to_owned(),
-        parameters: Vec::new(),
-        objective: WRITE_OBJECTIVE,
-        needs_schema: true,
-        how: How::Plain,
-        paths: None,
-    }
-}
-
-/// The token in the answer of [`token`], or of the query that writes it: one cell of 8 bytes behind its length.
-pub fn token_of(answer: &[u8]) -> Option<i64> {
+/// The token in an answer of [`token_check`], or of the query that writes it: one cell of 8 bytes after its length.
+pub fn token_value(answer: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(answer.get(4..12)?.try_into().ok()?))
 }
 
 impl ProbeCheck {
-    /// On the path of the writes nothing else is asked.
-    pub fn is_asked_on(&self, path: &str) -> bool {
+    /// Whether it runs on this path. On the path of the writes no other query does.
+    pub fn runs_on(&self, path: &str) -> bool {
         match &self.paths {
             Some(paths) => paths.iter().any(|name| name == path),
             None => path != WRITE,
         }
     }
 
-    /// Asks it, in one round trip. After a failure of the path the connection is of no more use.
-    pub async fn ask(&self, client: &Client, until: Instant, trace: &mut Trace) -> Result<Vec<u8>, AttemptError> {
+    /// Runs it on a connection, in one round trip.
+    pub async fn run(&self, client: &Client, until: Instant, trace: &mut Trace) -> AttemptResult {
         let began = Instant::now();
-        let asked = async {
-            match self.how {
-                How::Plain => self.rows(client).await,
-                How::Token => write(client).await,
-                How::ReadOnly => {
+        let run = async {
+            match self.mode {
+                CheckMode::Plain => self.rows(client).await,
+                CheckMode::WriteToken => write_token(client).await,
+                CheckMode::ReadOnly => {
                     let begin = client.batch_execute("BEGIN READ ONLY");
                     let (begun, rows, ended) = join!(begin, self.rows(client), client.batch_execute("COMMIT"));
                     let rows = rows?;
-                    begun.and(ended).map_err(|error| failed(&error))?;
+                    begun.and(ended)?;
                     Ok(rows)
                 }
             }
         };
-        let answer = timeout_at(until, asked).await.unwrap_or_else(|_| Err(late(Phase::Query)))?;
-        trace.ended(Phase::Query, began);
-        Ok(answer)
+        let answer = timeout_at(until, run).await.unwrap_or_else(|_| Err(AttemptError::timeout(Phase::Query)))?;
+        trace.record(Phase::Query, began);
+        Ok(answer.into())
     }
 
     async fn rows(&self, client: &Client) -> Result<Vec<u8>, AttemptError> {
         let parameters = self.parameters.iter().map(|text| (AsText(text), Type::UNKNOWN));
-        let rows = client.query_typed_raw(&self.sql, parameters).await.map_err(|error| failed(&error))?;
+        let rows = client.query_typed_raw(&self.sql, parameters).await?;
         pin_mut!(rows);
         let mut answer = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(|error| failed(&error))? {
+        while let Some(row) = rows.try_next().await? {
             if answer.len() + row.raw_size_bytes() > ANSWER_LIMIT {
                 let message = format!("the answer has more than {} MiB", ANSWER_LIMIT >> 20);
                 return Err(AttemptError::new(FailureReason::TooLarge, Phase::Query, message));
             }
             for column in 0..row.len() {
-                let cell: RawCell<'_> = row.try_get(column).map_err(|error| failed(&error))?;
-                let length = cell.0.map_or(u32::MAX, |bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                let cell: Option<RawCell<'_>> = row.try_get(column)?;
+                let length = cell.as_ref().map_or(u32::MAX, |cell| u32::try_from(cell.0.len()).unwrap_or(u32::MAX));
                 answer.extend(length.to_be_bytes());
-                answer.extend(cell.0.unwrap_or_default());
+                answer.extend(cell.map_or(&[][..], |cell| cell.0));
             }
             answer.push(b'\n');
         }
@@ -180,31 +172,33 @@ impl ProbeCheck {
     }
 }
 
-/// Writes a token: the time in microseconds, so that it rises whoever writes.
-async fn write(client: &Client) -> Result<Vec<u8>, AttemptError> {
+/// Writes a token: the time in microseconds, so that it rises although several probes may write.
+async fn write_token(client: &Client) -> Result<Vec<u8>, AttemptError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let token = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
     let sql = format!("BEGIN READ WRITE; UPDATE pgvigil_probe.token SET token = {token}; COMMIT");
-    client.batch_execute(&sql).await.map_err(|error| failed(&error))?;
+    client.batch_execute(&sql).await?;
     Ok([&8u32.to_be_bytes()[..], &token.to_be_bytes(), b"\n"].concat())
 }
 
-/// What an error of a query means.
-pub fn failed(error: &tokio_postgres::Error) -> AttemptError {
-    let told = error::from_query(error);
-    let reason = match (error.code().map(|code| code.code()), told.reason) {
-        (Some("57014"), _) => FailureReason::StatementTimeout,
-        (Some("25006"), _) => FailureReason::ReadOnly,
-        (Some("53300"), _) => FailureReason::TooManyConnections,
-        (_, Reason::Lost) => FailureReason::Lost,
-        (_, Reason::LockTimeout) => FailureReason::LockTimeout,
-        (_, Reason::Undefined) => FailureReason::Undefined,
-        _ => FailureReason::Error,
-    };
-    AttemptError::new(reason, Phase::Query, &*told.message)
+/// The failure that an error of a query means.
+impl From<tokio_postgres::Error> for AttemptError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let described = error::from_query(&error);
+        let reason = match (error.code().map(|code| code.code()), described.reason) {
+            (Some("57014"), _) => FailureReason::StatementTimeout,
+            (Some("25006"), _) => FailureReason::ReadOnly,
+            (Some("53300"), _) => FailureReason::TooManyConnections,
+            (_, Reason::Lost) => FailureReason::Lost,
+            (_, Reason::LockTimeout) => FailureReason::LockTimeout,
+            (_, Reason::Undefined) => FailureReason::Undefined,
+            _ => FailureReason::Error,
+        };
+        AttemptError::new(reason, Phase::Query, &*described.message)
+    }
 }
 
-/// A parameter as text; the server knows what it should be.
+/// A parameter as text; the server infers its type.
 #[derive(Debug)]
 struct AsText<'a>(&'a str);
 
@@ -225,16 +219,12 @@ impl ToSql for AsText<'_> {
     tokio_postgres::types::to_sql_checked!();
 }
 
-/// A cell as it came, of whatever type.
-struct RawCell<'a>(Option<&'a [u8]>);
+/// A cell as it was sent, of any type.
+struct RawCell<'a>(&'a [u8]);
 
 impl<'a> FromSql<'a> for RawCell<'a> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(RawCell(Some(raw)))
-    }
-
-    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(RawCell(None))
+        Ok(RawCell(raw))
     }
 
     fn accepts(_: &Type) -> bool {

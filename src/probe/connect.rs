@@ -1,18 +1,21 @@
-//! A connection of the probe: dialled, logged in and timed step by step, with the session limits that an application
+//! Connections of the probe: dialled, logged in and timed step by step, with the session limits that an application
 //! should have.
 
 use std::{io, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Client;
 
 use crate::{
-    probe::attempt::{AttemptError, FailureReason, Phase, Trace},
+    probe::{
+        attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace},
+        check::ProbeCheck,
+    },
     secret,
-    secret::Secret,
     settings::connection::model::{Address, PostgresSettings},
     source::{
         fetch::{FetchError, Reason},
@@ -21,20 +24,21 @@ use crate::{
     },
 };
 
-/// How long a connection may take, with its login.
+/// The limit of connecting and logging in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The session's settings: what an application should have, and that a replica answers: it refuses what is serializable. A login trigger may write;
-/// what we ask only reads, and the user's own queries are in a transaction that can do nothing else.
+/// The settings of a session: those an application should have, and no serializable transactions, which a replica
+/// refuses. A login trigger may write; the probe's own queries only read, and the user's run in a read-only
+/// transaction.
 const OPTIONS: &str = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s \
                        -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
                        -c default_transaction_deferrable=off -c search_path=pg_catalog,pg_temp";
 
-/// A place to connect to.
+/// Opens connections to one server.
 pub struct Connector {
-    pub server: Arc<PostgresSettings>,
-    /// A pooler refuses settings at the start of a session; there those of the role hold.
-    options: bool,
+    server: PostgresSettings,
+    /// False for a pooler, which refuses settings at the start of a session: the settings of the role apply.
+    sends_options: bool,
     pub sessions: SessionLimit,
 }
 
@@ -42,22 +46,57 @@ pub struct Connector {
 pub struct ProbeConnection {
     pub client: Client,
     task: JoinHandle<()>,
-    /// Nothing is under way on it, so the server is told that it ends, as an application does.
+    /// Nothing is under way on it: it can be used again, and takes leave of the server when it is dropped.
     pub is_idle: bool,
 }
 
 impl Drop for ProbeConnection {
     fn drop(&mut self) {
-        // The task ends by itself once the client is gone; but not before everything is answered.
+        // Without the client the task ends by itself, but only after everything is answered.
         if !self.is_idle {
             self.task.abort();
         }
     }
 }
 
+impl ProbeConnection {
+    pub async fn run(&mut self, check: &ProbeCheck, until: Instant, trace: &mut Trace) -> AttemptResult {
+        self.is_idle = false;
+        let answer = check.run(&self.client, until, trace).await;
+        self.is_idle = !answer.as_ref().is_err_and(AttemptError::breaks_connection);
+        answer
+    }
+}
+
+/// The connection of a path without a pool: persistent, or a new one for each query.
+pub struct PathConnection {
+    connector: Arc<Connector>,
+    is_persistent: bool,
+    kept: Mutex<Option<ProbeConnection>>,
+}
+
+impl PathConnection {
+    pub fn new(connector: Arc<Connector>, is_persistent: bool) -> Self {
+        PathConnection { connector, is_persistent, kept: Mutex::default() }
+    }
+
+    pub async fn run(&self, check: &ProbeCheck, until: Instant, trace: &mut Trace) -> AttemptResult {
+        let kept = self.kept.lock().take().filter(|kept| !kept.client.is_closed());
+        let mut connection = match kept {
+            Some(kept) => kept,
+            None => self.connector.connect(until, trace).await?,
+        };
+        let answer = connection.run(check, until, trace).await;
+        if self.is_persistent && connection.is_idle {
+            *self.kept.lock() = Some(connection);
+        }
+        answer
+    }
+}
+
 impl Connector {
-    pub fn new(server: PostgresSettings, options: bool) -> Self {
-        Connector { server: server.into(), options, sessions: SessionLimit::default() }
+    pub fn new(server: PostgresSettings, sends_options: bool) -> Self {
+        Connector { server, sends_options, sessions: SessionLimit::default() }
     }
 
     /// Connects within the limit, and by `until` at the latest.
@@ -66,36 +105,31 @@ impl Connector {
         let mut steps = DialSteps::default();
         let server = &self.server;
         let password = timeout_at(until, secret::resolve(server.password.as_ref())).await;
-        let password = password.map_err(|_| late(Phase::Authentication))?;
-        let password = password.map_err(|error| login_failed(FetchError::password(error)))?;
-        let dialled = timeout_at(until, dial::timed(server, &self.sessions, &mut steps)).await;
-        trace.dialled(&steps);
-        let stream = match dialled {
-            Ok(dialled) => dialled.map_err(|error| self.refused(error, &steps))?,
-            Err(_) => return Err(late(self.dialling(&steps))),
+        let password = password.map_err(|_| AttemptError::timeout(Phase::Authentication))?;
+        let password = password.map_err(|error| login_error(FetchError::password(error)))?;
+        let stream = timeout_at(until, dial::timed(server, &self.sessions, &mut steps)).await;
+        trace.record_dial(&steps);
+        let stream = match stream {
+            Ok(stream) => stream.map_err(|error| self.dial_error(&error, &steps))?,
+            Err(_) => return Err(AttemptError::timeout(self.dial_phase(&steps))),
         };
         let began = Instant::now();
-        let config = self.config(password.as_ref());
+        let mut config = startup::config(&self.server, password.as_ref(), "pgvigil_probe");
+        if self.sends_options {
+            config.options(OPTIONS);
+        }
         let (client, connection) = match timeout_at(until, startup::start(&config, stream)).await {
-            Ok(connected) => connected.map_err(|error| login_failed(error::from_login(&error)))?,
-            Err(_) => return Err(late(Phase::Authentication)),
+            Ok(connected) => connected.map_err(|error| login_error(error::from_login(&error)))?,
+            Err(_) => return Err(AttemptError::timeout(Phase::Authentication)),
         };
-        trace.ended(Phase::Authentication, began);
-        // What ends it shows in the next query.
+        trace.record(Phase::Authentication, began);
+        // Why it ends shows in the next query.
         let task = tokio::spawn(async move { _ = connection.await });
         Ok(ProbeConnection { client, task, is_idle: false })
     }
 
-    fn config(&self, password: Option<&Secret>) -> Config {
-        let mut config = startup::config(&self.server, password, "pgvigil_probe");
-        if self.options {
-            config.options(OPTIONS);
-        }
-        config
-    }
-
-    /// How far the dialler has come.
-    fn dialling(&self, steps: &DialSteps) -> Phase {
+    /// How far the dialler got.
+    fn dial_phase(&self, steps: &DialSteps) -> Phase {
         match (steps.resolve, steps.connect, &self.server.address) {
             (_, Some(_), _) => Phase::Tls,
             (None, _, Address::Tcp { .. }) => Phase::Resolve,
@@ -103,8 +137,8 @@ impl Connector {
         }
     }
 
-    fn refused(&self, error: FetchError, steps: &DialSteps) -> AttemptError {
-        let phase = self.dialling(steps);
+    fn dial_error(&self, error: &FetchError, steps: &DialSteps) -> AttemptError {
+        let phase = self.dial_phase(steps);
         let reason = match (error.reason, steps.refused) {
             (Reason::SessionsNotEnding, _) => FailureReason::SessionsNotEnding,
             (Reason::Tls, _) => FailureReason::Tls,
@@ -118,16 +152,11 @@ impl Connector {
     }
 }
 
-/// Nothing came by the time it was waited for.
-pub fn late(phase: Phase) -> AttemptError {
-    AttemptError::new(FailureReason::Timeout, phase, format!("no answer in time ({})", phase.word()))
-}
-
-fn login_failed(error: FetchError) -> AttemptError {
+fn login_error(error: FetchError) -> AttemptError {
     let reason = match error.reason {
         Reason::Authentication => FailureReason::Authentication,
         Reason::ConnectionsExhausted => FailureReason::TooManyConnections,
-        // As PgBouncer says it (max_client_conn).
+        // PgBouncer's words for max_client_conn.
         _ if error.message.contains("no more connections allowed") => FailureReason::TooManyConnections,
         Reason::Starting => FailureReason::Starting,
         Reason::Lost => FailureReason::Lost,

@@ -1,111 +1,103 @@
-//! A round at once over one path, for people who want to see what it meets: its phases, and what the path remembers.
+//! A round at once over one path, for people who want to see its phases and what the path remembers.
 //!
-//! It is not counted, so that nobody who asks changes what is measured; and it is seldom: a path does so once in its
-//! interval, and in 5 s, at most. It only reads.
+//! It is not counted, so that nobody can change the measurements; and it is rare: a path runs one at most once in its
+//! interval, and in 5 s. It only reads.
 
-use std::{
-    fmt::Write,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::VecDeque, fmt::Write, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::probe::{
-    ProbeState,
-    attempt::{FailureReason, Phase, Trace},
-    check::How,
-    path_runner::PathRunner,
-    stats::Remembered,
+use crate::{
+    probe::{
+        attempt::{FailureReason, PathAttempt, Phase},
+        path_runner::PathRunner,
+        state::ProbeState,
+    },
+    settings::probe::WRITE,
 };
 
-/// The shortest time between two rounds that are asked for on a path.
-const REST: Duration = Duration::from_secs(5);
+/// The shortest time between two rounds on a path.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What a round over a path met, and what the path remembers of rounds before it; the newest last.
+/// The attempts of a round over a path, and those that the path remembers; the newest last.
 pub struct DebugRound {
     path: String,
-    pub attempts: Vec<Remembered>,
-    failed: Vec<Remembered>,
-    succeeded: Vec<Remembered>,
+    pub attempts: Vec<PathAttempt>,
+    last_failures: VecDeque<PathAttempt>,
+    last_successes: VecDeque<PathAttempt>,
 }
 
 /// Why there is no round.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DebugRefusal {
-    /// There is no such path; which there are.
+    /// There is no such path; which ones there are.
     Unknown(String),
-    /// One was asked for a short while ago; how long to wait.
+    /// Another round began a short while ago; how long to wait.
     TooSoon(Duration),
     /// It panicked.
     Broken(String),
 }
 
 impl ProbeState {
-    /// Goes over a path now. A round that has begun comes to its end though nobody waits for it any more: cut in the middle of a check,
-    /// it would cost the path its kept connection.
+    /// Runs all queries over a path now. A round goes on to its end though nobody waits for it any more: stopped in
+    /// the middle of a query, it would cost the path its persistent connection.
     ///
     /// # Errors
-    /// There is no such path, or a round was asked for a short while ago.
+    /// There is no such path, or another round began a short while ago.
     pub async fn debug_round(self: &Arc<Self>, path: &str) -> Result<DebugRound, DebugRefusal> {
-        let (index, state) = (self.readable(path)?, self.clone());
-        self.rest(&self.routes[index])?;
+        let (index, state) = (self.reading_path(path)?, self.clone());
+        self.limit_rate(&self.paths[index])?;
         let round = tokio::spawn(async move {
-            let route = &state.routes[index];
-            let attempts = state.round(route).await;
-            let mut board = route.board.lock();
-            attempts.iter().for_each(|attempt| board.remember(attempt.clone()));
+            let runner = &state.paths[index];
+            let attempts = state.run_all(runner).await;
+            let mut stats = runner.stats.lock();
+            for attempt in &attempts {
+                stats.remember(attempt.clone());
+            }
             DebugRound {
-                path: route.description(),
+                path: runner.description(),
                 attempts,
-                failed: board.failed.iter().cloned().collect(),
-                succeeded: board.succeeded.iter().cloned().collect(),
+                last_failures: stats.last_failures.clone(),
+                last_successes: stats.last_successes.clone(),
             }
         });
         round.await.map_err(|error| DebugRefusal::Broken(error.to_string()))
     }
 
-    /// Which path has this name, if it only reads.
-    fn readable(&self, path: &str) -> Result<usize, DebugRefusal> {
-        let reads =
-            |route: &PathRunner| self.questions.iter().all(|q| q.how != How::Token || !q.is_asked_on(&route.path.name));
-        let found = self.routes.iter().position(|route| route.path.name == path && reads(route));
-        found.ok_or_else(|| {
-            let names: Vec<_> =
-                self.routes.iter().filter(|route| reads(route)).map(|route| route.path.name.as_str()).collect();
-            DebugRefusal::Unknown(format!("no path {path:?}; `path=` is one of {}", names.join(", ")))
+    /// The index of the path of this name, unless it is the one that writes.
+    fn reading_path(&self, name: &str) -> Result<usize, DebugRefusal> {
+        let names: Vec<_> = self.paths.iter().map(|runner| runner.path.name.as_str()).collect();
+        names.iter().position(|known| *known == name && name != WRITE).ok_or_else(|| {
+            let reading: Vec<_> = names.into_iter().filter(|name| *name != WRITE).collect();
+            DebugRefusal::Unknown(format!("no path {name:?}; `path=` is one of {}", reading.join(", ")))
         })
     }
 
-    fn rest(&self, route: &PathRunner) -> Result<(), DebugRefusal> {
-        let (mut asked, rest) = (route.asked.lock(), REST.max(self.settings.interval));
-        match asked.map(|at| at.elapsed()).filter(|since| *since < rest) {
-            Some(since) => Err(DebugRefusal::TooSoon(rest - since)),
-            None => {
-                *asked = Some(Instant::now());
-                Ok(())
-            }
+    fn limit_rate(&self, runner: &PathRunner) -> Result<(), DebugRefusal> {
+        let (mut last, now) = (runner.last_debug_round.lock(), Instant::now());
+        let interval = SHORTEST_INTERVAL.max(self.settings.interval);
+        if let Some(since) = last.map(|last| now.duration_since(last)).filter(|since| *since < interval) {
+            return Err(DebugRefusal::TooSoon(interval - since));
         }
+        *last = Some(now);
+        Ok(())
     }
 
-    /// Asks everything once, until the path itself fails.
-    async fn round(&self, route: &PathRunner) -> Vec<Remembered> {
-        let has_schema = route.board.lock().installed != Some(false);
-        let asked = self.questions.iter().filter(|question| question.is_asked_on(&route.path.name));
+    /// Runs each query once, until the path itself fails. That the probe's tables do not exist is not a failure.
+    async fn run_all(&self, runner: &PathRunner) -> Vec<PathAttempt> {
+        let has_schema = runner.stats.lock().is_schema_installed != Some(false);
         let mut attempts = Vec::new();
-        for question in asked.filter(|question| has_schema || !question.needs_schema) {
-            let (at, began, mut trace) = (SystemTime::now(), Instant::now(), Trace::default());
-            let failure = route.ask(question, began + self.settings.timeout, &mut trace).await.err();
-            if question.needs_schema
-                && failure.as_ref().is_some_and(|failure| failure.reason == FailureReason::Undefined)
-            {
-                // The probe's tables are not there, which is no failure.
+        for check in &self.checks {
+            if !check.runs_on(&runner.path.name) || check.needs_schema && !has_schema {
                 continue;
             }
-            let is_over = failure.as_ref().is_some_and(|failure| failure.reason.is_of_path());
-            let (query, took) = (question.name.clone(), began.elapsed());
-            attempts.push(Remembered { at, query, took, phases: trace.phases, failure });
-            if is_over {
+            let (attempt, _) = runner.attempt(check, Instant::now(), self.settings.timeout).await;
+            let reason = attempt.reason();
+            if check.needs_schema && reason == Some(FailureReason::Undefined) {
+                continue;
+            }
+            attempts.push(attempt);
+            if reason.is_some_and(FailureReason::is_of_path) {
                 break;
             }
         }
@@ -114,12 +106,12 @@ impl ProbeState {
 }
 
 impl DebugRound {
-    /// As a text; `in_full` with the phases of each attempt, and with what the path remembers.
+    /// The round as text; `in_full` with the phases of each attempt, and with what the path remembers.
     pub fn text(&self, in_full: bool) -> String {
         let mut text = format!("{}\n", self.path);
         self.attempts.iter().for_each(|attempt| push(&mut text, attempt, in_full));
         if in_full {
-            for (what, kept) in [("failures", &self.failed), ("successes", &self.succeeded)] {
+            for (what, kept) in [("failures", &self.last_failures), ("successes", &self.last_successes)] {
                 _ = writeln!(text, "\nlast {what}, the newest first:");
                 kept.iter().rev().for_each(|attempt| push(&mut text, attempt, true));
                 if kept.is_empty() {
@@ -131,8 +123,8 @@ impl DebugRound {
     }
 }
 
-/// A line; with its phases, if they are wanted.
-fn push(text: &mut String, attempt: &Remembered, with_phases: bool) {
+/// Adds a line, with the phases of the attempt if they are wanted.
+fn push(text: &mut String, attempt: &PathAttempt, with_phases: bool) {
     let at = humantime::format_rfc3339_millis(attempt.at);
     _ = match &attempt.failure {
         None => write!(text, "{at} {} succeeded in {:.3?}", attempt.query, attempt.took),
@@ -146,9 +138,9 @@ fn push(text: &mut String, attempt: &Remembered, with_phases: bool) {
             failure.message
         ),
     };
-    if with_phases && !attempt.phases.is_empty() {
+    if with_phases && !attempt.trace.phases.is_empty() {
         let phase = |(phase, took): &(Phase, Duration)| format!("{} {took:.3?}", phase.word());
-        _ = write!(text, " ({})", attempt.phases.iter().map(phase).collect::<Vec<_>>().join(", "));
+        _ = write!(text, " ({})", attempt.trace.phases.iter().map(phase).collect::<Vec<_>>().join(", "));
     }
     text.push('\n');
 }

@@ -1,10 +1,10 @@
-//! A histogram of durations: whole numbers in buckets, nothing estimated.
+//! A histogram of durations, with classic and with native buckets.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::table::native::ZERO;
 
-/// The bounds that every histogram has, in microseconds: 50 microseconds to 10 seconds, in steps of about 1, 2, 5.
+/// The bounds of every histogram, in microseconds: 50 microseconds to 10 seconds, in steps of 1, 2 and 5.
 const STEPS: [u64; 17] = [
     50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
     5_000_000, 10_000_000,
@@ -13,14 +13,15 @@ const STEPS: [u64; 17] = [
 /// Native buckets for each doubling. In `collectors/probe.yaml` their schema is 3, the binary logarithm of this.
 const PER_DOUBLING: f64 = 8.0;
 
-/// What takes longer than this many doublings of a second, over an hour, counts in the last native bucket. The first is that of a nanosecond,
-/// so there are 337 at most; of one phase there are some dozens.
+/// A duration of more doublings of a second than this, over an hour, counts in the last native bucket. The first
+/// bucket is that of a nanosecond, so there are 337 at most; one phase has some dozens.
 const MOST_DOUBLINGS: f64 = 12.0;
 
-/// Upper bounds, rising.
+/// Upper bounds, in rising order.
 pub type Bounds = Arc<[Duration]>;
 
-/// The bounds of all histograms of a probe; each objective is one of them, so that what met it can be counted.
+/// The bounds of all histograms of a probe. Each objective is one of them, so that the attempts within it can be
+/// counted.
 pub fn bounds(objectives: impl IntoIterator<Item = Duration>) -> Bounds {
     let mut bounds: Vec<_> = STEPS.into_iter().map(Duration::from_micros).chain(objectives).collect();
     bounds.sort_unstable();
@@ -28,27 +29,19 @@ pub fn bounds(objectives: impl IntoIterator<Item = Duration>) -> Bounds {
     bounds.into()
 }
 
-/// How many durations fell into which bucket.
 #[derive(Clone, Debug)]
 pub struct DurationHistogram {
     bounds: Bounds,
-    /// By bound; the last is what is above all of them.
+    /// By bound; the last counts the durations above all of them.
     counts: Vec<u64>,
-    /// By index, rising; those that have none are not there.
+    /// By index, in rising order; only buckets that are not empty.
     native: Vec<(i32, u64)>,
     sum: Duration,
-    longest: Duration,
 }
 
 impl DurationHistogram {
     pub fn new(bounds: Bounds) -> Self {
-        DurationHistogram {
-            counts: vec![0; bounds.len() + 1],
-            bounds,
-            native: Vec::new(),
-            sum: Duration::ZERO,
-            longest: Duration::ZERO,
-        }
+        DurationHistogram { counts: vec![0; bounds.len() + 1], bounds, native: Vec::new(), sum: Duration::ZERO }
     }
 
     pub fn observe(&mut self, took: Duration) {
@@ -59,7 +52,6 @@ impl DurationHistogram {
             Err(at) => self.native.insert(at, (index, 1)),
         }
         self.sum += took;
-        self.longest = self.longest.max(took);
     }
 
     pub fn count(&self) -> u64 {
@@ -68,11 +60,6 @@ impl DurationHistogram {
 
     pub fn sum(&self) -> Duration {
         self.sum
-    }
-
-    /// The longest of all.
-    pub fn longest(&self) -> Duration {
-        self.longest
     }
 
     /// Each bound (`None`: above all), and how many were at most that.
@@ -84,7 +71,7 @@ impl DurationHistogram {
         })
     }
 
-    /// The same durations in native buckets: index and count.
+    /// The native buckets that are not empty: index and count.
     pub fn native(&self) -> &[(i32, u64)] {
         &self.native
     }
@@ -176,6 +163,5 @@ mod tests {
         assert_eq!([at(50), at(100), at(20_000), at(30_000), at(50_000), at(10_000_000)], [2, 3, 3, 4, 5, 6]);
         assert_eq!((histogram.count(), histogram.buckets().last()), (7, Some((None, 7))));
         assert_eq!(histogram.buckets().count(), STEPS.len() + 2);
-        assert_eq!(histogram.longest(), Duration::from_micros(10_000_001));
     }
 }

@@ -1,77 +1,86 @@
-//! A path, and how a query goes over it: on a new connection, a kept one, one of a pool, or through a cache.
+//! A path, and how queries go over it: on a connection of its own, on one of a pool, or through a cache.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
     probe::{
-        attempt::{AttemptError, FailureReason, Trace},
+        attempt::{AnswerBytes, AttemptResult, PathAttempt, Trace},
         cache::Cache,
         cached_path,
         cached_path::CachedPath,
         check::ProbeCheck,
-        connect::{Connector, ProbeConnection},
-        pool::{Pool, PoolState},
+        connect::{Connector, PathConnection},
+        pool::Pool,
         stats::PathStats,
     },
     settings::{
         connection::model::{Address, PostgresSettings},
         probe::{Path, PathKind},
     },
-    source::net::{login_guard::LoginInfo, session_limit::SessionLimit},
+    source::net::session_limit::SessionLimit,
 };
 
-/// One path and what has been measured on it.
+/// The pools of a probe, by the name of their paths.
+pub type Pools = BTreeMap<String, Arc<Pool>>;
+
+/// One path, and the measurements on it.
 pub struct PathRunner {
     pub path: Path,
+    /// Opens connections that are not a pool's.
     pub connector: Arc<Connector>,
+    pub transport: Transport,
     /// One query at a time.
-    way: tokio::sync::Mutex<KeptConnection>,
-    pool: Option<Arc<Pool>>,
-    cached: Option<CachedPath>,
-    pub board: Mutex<PathStats>,
-    /// When somebody last asked for a round at once.
-    pub asked: Mutex<Option<Instant>>,
+    turn: tokio::sync::Mutex<()>,
+    pub stats: Mutex<PathStats>,
+    pub last_debug_round: Mutex<Option<Instant>>,
 }
 
-/// The connection that is kept, of paths that keep one.
-type KeptConnection = Option<ProbeConnection>;
+/// How its queries reach the server.
+#[allow(clippy::large_enum_variant, reason = "a few, made once")]
+pub enum Transport {
+    Connection(PathConnection),
+    Pool(Arc<Pool>),
+    Cache(CachedPath),
+}
 
-impl PathRunner {
-    /// A path; `pools` are those of the paths there are, by name.
-    pub fn new(path: Path, board: PathStats, interval: Duration, pools: &[(String, Arc<Pool>)]) -> Self {
-        let has_options = !matches!(path.kind, PathKind::PgBouncer(_) | PathKind::PgBouncerNew(_));
-        let connector = Arc::new(Connector::new(path.kind.server().clone(), has_options));
-        let named = |wanted: &str| pools.iter().find(|(name, _)| name == wanted).map(|(_, pool)| pool.clone());
-        let (mut pool, mut cached) = (None, None);
-        match &path.kind {
-            PathKind::Pooled { .. } => pool = named(&path.name),
-            PathKind::Cached { through, cache, .. } => {
-                let server = path.kind.server();
-                let prefix = format!("pgvigil_probe:{}/{}:{}", address(server), server.database, path.name);
-                let cache = Cache::new(cache, cached_path::life(interval), prefix);
-                cached = named(through).map(|pool| CachedPath::new(cache, pool));
-            }
-            _ => (),
-        }
-        PathRunner {
-            path,
-            connector,
-            way: KeptConnection::None.into(),
-            pool,
-            cached,
-            board: Mutex::new(board),
-            asked: Mutex::default(),
+/// The pools that these paths use.
+pub fn pools(paths: &[Path]) -> Pools {
+    let mut pools = Pools::new();
+    for path in paths {
+        if let PathKind::Pooled { server, size } = &path.kind
+            && let Some(pool) = Pool::new(Connector::new(server.clone(), true), *size)
+        {
+            pools.insert(path.name.clone(), pool.into());
         }
     }
+    pools
+}
 
-    /// The pool of a path, if it is one.
-    pub fn pool_of(path: &Path) -> Option<(String, Arc<Pool>)> {
-        let PathKind::Pooled { server, size } = &path.kind else { return None };
-        let connector = Arc::new(Connector::new(server.clone(), true));
-        Some((path.name.clone(), Arc::new(Pool::new(connector, *size))))
+impl PathRunner {
+    pub fn new(path: Path, stats: PathStats, interval: Duration, pools: &Pools) -> Self {
+        let server = path.kind.server();
+        let sends_options = !matches!(path.kind, PathKind::PgBouncer(_) | PathKind::PgBouncerNew(_));
+        let connector = Arc::new(Connector::new(server.clone(), sends_options));
+        let over_pool = match &path.kind {
+            PathKind::Pooled { .. } => pools.get(&path.name).cloned().map(Transport::Pool),
+            PathKind::Cached { through, cache, .. } => pools.get(through).cloned().map(|pool| {
+                let prefix = format!("pgvigil_probe:{}/{}:{}", address(server), server.database, path.name);
+                Transport::Cache(CachedPath::new(Cache::new(cache, cached_path::life(interval)), pool, prefix))
+            }),
+            _ => None,
+        };
+        let is_persistent = !matches!(path.kind, PathKind::Direct(_) | PathKind::PgBouncerNew(_));
+        let connection = || Transport::Connection(PathConnection::new(connector.clone(), is_persistent));
+        let transport = over_pool.unwrap_or_else(connection);
+        let (turn, stats, last_debug_round) = (tokio::sync::Mutex::default(), Mutex::new(stats), Mutex::default());
+        PathRunner { path, connector, transport, turn, stats, last_debug_round }
     }
 
     pub fn server(&self) -> &PostgresSettings {
@@ -90,69 +99,58 @@ impl PathRunner {
         format!("{} ({kind}) at {}, database {database}, as {user}", path.name, self.address())
     }
 
-    /// Connections that are open, or that the server has not ended yet.
-    pub fn sessions(&self) -> usize {
-        self.all_sessions().map(SessionLimit::count).sum()
-    }
-
-    fn all_sessions(&self) -> impl Iterator<Item = &SessionLimit> {
-        let pool = self.pool.as_ref().map(|pool| pool.sessions());
-        let cache = self.cache().and_then(|cache| cache.remote.as_ref()).map(|remote| &remote.sessions);
-        [&self.connector.sessions].into_iter().chain(pool).chain(cache)
-    }
-
-    /// How its last connections were let in.
-    pub fn entries(&self) -> impl Iterator<Item = LoginInfo> {
-        self.all_sessions().filter_map(SessionLimit::entry)
-    }
-
-    pub fn pool(&self) -> Option<PoolState> {
-        self.pool.as_ref()?.state()
-    }
-
-    pub fn cache(&self) -> Option<&Arc<Cache>> {
-        Some(&self.cached.as_ref()?.cache)
-    }
-
-    /// How long the path may keep an answer; `None` if there is no limit, as on a replica.
-    pub fn keeps(&self) -> Option<Duration> {
-        match self.path.kind {
-            PathKind::Replica(_) => None,
-            _ => Some(self.cache().map(|cache| cache.life()).unwrap_or_default()),
+    /// Its sessions; those of the pool behind a cache are the pool's.
+    pub fn sessions(&self) -> Option<&SessionLimit> {
+        match &self.transport {
+            Transport::Connection(_) => Some(&self.connector.sessions),
+            Transport::Pool(pool) => Some(pool.sessions()),
+            Transport::Cache(cached) => cached.cache.redis.as_ref().map(|redis| &redis.sessions),
         }
     }
 
-    /// Asks by `until` at the latest.
-    pub async fn ask(&self, question: &ProbeCheck, until: Instant, trace: &mut Trace) -> Result<Vec<u8>, AttemptError> {
-        let mut kept = self.way.lock().await;
-        match (&self.cached, &self.pool) {
-            (Some(cached), _) => return cached.ask(question, until, trace).await,
-            (_, Some(pool)) => return cached_path::over(pool, question, until, trace).await,
-            _ => (),
+    /// How old an answer may be that the path gives. A replica may be as far behind as it likes.
+    pub fn max_answer_age(&self) -> Duration {
+        match (&self.path.kind, &self.transport) {
+            (PathKind::Replica(_), _) => Duration::MAX,
+            (_, Transport::Cache(cached)) => cached.cache.life(),
+            _ => Duration::ZERO,
         }
-        let mut connection = match kept.take().filter(|kept| !kept.client.is_closed()) {
-            Some(kept) => kept,
-            None => self.connector.connect(until, trace).await?,
-        };
-        connection.is_idle = false;
-        let answer = question.ask(&connection.client, until, trace).await;
-        let is_kept = !matches!(self.path.kind, PathKind::Direct(_) | PathKind::PgBouncerNew(_));
-        connection.is_idle = is_of_use(&answer);
-        *kept = (is_kept && connection.is_idle).then_some(connection);
-        answer
     }
 
-    /// What its cache shows of a query, if the path has one.
-    pub async fn show(&self, question: &ProbeCheck, until: Instant) -> Option<Result<Vec<u8>, AttemptError>> {
-        let _one_at_a_time = self.way.lock().await;
-        Some(self.cached.as_ref()?.show(question, until).await)
+    /// Makes an attempt, whose time counts from `began`.
+    pub async fn attempt(
+        &self,
+        check: &ProbeCheck,
+        began: Instant,
+        timeout: Duration,
+    ) -> (PathAttempt, Option<AnswerBytes>) {
+        let (at, until, mut trace) = (SystemTime::now(), Instant::now() + timeout, Trace::default());
+        let result = self.run(check, until, &mut trace).await;
+        let (took, failure) = (began.elapsed(), result.as_ref().err().cloned());
+        (PathAttempt { at, query: check.name.clone(), took, trace, failure }, result.ok())
     }
 
-    /// Many readers at once for one key that is not in the cache, if the path has one.
-    pub async fn stampede(&self, question: &ProbeCheck, until: Instant) {
-        let _one_at_a_time = self.way.lock().await;
-        if let Some(cached) = &self.cached {
-            cached.stampede(question, until).await;
+    async fn run(&self, check: &ProbeCheck, until: Instant, trace: &mut Trace) -> AttemptResult {
+        let _turn = self.turn.lock().await;
+        match &self.transport {
+            Transport::Connection(connection) => connection.run(check, until, trace).await,
+            Transport::Pool(pool) => pool.run(check, until, trace).await,
+            Transport::Cache(cached) => cached.run(check, until, trace).await,
+        }
+    }
+
+    /// What the cache shows under the check's name, if the path has one.
+    pub async fn read_cache(&self, check: &ProbeCheck, until: Instant) -> Option<AttemptResult> {
+        let Transport::Cache(cached) = &self.transport else { return None };
+        let _turn = self.turn.lock().await;
+        Some(cached.read(&check.name, check, until, &mut Trace::default()).await)
+    }
+
+    /// Many readers at once of one missing key, if the path has a cache.
+    pub async fn stampede(&self, check: &ProbeCheck, until: Instant) {
+        if let Transport::Cache(cached) = &self.transport {
+            let _turn = self.turn.lock().await;
+            cached.stampede(check, until).await;
         }
     }
 }
@@ -162,12 +160,4 @@ fn address(server: &PostgresSettings) -> String {
         Address::Tcp { host, port } => format!("{host}:{port}"),
         Address::Unix(path) => path.display().to_string(),
     }
-}
-
-/// Whether a connection with this answer may be used again.
-pub fn is_of_use(answer: &Result<Vec<u8>, AttemptError>) -> bool {
-    answer
-        .as_ref()
-        .err()
-        .is_none_or(|failure| !failure.reason.is_of_path() && failure.reason != FailureReason::TooLarge)
 }

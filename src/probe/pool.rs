@@ -1,140 +1,111 @@
-//! A client-side pool of connections, as applications have it: deadpool's, over our own dialler.
+//! A client-side pool of connections, as applications have it: deadpool's, over the probe's own connections.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant as Clock, SystemTime},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
 };
 
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    collector::sections::probe::PoolRow,
     probe::{
-        attempt::{AttemptError, FailureReason, Phase, Trace},
+        attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace},
+        check::ProbeCheck,
         connect::{Connector, ProbeConnection},
     },
-    source::net::session_limit::SessionLimit,
+    source::{net::session_limit::SessionLimit, sections::unix_seconds},
+    table::Cell,
 };
 
 /// How long an application waits for a connection of its pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A connection older than this is replaced, so that the pool's creating is measured too, and a new address is found.
+/// Older connections are replaced, so that opening them is measured too, and a new address of the server is found.
 const LIFETIME: Duration = Duration::from_secs(1800);
 
-/// The pool.
-pub struct Pool {
-    pool: Option<managed::Pool<Manager>>,
-    manager: Arc<Creating>,
-}
+pub struct Pool(managed::Pool<PoolManager>);
 
-/// A connection of the pool's; dropped, it goes back.
-pub type Pooled = Object<Manager>;
-
-struct Creating {
-    connector: Arc<Connector>,
+/// Opens the pool's connections.
+struct PoolManager {
+    connector: Connector,
     created: AtomicU64,
     failed: AtomicU64,
 }
 
-/// Makes the pool's connections.
-pub struct Manager(Arc<Creating>);
-
-/// How the pool is, just now.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PoolState {
-    pub size: usize,
-    /// Connections there are.
-    pub open: usize,
-    /// Those of them that nobody uses.
-    pub available: usize,
-    pub waiting: usize,
-    /// When the oldest that nobody uses was made.
-    pub oldest: Option<SystemTime>,
-    pub created: u64,
-    pub failed: u64,
-}
-
 impl Pool {
-    pub fn new(connector: Arc<Connector>, size: usize) -> Self {
-        let manager = Arc::new(Creating { connector, created: AtomicU64::new(0), failed: AtomicU64::new(0) });
-        // It refuses timeouts without a runtime; it has none of its own, ours are around it.
-        let pool = managed::Pool::builder(Manager(manager.clone())).max_size(size).build().ok();
-        Pool { pool, manager }
+    /// `None` never happens: deadpool refuses timeouts that have no runtime, and this pool has none of its own.
+    pub fn new(connector: Connector, size: usize) -> Option<Self> {
+        let manager = PoolManager { connector, created: AtomicU64::new(0), failed: AtomicU64::new(0) };
+        managed::Pool::builder(manager).max_size(size).build().ok().map(Pool)
     }
 
-    /// A connection, within the limit and by `until` at the latest.
-    pub async fn acquire(&self, until: Instant, trace: &mut Trace) -> Result<Pooled, AttemptError> {
+    pub async fn run(&self, check: &ProbeCheck, until: Instant, trace: &mut Trace) -> AttemptResult {
+        let mut connection = self.acquire(until, trace).await?;
+        let answer = connection.run(check, until, trace).await;
+        if !connection.is_idle {
+            drop(Object::take(connection));
+        }
+        answer
+    }
+
+    async fn acquire(&self, until: Instant, trace: &mut Trace) -> Result<Object<PoolManager>, AttemptError> {
         let began = Instant::now();
-        let until = until.min(began + ACQUIRE_LIMIT);
-        let broken = || AttemptError::new(FailureReason::Error, Phase::Acquire, "the pool is closed");
-        let pool = self.pool.as_ref().ok_or_else(broken)?;
-        let connection = match timeout_at(until, pool.get()).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(PoolError::Backend(failure))) => return Err(failure),
-            Ok(Err(_)) => return Err(broken()),
-            Err(_) => {
-                let message = format!("no connection within {ACQUIRE_LIMIT:?}");
-                return Err(AttemptError::new(FailureReason::AcquireTimeout, Phase::Acquire, message));
+        let (reason, message) = match timeout_at(until.min(began + ACQUIRE_LIMIT), self.0.get()).await {
+            Ok(Ok(connection)) => {
+                trace.record(Phase::Acquire, began);
+                return Ok(connection);
             }
+            Ok(Err(PoolError::Backend(error))) => return Err(error),
+            Ok(Err(_)) => (FailureReason::Error, "the pool is closed".to_owned()),
+            Err(_) => (FailureReason::AcquireTimeout, format!("no connection within {ACQUIRE_LIMIT:?}")),
         };
-        trace.ended(Phase::Acquire, began);
-        Ok(connection)
+        Err(AttemptError::new(reason, Phase::Acquire, message))
     }
 
-    /// Connections that are open, or that the server has not ended yet.
     pub fn sessions(&self) -> &SessionLimit {
-        &self.manager.connector.sessions
+        &self.0.manager().connector.sessions
     }
 
-    pub fn state(&self) -> Option<PoolState> {
-        let pool = self.pool.as_ref()?;
-        let (status, mut oldest) = (pool.status(), None);
-        pool.retain(|_, metrics| {
-            oldest = oldest.max(Some(age(&metrics)));
+    /// The state of the pool now.
+    pub fn row<'a>(&self, path: Cell<'a>) -> PoolRow<'a> {
+        let (status, manager) = (self.0.status(), self.0.manager());
+        let mut oldest = None;
+        self.0.retain(|_, metrics| {
+            oldest = oldest.max(Some(metrics.age()));
             true
         });
-        Some(PoolState {
-            size: status.max_size,
-            open: status.size,
-            available: status.available,
-            waiting: status.waiting,
-            oldest: oldest.and_then(|age: Duration| SystemTime::now().checked_sub(age)),
-            created: self.manager.created.load(Ordering::Relaxed),
-            failed: self.manager.failed.load(Ordering::Relaxed),
-        })
+        let oldest = oldest.and_then(|age| unix_seconds(SystemTime::now().checked_sub(age)?));
+        PoolRow {
+            path,
+            size: status.max_size.into(),
+            open: status.size.into(),
+            available: status.available.into(),
+            waiting: status.waiting.into(),
+            oldest: oldest.into(),
+            created: manager.created.load(Ordering::Relaxed).into(),
+            failed: manager.failed.load(Ordering::Relaxed).into(),
+        }
     }
 }
 
-fn age(metrics: &Metrics) -> Duration {
-    Clock::now().saturating_duration_since(metrics.created)
-}
-
-/// Takes a connection out of the pool and closes it: what failed on it may still be under way there.
-pub fn discard(connection: Pooled) {
-    drop(Object::take(connection));
-}
-
-impl managed::Manager for Manager {
+impl managed::Manager for PoolManager {
     type Type = ProbeConnection;
     type Error = AttemptError;
 
     async fn create(&self) -> Result<ProbeConnection, AttemptError> {
-        let connector = &self.0.connector;
-        // Who acquires gives up sooner; what the connection's own phases take is in that time.
-        let made = connector.connect(Instant::now() + 2 * ACQUIRE_LIMIT, &mut Trace::default()).await;
-        let counter = if made.is_ok() { &self.0.created } else { &self.0.failed };
+        // The caller gives up sooner. The phases of the connection are part of the time to acquire it.
+        let connection = self.connector.connect(Instant::now() + 2 * ACQUIRE_LIMIT, &mut Trace::default()).await;
+        let counter = if connection.is_ok() { &self.created } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
-        made
+        connection
     }
 
     async fn recycle(&self, connection: &mut ProbeConnection, metrics: &Metrics) -> RecycleResult<AttemptError> {
-        match connection.client.is_closed() || age(metrics) >= LIFETIME {
-            true => Err(RecycleError::message("closed, or too old")),
-            false => Ok(()),
+        if connection.client.is_closed() || metrics.age() >= LIFETIME {
+            return Err(RecycleError::message("closed, or too old"));
         }
+        Ok(())
     }
 }

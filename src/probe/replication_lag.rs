@@ -1,4 +1,4 @@
-//! Looks for the token that was written on the primary, on a replica or through a cache, until it is seen.
+//! Looks for the token that was written on the primary, on a replica or through a cache, until it is visible.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,65 +8,50 @@ use tokio::{
 };
 
 use crate::probe::{
-    ProbeState,
-    attempt::{AttemptError, Trace},
-    check,
-    check::ProbeCheck,
-    connect::ProbeConnection,
-    path_runner::PathRunner,
+    attempt::Trace, check, connect::PathConnection, path_runner::Transport, state::ProbeState,
     write_visibility::WriteToken,
 };
 
-/// How soon after a write it is looked for, and how seldom if it is not there yet.
-const SOON: Duration = Duration::from_millis(2);
-const SELDOM: Duration = Duration::from_millis(500);
+/// The first pause after a write. Pauses double while the write is not visible.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Looks on one path as long as tokens are written.
-pub async fn look(course: Arc<ProbeState>, route: usize, mut written: watch::Receiver<Option<WriteToken>>) {
-    let (route, question) = (&course.routes[route], check::token());
-    let (mut kept, mut pause) = (None, SOON);
+/// Looks for `writes` on one path until it is aborted.
+pub async fn watch(state: Arc<ProbeState>, path: usize, mut writes: watch::Receiver<Option<WriteToken>>) {
+    let (runner, check) = (&state.paths[path], check::token_check());
+    // A connection of its own: the path's queries do not wait.
+    let connection = PathConnection::new(runner.connector.clone(), true);
+    let mut pause = SHORTEST_PAUSE;
     loop {
-        let is_complete = route.board.lock().visible.is_complete();
+        let is_complete = runner.stats.lock().visibility.is_complete();
         tokio::select! {
-            changed = written.changed() => {
+            changed = writes.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                if let Some(token) = *written.borrow_and_update() {
-                    route.board.lock().visible.written(token);
+                if let Some(token) = *writes.borrow_and_update() {
+                    runner.stats.lock().visibility.add_write(token);
                 }
-                pause = SOON;
+                pause = SHORTEST_PAUSE;
             }
             () = sleep(pause), if !is_complete => {
-                let until = Instant::now() + course.settings.timeout;
-                let token = see(route, &question, &mut kept, until).await;
-                // What fails shows in the path's own attempts.
-                if let Some(token) = token.ok().and_then(|answer| check::token_of(&answer)) {
-                    route.board.lock().visible.seen(token, Instant::now());
+                let until = Instant::now() + state.settings.timeout;
+                // Failures show in the path's own attempts.
+                let answer = match runner.read_cache(&check, until).await {
+                    Some(answer) => answer,
+                    None => connection.run(&check, until, &mut Trace::default()).await,
+                };
+                if let Ok(answer) = answer
+                    && let Some(value) = check::token_value(&answer)
+                {
+                    runner.stats.lock().visibility.show(value, Instant::now());
                 }
-                // A cache says the same until the entry ends.
-                pause = if route.cache().is_some() { course.settings.interval } else { (2 * pause).min(SELDOM) };
+                // A cache gives the same answer until the entry expires.
+                pause = match runner.transport {
+                    Transport::Cache(_) => state.settings.interval,
+                    _ => LONGEST_PAUSE.min(2 * pause),
+                };
             }
         }
     }
-}
-
-/// The token as the path shows it; on a replica over a connection of its own, so that the path's queries do not wait.
-async fn see(
-    route: &PathRunner,
-    question: &ProbeCheck,
-    kept: &mut Option<ProbeConnection>,
-    until: Instant,
-) -> Result<Vec<u8>, AttemptError> {
-    if let Some(shown) = route.show(question, until).await {
-        return shown;
-    }
-    let trace = &mut Trace::default();
-    let connection = match kept.take().filter(|kept| !kept.client.is_closed()) {
-        Some(kept) => kept,
-        None => route.connector.connect(until, trace).await?,
-    };
-    let answer = question.ask(&connection.client, until, trace).await;
-    *kept = answer.is_ok().then_some(connection);
-    answer
 }

@@ -1,4 +1,4 @@
-//! What has been measured on one path: counted once, read by scrapes and by `pgvigil probe`.
+//! The measurements on one path: counted once, read by scrapes and by `pgvigil probe`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,135 +10,105 @@ use tokio::time::Instant;
 use crate::{
     circuit_breaker::CircuitBreaker,
     probe::{
-        attempt::{AttemptError, FailureReason, Phase, Trace},
-        compare::Comparison,
+        attempt::{FailureReason, PathAttempt, Phase},
+        check::ProbeCheck,
+        comparison::Comparison,
         histogram::{Bounds, DurationHistogram},
-        write_visibility::Visible,
+        write_visibility::WriteVisibility,
     },
 };
 
-/// Failures and successes that are remembered whole; a failure stays while twenty others come, a success while five do.
+/// The last attempts that are remembered in detail.
 const FAILURES_KEPT: usize = 20;
 const SUCCESSES_KEPT: usize = 5;
 
-/// How long a path whose circuit breaker is open is not tried.
-const REST: Duration = Duration::from_secs(30);
+/// How long a path rests after its circuit breaker opened.
+const BREAKER_REST: Duration = Duration::from_secs(30);
 
-/// How long the probe's tables, if they are not there, are not asked for again.
-const ABSENT_FOR: Duration = Duration::from_secs(60);
+/// How often a path looks for the probe's tables while they do not exist.
+const SCHEMA_RETRY: Duration = Duration::from_secs(60);
 
-/// Attempts of one query.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Attempts {
-    /// Every one that was due, also if nothing was sent.
-    pub due: u64,
-    pub successes: u64,
-}
-
-/// An attempt that is remembered.
-#[derive(Clone, Debug)]
-pub struct Remembered {
-    pub at: SystemTime,
-    pub query: String,
-    pub took: Duration,
-    pub phases: Vec<(Phase, Duration)>,
-    pub failure: Option<AttemptError>,
-}
-
-/// All that is counted on a path. Queries are named by their place among the questions.
+/// The measurements on a path. A query is named by its index among the checks.
+#[derive(Default)]
 pub struct PathStats {
     bounds: Bounds,
-    /// By query (`None`: phases of a connection, whatever is asked over it) and phase.
+    /// By query and phase; a phase of the connection has no query.
     pub durations: BTreeMap<(Option<usize>, Phase), DurationHistogram>,
-    pub attempts: BTreeMap<usize, Attempts>,
+    /// By query: the attempts that were due, also those that were not made.
+    pub attempts: BTreeMap<usize, u64>,
     pub failures: BTreeMap<(usize, Phase, FailureReason), u64>,
-    /// Attempts that began late because the one before them was still under way.
+    /// Attempts that began late, because the one before them was still under way.
     pub late: u64,
     pub missed: u64,
     pub breaker: CircuitBreaker,
-    /// Answers, beside the primary's: how many of each verdict, in the order of [`Comparison::ALL`]. All are told from the first answer
-    /// on, so that the first wrong one is an increase.
-    pub verdicts: BTreeMap<usize, [u64; Comparison::ALL.len()]>,
-    /// The tokens that the path shows.
-    pub visible: Visible,
-    /// When the certificate ends that the server has shown last.
-    pub expires: Option<SystemTime>,
-    /// Whether the probe's tables are there; `None` until they have been asked for.
-    pub installed: Option<bool>,
-    absent_until: Option<Instant>,
-    /// Every total by query, of a run that is to be told exactly.
+    /// By query, in the order of [`Comparison::ALL`]. All are shown from the first answer on, so that the first wrong
+    /// one is an increase.
+    pub comparisons: BTreeMap<usize, [u64; Comparison::ALL.len()]>,
+    pub visibility: WriteVisibility,
+    /// When the certificate expires that the server presented last.
+    pub certificate_expiry: Option<SystemTime>,
+    /// Whether the probe's tables exist; `None` before the first query that reads them.
+    pub is_schema_installed: Option<bool>,
+    schema_retry_at: Option<Instant>,
+    /// By query: how long each success took, in a run that reports exact quantiles.
     pub totals: Option<BTreeMap<usize, Vec<Duration>>>,
-    pub failed: VecDeque<Remembered>,
-    pub succeeded: VecDeque<Remembered>,
+    pub last_failures: VecDeque<PathAttempt>,
+    pub last_successes: VecDeque<PathAttempt>,
 }
 
 impl PathStats {
-    pub fn new(bounds: Bounds) -> Self {
-        PathStats {
-            bounds,
-            durations: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            late: 0,
-            missed: 0,
-            breaker: CircuitBreaker::with_rest(REST),
-            verdicts: BTreeMap::new(),
-            visible: Visible::default(),
-            expires: None,
-            installed: None,
-            absent_until: None,
-            totals: None,
-            failed: VecDeque::new(),
-            succeeded: VecDeque::new(),
+    pub fn new(bounds: Bounds, keeps_totals: bool) -> Self {
+        let (breaker, totals) = (CircuitBreaker::with_rest(BREAKER_REST), keeps_totals.then(BTreeMap::new));
+        PathStats { bounds, breaker, totals, ..PathStats::default() }
+    }
+
+    /// Whether a query may run that needs what this one needs: without the probe's tables it is tried once a minute.
+    pub fn may_run(&self, check: &ProbeCheck, now: Instant) -> bool {
+        !check.needs_schema || self.schema_retry_at.is_none_or(|at| now >= at)
+    }
+
+    /// Counts an attempt that is due, but not made.
+    pub fn count_skipped(&mut self, query: usize, reason: FailureReason) {
+        *self.attempts.entry(query).or_default() += 1;
+        *self.failures.entry((query, Phase::Total, reason)).or_default() += 1;
+    }
+
+    /// Counts an attempt, and tells the circuit breaker. That the probe's tables do not exist is not a failure, and
+    /// not counted.
+    pub fn record(&mut self, query: usize, check: &ProbeCheck, attempt: PathAttempt) {
+        let (now, reason) = (Instant::now(), attempt.reason());
+        if reason.is_some_and(FailureReason::is_of_path) {
+            self.breaker.record_failure(now);
+        } else {
+            self.breaker.record_success();
         }
-    }
-
-    /// Whether a query of the probe's own tables is worth asking.
-    pub fn has_schema(&self, now: Instant) -> bool {
-        self.absent_until.is_none_or(|until| now >= until)
-    }
-
-    /// The probe's tables are not there: that is no failure, and was no attempt.
-    pub fn schema_is_absent(&mut self, now: Instant) {
-        self.installed = Some(false);
-        self.absent_until = Some(now + ABSENT_FOR);
-    }
-
-    pub fn schema_is_there(&mut self) {
-        self.installed = Some(true);
-        self.absent_until = None;
-    }
-
-    /// Counts an attempt and how it ended, `took` after it should have begun.
-    pub fn count(&mut self, query: usize, took: Duration, trace: &Trace, outcome: Result<(), &AttemptError>) {
-        let attempts = self.attempts.entry(query).or_default();
-        attempts.due += 1;
-        if outcome.is_ok() {
-            attempts.successes += 1;
+        if check.needs_schema && reason == Some(FailureReason::Undefined) {
+            self.is_schema_installed = Some(false);
+            self.schema_retry_at = Some(now + SCHEMA_RETRY);
+            return;
         }
-        for (phase, took) in &trace.phases {
+        if check.needs_schema && reason.is_none() {
+            self.is_schema_installed = Some(true);
+            self.schema_retry_at = None;
+        }
+        self.count(query, &attempt);
+        self.remember(attempt);
+    }
+
+    fn count(&mut self, query: usize, attempt: &PathAttempt) {
+        for (phase, took) in &attempt.trace.phases {
             self.observe(query, *phase, *took);
         }
-        self.expires = trace.expires.or(self.expires);
-        match outcome {
-            Ok(()) => {
-                self.observe(query, Phase::Total, took);
-                if let Some(totals) = &mut self.totals {
-                    totals.entry(query).or_default().push(took);
-                }
-            }
-            Err(failure) => *self.failures.entry((query, failure.phase, failure.reason)).or_default() += 1,
+        self.certificate_expiry = attempt.trace.certificate_expiry.or(self.certificate_expiry);
+        *self.attempts.entry(query).or_default() += 1;
+        if let Some(failure) = &attempt.failure {
+            *self.failures.entry((query, failure.phase, failure.reason)).or_default() += 1;
+            return;
         }
-    }
-
-    /// Counts an answer, beside the primary's.
-    pub fn judge(&mut self, query: usize, verdict: Comparison) {
-        self.verdicts.entry(query).or_default()[verdict as usize] += 1;
-    }
-
-    /// How many attempts of a query succeeded within its objective.
-    pub fn within(&self, query: usize, objective: Duration) -> u64 {
-        self.durations.get(&(Some(query), Phase::Total)).map_or(0, |histogram| histogram.within(objective))
+        self.observe(query, Phase::Total, attempt.took);
+        if let Some(totals) = &mut self.totals {
+            totals.entry(query).or_default().push(attempt.took);
+        }
     }
 
     fn observe(&mut self, query: usize, phase: Phase, took: Duration) {
@@ -147,11 +117,20 @@ impl PathStats {
         self.durations.entry((query, phase)).or_insert_with(|| DurationHistogram::new(bounds.clone())).observe(took);
     }
 
-    /// Remembers an attempt whole.
-    pub fn remember(&mut self, attempt: Remembered) {
+    pub fn count_comparison(&mut self, query: usize, comparison: Comparison) {
+        self.comparisons.entry(query).or_default()[comparison as usize] += 1;
+    }
+
+    /// How long the successes of a query took.
+    pub fn successes(&self, query: usize) -> Option<&DurationHistogram> {
+        self.durations.get(&(Some(query), Phase::Total))
+    }
+
+    /// Keeps an attempt in place of the oldest of its kind.
+    pub fn remember(&mut self, attempt: PathAttempt) {
         let (kept, most) = match attempt.failure {
-            Some(_) => (&mut self.failed, FAILURES_KEPT),
-            None => (&mut self.succeeded, SUCCESSES_KEPT),
+            Some(_) => (&mut self.last_failures, FAILURES_KEPT),
+            None => (&mut self.last_successes, SUCCESSES_KEPT),
         };
         kept.push_back(attempt);
         if kept.len() > most {

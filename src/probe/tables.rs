@@ -5,12 +5,18 @@ use tokio::time::Instant;
 use crate::{
     collector::sections::{
         probe::{
-            AttemptsRow, CacheRow, CertificateRow, CircuitRow, ComparisonRow, DurationRow, FailuresRow, ObjectiveRow,
-            PathRow, PoolRow, RoundsRow, SECTIONS, VisibleRow,
+            AttemptsRow, CertificateRow, CircuitRow, ComparisonRow, DurationRow, FailuresRow, ObjectiveRow, PathRow,
+            RoundsRow, SECTIONS, VisibleRow,
         },
         row::SectionTables,
     },
-    probe::{ProbeState, cache::Cache, compare::Comparison, path_runner::PathRunner, stats::PathStats},
+    probe::{
+        comparison::Comparison,
+        histogram::DurationHistogram,
+        path_runner::{PathRunner, Transport},
+        state::ProbeState,
+        stats::PathStats,
+    },
     source::sections::unix_seconds,
     table::Cell,
 };
@@ -18,12 +24,12 @@ use crate::{
 /// All sections.
 pub fn tables(state: &ProbeState) -> SectionTables {
     let mut tables = SectionTables::new(SECTIONS);
-    for check in &state.questions {
+    for check in &state.checks {
         tables.push(ObjectiveRow { query: (&check.name).into(), objective: check.objective.into() });
     }
-    for runner in &state.routes {
+    for runner in &state.paths {
         push_path(&mut tables, runner);
-        let (path, stats) = (Cell::Text(&runner.path.name), runner.board.lock());
+        let (path, stats) = (Cell::Text(&runner.path.name), runner.stats.lock());
         push_counts(&mut tables, state, path, &stats);
         push_durations(&mut tables, state, path, &stats);
         push_state(&mut tables, path, &stats);
@@ -42,51 +48,22 @@ fn push_path(tables: &mut SectionTables, runner: &PathRunner) {
         role: (&server.user).into(),
         info: Cell::Int(1),
     });
-    if let Some(cache) = runner.cache() {
-        push_cache(tables, path, cache);
+    match &runner.transport {
+        Transport::Connection(_) => (),
+        Transport::Pool(pool) => tables.push(pool.row(path)),
+        Transport::Cache(cached) => tables.push(cached.cache.row(path)),
     }
-    if let Some(pool) = runner.pool() {
-        tables.push(PoolRow {
-            path,
-            size: pool.size.into(),
-            open: pool.open.into(),
-            available: pool.available.into(),
-            waiting: pool.waiting.into(),
-            oldest: pool.oldest.and_then(unix_seconds).into(),
-            created: pool.created.into(),
-            failed: pool.failed.into(),
-        });
-    }
-}
-
-fn push_cache(tables: &mut SectionTables, path: Cell<'_>, cache: &Cache) {
-    let counts = cache.counts();
-    let has_remote = cache.has_remote();
-    tables.push(CacheRow {
-        path,
-        hits: counts.hits.into(),
-        misses: counts.misses.into(),
-        loads: counts.loads.into(),
-        saved: counts.saved.into(),
-        stampedes: counts.stampedes.into(),
-        entries: cache.entries().into(),
-        capacity: cache.capacity().into(),
-        expired: counts.expired.into(),
-        displaced: counts.displaced.into(),
-        errors: has_remote.then_some(counts.errors).into(),
-        fallen_back: has_remote.then(|| counts.is_fallen_back()).into(),
-    });
 }
 
 fn push_counts(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>, stats: &PathStats) {
     for (index, attempts) in &stats.attempts {
-        let within = state.questions.get(*index).map_or(0, |check| stats.within(*index, check.objective));
+        let (successes, objective) = (stats.successes(*index), state.checks[*index].objective);
         tables.push(AttemptsRow {
             path,
             query: name(state, *index),
-            attempts: attempts.due.into(),
-            successes: attempts.successes.into(),
-            within: within.into(),
+            attempts: (*attempts).into(),
+            successes: successes.map_or(0, DurationHistogram::count).into(),
+            within: successes.map_or(0, |successes| successes.within(objective)).into(),
         });
     }
     for ((index, phase, reason), failures) in &stats.failures {
@@ -98,12 +75,12 @@ fn push_counts(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>, s
             failures: (*failures).into(),
         });
     }
-    for (index, verdicts) in &stats.verdicts {
-        for (verdict, answers) in Comparison::ALL.into_iter().zip(verdicts) {
+    for (index, comparisons) in &stats.comparisons {
+        for (comparison, answers) in Comparison::ALL.into_iter().zip(comparisons) {
             tables.push(ComparisonRow {
                 path,
                 query: name(state, *index),
-                result: verdict.word().into(),
+                result: comparison.word().into(),
                 answers: (*answers).into(),
             });
         }
@@ -139,18 +116,18 @@ fn push_state(tables: &mut SectionTables, path: Cell<'_>, stats: &PathStats) {
         path,
         late: stats.late.into(),
         missed: stats.missed.into(),
-        installed: stats.installed.into(),
+        installed: stats.is_schema_installed.into(),
     });
     let state = stats.breaker.state(stats.breaker.allows(now));
     tables.push(CircuitRow { path, state: state.into(), trips: stats.breaker.trips().into() });
-    if let Some(age) = stats.visible.age(now) {
+    if let Some(age) = stats.visibility.age(now) {
         tables.push(VisibleRow { path, age: age.into() });
     }
-    if let Some(expires) = stats.expires {
+    if let Some(expires) = stats.certificate_expiry {
         tables.push(CertificateRow { path, expires: unix_seconds(expires).into() });
     }
 }
 
 fn name(state: &ProbeState, index: usize) -> Cell<'_> {
-    state.questions.get(index).map(|check| &check.name).into()
+    state.checks.get(index).map(|check| &check.name).into()
 }

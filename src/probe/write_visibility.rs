@@ -1,59 +1,60 @@
-//! A token: written on the primary, looked for elsewhere. How old the oldest is that has been written and not seen.
+//! How soon a path shows the probe's writes: the age of the oldest write that it does not show yet.
 //!
-//! That is right when nobody else writes, and when a replica is cut off; and it says nothing of a replica when the
-//! primary cannot be written to, because then there is nothing to see.
+//! This works although nobody else writes, and grows when a replica is cut off. It does not grow when the primary
+//! refuses writes, because then there is nothing to show.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// Tokens that are remembered as not seen; the oldest of them counts.
+/// Writes that are remembered while the path does not show them.
 const REMEMBERED: usize = 1000;
 
-/// A token, and when it was committed.
-pub type WriteToken = (i64, Instant);
+/// A write of the probe.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteToken {
+    /// It rises from write to write.
+    pub value: i64,
+    pub committed: Instant,
+}
 
-/// What a path has seen.
+/// The writes, as one path shows them.
 #[derive(Debug, Default)]
-pub struct Visible {
-    /// Written and not seen, the oldest first.
-    unseen: VecDeque<WriteToken>,
-    /// How old the token was that was seen last, when it was seen first.
+pub struct WriteVisibility {
+    /// Writes that the path does not show yet, the oldest first.
+    hidden: VecDeque<WriteToken>,
+    /// The age of the last write that became visible, when it did.
     last: Option<Duration>,
 }
 
-impl Visible {
-    /// A token has been written.
-    pub fn written(&mut self, token: WriteToken) {
-        if self.unseen.len() == REMEMBERED {
-            // Not the first: that is the age.
-            self.unseen.pop_back();
+impl WriteVisibility {
+    pub fn add_write(&mut self, token: WriteToken) {
+        if self.hidden.len() == REMEMBERED {
+            // The oldest one stays: its age counts.
+            self.hidden.pop_back();
         }
-        self.unseen.push_back(token);
+        self.hidden.push_back(token);
     }
 
-    /// The path shows this token; it may be somebody else's, who writes too.
-    pub fn seen(&mut self, token: i64, now: Instant) {
-        while let Some((written, at)) = self.unseen.front() {
-            if *written > token {
-                return;
-            }
-            self.last = Some(now.duration_since(*at));
-            self.unseen.pop_front();
+    /// The path shows this token, or a later one of somebody else who writes too.
+    pub fn show(&mut self, value: i64, now: Instant) {
+        while let Some(token) = self.hidden.front().filter(|token| token.value <= value) {
+            self.last = Some(now.duration_since(token.committed));
+            self.hidden.pop_front();
         }
     }
 
-    /// How long the oldest token that has not been seen has been there, or else how long the last took to be seen; `None`
-    /// before the first.
+    /// The age of the oldest write that is not visible, but at least the time that the last one took to become
+    /// visible; `None` before the first write.
     pub fn age(&self, now: Instant) -> Option<Duration> {
-        let waiting = self.unseen.front().map(|(_, at)| now.duration_since(*at));
-        // What was written just now is not missed yet.
-        waiting.max(self.last)
+        let oldest = self.hidden.front().map(|token| now.duration_since(token.committed));
+        // A write of just now has had no time to become visible.
+        oldest.max(self.last)
     }
 
-    /// Everything that was written has been seen.
+    /// Whether every write is visible.
     pub fn is_complete(&self) -> bool {
-        self.unseen.is_empty()
+        self.hidden.is_empty()
     }
 }
 
@@ -62,23 +63,24 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_age_is_that_of_the_oldest_unseen() {
+    async fn the_age_is_that_of_the_oldest_hidden_write() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let age = |visible: &Visible, seconds| visible.age(at(seconds)).map(|age| age.as_secs());
-        let mut visible = Visible::default();
+        let write = |value, seconds| WriteToken { value, committed: at(seconds) };
+        let age = |visible: &WriteVisibility, seconds| visible.age(at(seconds)).map(|age| age.as_secs());
+        let mut visible = WriteVisibility::default();
         assert_eq!(age(&visible, 5), None);
-        visible.written((10, at(0)));
-        visible.seen(9, at(1));
+        visible.add_write(write(10, 0));
+        visible.show(9, at(1));
         assert_eq!(age(&visible, 3), Some(3));
-        visible.seen(10, at(3));
+        visible.show(10, at(3));
         assert_eq!(age(&visible, 100), Some(3), "nobody writes: it does not grow");
-        visible.written((20, at(100)));
-        visible.written((30, at(105)));
+        visible.add_write(write(20, 100));
+        visible.add_write(write(30, 105));
         assert_eq!(age(&visible, 110), Some(10), "cut off: it grows");
-        visible.seen(25, at(110));
+        visible.show(25, at(110));
         assert_eq!(age(&visible, 111), Some(10), "the last took so long");
-        visible.seen(31, at(112));
+        visible.show(31, at(112));
         assert_eq!((age(&visible, 200), visible.is_complete()), (Some(7), true), "another's token is as good");
     }
 }

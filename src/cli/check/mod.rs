@@ -107,8 +107,8 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
 /// Goes over each path of a probe once, except the one that writes.
 async fn try_paths(target: &Target, lines: &mut CheckReport) {
     let Some(probe) = &target.probe else { return };
-    for route in &probe.course.routes {
-        if let Ok(round) = probe.course.debug_round(&route.path.name).await {
+    for runner in &probe.state.paths {
+        if let Ok(round) = probe.state.debug_round(&runner.path.name).await {
             lines.path(&round);
         }
     }

@@ -1,4 +1,4 @@
-//! `pgvigil probe`: some rounds over each path of a probe, and what a client would feel; makes and removes its tables.
+//! `pgvigil probe`: runs some rounds over each path of a probe and prints the results; creates and removes its tables.
 
 mod report;
 
@@ -9,30 +9,30 @@ use std::{
 
 use anyhow::anyhow;
 use clap::Args;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     cli::{
         arguments::{ConfigArguments, LogArguments},
-        probe::report::ProbeSummary,
+        probe::report::ProbeReport,
         run::{CommandError, print, run_to_end},
     },
-    probe::{Probe, install},
+    probe::{Probe, attempt::AttemptError, schema},
     schema::problem::{Place, Problems},
     scrape::reload::ConfigPaths,
     settings::{
         Endpoint, TargetSettings,
         connection::{dsn::Dsn, model::PostgresSettings, postgres},
-        probe::ProbeSettings as Settings,
+        probe::ProbeSettings,
     },
 };
 
-/// Who makes the tables, if not the probe's own role.
+/// The URL of the role that creates and drops the tables, if the probe's own role may not.
 const ADMIN: &str = "PGVIGIL_PROBE_ADMIN_URL";
 
-/// How often progress is told where it cannot be written over, and where it can.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
-const SHOWN_EVERY: Duration = Duration::from_millis(200);
+/// How often progress is printed: on a terminal, where a line replaces the last one, and elsewhere.
+const PROGRESS_ON_TERMINAL: Duration = Duration::from_millis(200);
+const PROGRESS_ELSEWHERE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub struct ProbeArguments {
@@ -63,70 +63,69 @@ pub struct ProbeArguments {
 
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    match interval {
-        shorter if shorter < Duration::from_millis(100) => Err("must be at least 100ms".to_owned()),
-        interval => Ok(interval),
+    if interval < Duration::from_millis(100) {
+        return Err("must be at least 100ms".to_owned());
     }
+    Ok(interval)
 }
 
 pub fn run(arguments: ProbeArguments) -> Result<(), CommandError> {
     arguments.log.start();
     let files: ConfigPaths = arguments.config.into();
     let settings = files.load(None)?.settings;
-    let (name, settings) = chosen(&settings.targets, arguments.target.as_deref())?;
+    let (name, mut probe) = choose(&settings.targets, arguments.target.as_deref())?;
     run_to_end(async move {
-        match (arguments.install, arguments.uninstall) {
-            (true, _) => make(&settings).await,
-            (_, true) => remove(&settings).await,
-            _ => {
-                let settings = Settings { interval: arguments.interval, ..settings };
-                measure(&name, settings, arguments.rounds, arguments.json).await
-            }
+        if arguments.install {
+            return install(&probe).await;
         }
+        if arguments.uninstall {
+            return uninstall(&probe).await;
+        }
+        probe.interval = arguments.interval;
+        measure(&name, probe, arguments.rounds, arguments.json).await
     })
 }
 
-/// The one probe, or the one of this name.
-fn chosen(targets: &[TargetSettings], name: Option<&str>) -> Result<(String, Settings), CommandError> {
-    let probes = targets.iter().filter_map(|target| match &target.endpoint {
-        Endpoint::Probe(probe) => Some((&target.name, probe)),
-        _ => None,
-    });
-    let probes: Vec<_> = probes.collect();
-    let names: Vec<_> = probes.iter().map(|(name, _)| name.as_str()).collect();
-    let fits = |(its, _): &&(&String, &Settings)| name.is_none_or(|name| name == its.as_str());
-    match *probes.iter().filter(fits).collect::<Vec<_>>() {
-        [(name, probe)] => Ok(((*name).clone(), (*probe).clone())),
-        _ if probes.is_empty() => {
-            let message = "no probe: give a settings file with a target that has `probe`, or set PGVIGIL_PROBE_URL";
-            Err(CommandError::Usage(message.to_owned()))
+/// The probe of this name, or the only one.
+fn choose(targets: &[TargetSettings], name: Option<&str>) -> Result<(String, ProbeSettings), CommandError> {
+    let mut probes = Vec::new();
+    for target in targets {
+        if let Endpoint::Probe(probe) = &target.endpoint {
+            probes.push((target.name.as_str(), probe));
         }
-        _ => Err(CommandError::Usage(format!("choose a probe with --target; there are {}", names.join(", ")))),
     }
+    let chosen: Vec<_> = probes.iter().filter(|(known, _)| name.is_none_or(|name| name == *known)).collect();
+    if let [(name, probe)] = chosen.as_slice() {
+        return Ok(((*name).to_owned(), (*probe).clone()));
+    }
+    if probes.is_empty() {
+        let message = "no probe: give a settings file with a target that has `probe`, or set PGVIGIL_PROBE_URL";
+        return Err(CommandError::Usage(message.to_owned()));
+    }
+    let names: Vec<_> = probes.iter().map(|(name, _)| *name).collect();
+    Err(CommandError::Usage(format!("choose a probe with --target; there are {}", names.join(", "))))
 }
 
-async fn make(settings: &Settings) -> Result<(), CommandError> {
-    let server = admin(settings)?;
-    let made = install::install(&server, settings.user()).await;
-    made.map_err(|failure| not_allowed("made", &server.user, failure.message.to_string()))?;
-    print("the probe's tables are there: schema pgvigil_probe, about 5 MB\n")
+async fn install(probe: &ProbeSettings) -> Result<(), CommandError> {
+    let server = admin(probe)?;
+    schema::install(&server, probe.user()).await.map_err(|failure| refused("created", &server.user, &failure))?;
+    print("the probe's tables exist: schema pgvigil_probe, about 5 MB\n")
 }
 
-async fn remove(settings: &Settings) -> Result<(), CommandError> {
-    let server = admin(settings)?;
-    let removed = install::uninstall(&server).await;
-    removed.map_err(|failure| not_allowed("removed", &server.user, failure.message.to_string()))?;
+async fn uninstall(probe: &ProbeSettings) -> Result<(), CommandError> {
+    let server = admin(probe)?;
+    schema::uninstall(&server).await.map_err(|failure| refused("dropped", &server.user, &failure))?;
     print("the probe's tables are gone\n")
 }
 
-fn not_allowed(what: &str, user: &str, message: String) -> CommandError {
-    let hint = format!("who may create schemas can: set {ADMIN} to such a role's URL");
-    anyhow!("the tables were not {what} as {user}: {message}; {hint}").into()
+fn refused(what: &str, user: &str, failure: &AttemptError) -> CommandError {
+    let hint = format!("a role that may create schemas can do it: set {ADMIN} to such a role's URL");
+    anyhow!("the tables were not {what} as {user}: {}; {hint}", failure.message).into()
 }
 
-/// The primary as who makes tables there.
-fn admin(settings: &Settings) -> Result<PostgresSettings, CommandError> {
-    let Ok(url) = std::env::var(ADMIN) else { return Ok(settings.primary.clone()) };
+/// The primary, with the role that creates tables there.
+fn admin(probe: &ProbeSettings) -> Result<PostgresSettings, CommandError> {
+    let Ok(url) = std::env::var(ADMIN) else { return Ok(probe.primary.clone()) };
     let read = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| postgres::resolve(&dsn));
     Ok(read.map_err(|wrongs| {
         let mut problems = Problems::default();
@@ -135,36 +134,34 @@ fn admin(settings: &Settings) -> Result<PostgresSettings, CommandError> {
     })?)
 }
 
-async fn measure(name: &str, settings: Settings, rounds: u64, json: bool) -> Result<(), CommandError> {
+async fn measure(name: &str, settings: ProbeSettings, rounds: u64, json: bool) -> Result<(), CommandError> {
     let probe = Probe::start(settings, Some(rounds));
-    follow(&probe, rounds).await;
-    let report = ProbeSummary::of(name, &probe.course);
+    wait(&probe, rounds).await;
+    let report = ProbeReport::new(name, &probe.state);
     print(&if json { report.json() } else { report.text() })?;
-    match report.missed().as_slice() {
-        [] => Ok(()),
-        missed => Err(anyhow!("objectives missed: {}", missed.join(", ")).into()),
+    let missed = report.missed();
+    if missed.is_empty() {
+        return Ok(());
     }
+    Err(anyhow!("objectives missed: {}", missed.join(", ")).into())
 }
 
-/// Waits until it ends, and tells how far it is.
-async fn follow(probe: &Probe, rounds: u64) {
-    let shown = stderr().is_terminal();
-    let every = if shown { SHOWN_EVERY } else { TOLD_EVERY };
-    let began = tokio::time::Instant::now();
-    let all = probe.course.settings.interval * u32::try_from(rounds).unwrap_or(u32::MAX);
-    let mut told = began;
+/// Waits for the end of the rounds, and prints the progress.
+async fn wait(probe: &Probe, rounds: u64) {
+    let is_terminal = stderr().is_terminal();
+    let every = if is_terminal { PROGRESS_ON_TERMINAL } else { PROGRESS_ELSEWHERE };
+    let (began, mut printed) = (Instant::now(), Instant::now());
+    let duration = probe.state.settings.interval * u32::try_from(rounds).unwrap_or(u32::MAX);
     while probe.is_running() {
         sleep(Duration::from_millis(20)).await;
-        if told.elapsed() >= every {
-            told = tokio::time::Instant::now();
-            let percent = 100.0 * (began.elapsed().as_secs_f64() / all.as_secs_f64()).min(1.0);
-            match shown {
-                true => eprint!("\rprobe: {percent:.0} %"),
-                false => eprintln!("probe: {percent:.0} %"),
-            }
+        if printed.elapsed() >= every {
+            printed = Instant::now();
+            let percent = 100.0 * (began.elapsed().as_secs_f64() / duration.as_secs_f64()).min(1.0);
+            let (start, end) = if is_terminal { ("\r", "") } else { ("", "\n") };
+            eprint!("{start}probe: {percent:.0} %{end}");
         }
     }
-    if shown {
+    if is_terminal {
         eprint!("\r\x1b[K");
     }
 }

@@ -1,208 +1,218 @@
-//! What `pgvigil probe` prints: how quick each query was on each path, and how much quicker one path is than another.
+//! What `pgvigil probe` prints: how fast each query was on each path, and how much faster one path is than another.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Write, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::probe::{
-    ProbeState,
     attempt::{FailureReason, Phase},
+    path_runner::PathRunner,
+    state::ProbeState,
     stats::PathStats,
 };
 
-/// Of this share of the attempts the time counts; a failure is slower than any.
-const SHARE: f64 = 0.95;
+/// The share of the attempts that must succeed within the objective.
+const OBJECTIVE_SHARE: f64 = 0.95;
 
-/// A run's results.
-pub struct ProbeSummary {
-    name: String,
-    lines: Vec<ReportLine>,
-    /// Speed-ups: what is quicker than what, and how many times.
-    gains: Vec<(String, String, f64)>,
+/// The kinds of path that are compared: the first should be faster than the second.
+const COMPARED: [(&str, &str); 3] = [("cached", "pooled"), ("pooled", "direct"), ("cached", "direct")];
+
+/// The results of a run.
+pub struct ProbeReport {
+    target: String,
     installed: bool,
+    results: Vec<QueryResult>,
+    speed_up: Vec<SpeedUp>,
 }
 
 /// One query on one path.
-struct ReportLine {
+struct QueryResult {
     path: String,
     query: String,
     attempts: u64,
     errors: u64,
-    /// Of attempts that succeeded, sorted.
-    totals: Vec<Duration>,
-    objective: Duration,
-    failures: Vec<Failed>,
+    failures: Vec<FailureGroup>,
+    /// Within which time 50, 95 and 99 % of the attempts succeeded, if so many did; and how long the slowest success
+    /// took.
+    times_ms: [Option<f64>; 4],
+    objective_ms: f64,
+    objective_met: bool,
 }
 
 /// Attempts that failed in the same phase for the same reason.
-struct Failed {
-    phase: Phase,
-    reason: FailureReason,
+struct FailureGroup {
+    phase: &'static str,
+    reason: &'static str,
     times: u64,
-    /// What was said the last time, if that is remembered.
-    message: Option<Arc<str>>,
+    /// Of the last one, if the path still remembers it.
+    message: Option<String>,
 }
 
-impl ProbeSummary {
-    pub fn of(name: &str, course: &ProbeState) -> Self {
-        let mut lines = Vec::new();
-        let mut means = Vec::new();
-        let mut installed = true;
-        for route in &course.routes {
-            let board = route.board.lock();
-            installed &= board.installed != Some(false);
-            let of_path: Vec<_> =
-                board.attempts.keys().map(|query| line(&route.path.name, *query, course, &board)).collect();
-            means.push((route.path.name.clone(), route.path.kind.word(), mean(&of_path)));
-            lines.extend(of_path);
-        }
-        ProbeSummary { name: name.to_owned(), lines, gains: gains(&means), installed }
-    }
+/// `path` is so many times as fast as `over`.
+struct SpeedUp {
+    path: String,
+    over: String,
+    times: f64,
+}
 
-    /// What did not keep its objective: `path/query`.
-    pub fn missed(&self) -> Vec<String> {
-        self.lines.iter().filter(|l| !l.is_met()).map(|line| format!("{}/{}", line.path, line.query)).collect()
-    }
-
-    pub fn text(&self) -> String {
-        let width =
-            |of: fn(&ReportLine) -> &str| self.lines.iter().map(|line| of(line).len()).max().unwrap_or(0).max(5);
-        let (paths, queries) = (width(|line| &line.path), width(|line| &line.query));
-        let mut text = format!(
-            "{:paths$}  {:queries$} {:>9} {:>9} {:>9} {:>9} {:>7}  objective\n",
-            "path", "query", "p50", "p95", "p99", "max", "errors"
-        );
-        for line in &self.lines {
-            let times =
-                [0.5, 0.95, 0.99, 1.0].map(|share| format!("{:>9}", line.quantile(share).map_or("-".into(), show)));
-            let met = if line.is_met() { "met" } else { "MISSED" };
-            _ = writeln!(
-                text,
-                "{:paths$}  {:queries$} {} {:>7}  {} {met}",
-                line.path,
-                line.query,
-                times.join(" "),
-                line.errors,
-                show(line.objective)
-            );
-        }
-        for line in self.lines.iter().filter(|line| line.errors > 0) {
-            for Failed { phase, reason, times, message } in &line.failures {
-                let why = message.as_ref().map_or(String::new(), |message| format!(": {message}"));
-                let (reason, phase) = (reason.word(), phase.word());
-                _ = writeln!(
-                    text,
-                    "failed: {}/{}: {reason} in phase {phase}, {times} times{why}",
-                    line.path, line.query
-                );
+impl ProbeReport {
+    pub fn new(target: &str, state: &ProbeState) -> Self {
+        let (mut results, mut installed) = (Vec::new(), true);
+        for runner in &state.paths {
+            let stats = runner.stats.lock();
+            installed &= stats.is_schema_installed != Some(false);
+            for (query, attempts) in &stats.attempts {
+                results.push(result(*query, *attempts, state, runner, &stats));
             }
         }
-        for (quick, slow, times) in &self.gains {
-            _ = writeln!(text, "{quick} is {times:.1} times as quick as {slow}");
-        }
-        if !self.installed {
-            text += "the probe's tables are not there, so only round_trip was asked: `pgvigil probe --install` makes them\n";
-        }
-        text
+        let speed_up = COMPARED.iter().filter_map(|(fast, slow)| speed_up(state, fast, slow)).collect();
+        ProbeReport { target: target.to_owned(), installed, results, speed_up }
+    }
+
+    /// The results that miss their objective: `path/query`.
+    pub fn missed(&self) -> Vec<String> {
+        let missed = self.results.iter().filter(|result| !result.objective_met);
+        missed.map(|result| format!("{}/{}", result.path, result.query)).collect()
     }
 
     pub fn json(&self) -> String {
-        let millis = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1000.0);
-        let failure = |failed: &Failed| {
-            json!({
-                "phase": failed.phase.word(),
-                "reason": failed.reason.word(),
-                "times": failed.times,
-                "message": failed.message.as_deref(),
-            })
-        };
-        let line = |line: &ReportLine| {
-            json!({
-                "path": line.path,
-                "query": line.query,
-                "attempts": line.attempts,
-                "errors": line.errors,
-                "failures": line.failures.iter().map(failure).collect::<Vec<_>>(),
-                "p50_ms": millis(line.quantile(0.5)),
-                "p95_ms": millis(line.quantile(0.95)),
-                "p99_ms": millis(line.quantile(0.99)),
-                "max_ms": millis(line.quantile(1.0)),
-                "objective_ms": millis(Some(line.objective)),
-                "objective_met": line.is_met(),
-            })
-        };
-        let gain =
-            |(quick, slow, times): &(String, String, f64)| json!({ "path": quick, "over": slow, "times": times });
-        let all = json!({
-            "target": self.name,
-            "installed": self.installed,
-            "results": self.lines.iter().map(line).collect::<Vec<_>>(),
-            "speed_up": self.gains.iter().map(gain).collect::<Vec<_>>(),
-        });
-        format!("{all:#}\n")
+        let results: Vec<_> = self.results.iter().map(QueryResult::json).collect();
+        let mut speed_up = Vec::new();
+        for SpeedUp { path, over, times } in &self.speed_up {
+            speed_up.push(json!({ "path": path, "over": over, "times": times }));
+        }
+        let (target, installed) = (&self.target, self.installed);
+        let report = json!({ "target": target, "installed": installed, "results": results, "speed_up": speed_up });
+        format!("{report:#}\n")
+    }
+
+    pub fn text(&self) -> String {
+        let path_width = self.results.iter().map(|result| result.path.len()).max().unwrap_or(0).max(5);
+        let query_width = self.results.iter().map(|result| result.query.len()).max().unwrap_or(0).max(5);
+        let mut text = format!(
+            "{:path_width$}  {:query_width$} {:>9} {:>9} {:>9} {:>9} {:>7}  objective\n",
+            "path", "query", "p50", "p95", "p99", "max", "errors"
+        );
+        for result in &self.results {
+            let QueryResult { path, query, errors, .. } = result;
+            let [p50, p95, p99, max] = result.times_ms.map(|time| time.map_or("-".to_owned(), duration_text));
+            let objective = duration_text(result.objective_ms);
+            let met = if result.objective_met { "met" } else { "MISSED" };
+            _ = writeln!(
+                text,
+                "{path:path_width$}  {query:query_width$} {p50:>9} {p95:>9} {p99:>9} {max:>9} {errors:>7}  {objective} {met}"
+            );
+        }
+        for result in &self.results {
+            for FailureGroup { phase, reason, times, message } in &result.failures {
+                let message = message.as_ref().map_or(String::new(), |message| format!(": {message}"));
+                let QueryResult { path, query, .. } = result;
+                _ = writeln!(text, "failed: {path}/{query}: {reason} in phase {phase}, {times} times{message}");
+            }
+        }
+        for SpeedUp { path, over, times } in &self.speed_up {
+            _ = writeln!(text, "{path} is {times:.1} times as fast as {over}");
+        }
+        if !self.installed {
+            text += "the probe's tables do not exist, so only round_trip and your own queries ran: `pgvigil probe --install` creates them\n";
+        }
+        text
     }
 }
 
-fn line(path: &str, query: usize, course: &ProbeState, board: &PathStats) -> ReportLine {
-    let attempts = board.attempts.get(&query).copied().unwrap_or_default();
-    let totals = board.totals.as_ref().and_then(|totals| totals.get(&query));
-    let mut totals = totals.cloned().unwrap_or_default();
+impl QueryResult {
+    fn json(&self) -> Value {
+        let mut failures = Vec::new();
+        for FailureGroup { phase, reason, times, message } in &self.failures {
+            failures.push(json!({ "phase": phase, "reason": reason, "times": times, "message": message }));
+        }
+        let [p50, p95, p99, max] = self.times_ms;
+        json!({
+            "path": self.path,
+            "query": self.query,
+            "attempts": self.attempts,
+            "errors": self.errors,
+            "failures": failures,
+            "p50_ms": p50,
+            "p95_ms": p95,
+            "p99_ms": p99,
+            "max_ms": max,
+            "objective_ms": self.objective_ms,
+            "objective_met": self.objective_met,
+        })
+    }
+}
+
+fn result(query: usize, attempts: u64, state: &ProbeState, runner: &PathRunner, stats: &PathStats) -> QueryResult {
+    let check = &state.checks[query];
+    let mut totals = totals(stats, query).to_vec();
     totals.sort_unstable();
-    let question = &course.questions[query];
-    let message = |phase: Phase, reason: FailureReason| {
-        let failures = board.failed.iter().rev().filter(|attempt| attempt.query == question.name);
-        let mut failures = failures.filter_map(|attempt| attempt.failure.as_ref());
-        Some(failures.find(|failure| (failure.phase, failure.reason) == (phase, reason))?.message.clone())
+    // A failure is slower than any success.
+    let quantile = |share: f64| {
+        let rank = (attempts as f64 * share).ceil().max(1.0) as usize;
+        totals.get(rank - 1).copied()
     };
-    let failures = board.failures.iter().filter(|((its, ..), _)| *its == query);
-    let failed = |(&(_, phase, reason), &times)| Failed { phase, reason, times, message: message(phase, reason) };
-    ReportLine {
-        path: path.to_owned(),
-        query: question.name.clone(),
-        attempts: attempts.due,
-        errors: attempts.due - attempts.successes,
-        totals,
-        objective: question.objective,
-        failures: failures.map(failed).collect(),
+    let mut failures = Vec::new();
+    for (&(of, phase, reason), &times) in &stats.failures {
+        if of == query {
+            let message = last_message(stats, &check.name, phase, reason);
+            failures.push(FailureGroup { phase: phase.word(), reason: reason.word(), times, message });
+        }
+    }
+    QueryResult {
+        path: runner.path.name.clone(),
+        query: check.name.clone(),
+        attempts,
+        errors: attempts - totals.len() as u64,
+        failures,
+        times_ms: [quantile(0.5), quantile(0.95), quantile(0.99), totals.last().copied()].map(|time| time.map(millis)),
+        objective_ms: millis(check.objective),
+        objective_met: quantile(OBJECTIVE_SHARE).is_some_and(|took| took <= check.objective),
     }
 }
 
-impl ReportLine {
-    /// The time within which this share of the attempts succeeded; `None` if fewer did.
-    fn quantile(&self, share: f64) -> Option<Duration> {
-        let of = if share < 1.0 { self.attempts } else { self.totals.len() as u64 };
-        let rank = (of as f64 * share).ceil().max(1.0) as usize;
-        self.totals.get(rank - 1).copied()
-    }
-
-    fn is_met(&self) -> bool {
-        self.quantile(SHARE).is_some_and(|took| took <= self.objective)
-    }
+fn totals(stats: &PathStats, query: usize) -> &[Duration] {
+    stats.totals.as_ref().and_then(|totals| totals.get(&query)).map_or(&[], Vec::as_slice)
 }
 
-/// The mean over the queries, each of which weighs the same.
-fn mean(lines: &[ReportLine]) -> Option<f64> {
-    let means = lines.iter().filter(|line| !line.totals.is_empty());
-    let means: Vec<_> =
-        means.map(|line| line.totals.iter().sum::<Duration>().as_secs_f64() / line.totals.len() as f64).collect();
+fn last_message(stats: &PathStats, query: &str, phase: Phase, reason: FailureReason) -> Option<String> {
+    let attempts = stats.last_failures.iter().rev().filter(|attempt| attempt.query == query);
+    let mut failures = attempts.filter_map(|attempt| attempt.failure.as_ref());
+    let last = failures.find(|failure| failure.phase == phase && failure.reason == reason)?;
+    Some(last.message.to_string())
+}
+
+/// How much faster the first path of one kind is than the first of another, if both had a success.
+fn speed_up(state: &ProbeState, fast: &str, slow: &str) -> Option<SpeedUp> {
+    let (path, took) = first_mean(state, fast)?;
+    let (over, longer) = first_mean(state, slow)?;
+    Some(SpeedUp { path, over, times: longer / took })
+}
+
+/// The first path of this kind that had a success, and its mean in seconds, in which each query weighs the same.
+fn first_mean(state: &ProbeState, kind: &str) -> Option<(String, f64)> {
+    let of_kind = state.paths.iter().filter(|runner| runner.path.kind.word() == kind);
+    of_kind.filter_map(|runner| Some((runner.path.name.clone(), mean(&runner.stats.lock())?))).next()
+}
+
+fn mean(stats: &PathStats) -> Option<f64> {
+    let queries = stats.totals.as_ref()?.values();
+    let means = queries.map(|totals| totals.iter().sum::<Duration>().as_secs_f64() / totals.len() as f64);
+    let means: Vec<_> = means.collect();
     (!means.is_empty()).then(|| means.iter().sum::<f64>() / means.len() as f64)
 }
 
-/// The first cached path over the first pooled, and that over the first direct.
-fn gains(means: &[(String, &str, Option<f64>)]) -> Vec<(String, String, f64)> {
-    let first = |kind: &str| means.iter().find(|(_, its, mean)| *its == kind && mean.is_some());
-    let gain = |(quick, slow): (&str, &str)| {
-        let ((quick, _, took), (slow, _, longer)) = (first(quick)?, first(slow)?);
-        Some((quick.clone(), slow.clone(), (*longer)? / (*took)?))
-    };
-    [("cached", "pooled"), ("pooled", "direct"), ("cached", "direct")].into_iter().filter_map(gain).collect()
+fn millis(took: Duration) -> f64 {
+    took.as_secs_f64() * 1000.0
 }
 
 /// `850us`, `1.25ms`, `2.5s`.
-fn show(took: Duration) -> String {
-    match took.as_secs_f64() {
-        seconds if seconds < 0.001 => format!("{:.0}us", seconds * 1e6),
-        seconds if seconds < 1.0 => format!("{}ms", (seconds * 1e5).round() / 100.0),
-        seconds => format!("{}s", (seconds * 1000.0).round() / 1000.0),
+fn duration_text(millis: f64) -> String {
+    if millis < 1.0 {
+        format!("{:.0}us", millis * 1000.0)
+    } else if millis < 1000.0 {
+        format!("{}ms", (millis * 100.0).round() / 100.0)
+    } else {
+        format!("{}s", millis.round() / 1000.0)
     }
 }
