@@ -115,4 +115,13 @@ impl<'ast> Visit<'ast> for TypeNames {
         self.0.extend(name.map(ToString::to_string));
         visit::visit_item(self, item);
     }
+
+    /// What our declaring macros make is not parsed: in their words, a type's name follows `struct` or `enum`, or stands in `: Name {`.
+    fn visit_macro(&mut self, item: &'ast syn::Macro) {
+        let text = item.tokens.to_string();
+        let words: Vec<_> = text.split_whitespace().collect();
+        let is_name = |words: &&[&str]| ["struct", "enum"].contains(&words[0]) || words[0] == ":" && words[2] == "{";
+        let names = words.windows(3).filter(is_name).map(|words| words[1].to_owned());
+        self.0.extend(names.filter(|name| name.starts_with(char::is_uppercase)));
+    }
 }

@@ -8,7 +8,6 @@ use super::{TypeNames, code, each, mentions, sources};
 
 /// Rooms that read and write nothing but memory; the clock and chance are kept out of them too.
 const PURE: &[&str] = &[
-    "circuit_breaker",
     "collector/load/",
     "collector/mod.rs",
     "collector/naming_rules.rs",
@@ -23,12 +22,12 @@ const PURE: &[&str] = &[
     "schema/json.rs",
     "schema/words.rs",
     "source/backup/barman.rs",
+    "source/backup/contents.rs",
     "source/backup/json.rs",
-    "source/backup/pgbackrest/",
+    "source/backup/pgbackrest.rs",
     "source/backup/problem.rs",
     "source/backup/s3/list.rs",
     "source/backup/time.rs",
-    "source/backup/tool_tables.rs",
     "source/backup/walg.rs",
     "source/charset.rs",
     "source/net/login_guard.rs",
@@ -64,7 +63,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("strsim", "schema/words.rs"),
     ("tokio_postgres", "source/postgres/ source/pgbouncer/ probe/"),
     ("tracing_subscriber", "cli/"),
-    ("libm", "source/statements/spread.rs"),
+    ("libm", "source/statements/normal.rs"),
     ("percent_encoding", "settings/connection/url.rs"),
     ("rusty_s3", "source/backup/s3/"),
     ("jiff", "source/backup/time.rs"),

@@ -235,7 +235,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::source::postgres::fake_server::{self, Reply};
+    use crate::source::postgres::fake_server::{self, FakeReply};
 
     #[test]
     fn more_digits_than_a_number_has_are_left_out() {
@@ -332,7 +332,7 @@ mod tests {
         let (columns, values): (Vec<_>, Vec<_>) =
             cases.iter().map(|(kind, bytes, _)| (("c", kind.clone()), Some(bytes.clone()))).unzip();
         let (columns, values) = ([columns, vec![("c", Type::TEXT)]].concat(), [values, vec![None]].concat());
-        let script = move |_: &str| Reply::Rows(columns.clone(), vec![values.clone()]);
+        let script = move |_: &str| FakeReply::Rows(columns.clone(), vec![values.clone()]);
         let client = fake_server::client(Arc::new(script)).await.expect("the login works");
         let rows = client.query("SELECT", &[]).await.expect("rows");
         let decoders = decoders(rows[0].columns(), Charset::of("UTF8"), |_| true).expect("all types are known");
@@ -346,8 +346,9 @@ mod tests {
 
     #[tokio::test]
     async fn types_that_are_not_built_in_must_be_texts() {
-        let reply =
-            |_: &str| Reply::Rows(vec![("a", Type::INT4), ("b", Type::ANYENUM)], vec![vec![None, Some(vec![0, 1])]]);
+        let reply = |_: &str| {
+            FakeReply::Rows(vec![("a", Type::INT4), ("b", Type::ANYENUM)], vec![vec![None, Some(vec![0, 1])]])
+        };
         let client = fake_server::client(Arc::new(reply)).await.expect("the login works");
         let rows = client.query("SELECT", &[]).await.expect("rows");
         let decoders = decoders(rows[0].columns(), Charset::default(), |name| name == "b").expect("known types");

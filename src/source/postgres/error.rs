@@ -228,9 +228,9 @@ mod tests {
     use tokio_postgres::{Config, NoTls};
 
     use super::*;
-    use crate::source::postgres::fake_server::{self, Reply};
+    use crate::source::postgres::fake_server::{self, FakeReply};
 
-    async fn error_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Error {
+    async fn error_of(reply: impl Fn() -> FakeReply + Send + Sync + 'static) -> Error {
         fake_server::client(Arc::new(move |_| reply())).await.expect_err("the login fails")
     }
 
@@ -271,7 +271,7 @@ mod tests {
         ];
         for ((severity, code, message, routine), reasons) in cases {
             let fields = [(b'S', severity), (b'V', severity), (b'C', code), (b'M', message), (b'R', routine)];
-            let error = error_of(move || Reply::Error(fields.into())).await;
+            let error = error_of(move || FakeReply::Error(fields.into())).await;
             let found = [from_query(&error), from_login(&error), from_database_login(&error)];
             assert_eq!(found.each_ref().map(|error| error.reason), reasons, "{code} {message}");
             assert_eq!(*found[0].message, *format!("{message} [{code}]"));
@@ -285,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn errors_without_a_message_of_the_server() {
-        let closed = error_of(|| Reply::Disconnect).await;
+        let closed = error_of(|| FakeReply::Disconnect).await;
         let (query, login) = (from_query(&closed), from_login(&closed));
         assert_eq!((query.reason, &*query.message), (Reason::Lost, "connection lost: connection closed"));
         assert_eq!((login.reason, &*login.message), (Reason::Lost, "login failed: connection closed"));
@@ -310,11 +310,11 @@ mod tests {
         for (position, expected) in [("18", variant.place.within(&variant.text, 25)), ("", variant.place.clone())] {
             let fields = [(b'S', "ERROR"), (b'C', "42P01"), (b'M', "no x"), (b'P', position)];
             let fields = fields.into_iter().filter(|(_, text)| !text.is_empty()).collect::<Vec<_>>();
-            let error = error_of(move || Reply::Error(fields.clone())).await;
+            let error = error_of(move || FakeReply::Error(fields.clone())).await;
             let error = PostgresError::from(error).into_fetch_error("SELECT a\nFROM ext.x", Some(&variant));
             assert_eq!((error.reason, error.place), (Reason::Undefined, Some(expected)), "{position}");
         }
-        let lost = PostgresError::from(error_of(|| Reply::Disconnect).await).into_fetch_error("", Some(&variant));
+        let lost = PostgresError::from(error_of(|| FakeReply::Disconnect).await).into_fetch_error("", Some(&variant));
         assert_eq!((lost.reason, lost.place), (Reason::Lost, None));
         let ours = PostgresError::from(FetchError::new(Reason::Columns, "x")).into_fetch_error("", Some(&variant));
         assert_eq!((ours.reason, ours.place), (Reason::Columns, Some(place)));

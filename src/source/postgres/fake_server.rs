@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What the server answers to a login (`LOGIN`), a cancel (`CANCEL`) or an SQL text.
-pub enum Reply {
+pub enum FakeReply {
     /// Columns, and rows of binary values.
     Rows(Vec<(&'static str, Type)>, Vec<Vec<Option<Vec<u8>>>>),
     /// The fields of an error response, by their letters.
@@ -23,29 +23,29 @@ pub enum Reply {
     Silence,
 }
 
-pub type Script = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
+pub type Script = Arc<dyn Fn(&str) -> FakeReply + Send + Sync>;
 
 /// Rows of texts.
-pub fn texts<const N: usize>(columns: [&'static str; N], rows: &[[&str; N]]) -> Reply {
+pub fn texts<const N: usize>(columns: [&'static str; N], rows: &[[&str; N]]) -> FakeReply {
     let bytes = |row: &[&str; N]| row.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
-    Reply::Rows(columns.map(|name| (name, Type::TEXT)).to_vec(), rows.iter().map(bytes).collect())
+    FakeReply::Rows(columns.map(|name| (name, Type::TEXT)).to_vec(), rows.iter().map(bytes).collect())
 }
 
-pub fn flag(name: &'static str, value: bool) -> Reply {
-    Reply::Rows(vec![(name, Type::BOOL)], vec![vec![Some(vec![value.into()])]])
+pub fn flag(name: &'static str, value: bool) -> FakeReply {
+    FakeReply::Rows(vec![(name, Type::BOOL)], vec![vec![Some(vec![value.into()])]])
 }
 
-pub fn error(code: &'static str, message: &'static str) -> Reply {
-    Reply::Error(vec![(b'S', "ERROR"), (b'V', "ERROR"), (b'C', code), (b'M', message)])
+pub fn error(code: &'static str, message: &'static str) -> FakeReply {
+    FakeReply::Error(vec![(b'S', "ERROR"), (b'V', "ERROR"), (b'C', code), (b'M', message)])
 }
 
 /// A primary of version 18, on whose sessions all settings could be applied.
-pub fn primary(sql: &str) -> Reply {
+pub fn primary(sql: &str) -> FakeReply {
     match sql {
         sql if sql.contains("server_version_num'), ") => {
             let types = [("v", Type::TEXT), ("r", Type::BOOL), ("m", Type::BOOL), ("e", Type::TEXT)];
             let row = ["180001".into(), vec![0], vec![1], "UTF8".into()].map(Some);
-            Reply::Rows(types.into(), vec![row.into()])
+            FakeReply::Rows(types.into(), vec![row.into()])
         }
         sql if sql.contains("pg_extension") => texts(["name", "version", "schema"], &[["ext", "1.10", "public"]]),
         sql if sql.contains("pg_relation_size") => flag("large", false),
@@ -95,19 +95,7 @@ pub fn collector(more: &str, query: &str) -> Arc<Collector> {
 }
 
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script) -> Option<()> {
-    let startup = body(&mut stream).await?;
-    if startup.starts_with(&80_877_102_i32.to_be_bytes()) {
-        script("CANCEL");
-        return None;
-    }
-    let mut greeting = message(b'R', &[0; 4]);
-    greeting.extend(message(b'S', b"server_version\x0018.1\0"));
-    greeting.extend(message(b'K', &[0; 8]));
-    greeting.extend(message(b'Z', b"I"));
-    match script("LOGIN") {
-        Reply::Rows(..) => stream.write_all(&greeting).await.ok()?,
-        reply => answer(&mut stream, &reply).await?,
-    }
+    start(&mut stream, &script).await?;
     let (mut prepared, mut bound, mut failed) = (HashMap::new(), String::new(), false);
     loop {
         let tag = stream.read_u8().await.ok()?;
@@ -118,7 +106,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script) 
             b'S' | b'Q' => {
                 failed = false;
                 match (tag, script(&first)) {
-                    (b'Q', reply @ (Reply::Error(_) | Reply::Disconnect | Reply::Silence)) => {
+                    (b'Q', reply @ (FakeReply::Error(_) | FakeReply::Disconnect | FakeReply::Silence)) => {
                         answer(&mut stream, &reply).await?;
                     }
                     (b'Q', _) => stream.write_all(&message(b'C', b"OK\0")).await.ok()?,
@@ -129,7 +117,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script) 
             _ if failed => (),
             b'P' => {
                 match script(&second) {
-                    Reply::Rows(..) => stream.write_all(&message(b'1', &[])).await.ok()?,
+                    FakeReply::Rows(..) => stream.write_all(&message(b'1', &[])).await.ok()?,
                     reply => {
                         answer(&mut stream, &reply).await?;
                         failed = true;
@@ -143,7 +131,9 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script) 
             }
             b'D' => {
                 let statement = first.strip_prefix('S');
-                let Reply::Rows(columns, _) = script(prepared.get(statement.unwrap_or(&bound))?) else { return None };
+                let FakeReply::Rows(columns, _) = script(prepared.get(statement.unwrap_or(&bound))?) else {
+                    return None;
+                };
                 if statement.is_some() {
                     stream.write_all(&message(b't', &[0, 0])).await.ok()?;
                 }
@@ -152,6 +142,23 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script) 
             b'E' => answer(&mut stream, &script(prepared.get(&bound)?)).await?,
             _ => stream.write_all(&message(b'3', &[])).await.ok()?,
         }
+    }
+}
+
+/// The login, or a cancel, after which nothing follows.
+async fn start(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), script: &Script) -> Option<()> {
+    let startup = body(stream).await?;
+    if startup.starts_with(&80_877_102_i32.to_be_bytes()) {
+        script("CANCEL");
+        return None;
+    }
+    let mut greeting = message(b'R', &[0; 4]);
+    greeting.extend(message(b'S', b"server_version\x0018.1\0"));
+    greeting.extend(message(b'K', &[0; 8]));
+    greeting.extend(message(b'Z', b"I"));
+    match script("LOGIN") {
+        FakeReply::Rows(..) => stream.write_all(&greeting).await.ok(),
+        reply => answer(stream, &reply).await,
     }
 }
 
@@ -173,15 +180,15 @@ fn row_description(columns: &[(&str, Type)]) -> Vec<u8> {
     message(b'T', &body)
 }
 
-async fn answer(stream: &mut (impl AsyncWrite + Unpin), reply: &Reply) -> Option<()> {
+async fn answer(stream: &mut (impl AsyncWrite + Unpin), reply: &FakeReply) -> Option<()> {
     match reply {
-        Reply::Disconnect => None,
-        Reply::Silence => std::future::pending().await,
-        Reply::Error(fields) => {
+        FakeReply::Disconnect => None,
+        FakeReply::Silence => std::future::pending().await,
+        FakeReply::Error(fields) => {
             let fields = fields.iter().map(|(letter, text)| [&[*letter][..], text.as_bytes(), &[0]].concat());
             stream.write_all(&message(b'E', &[fields.collect::<Vec<_>>().concat(), vec![0]].concat())).await.ok()
         }
-        Reply::Rows(_, rows) => {
+        FakeReply::Rows(_, rows) => {
             for row in rows {
                 let mut body = (row.len() as u16).to_be_bytes().to_vec();
                 for value in row {

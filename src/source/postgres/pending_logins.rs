@@ -104,19 +104,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::source::postgres::fake_server::{self, Reply, primary};
+    use crate::source::postgres::fake_server::{self, FakeReply, primary};
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(250)
     }
 
-    async fn logins(script: fn(&str) -> Reply) -> PendingLogins {
+    async fn logins(script: fn(&str) -> FakeReply) -> PendingLogins {
         PendingLogins::new(fake_server::listen(Arc::new(script)).await, MemoryBudget::of(1 << 20))
     }
 
     #[tokio::test]
     async fn few_logins_to_other_databases_are_pending() {
-        let logins = logins(|_| Reply::Silence).await;
+        let logins = logins(|_| FakeReply::Silence).await;
         let pending = |result: Result<Session, FetchError>| result.err().expect("no login is answered").message;
         for database in ["a", "b", "c", "c"] {
             assert!(!logins.is_pending());
@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_that_is_waited_for_counts_as_pending() {
-        let logins = logins(|_| Reply::Silence).await;
+        let logins = logins(|_| FakeReply::Silence).await;
         let waiting: Vec<_> = ["a", "b", "c"].into_iter().map(|name| logins.pending(name).expect("few")).collect();
         assert!(logins.pending("d").is_err() && logins.pending("a").is_ok());
         drop(waiting);

@@ -122,11 +122,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        source::postgres::fake_server::{self, Reply, texts},
+        source::postgres::fake_server::{self, FakeReply, texts},
         table::Cell,
     };
 
-    async fn ask(query: SqlQuery<'_>, reply: impl Fn() -> Reply + Send + Sync + 'static) -> Result<Answer, FetchError> {
+    async fn ask(
+        query: SqlQuery<'_>,
+        reply: impl Fn() -> FakeReply + Send + Sync + 'static,
+    ) -> Result<Answer, FetchError> {
         let script = move |sql: &str| if sql == "LOGIN" { texts([], &[]) } else { reply() };
         let client = fake_server::client(Arc::new(script)).await.expect("the login works");
         let answer = async {
@@ -168,18 +171,18 @@ mod tests {
 
     #[tokio::test]
     async fn answers_that_cannot_be_read_fail() {
-        let wide = |count: usize| Reply::Rows(vec![("a", Type::INT4); count - 1], vec![]);
+        let wide = |count: usize| FakeReply::Rows(vec![("a", Type::INT4); count - 1], vec![]);
         let long = "x".repeat(900);
         for (reply, bytes, expected) in [
             (
-                Box::new(|| texts(["a", "c"], &[])) as Box<dyn Fn() -> Reply + Send + Sync>,
+                Box::new(|| texts(["a", "c"], &[])) as Box<dyn Fn() -> FakeReply + Send + Sync>,
                 1 << 20,
                 "the SQL returns no column \"b\"; it returns a, c (columns)",
             ),
             (Box::new(move || wide(1665)), 1 << 20, "the SQL returns no column \"b\"; it returns a, a"),
             (Box::new(move || wide(1666)), 1 << 20, "the SQL returns 1665 columns: not a PostgreSQL server? (columns)"),
             (
-                Box::new(|| Reply::Rows(vec![("b", Type::UUID)], vec![])),
+                Box::new(|| FakeReply::Rows(vec![("b", Type::UUID)], vec![])),
                 1 << 20,
                 "column \"b\" has the type uuid; cast it",
             ),

@@ -210,7 +210,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::source::postgres::fake_server::{self, Reply, primary, texts};
+    use crate::source::postgres::fake_server::{self, FakeReply, primary, texts};
 
     #[test]
     fn names_are_written_in_letters_that_every_encoding_has() {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     async fn server_info(
-        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+        script: impl Fn(&str) -> FakeReply + Send + Sync + 'static,
         is_new: bool,
     ) -> Result<ServerInfo, FetchError> {
         let client = fake_server::client(Arc::new(script)).await.expect("the login works");
@@ -253,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn a_pooler_stands_between_unless_the_settings_could_be_applied() {
         for (reply, pooled) in [
-            ((|| texts(["x"], &[])) as fn() -> Reply, true),
+            ((|| texts(["x"], &[])) as fn() -> FakeReply, true),
             (|| texts(["x"], &[["applied"]]), false),
             (|| fake_server::error("42501", "denied"), true),
         ] {
@@ -265,8 +265,8 @@ mod tests {
     #[tokio::test]
     async fn errors_of_single_questions_are_told_apart() {
         for (part, reply, expected) in [
-            ("pg_extension", (|| fake_server::error("55P03", "locked")) as fn() -> Reply, Ok(Reason::LockTimeout)),
-            ("pg_extension", || Reply::Disconnect, Err(Reason::Lost)),
+            ("pg_extension", (|| fake_server::error("55P03", "locked")) as fn() -> FakeReply, Ok(Reason::LockTimeout)),
+            ("pg_extension", || FakeReply::Disconnect, Err(Reason::Lost)),
             ("pg_extension", || fake_server::error("08006", "connection failure"), Err(Reason::Lost)),
             ("pg_extension", || texts(["x", "y", "z"], &[["a", "1", "s"]; MAX_INFO_ROWS + 1]), Err(Reason::Refused)),
             ("pg_extension", || texts(["x"], &[[&"x".repeat(MAX_INFO_BYTES)]]), Err(Reason::Refused)),

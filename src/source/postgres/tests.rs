@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::source::postgres::fake_server::{Reply, collector, error, flag, listen, primary, texts};
+use crate::source::postgres::fake_server::{FakeReply, collector, error, flag, listen, primary, texts};
 
 const SQL: &str = "sql: [{since: 13, text: SELECT 7 AS n}], ";
 
@@ -20,7 +20,7 @@ const SHORT_DEADLINE: Duration = Duration::from_secs(2);
 
 impl Scripted {
     /// The script gets the text and the number of logins so far.
-    async fn new(script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Scripted {
+    async fn new(script: impl Fn(&str, usize) -> FakeReply + Send + Sync + 'static) -> Scripted {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = asked.clone();
         let recorded = move |sql: &str| {
@@ -73,14 +73,14 @@ impl Scripted {
 /// Asks quick collectors twice of a server with this script; what is reported, and the number of logins.
 async fn events(
     collectors: &[Arc<Collector>],
-    script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static,
+    script: impl Fn(&str, usize) -> FakeReply + Send + Sync + 'static,
 ) -> (Vec<String>, usize) {
     let scripted = Scripted { quick_deadline: SHORT_DEADLINE, ..Scripted::new(script).await };
     let found = [scripted.quick(collectors, false).await, scripted.quick(collectors, false).await].concat();
     (found, scripted.count("LOGIN"))
 }
 
-fn seven(sql: &str) -> Reply {
+fn seven(sql: &str) -> FakeReply {
     if sql == "SELECT 7 AS n" { texts(["n"], &[["7"]]) } else { primary(sql) }
 }
 
@@ -94,7 +94,7 @@ async fn a_session_is_kept_and_replaced_when_lost() {
         (3, &["0: lost", "lost", "0: 1 rows"], 4),
     ] {
         let found = events(&collectors, move |sql, login| match sql {
-            "SELECT 7 AS n" if login <= lost => Reply::Disconnect,
+            "SELECT 7 AS n" if login <= lost => FakeReply::Disconnect,
             sql => seven(sql),
         });
         let (found, count) = found.await;
@@ -111,7 +111,7 @@ async fn a_server_that_does_not_answer_in_time_is_left() {
     // It hangs when it is executed, after it was parsed and described; the role and the other one were answered before.
     let calls = AtomicUsize::new(0);
     let (found, logins) = events(&collectors, move |sql, _| match sql {
-        "SELECT 8 AS n" if calls.fetch_add(1, Ordering::Relaxed) == 2 => Reply::Silence,
+        "SELECT 8 AS n" if calls.fetch_add(1, Ordering::Relaxed) == 2 => FakeReply::Silence,
         "SELECT 8 AS n" => texts(["n"], &[["8"]]),
         sql => seven(sql),
     })
@@ -121,7 +121,7 @@ async fn a_server_that_does_not_answer_in_time_is_left() {
         (vec!["0: 1 rows".into(), "1: timeout".into(), "0: 1 rows".into(), "1: 1 rows".into()], 2)
     );
     let (found, _) = events(&collectors[..1], |sql, login| match sql {
-        sql if sql.contains("AS replica") && login == 1 => Reply::Silence,
+        sql if sql.contains("AS replica") && login == 1 => FakeReply::Silence,
         sql => seven(sql),
     })
     .await;
@@ -170,7 +170,7 @@ async fn a_pooled_session_asks_in_transactions() {
 
 #[tokio::test]
 async fn a_connection_is_made_once_and_described() {
-    let scripted = Scripted::new(|sql, login| if login == 1 { Reply::Disconnect } else { seven(sql) }).await;
+    let scripted = Scripted::new(|sql, login| if login == 1 { FakeReply::Disconnect } else { seven(sql) }).await;
     let until = Instant::now() + Duration::from_secs(60);
     assert_eq!(scripted.server.connect(until).await, Ok(true));
     assert_eq!(scripted.server.connect(until).await, Ok(false));
@@ -192,7 +192,7 @@ async fn a_connection_is_made_once_and_described() {
 async fn a_late_session_is_cancelled_unless_it_is_pooled() {
     for (applied, cancels) in [(vec![["x"]], 1), (vec![], 0)] {
         let scripted = Scripted::new(move |sql, _| match sql {
-            "SELECT 7 AS n" => Reply::Silence,
+            "SELECT 7 AS n" => FakeReply::Silence,
             sql if sql.contains("set_config('work_mem'") => texts(["x"], &applied),
             sql => seven(sql),
         });
@@ -210,7 +210,7 @@ async fn databases_are_asked_along_and_errors_of_the_session_end_it() {
     for (part, reply, expected) in [
         (
             "pg_database",
-            Box::new(move || databases(&[["app", "template"]])) as Box<dyn Fn() -> Reply + Send + Sync>,
+            Box::new(move || databases(&[["app", "template"]])) as Box<dyn Fn() -> FakeReply + Send + Sync>,
             ["1 databases", "0: 1 rows"].as_slice(),
         ),
         ("pg_database", Box::new(reply("22012")), &["0: 1 rows"]),
@@ -254,7 +254,7 @@ async fn a_database_is_logged_in_to_once_for_all_its_collectors() {
     let failing = |code| move |sql: &str, _| if sql == "SELECT 7 AS n" { error(code, "failed") } else { seven(sql) };
     let rows = ["0: 1 rows", "1: 1 rows"].as_slice();
     for (script, expected, logins) in [
-        (Box::new(|sql: &str, _| seven(sql)) as Box<dyn Fn(&str, usize) -> Reply + Send + Sync>, rows, 1),
+        (Box::new(|sql: &str, _| seven(sql)) as Box<dyn Fn(&str, usize) -> FakeReply + Send + Sync>, rows, 1),
         (Box::new(closed), &["0: closed", "1: closed", "closed"], 1),
         (Box::new(failing("22012")), &["0: query", "1: query"], 1),
         (Box::new(failing("08006")), &["0: lost", "1: lost", "lost"], 3),
