@@ -4,29 +4,24 @@
 //! `cargo bench --bench page` prints nanoseconds per sample, the best of ten, and the peak of the memory that one page
 //! takes.
 
-use std::{
-    env,
-    fmt::{self, Write},
-    fs, io,
-    process::{Command, ExitCode},
-    sync::Arc,
-    time::Instant,
-};
+use std::fmt::{self, Write};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Instant;
+use std::{env, fs, io};
 
-use pgvigil::{
-    collector::{Collector, catalogue::Catalogue},
-    exposition,
-    exposition::{Block, Format, TargetLabels, labels},
-    map,
-    map::{Family, Mapped, Sample},
-    table::{Cell, Table},
+use pgvigil::collector::Collector;
+use pgvigil::collector::catalogue::Catalogue;
+use pgvigil::exposition::{Block, Format, TargetLabels, labels};
+use pgvigil::map::{Family, Mapped, Sample};
+use pgvigil::table::{Cell, Table};
+use pgvigil::{exposition, map};
+use prometheus_client::collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabel, EncodeLabelSet, LabelSetEncoder, NoLabelSet, prometheus_protobuf,
 };
-use prometheus_client::{
-    collector,
-    encoding::{DescriptorEncoder, EncodeLabel, EncodeLabelSet, LabelSetEncoder, NoLabelSet, prometheus_protobuf},
-    metrics::MetricType,
-    registry::Registry,
-};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
 
 /// Rows, and metrics of each row: a large page, one at the limit, and one on which no two samples share labels.
 const SHAPES: [(usize, usize); 3] = [(10_000, 26), (2_308, 26), (60_000, 1)];

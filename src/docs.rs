@@ -1,13 +1,12 @@
 //! The catalogue as Markdown, which is `docs/metrics.md`.
 
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
+use std::sync::Arc;
 
-use crate::{
-    collector::{Collector, OWN_FUNCTIONS, Query, Role, Rows, SourceKind, catalogue::Catalogue},
-    exposition,
-    exposition::{Block, TargetLabels},
-    map,
-};
+use crate::collector::catalogue::Catalogue;
+use crate::collector::{Collector, OWN_FUNCTIONS, Query, Role, Rows, SourceKind};
+use crate::exposition::{Block, TargetLabels};
+use crate::{exposition, map};
 
 /// All collectors, their metrics, and a sample of each.
 pub fn markdown(catalogue: &Catalogue) -> String {

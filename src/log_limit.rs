@@ -1,6 +1,8 @@
 //! A limit on log lines that strangers cause: at most one line a minute for each reason, whatever its text is.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;

@@ -1,9 +1,7 @@
 //! A budget of memory that the tables of one target share, those that are kept and those being read. Pure.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Clones share the same budget.
 #[derive(Clone, Debug)]

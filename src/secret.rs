@@ -1,12 +1,10 @@
 //! A string that cannot be printed and is wiped from memory: passwords are in it on their way from the settings to a
 //! server.
 
-use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
-    path::{Path, PathBuf},
-};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;

@@ -1,6 +1,8 @@
 //! Limits on texts that strangers write: messages and the values of labels are cut. Pure.
 
-use std::{borrow::Cow, fmt::Write, sync::Arc};
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::sync::Arc;
 
 /// The most bytes of a message, and of a label's value.
 pub const LONGEST: usize = 1024;

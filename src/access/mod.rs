@@ -4,16 +4,16 @@ mod rate_limit;
 mod tls;
 mod users;
 
-use std::{net::IpAddr, path::Path};
+use std::net::IpAddr;
+use std::path::Path;
 
 use tokio_rustls::TlsAcceptor;
 
+use crate::access::rate_limit::TokenBucket;
 pub use crate::access::users::Authentication;
-use crate::{
-    access::{rate_limit::TokenBucket, users::Users},
-    schema::problem::Problems,
-    settings::web,
-};
+use crate::access::users::Users;
+use crate::schema::problem::Problems;
+use crate::settings::web;
 
 /// The rules for new connections and for each request. Without a file everything is open, over plain HTTP.
 #[derive(Default)]

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use rustls::{
-    Error, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
-    crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
-    version::{TLS12, TLS13},
-};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{Error, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
-use crate::{
-    certificate::{chain::Authorities, holder, holder::Signatures, verifier::ClientVerifier},
-    schema::problem::Problems,
-    settings::web::{Client, Pem, Version, WebTls},
-};
+use crate::certificate::chain::Authorities;
+use crate::certificate::holder;
+use crate::certificate::holder::Signatures;
+use crate::certificate::verifier::ClientVerifier;
+use crate::schema::problem::Problems;
+use crate::settings::web::{Client, Pem, Version, WebTls};
 
 /// For new connections; `None` if it cannot be used, for reasons that are among the problems then.
 pub fn acceptor(settings: &WebTls, problems: &mut Problems) -> Option<TlsAcceptor> {

@@ -5,20 +5,24 @@
 //! The time that a rejection takes does not tell whether the user exists: for an unknown user the hash of another is
 //! compared.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bcrypt::HashParts;
 use parking_lot::Mutex;
-use ring::{hmac, rand::SystemRandom};
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use ring::hmac;
+use ring::rand::SystemRandom;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::{
-    schema::problem::Problems,
-    secret::Secret,
-    settings::web::{NO_HASH, User},
-};
+use crate::schema::problem::Problems;
+use crate::secret::Secret;
+use crate::settings::web::{NO_HASH, User};
 
 /// How long a request waits for its turn to compare.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2);

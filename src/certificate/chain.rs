@@ -2,23 +2,19 @@
 //! takes is followed here: version 1, as PostgreSQL's manual makes them, an authority's own that a server shows, and one that
 //! is believed by itself.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::{
-    CertificateError, DistinguishedName, Error, RootCertStore,
-    client::verify_server_cert_signed_by_trust_anchor,
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms},
-    pki_types::{CertificateDer, UnixTime},
-    server::{ParsedCertificate, WebPkiClientVerifier},
-};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{CertificateError, DistinguishedName, Error, RootCertStore};
 
+use crate::certificate::holder::Signatures;
 pub use crate::certificate::words::told;
-use crate::certificate::{
-    Certificate, Usage,
-    holder::Signatures,
-    name,
-    words::{Untrusted, lacks, of_whom, out_of_time},
-};
+use crate::certificate::words::{Untrusted, lacks, of_whom, out_of_time};
+use crate::certificate::{Certificate, Usage, name};
 
 /// How many certificates may stand between the first of a chain and its root, and how many signatures are verified to find a way.
 const DEEPEST: usize = 8;

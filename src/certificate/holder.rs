@@ -1,16 +1,14 @@
 //! That a peer holds the key of the certificate it shows, whatever the version of that; and what we show of our own.
 
-use rustls::{
-    CertificateError, DigitallySignedStruct, Error, InconsistentKeys, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
-    crypto::{
-        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-        verify_tls13_signature_with_raw_key,
-    },
-    pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer},
-    server::ParsedCertificate,
-    sign::{CertifiedKey, SingleCertAndKey},
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
 };
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, DigitallySignedStruct, Error, InconsistentKeys, SignatureScheme};
 use x509_cert::der::Encode;
 
 use crate::certificate::Certificate;

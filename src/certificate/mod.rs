@@ -6,21 +6,16 @@ pub mod name;
 pub mod verifier;
 mod words;
 
-use std::{
-    net::IpAddr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use x509_cert::{
-    Version,
-    attr::AttributeTypeAndValue,
-    der::{
-        self, AnyRef, Decode, Encode, Reader, SliceReader, TagMode, TagNumber,
-        asn1::{Any, ObjectIdentifier, OctetString},
-    },
-    ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, name::GeneralName},
-    spki::AlgorithmIdentifierOwned,
-};
+use x509_cert::Version;
+use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::der::asn1::{Any, ObjectIdentifier, OctetString};
+use x509_cert::der::{self, AnyRef, Decode, Encode, Reader, SliceReader, TagMode, TagNumber};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::spki::AlgorithmIdentifierOwned;
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");

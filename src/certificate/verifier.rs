@@ -1,19 +1,14 @@
 //! The verifiers that rustls asks when a peer shows its certificate: of servers, as libpq's `sslmode` wants it, and of
 //! clients, as the web configuration does. That the peer holds the key of its certificate is always verified.
 
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
-};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use crate::certificate::{
-    Usage,
-    chain::{self, Authorities},
-    holder::Signatures,
-    names,
-};
+use crate::certificate::chain::{self, Authorities};
+use crate::certificate::holder::Signatures;
+use crate::certificate::{Usage, names};
 
 /// The methods that both of rustls' traits have.
 macro_rules! handshake_signatures {

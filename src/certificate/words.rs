@@ -1,17 +1,14 @@
 //! What a certificate lacks, for people.
 
-use std::{
-    error, fmt,
-    ops::RangeInclusive,
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use std::{error, fmt};
 
-use rustls::{CertificateError, Error, OtherError, crypto::WebPkiSupportedAlgorithms};
-use x509_cert::der::{
-    self, AnyRef, Decode, Reader,
-    asn1::{ObjectIdentifier, UintRef},
-};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::{CertificateError, Error, OtherError};
+use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
+use x509_cert::der::{self, AnyRef, Decode, Reader};
 
 use crate::certificate::Certificate;
 

@@ -1,10 +1,13 @@
 //! The arguments that several commands share: where the configuration is, how pages are served, how to log.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::scrape::reload::ConfigPaths;
 

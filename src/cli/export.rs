@@ -1,24 +1,20 @@
 //! `pgvigil export`: what is shipped inside the binary.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{
-    cli::{
-        links::Links,
-        run::{CommandError, print},
-    },
-    collector::{catalogue, load::CollectorKeys},
-    schema::{files, json, words},
-    settings::{load::SettingsKeys, web::WebSettings},
-    shipped::{alert_rules, dashboards},
-};
+use crate::cli::links::Links;
+use crate::cli::run::{CommandError, print};
+use crate::collector::catalogue;
+use crate::collector::load::CollectorKeys;
+use crate::schema::{files, json, words};
+use crate::settings::load::SettingsKeys;
+use crate::settings::web::WebSettings;
+use crate::shipped::{alert_rules, dashboards};
 
 /// The name of the program in a shell.
 const NAME: &str = "pgvigil";

@@ -10,18 +10,15 @@ mod scrape;
 mod serve;
 mod tip;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::ffi::OsString;
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{
-    cli::{
-        arguments::CollectorFiles,
-        run::{CommandError, print},
-    },
-    collector::catalogue::Catalogue,
-    docs,
-};
+use crate::cli::arguments::CollectorFiles;
+use crate::cli::run::{CommandError, print};
+use crate::collector::catalogue::Catalogue;
+use crate::docs;
 
 /// Watches PostgreSQL servers and tells Prometheus the truth about them.
 ///

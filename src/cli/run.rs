@@ -1,6 +1,8 @@
 //! How a command runs and ends: its errors with their exit codes, what it prints, its runtime.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::schema::problem::Problems;
 

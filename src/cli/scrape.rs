@@ -4,18 +4,12 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
-use crate::{
-    cli::{
-        arguments::{ConfigArguments, LogArguments},
-        run::{CommandError, print, run_to_end},
-    },
-    exposition,
-    exposition::Format,
-    scrape::{
-        engine::Selection,
-        reload::{ConfigPaths, LiveConfig},
-    },
-};
+use crate::cli::arguments::{ConfigArguments, LogArguments};
+use crate::cli::run::{CommandError, print, run_to_end};
+use crate::exposition;
+use crate::exposition::Format;
+use crate::scrape::engine::Selection;
+use crate::scrape::reload::{ConfigPaths, LiveConfig};
 
 #[derive(Args)]
 pub struct ScrapeArguments {

@@ -1,22 +1,17 @@
 //! `pgvigil serve`: configure, listen, serve, drain.
 
-use clap::{Args, builder::BoolishValueParser};
+use clap::Args;
+use clap::builder::BoolishValueParser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, info};
 
-use crate::{
-    cli::{
-        arguments::{ConfigArguments, LogArguments, WebArguments},
-        run::{CommandError, run_to_end},
-    },
-    http,
-    http::{
-        App, listen,
-        listen::{Listener, Passed},
-    },
-    scrape::reload::{ConfigPaths, LiveConfig},
-};
+use crate::cli::arguments::{ConfigArguments, LogArguments, WebArguments};
+use crate::cli::run::{CommandError, run_to_end};
+use crate::http;
+use crate::http::listen::{Listener, Passed};
+use crate::http::{App, listen};
+use crate::scrape::reload::{ConfigPaths, LiveConfig};
 
 #[derive(Args)]
 pub struct ServeArguments {

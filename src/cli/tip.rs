@@ -2,11 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::{
-    Command,
-    builder::StyledStr,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::Command;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Adds the hint to clap's error about this command line.
 pub fn add(error: &mut clap::Error, program: &Command, words: &[OsString]) {

@@ -1,19 +1,16 @@
 //! The Catalogue: all collectors, from the binary and from the user's folder. It is every metric there can be.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
+use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
 
-use crate::{
-    collector::{Collector, DATABASE_LABEL, Scope, load, naming_rules::MetricNames},
-    schema::{
-        files,
-        files::FileSet,
-        problem::{Place, Problems},
-        words,
-    },
-    settings::load::{Override, ReadSettings, Settings},
-};
+use crate::collector::naming_rules::MetricNames;
+use crate::collector::{Collector, DATABASE_LABEL, Scope, load};
+use crate::schema::files::FileSet;
+use crate::schema::problem::{Place, Problems};
+use crate::schema::{files, words};
+use crate::settings::load::{Override, ReadSettings, Settings};
 
 /// The collectors that are shipped.
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/collectors");

@@ -8,8 +8,9 @@ pub mod sections;
 
 use std::time::Duration;
 
+use crate::collector::metric::MetricDef;
 pub use crate::schema::problem::Place;
-use crate::{collector::metric::MetricDef, table::Table};
+use crate::table::Table;
 
 /// Stands in a collector's SQL for the quoted schema of the extension it requires.
 pub const EXTENSION_SCHEMA: &str = "@extschema@";

@@ -2,13 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    collector::metric::{MetricDef, MetricKind},
-    schema::{
-        problem::{Place, Problems},
-        words,
-    },
-};
+use crate::collector::metric::{MetricDef, MetricKind};
+use crate::schema::problem::{Place, Problems};
+use crate::schema::words;
 
 /// Suffixes that are no base unit, the suffix of the base unit, and the `scale` that converts.
 const UNITS: [(&str, &str, &str); 22] = [

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{
-    collector::{Collector, Query},
-    exposition::labels::TargetLabels,
-    map::Mapped,
-};
+use crate::collector::{Collector, Query};
+use crate::exposition::labels::TargetLabels;
+use crate::map::Mapped;
 
 /// One mapped table on a page.
 pub struct Block {

@@ -9,7 +9,10 @@ mod row_labels;
 mod tests;
 mod text;
 
-pub use crate::exposition::{block::Block, format::Format, labels::TargetLabels, text::family_name};
+pub use crate::exposition::block::Block;
+pub use crate::exposition::format::Format;
+pub use crate::exposition::labels::TargetLabels;
+pub use crate::exposition::text::family_name;
 
 /// Writes a page. Blocks of the same query must stand together.
 pub fn render(blocks: &[Block], format: Format) -> Vec<u8> {

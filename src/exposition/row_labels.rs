@@ -1,10 +1,8 @@
 //! The labels of rows, written once for all metrics that are made from a row: labels are most of a page.
 
-use crate::{
-    exposition::labels::TargetLabels,
-    map::{Family, Sample},
-    table::Cell,
-};
+use crate::exposition::labels::TargetLabels;
+use crate::map::{Family, Sample};
+use crate::table::Cell;
 
 /// How a format writes labels.
 pub struct LabelSyntax {

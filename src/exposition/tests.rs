@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::{
-    collector::{Collector, catalogue::Catalogue},
-    exposition::*,
-    map,
-    table::{Cell, Table},
-};
+use crate::collector::Collector;
+use crate::collector::catalogue::Catalogue;
+use crate::exposition::*;
+use crate::map;
+use crate::table::{Cell, Table};
 
 const KINDS: &str = include_str!("../../tests/golden/kinds.yaml");
 

@@ -1,21 +1,16 @@
 //! The text formats: Prometheus' 0.0.4 and OpenMetrics 1.0.
 
-use std::{borrow::Cow, io::Write};
+use std::borrow::Cow;
+use std::io::Write;
 
-use crate::{
-    collector::{
-        Query,
-        metric::{MetricDef, MetricKind},
-    },
-    exposition::{
-        block::{Block, by_query},
-        format::Format,
-        labels::push_label,
-        row_labels::{LabelSyntax, LabelledFamilies},
-    },
-    map::Sample,
-    table::Number,
-};
+use crate::collector::Query;
+use crate::collector::metric::{MetricDef, MetricKind};
+use crate::exposition::block::{Block, by_query};
+use crate::exposition::format::Format;
+use crate::exposition::labels::push_label;
+use crate::exposition::row_labels::{LabelSyntax, LabelledFamilies};
+use crate::map::Sample;
+use crate::table::Number;
 
 /// Bytes that a page is expected to take at least.
 const PAGE: usize = 64 << 10;

@@ -1,14 +1,10 @@
 //! Checks before routing: the host name, the rate limit, user and password. And the headers that every response gets.
 
-use hyper::{
-    HeaderMap, StatusCode,
-    header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, WWW_AUTHENTICATE},
-};
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, StatusCode};
 
-use crate::{
-    access::{Authentication, WebAccess},
-    http::response::{HttpResponse, retry_later, text},
-};
+use crate::access::{Authentication, WebAccess};
+use crate::http::response::{HttpResponse, retry_later, text};
 
 /// The response to a request that is not let in; `None` if it is.
 pub async fn refusal(web: &WebAccess, headers: &HeaderMap) -> Option<HttpResponse> {

@@ -26,13 +26,11 @@
 //! Small bodies are not counted, because connections are limited and each has one. The newest few are never evicted,
 //! however large they are: otherwise a page larger than the budget could not be sent at all.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    pin::Pin,
-    sync::{Arc, Weak},
-    task::{Context, Poll},
-};
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
 use hyper::body::{self, Bytes, Frame, SizeHint};
 use parking_lot::Mutex;
@@ -158,7 +156,8 @@ impl std::error::Error for Evicted {}
 
 #[cfg(test)]
 mod tests {
-    use std::{task::Waker, time::Duration};
+    use std::task::Waker;
+    use std::time::Duration;
 
     use hyper::body::Body as _;
 

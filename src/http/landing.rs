@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::scrape::{engine::Engine, target::Target};
+use crate::scrape::engine::Engine;
+use crate::scrape::target::Target;
 
 /// The page, as HTML without scripts.
 pub fn page(engine: &Engine) -> String {

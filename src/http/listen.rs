@@ -1,17 +1,12 @@
 //! Listening: on addresses, on unix sockets, and on sockets that systemd has opened for us.
 
-use std::{
-    fmt,
-    fs::{self, Metadata, Permissions},
-    io,
-    net::{IpAddr, Ipv6Addr},
-    os::unix::{
-        self,
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    },
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::fs::{self, Metadata, Permissions};
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::{self};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fmt, io};
 
 pub use listenfd::ListenFd as Passed;
 use socket2::{SockRef, TcpKeepalive};

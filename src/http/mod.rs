@@ -12,4 +12,5 @@ mod server;
 mod watched_body;
 mod watched_stream;
 
-pub use crate::http::{routes::App, server::serve};
+pub use crate::http::routes::App;
+pub use crate::http::server::serve;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use hyper::{
-    HeaderMap,
-    header::{ACCEPT, ACCEPT_ENCODING},
-};
+use hyper::HeaderMap;
+use hyper::header::{ACCEPT, ACCEPT_ENCODING};
 
-use crate::{exposition::Format, scrape::engine::Selection};
+use crate::exposition::Format;
+use crate::scrape::engine::Selection;
 
 /// Prometheus announces its scrape timeout here.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";

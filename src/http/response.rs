@@ -1,10 +1,8 @@
 //! Responses: a status, a type and a body.
 
-use hyper::{
-    Response, StatusCode,
-    body::Bytes,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
-};
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
 
 pub type HttpResponse = Response<Bytes>;
 

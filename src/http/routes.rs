@@ -13,39 +13,25 @@
 //!
 //! HEAD is taken wherever GET is.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{CONTENT_ENCODING, HOST, HeaderValue, VARY},
-};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_ENCODING, HOST, HeaderValue, VARY};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::{
-    http::{
-        auth,
-        body_budget::{Body, BodyBudget},
-        landing, negotiate,
-        response::{HttpResponse, html, json, method_not_allowed, retry_later, text, typed},
-    },
-    scrape::{
-        coalescer::{Coalescer, PageKey},
-        reload::LiveConfig,
-        target::{DebugRefusal, Target, report::TargetStatus},
-    },
-};
+use crate::http::body_budget::{Body, BodyBudget};
+use crate::http::response::{HttpResponse, html, json, method_not_allowed, retry_later, text, typed};
+use crate::http::{auth, landing, negotiate};
+use crate::scrape::coalescer::{Coalescer, PageKey};
+use crate::scrape::reload::LiveConfig;
+use crate::scrape::target::report::TargetStatus;
+use crate::scrape::target::{DebugRefusal, Target};
 
 /// How long a result of /health is served again.
 const HEALTH_TTL: Duration = Duration::from_millis(1500);

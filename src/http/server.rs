@@ -21,28 +21,26 @@
 //! [`FINISH_TIMEOUT`] to hear from their servers; then they are answered with what is there. [`SEND_TIMEOUT`] later the
 //! connections that are still open are cut, among them those with half a request.
 
-use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
+use std::convert::Infallible;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::TokioIo,
-    server::graceful::{GracefulShutdown, Watcher},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-    time::{sleep, timeout},
-};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use crate::http::{
-    connections::{ConnectionPermit, Connections},
-    listen::{ClientStream, Listener},
-    routes::App,
-    watched_body::WatchedBody,
-    watched_stream::WatchedStream,
-};
+use crate::http::connections::{ConnectionPermit, Connections};
+use crate::http::listen::{ClientStream, Listener};
+use crate::http::routes::App;
+use crate::http::watched_body::WatchedBody;
+use crate::http::watched_stream::WatchedStream;
 
 /// A request's head must fit into this buffer.
 const HEAD_BYTES: usize = 64 << 10;

@@ -1,10 +1,8 @@
 //! A response's body that tells its connection's permit when it is sent or given up.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
 

@@ -1,12 +1,10 @@
 //! A client's stream that tells its connection's permit when bytes come, when a write is not taken, and when the client
 //! closes its side.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker, ready},
-};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

@@ -1,16 +1,13 @@
 //! Rows with the same labels: which of them make the series. Pure.
 
-use std::{
-    borrow::Cow,
-    cmp::Ordering,
-    collections::{HashMap, hash_map::Entry},
-    hash::{BuildHasher, Hash, Hasher, RandomState},
-};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use crate::{
-    map::layout::LabelColumns,
-    table::{Cell, Number, Table},
-};
+use crate::map::layout::LabelColumns;
+use crate::table::{Cell, Number, Table};
 
 /// The rows of a series or more, and those that were left out because an earlier row has their labels.
 pub struct DistinctRows {

@@ -1,9 +1,7 @@
 //! The layout of a query's table: the columns of each metric's labels and value. Pure.
 
-use crate::{
-    collector::{Query, ValueSource},
-    table::{Cell, Table},
-};
+use crate::collector::{Query, ValueSource};
+use crate::table::{Cell, Table};
 
 #[derive(Debug)]
 pub struct Layout {

@@ -1,16 +1,15 @@
 //! A query's table with the rows that become samples, and the families that the exposition reads from it.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use crate::{
-    collector::{Query, metric::MetricDef},
-    map::{
-        distinct::{DistinctRows, distinct_rows, same_labels, upper_bound},
-        layout::{LabelColumns, Layout, NativeColumn, ValueColumns},
-    },
-    table::{Cell, Number, Table, native::NativeBuckets},
-    truncate,
-};
+use crate::collector::Query;
+use crate::collector::metric::MetricDef;
+use crate::map::distinct::{DistinctRows, distinct_rows, same_labels, upper_bound};
+use crate::map::layout::{LabelColumns, Layout, NativeColumn, ValueColumns};
+use crate::table::native::NativeBuckets;
+use crate::table::{Cell, Number, Table};
+use crate::truncate;
 
 /// A query's table, and the rows in it that become samples.
 #[derive(Clone, Debug)]

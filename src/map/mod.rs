@@ -7,7 +7,5 @@ mod size;
 #[cfg(test)]
 mod tests;
 
-pub use crate::map::{
-    mapped::{Family, Mapped, Sample, map, map_next},
-    size::Size,
-};
+pub use crate::map::mapped::{Family, Mapped, Sample, map, map_next};
+pub use crate::map::size::Size;

@@ -1,11 +1,9 @@
 //! The size of a table on a page in the text formats: an upper bound, which is quick, and the exact size where that
 //! bound is too large. Native buckets, which only protobuf has, are added with the most that they can take there. Pure.
 
-use crate::{
-    collector::Query,
-    map::mapped::{Family, Mapped, Sample},
-    table::{Cell, Number},
-};
+use crate::collector::Query;
+use crate::map::mapped::{Family, Mapped, Sample};
+use crate::table::{Cell, Number};
 
 /// The size of a page or a part of it. The heads of metrics are not counted, because tables share them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::{
-    collector::{Collector, Query, catalogue::Catalogue},
-    map::{distinct::upper_bound, *},
-    table::{
-        Cell, Number, Table,
-        native::{NativeBuckets, ZERO},
-    },
-    truncate,
-};
+use crate::collector::catalogue::Catalogue;
+use crate::collector::{Collector, Query};
+use crate::map::distinct::upper_bound;
+use crate::map::*;
+use crate::table::native::{NativeBuckets, ZERO};
+use crate::table::{Cell, Number, Table};
+use crate::truncate;
 
 const FILE: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT 1}]\n    labels: [a]\n    \
                     metrics: [{name: pg_n_total, type: counter, value: n, help: h}]\n    example: [{a: x, n: 1}]\n";

@@ -1,13 +1,13 @@
 //! One attempt to run a check over a path: how long its phases took, and why it failed if it did.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::{probe::label::label_enum, source::net::dial::DialSteps, truncate};
+use crate::probe::label::label_enum;
+use crate::source::net::dial::DialSteps;
+use crate::truncate;
 
 /// An answer, as bytes: they are compared and cached, never read.
 pub type AnswerBytes = Arc<[u8]>;

@@ -1,20 +1,19 @@
 //! A look-aside cache: answers in it expire, and a missing one is loaded once, however many readers miss it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use moka::{notification::RemovalCause, sync};
+use moka::notification::RemovalCause;
+use moka::sync;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use crate::{
-    collector::sections::probe::CacheRow,
-    probe::{
-        attempt::{AnswerBytes, AttemptResult},
-        redis_cache::RedisCache,
-    },
-    settings::probe::CacheSettings,
-    table::Cell,
-};
+use crate::collector::sections::probe::CacheRow;
+use crate::probe::attempt::{AnswerBytes, AttemptResult};
+use crate::probe::redis_cache::RedisCache;
+use crate::settings::probe::CacheSettings;
+use crate::table::Cell;
 
 /// A load, which fills the cell for all readers that wait for it.
 type Load = Arc<OnceCell<AttemptResult>>;

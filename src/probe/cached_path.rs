@@ -1,18 +1,18 @@
 //! A path through a cache. Each query has a few keys, and each key is read twice and then left to expire, so that
 //! hits, misses and expirations happen all the time; now and then many readers ask for one missing key at once.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::probe::{
-    attempt::{AttemptResult, Phase, Trace},
-    cache::Cache,
-    check::ProbeCheck,
-    pool::Pool,
-};
+use crate::probe::attempt::{AttemptResult, Phase, Trace};
+use crate::probe::cache::Cache;
+use crate::probe::check::ProbeCheck;
+use crate::probe::pool::Pool;
 
 /// The keys of a query, which take turns.
 const KEYS: u64 = 4;

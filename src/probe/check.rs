@@ -1,25 +1,19 @@
 //! The queries that run over every path. An answer is read as bytes, which are compared and cached as they are.
 
-use std::{
-    error::Error,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::error::Error;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{TryStreamExt, pin_mut};
-use tokio::{
-    join,
-    time::{Instant, timeout_at},
-};
-use tokio_postgres::{
-    Client,
-    types::{Format, FromSql, IsNull, ToSql, Type, private::BytesMut},
-};
+use tokio::join;
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Client;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
 
-use crate::{
-    probe::attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace},
-    settings::probe::{CLASSES, ProbeSettings, WRITE},
-    source::{fetch::Reason, postgres::error},
-};
+use crate::probe::attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace};
+use crate::settings::probe::{CLASSES, ProbeSettings, WRITE};
+use crate::source::fetch::Reason;
+use crate::source::postgres::error;
 
 /// The longest answer that is read, in bytes.
 const ANSWER_LIMIT: usize = 1 << 20;

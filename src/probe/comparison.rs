@@ -3,11 +3,9 @@
 //! The data may change between two answers of the primary. So an answer that the primary never gave counts as wrong
 //! only if the primary's own was the same before and after; else it cannot be judged.
 
-use std::{
-    collections::VecDeque,
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use tokio::time::Instant;
 

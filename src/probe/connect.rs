@@ -1,28 +1,24 @@
 //! Connections of the probe: dialled, logged in and timed step by step, with the session limits that an application
 //! should have.
 
-use std::{io, sync::Arc, time::Duration};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, timeout_at},
-};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
 
-use crate::{
-    probe::{
-        attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace},
-        check::ProbeCheck,
-    },
-    secret,
-    settings::connection::model::{Address, PostgresSettings},
-    source::{
-        fetch::{FetchError, Reason},
-        net::{dial, dial::DialSteps, session_limit::SessionLimit},
-        postgres::{error, startup},
-    },
-};
+use crate::probe::attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace};
+use crate::probe::check::ProbeCheck;
+use crate::secret;
+use crate::settings::connection::model::{Address, PostgresSettings};
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::net::dial;
+use crate::source::net::dial::DialSteps;
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::postgres::{error, startup};
 
 /// The limit of connecting and logging in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);

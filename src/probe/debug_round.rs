@@ -3,18 +3,17 @@
 //! It is not counted, so that nobody can change the measurements; and it is rare: a path runs one at most once in its
 //! interval, and in 5 s. It only reads.
 
-use std::{collections::VecDeque, fmt::Write, sync::Arc, time::Duration};
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{
-    probe::{
-        attempt::{FailureReason, PathAttempt, Phase},
-        path_runner::PathRunner,
-        state::ProbeState,
-    },
-    settings::probe::WRITE,
-};
+use crate::probe::attempt::{FailureReason, PathAttempt, Phase};
+use crate::probe::path_runner::PathRunner;
+use crate::probe::state::ProbeState;
+use crate::settings::probe::WRITE;
 
 /// The shortest time between two rounds on a path.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);

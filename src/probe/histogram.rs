@@ -1,6 +1,7 @@
 //! A histogram of durations, with classic and with native buckets.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::table::native::ZERO;
 
@@ -93,10 +94,8 @@ fn native_index(took: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::native::{
-        NativeBuckets,
-        quantile::{of_classic, of_native, off},
-    };
+    use crate::table::native::NativeBuckets;
+    use crate::table::native::quantile::{of_classic, of_native, off};
 
     #[test]
     fn a_duration_counts_once_in_the_native_bucket_whose_bounds_are_around_it() {

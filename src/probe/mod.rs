@@ -23,21 +23,22 @@ pub mod stats;
 mod tables;
 mod write_visibility;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use futures_util::{FutureExt, future, future::BoxFuture};
-use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::{
-    collector::SourceKind,
-    probe::state::ProbeState,
-    settings::probe::{PathKind, ProbeSettings},
-    source::{
-        fetch::{FetchError, Reason, SourceStatus},
-        net::{login_guard::LoginInfo, session_limit::SessionLimit},
-        sections::{SectionSource, Tables, known},
-    },
-};
+use crate::collector::SourceKind;
+use crate::probe::state::ProbeState;
+use crate::settings::probe::{PathKind, ProbeSettings};
+use crate::source::fetch::{FetchError, Reason, SourceStatus};
+use crate::source::net::login_guard::LoginInfo;
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::sections::{SectionSource, Tables, known};
 
 /// A probe that runs. Dropped, it stops.
 pub struct Probe {

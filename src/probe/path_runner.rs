@@ -1,31 +1,23 @@
 //! A path, and how queries go over it: on a connection of its own, on one of a pool, or through a cache.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{
-    probe::{
-        attempt::{AnswerBytes, AttemptResult, PathAttempt, Trace},
-        cache::Cache,
-        cached_path,
-        cached_path::CachedPath,
-        check::ProbeCheck,
-        connect::{Connector, PathConnection},
-        pool::Pool,
-        stats::PathStats,
-    },
-    settings::{
-        connection::model::{Address, PostgresSettings},
-        probe::{Path, PathKind},
-    },
-    source::net::session_limit::SessionLimit,
-};
+use crate::probe::attempt::{AnswerBytes, AttemptResult, PathAttempt, Trace};
+use crate::probe::cache::Cache;
+use crate::probe::cached_path;
+use crate::probe::cached_path::CachedPath;
+use crate::probe::check::ProbeCheck;
+use crate::probe::connect::{Connector, PathConnection};
+use crate::probe::pool::Pool;
+use crate::probe::stats::PathStats;
+use crate::settings::connection::model::{Address, PostgresSettings};
+use crate::settings::probe::{Path, PathKind};
+use crate::source::net::session_limit::SessionLimit;
 
 /// The pools of a probe, by the name of their paths.
 pub type Pools = BTreeMap<String, Arc<Pool>>;

@@ -1,23 +1,18 @@
 //! A client-side pool of connections, as applications have it: deadpool's, over the probe's own connections.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    collector::sections::probe::PoolRow,
-    probe::{
-        attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace},
-        check::ProbeCheck,
-        connect::{Connector, ProbeConnection},
-    },
-    source::{net::session_limit::SessionLimit, sections::unix_seconds},
-    table::Cell,
-};
+use crate::collector::sections::probe::PoolRow;
+use crate::probe::attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace};
+use crate::probe::check::ProbeCheck;
+use crate::probe::connect::{Connector, ProbeConnection};
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::sections::unix_seconds;
+use crate::table::Cell;
 
 /// How long an application waits for a connection of its pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);

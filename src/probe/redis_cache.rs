@@ -1,22 +1,17 @@
 //! A Redis (or Valkey) in which a cached path keeps its answers.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use crate::{
-    settings::connection::model::RedisSettings,
-    source::{
-        fetch::{FetchError, Reason},
-        net::session_limit::SessionLimit,
-        redis::{RedisServer, RedisSession, Reply},
-    },
-};
+use crate::settings::connection::model::RedisSettings;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::redis::{RedisServer, RedisSession, Reply};
 
 /// The limit of a command, with the connection it may need: an application would not wait longer for its cache.
 const LIMIT: Duration = Duration::from_millis(500);

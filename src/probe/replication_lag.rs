@@ -1,16 +1,17 @@
 //! Looks for the token that was written on the primary, on a replica or through a cache, until it is visible.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
-use crate::probe::{
-    attempt::Trace, check, connect::PathConnection, path_runner::Transport, state::ProbeState,
-    write_visibility::WriteToken,
-};
+use crate::probe::attempt::Trace;
+use crate::probe::check;
+use crate::probe::connect::PathConnection;
+use crate::probe::path_runner::Transport;
+use crate::probe::state::ProbeState;
+use crate::probe::write_visibility::WriteToken;
 
 /// The first pause after a write. Pauses double while the write is not visible.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);

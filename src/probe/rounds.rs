@@ -4,16 +4,15 @@
 //! each other. The time of a late query counts from when it was due, so a path that hangs cannot hide that by being
 //! asked less often.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::probe::{
-    attempt::{FailureReason, PathAttempt},
-    check::{CheckMode, token_value},
-    state::ProbeState,
-    write_visibility::WriteToken,
-};
+use crate::probe::attempt::{FailureReason, PathAttempt};
+use crate::probe::check::{CheckMode, token_value};
+use crate::probe::state::ProbeState;
+use crate::probe::write_visibility::WriteToken;
 
 /// How late the clock itself may be, which counts milliseconds. A query that is later than that was kept waiting.
 const CLOCK_PRECISION: Duration = Duration::from_millis(5);

@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    probe::{
-        attempt::{AttemptError, FailureReason, Phase, Trace},
-        connect::Connector,
-    },
-    settings::connection::model::PostgresSettings,
-    source::remedy::quoted,
-};
+use crate::probe::attempt::{AttemptError, FailureReason, Phase, Trace};
+use crate::probe::connect::Connector;
+use crate::settings::connection::model::PostgresSettings;
+use crate::source::remedy::quoted;
 
 /// The SQL that creates them.
 pub const SCHEMA: &str = include_str!("schema.sql");

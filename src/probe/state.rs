@@ -1,15 +1,16 @@
 //! What the paths of a probe share: its settings, its checks, their answers and its last write.
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::{
-    probe::{
-        check, check::ProbeCheck, comparison::AnswerHistory, histogram, path_runner, path_runner::PathRunner,
-        stats::PathStats, write_visibility::WriteToken,
-    },
-    settings::probe::ProbeSettings,
-};
+use crate::probe::check::ProbeCheck;
+use crate::probe::comparison::AnswerHistory;
+use crate::probe::path_runner::PathRunner;
+use crate::probe::stats::PathStats;
+use crate::probe::write_visibility::WriteToken;
+use crate::probe::{check, histogram, path_runner};
+use crate::settings::probe::ProbeSettings;
 
 /// The kinds of path to the primary, the plainest first.
 const REFERENCE_KINDS: [&str; 3] = ["direct", "pooled", "pgbouncer"];

@@ -1,22 +1,16 @@
 //! The measurements on one path: counted once, read by scrapes and by `pgvigil probe`.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::{Duration, SystemTime},
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::{
-    circuit_breaker::CircuitBreaker,
-    probe::{
-        attempt::{FailureReason, PathAttempt, Phase},
-        check::ProbeCheck,
-        comparison::Comparison,
-        histogram::{Bounds, DurationHistogram},
-        write_visibility::WriteVisibility,
-    },
-};
+use crate::circuit_breaker::CircuitBreaker;
+use crate::probe::attempt::{FailureReason, PathAttempt, Phase};
+use crate::probe::check::ProbeCheck;
+use crate::probe::comparison::Comparison;
+use crate::probe::histogram::{Bounds, DurationHistogram};
+use crate::probe::write_visibility::WriteVisibility;
 
 /// The last attempts that are remembered in detail.
 const FAILURES_KEPT: usize = 20;

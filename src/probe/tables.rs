@@ -2,24 +2,18 @@
 
 use tokio::time::Instant;
 
-use crate::{
-    collector::sections::{
-        probe::{
-            AttemptsRow, CertificateRow, CircuitRow, ComparisonRow, DurationRow, FailuresRow, ObjectiveRow, PathRow,
-            RoundsRow, SECTIONS, VisibleRow,
-        },
-        row::SectionTables,
-    },
-    probe::{
-        comparison::Comparison,
-        histogram::DurationHistogram,
-        path_runner::{PathRunner, Transport},
-        state::ProbeState,
-        stats::PathStats,
-    },
-    source::sections::unix_seconds,
-    table::Cell,
+use crate::collector::sections::probe::{
+    AttemptsRow, CertificateRow, CircuitRow, ComparisonRow, DurationRow, FailuresRow, ObjectiveRow, PathRow, RoundsRow,
+    SECTIONS, VisibleRow,
 };
+use crate::collector::sections::row::SectionTables;
+use crate::probe::comparison::Comparison;
+use crate::probe::histogram::DurationHistogram;
+use crate::probe::path_runner::{PathRunner, Transport};
+use crate::probe::state::ProbeState;
+use crate::probe::stats::PathStats;
+use crate::source::sections::unix_seconds;
+use crate::table::Cell;
 
 /// All sections.
 pub fn tables(state: &ProbeState) -> SectionTables {

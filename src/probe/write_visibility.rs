@@ -3,7 +3,8 @@
 //! This works although nobody else writes, and grows when a replica is cut off. It does not grow when the primary
 //! refuses writes, because then there is nothing to show.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 

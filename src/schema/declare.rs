@@ -15,7 +15,9 @@
 //! }
 //! ```
 
-use crate::schema::{reader::Reader, words, yaml::Node};
+use crate::schema::reader::Reader;
+use crate::schema::words;
+use crate::schema::yaml::Node;
 
 /// Declares a map: its name in messages and its keys, each with what it is for, its type and its schema. A field is called like its key, or
 /// `as` says what the key is. Fields after `..`, before and behind the others, are declared maps whose keys stand among these.

@@ -1,21 +1,15 @@
 //! Files of configuration: their text, never read further than a configuration may be long.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use zeroize::Zeroizing;
 
-use crate::{
-    schema::{
-        problem::{Place, Problem, Problems},
-        yaml,
-        yaml::{MAX_BYTES, NodeValue},
-    },
-    secret,
-};
+use crate::schema::problem::{Place, Problem, Problems};
+use crate::schema::yaml;
+use crate::schema::yaml::{MAX_BYTES, NodeValue};
+use crate::secret;
 
 /// YAML files by stem, so that of two sets one can replace the other's: each with its name for messages and its text.
 pub type FileSet = BTreeMap<String, (String, String)>;

@@ -2,7 +2,9 @@
 //!
 //! Forms come from the schemas that read the values; messages and the JSON Schemas for editors are made of them.
 
-use crate::schema::{problem::Problems, words, yaml::Node};
+use crate::schema::problem::Problems;
+use crate::schema::words;
+use crate::schema::yaml::Node;
 
 /// What a value looks like.
 #[derive(Clone)]

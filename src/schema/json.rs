@@ -6,10 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::{
-    form::{Form, KeySpec, Shape},
-    reader::Keys,
-};
+use crate::schema::form::{Form, KeySpec, Shape};
+use crate::schema::reader::Keys;
 
 /// A duration as humantime reads it; how long it is, a pattern cannot say.
 const DURATION: &str = "^0$|^\\s*([0-9][0-9\\s]*(nsec|ns|usec|us|\u{b5}s|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|\

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, and where: collected over all files, then shown at once.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 /// Where something stands in a file: for a block of SQL, its first character.
 ///

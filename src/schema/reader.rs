@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use crate::schema::{
-    form::{Form, KeySpec, Shape},
-    problem::{Place, Problems},
-    yaml::{Node, NodeValue},
-};
+use crate::schema::form::{Form, KeySpec, Shape};
+use crate::schema::problem::{Place, Problems};
+use crate::schema::yaml::{Node, NodeValue};
 
 /// Reads an environment variable. It comes from outside, so that tests have their own environment.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;

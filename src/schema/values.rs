@@ -2,14 +2,15 @@
 //!
 //! A value is typed by what is expected of it: `"3"` and `3` are the same number and the same text.
 
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
 
-use crate::schema::{
-    form::Form,
-    reader::{Entry, Keys, Schema},
-    words,
-    yaml::{Node, NodeValue},
-};
+use crate::schema::form::Form;
+use crate::schema::reader::{Entry, Keys, Schema};
+use crate::schema::words;
+use crate::schema::yaml::{Node, NodeValue};
 
 /// The longest duration that means anything here; above it, arithmetic with durations would have to be checked.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);

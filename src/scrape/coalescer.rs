@@ -20,24 +20,22 @@
 //! - Rendered pages that nobody has fetched yet are bounded, because a page may be megabytes: the next one is rendered when one is taken.
 //! - At shutdown nothing waits for a server any more.
 
-use std::{collections::HashMap, io::Write, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit, watch},
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{
-    exposition,
-    exposition::Format,
-    scrape::{
-        engine::{Engine, Scrape, Selection},
-        target::refresh::MAX_SHARED_AGE,
-    },
-};
+use crate::exposition;
+use crate::exposition::Format;
+use crate::scrape::engine::{Engine, Scrape, Selection};
+use crate::scrape::target::refresh::MAX_SHARED_AGE;
 
 /// Which page: everything that makes a difference to the bytes, or to when they must be there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,27 +1,29 @@
 //! The configuration in force: loaded at the start, loaded again on demand or when its files change, and never
 //! replaced by a broken one.
 
-use std::{
-    fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    panic::resume_unwind,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::{sync::Mutex as AsyncMutex, task::spawn_blocking, time::sleep};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tracing::{error, info};
 use zeroize::Zeroizing;
 
-use crate::{
-    access::WebAccess,
-    collector::catalogue::Catalogue,
-    schema::{files, problem::Problems},
-    scrape::{engine::Engine, self_metrics::Process},
-    settings::{Settings, interpolate::expand, web::named_files},
-};
+use crate::access::WebAccess;
+use crate::collector::catalogue::Catalogue;
+use crate::schema::files;
+use crate::schema::problem::Problems;
+use crate::scrape::engine::Engine;
+use crate::scrape::self_metrics::Process;
+use crate::settings::Settings;
+use crate::settings::interpolate::expand;
+use crate::settings::web::named_files;
 
 /// How often the files are read to see whether they changed.
 const WATCH_EVERY: Duration = Duration::from_secs(5);

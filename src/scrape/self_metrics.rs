@@ -1,31 +1,25 @@
 //! The program's own state as Tables: what `source: self` collectors read.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io::{self, Read},
-    time::{Duration, SystemTime},
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rustix::{
-    param::{clock_ticks_per_second, page_size},
-    process::{Resource, getrlimit},
-};
+use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
-use crate::{
-    collector::sections::{
-        row::SectionTables,
-        self_metrics::{
-            BuildRow, ClosedDatabaseRow, CollectorFailuresRow, CollectorRow, CutRow, DownRow, ExporterRow, LoginRow,
-            ProcessRow, SkippedRow, TargetRow, ThresholdRow,
-        },
-    },
-    scrape::target::{Target, report::TargetStatus},
-    source::{fetch::Reason, sections::unix_seconds},
-    table::Cell,
+use crate::collector::sections::row::SectionTables;
+use crate::collector::sections::self_metrics::{
+    BuildRow, ClosedDatabaseRow, CollectorFailuresRow, CollectorRow, CutRow, DownRow, ExporterRow, LoginRow,
+    ProcessRow, SkippedRow, TargetRow, ThresholdRow,
 };
+use crate::scrape::target::Target;
+use crate::scrape::target::report::TargetStatus;
+use crate::source::fetch::Reason;
+use crate::source::sections::unix_seconds;
+use crate::table::Cell;
 
 /// What the process as a whole has been through; it outlives reloads.
 #[derive(Debug)]

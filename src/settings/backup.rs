@@ -1,17 +1,14 @@
 //! A backup target: its repositories, and where what is known of each comes from.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::{
-    declare,
-    schema::{
-        form::Form,
-        reader::{Entry, Schema},
-        values::{by_word, entries, list, map, positive_duration, unique, whole, word},
-    },
-    secret::Secret,
-    settings::interpolate::{ABSOLUTE, absolute_path, interpolated, secret, secret_in_file},
-};
+use crate::declare;
+use crate::schema::form::Form;
+use crate::schema::reader::{Entry, Schema};
+use crate::schema::values::{by_word, entries, list, map, positive_duration, unique, whole, word};
+use crate::secret::Secret;
+use crate::settings::interpolate::{ABSOLUTE, absolute_path, interpolated, secret, secret_in_file};
 
 declare! {
     /// Backups: repositories, each asked on its own.

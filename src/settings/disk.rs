@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    declare,
-    schema::values::{map, text, unique},
-    settings::interpolate::absolute_path,
-};
+use crate::declare;
+use crate::schema::values::{map, text, unique};
+use crate::settings::interpolate::absolute_path;
 
 declare! {
     /// Filesystems, by paths on them.

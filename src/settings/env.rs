@@ -2,17 +2,13 @@
 
 use zeroize::Zeroizing;
 
-use crate::{
-    schema::{
-        problem::{Place, Problems},
-        reader::Env,
-    },
-    settings::{
-        connection::{dsn::Dsn, postgres, problem::ConnectionProblem, redis},
-        probe,
-        targets::{Endpoint, RowLimits, TargetSettings},
-    },
-};
+use crate::schema::problem::{Place, Problems};
+use crate::schema::reader::Env;
+use crate::settings::connection::dsn::Dsn;
+use crate::settings::connection::problem::ConnectionProblem;
+use crate::settings::connection::{postgres, redis};
+use crate::settings::probe;
+use crate::settings::targets::{Endpoint, RowLimits, TargetSettings};
 
 /// The variables with the server's URL, and with its replicas'; of each pair the first that is set counts.
 const PRIMARY: [&str; 2] = ["PGVIGIL_POSTGRES_URL", "DATABASE_URL"];

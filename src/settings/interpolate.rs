@@ -4,14 +4,10 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use crate::{
-    schema::{
-        form::Form,
-        reader::{Env, Schema},
-        values::text,
-    },
-    secret::Secret,
-};
+use crate::schema::form::Form;
+use crate::schema::reader::{Env, Schema};
+use crate::schema::values::text;
+use crate::secret::Secret;
 
 /// A text with its `${NAME}`s replaced.
 pub fn interpolated() -> Schema<String> {

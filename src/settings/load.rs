@@ -1,22 +1,15 @@
 //! The settings as they are written, in a file or in the environment, read into what they mean.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
+use std::time::Duration;
 
-use crate::{
-    declare,
-    schema::{
-        files,
-        problem::{Place, Problems},
-        reader::{Entry, Env, Reader},
-        values::{duration, entries, flag, map, positive_duration, whole},
-        words, yaml,
-    },
-    settings::{
-        env,
-        targets::{LimitKeys, RowLimits, TargetKeys, TargetSettings, targets},
-        thresholds,
-    },
-};
+use crate::declare;
+use crate::schema::problem::{Place, Problems};
+use crate::schema::reader::{Entry, Env, Reader};
+use crate::schema::values::{duration, entries, flag, map, positive_duration, whole};
+use crate::schema::{files, words, yaml};
+use crate::settings::targets::{LimitKeys, RowLimits, TargetKeys, TargetSettings, targets};
+use crate::settings::{env, thresholds};
 
 /// The most rows a query may keep.
 pub const MAX_ROWS: usize = 1_000_000;

@@ -11,12 +11,9 @@ pub mod targets;
 pub mod thresholds;
 pub mod web;
 
-pub use crate::settings::{
-    backup::{
-        BackupSettings, Document, DocumentPart, DocumentSource, Environment, FilesSettings, RepositorySettings, S3,
-        Tool,
-    },
-    disk::{DiskSettings, NamedPath},
-    load::{Override, Settings},
-    targets::{Endpoint, RowLimits, TargetSettings, Threshold},
+pub use crate::settings::backup::{
+    BackupSettings, Document, DocumentPart, DocumentSource, Environment, FilesSettings, RepositorySettings, S3, Tool,
 };
+pub use crate::settings::disk::{DiskSettings, NamedPath};
+pub use crate::settings::load::{Override, Settings};
+pub use crate::settings::targets::{Endpoint, RowLimits, TargetSettings, Threshold};

@@ -1,24 +1,16 @@
 //! The targets: their names, labels and thresholds, and how each is reached.
 
-use crate::{
-    declare, declare_one_of,
-    schema::{
-        reader::{Entry, Schema},
-        values::{entries, map, number, plain_name, unique, whole},
-        words,
-    },
-    settings::{
-        backup::BackupSettings,
-        connection::{
-            model::{DatabasePatterns, PostgresSettings, RedisSettings},
-            postgres::{pgbouncer, postgres},
-            redis::redis,
-        },
-        disk::DiskSettings,
-        interpolate::interpolated,
-        probe::{ProbeSettings, probe},
-    },
-};
+use crate::schema::reader::{Entry, Schema};
+use crate::schema::values::{entries, map, number, plain_name, unique, whole};
+use crate::schema::words;
+use crate::settings::backup::BackupSettings;
+use crate::settings::connection::model::{DatabasePatterns, PostgresSettings, RedisSettings};
+use crate::settings::connection::postgres::{pgbouncer, postgres};
+use crate::settings::connection::redis::redis;
+use crate::settings::disk::DiskSettings;
+use crate::settings::interpolate::interpolated;
+use crate::settings::probe::{ProbeSettings, probe};
+use crate::{declare, declare_one_of};
 
 /// One thing to watch.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,16 +1,12 @@
 //! The shipped thresholds, `rules/thresholds.yaml`: what alerts compare with unless a target says otherwise.
 
-use crate::{
-    declare,
-    schema::{
-        form::Form,
-        problem::Problems,
-        reader::Reader,
-        values::{list, map, number, one_of, snake, text, unique},
-        yaml,
-    },
-    settings::targets::{Endpoint, SEVERITIES, Threshold},
-};
+use crate::declare;
+use crate::schema::form::Form;
+use crate::schema::problem::Problems;
+use crate::schema::reader::Reader;
+use crate::schema::values::{list, map, number, one_of, snake, text, unique};
+use crate::schema::yaml;
+use crate::settings::targets::{Endpoint, SEVERITIES, Threshold};
 
 const FILE: &str = "rules/thresholds.yaml";
 const TEXT: &str = include_str!("../../rules/thresholds.yaml");

@@ -1,24 +1,17 @@
 //! The web configuration as it is written: how the pages are served, and to whom. In the format of Prometheus'
 //! exporters (`--web.config.file`); what a TLS library must say of it, `web` says.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::{
-    declare,
-    schema::{
-        files,
-        form::{Form, Shape},
-        problem::{Place, Problems},
-        reader::{Keys, Reader, Schema},
-        values::{duration, entries, flag, list, map, one_of, text, whole, word},
-        yaml,
-        yaml::Node,
-    },
-    secret::Secret,
-};
+use crate::declare;
+use crate::schema::form::{Form, Shape};
+use crate::schema::problem::{Place, Problems};
+use crate::schema::reader::{Keys, Reader, Schema};
+use crate::schema::values::{duration, entries, flag, list, map, one_of, text, whole, word};
+use crate::schema::yaml::Node;
+use crate::schema::{files, yaml};
+use crate::secret::Secret;
 
 declare! {
     /// What the file says.

@@ -1,9 +1,7 @@
 //! The shipped Grafana dashboards, as they lie in `dashboards/`; inside the binary they are compressed.
 
-use std::{
-    io::{self, Read},
-    iter,
-};
+use std::io::{self, Read};
+use std::iter;
 
 use flate2::read::GzDecoder;
 

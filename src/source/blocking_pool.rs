@@ -2,13 +2,13 @@
 //!
 //! The program does not wait for these threads when it ends.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 /// Makes one kind of call.
 #[derive(Default)]
@@ -49,10 +49,8 @@ impl BlockingPool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    };
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
 
     use super::*;
 

@@ -1,6 +1,7 @@
 //! Text as UTF-8, whatever the encoding of its bytes: no name is refused, and names that differ in broken bytes stay different.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
+use std::fmt::Write;
 
 use encoding_rs::Encoding;
 

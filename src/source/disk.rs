@@ -3,36 +3,25 @@
 //! A filesystem may never answer (NFS without its server): each path is asked on a thread of its own, and not again while
 //! that hangs.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
+use std::time::Duration;
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, join_all},
-};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
-use rustix::{
-    fs::{StatVfs, StatVfsMountFlags, statvfs},
-    io::Errno,
-};
+use rustix::fs::{StatVfs, StatVfsMountFlags, statvfs};
+use rustix::io::Errno;
 use tokio::time::Instant;
 
-use crate::{
-    collector::{
-        SourceKind,
-        sections::{
-            disk::{DiskProblemRow, FilesystemRow, SECTIONS},
-            row::SectionTables,
-        },
-    },
-    settings,
-    settings::NamedPath,
-    source::{
-        blocking_pool::BlockingPool,
-        fetch::FetchError,
-        sections::{SectionSource, SourceProblem, Tables, known},
-    },
-    table::Cell,
-};
+use crate::collector::SourceKind;
+use crate::collector::sections::disk::{DiskProblemRow, FilesystemRow, SECTIONS};
+use crate::collector::sections::row::SectionTables;
+use crate::settings;
+use crate::settings::NamedPath;
+use crate::source::blocking_pool::BlockingPool;
+use crate::source::fetch::FetchError;
+use crate::source::sections::{SectionSource, SourceProblem, Tables, known};
+use crate::table::Cell;
 
 /// A filesystem that works answers in microseconds; for one that hangs, a scrape waits this long, once.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -1,8 +1,13 @@
 //! What every fetch gives: rows, or the reason why there are none, and what a source reports meanwhile.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::{collector::Place, memory_budget::MemoryBudget, source::remedy::Remedy, table::Table, truncate};
+use crate::collector::Place;
+use crate::memory_budget::MemoryBudget;
+use crate::source::remedy::Remedy;
+use crate::table::Table;
+use crate::truncate;
 
 /// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,26 +3,20 @@
 //! It keeps the promises of [`crate::source::Source`]: a login is begun once and kept until it ends, every collector that is
 //! due is reported, the slow lane asks one collector at a time.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::{
-    collector::Collector,
-    settings::connection::login::LoginMethod,
-    source::{
-        fetch::{Answer, Answers, Database, Event, EventSink, FetchError, Reason, SourceStatus},
-        net::login_guard::{Encryption, LoginInfo, Way},
-        sections::cut,
-    },
-    table::Table,
-};
+use crate::collector::Collector;
+use crate::settings::connection::login::LoginMethod;
+use crate::source::fetch::{Answer, Answers, Database, Event, EventSink, FetchError, Reason, SourceStatus};
+use crate::source::net::login_guard::{Encryption, LoginInfo, Way};
+use crate::source::sections::cut;
+use crate::table::Table;
 
 /// How often a call that hangs looks whether it still has to.
 const TICK: Duration = Duration::from_millis(10);

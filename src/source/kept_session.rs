@@ -3,23 +3,20 @@
 //! A session that died is replaced within the fetch, as a PostgreSQL server's is. One that does not answer by its
 //! deadline is given up.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::{
-    sync::{Mutex, MutexGuard},
-    time::{Instant, timeout_at},
-};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    collector::SourceKind,
-    source::{
-        fetch::{FetchError, Reason, SourceStatus},
-        net::{login_guard::LoginInfo, session_limit::SessionLimit},
-        pending_login::{LoginOutcome, LoginTask, PendingLogin},
-        sections::{SectionSource, Tables},
-    },
-};
+use crate::collector::SourceKind;
+use crate::source::fetch::{FetchError, Reason, SourceStatus};
+use crate::source::net::login_guard::LoginInfo;
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::pending_login::{LoginOutcome, LoginTask, PendingLogin};
+use crate::source::sections::{SectionSource, Tables};
 
 /// Sessions that a fetch may use up.
 const ATTEMPTS: usize = 3;

@@ -17,26 +17,24 @@ pub mod remedy;
 pub mod sections;
 pub mod statements;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::{
-    collector::{Collector, SourceKind},
-    memory_budget::MemoryBudget,
-    settings::{Endpoint, probe::ProbeSettings},
-    source::{
-        backup::BackupSource,
-        disk::DiskSource,
-        fetch::{EventSink, FetchError, SourceStatus},
-        kept_session::KeptSession,
-        net::login_guard::LoginInfo,
-        pgbouncer::Console,
-        postgres::PostgresServer,
-        redis::RedisServer,
-        sections::{SectionSource, SourceProblem},
-    },
-};
+use crate::collector::{Collector, SourceKind};
+use crate::memory_budget::MemoryBudget;
+use crate::settings::Endpoint;
+use crate::settings::probe::ProbeSettings;
+use crate::source::backup::BackupSource;
+use crate::source::disk::DiskSource;
+use crate::source::fetch::{EventSink, FetchError, SourceStatus};
+use crate::source::kept_session::KeptSession;
+use crate::source::net::login_guard::LoginInfo;
+use crate::source::pgbouncer::Console;
+use crate::source::postgres::PostgresServer;
+use crate::source::redis::RedisServer;
+use crate::source::sections::{SectionSource, SourceProblem};
 
 /// The source of a target.
 #[allow(clippy::large_enum_variant, reason = "one for each target, behind an Arc")]

@@ -18,11 +18,9 @@
 
 use std::time::Duration;
 
-use tokio::{
-    sync::Mutex as AsyncMutex,
-    task::JoinHandle,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::source::fetch::{FetchError, Reason};
 
@@ -92,7 +90,8 @@ impl<S: LoginOutcome> PendingLogin<S> {
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
-    use tokio::{sync::oneshot, time::sleep};
+    use tokio::sync::oneshot;
+    use tokio::time::sleep;
 
     use super::*;
 

@@ -1,23 +1,19 @@
 //! Sources whose rows come in named sections, and how each collector gets its part of them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::{FutureExt, future, future::BoxFuture};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future};
 use tokio::time::{Instant, timeout};
 
-use crate::{
-    collector::{Collector, Query, Rows, SourceKind, sections::row::SectionTables},
-    source::{
-        fetch::{Answer, Answers, Event, EventSink, FetchError, Reason, SourceStatus},
-        net::login_guard::LoginInfo,
-        remedy::Remedy,
-    },
-    table::Table,
-};
+use crate::collector::sections::row::SectionTables;
+use crate::collector::{Collector, Query, Rows, SourceKind};
+use crate::source::fetch::{Answer, Answers, Event, EventSink, FetchError, Reason, SourceStatus};
+use crate::source::net::login_guard::LoginInfo;
+use crate::source::remedy::Remedy;
+use crate::table::Table;
 
 /// After this long, what is known by then is reported, and the rest when it comes: a tool that hangs keeps nobody waiting.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -9,11 +9,9 @@ mod number;
 
 use std::sync::Arc;
 
+use crate::memory_budget::{MemoryBudget, Reservation};
 pub use crate::table::number::Number;
-use crate::{
-    memory_budget::{MemoryBudget, Reservation},
-    truncate,
-};
+use crate::truncate;
 
 /// One cell, as read from a [`Table`]. `Absent` is an unknown value (SQL's NULL): it never becomes a number.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! Numbers: the values of samples, and how they are written.
 
-use std::{fmt, io::Write};
+use std::fmt;
+use std::io::Write;
 
 /// A number. Whole ones stay exact.
 #[derive(Clone, Copy, Debug, PartialEq)]

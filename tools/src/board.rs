@@ -4,13 +4,9 @@
 
 use std::time::Duration;
 
-use pgvigil::{
-    declare,
-    schema::{
-        reader::Placed,
-        values::{flag, list, map, number, snake, text, word},
-    },
-};
+use pgvigil::declare;
+use pgvigil::schema::reader::Placed;
+use pgvigil::schema::values::{flag, list, map, number, snake, text, word};
 
 /// The width of a board.
 pub const COLUMNS: u32 = 24;

@@ -1,6 +1,9 @@
 //! `cargo run -p pgvigil-tools -- boards`, in the repository's folder: writes `dashboards/*.json`.
 
-use std::{env, error::Error, fs, path::Path, process::ExitCode};
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs};
 
 use pgvigil_tools::{boards, grafana};
 

@@ -1,10 +1,8 @@
 //! `make boards`, as one who changes a board sees it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 /// A folder with the repository's boards alone.
 fn repository(name: &str) -> PathBuf {

@@ -1,20 +1,20 @@
 //! `pgvigil check --health`: whether a pgvigil that serves answers. For health checks in images that have nothing but pgvigil.
 
-use std::{env, path::Path, time::Duration};
+use std::env;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use http_body_util::Empty;
-use hyper::{Request, StatusCode, header::HOST};
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 
-use crate::{
-    cli::run::{CommandError, print, run_to_end},
-    settings::{
-        connection::model::{Roots, TlsMode, TlsSettings},
-        web::WebSettings,
-    },
-    source::net::{http_client, http_client::HttpAddress},
-};
+use crate::cli::run::{CommandError, print, run_to_end};
+use crate::settings::connection::model::{Roots, TlsMode, TlsSettings};
+use crate::settings::web::WebSettings;
+use crate::source::net::http_client;
+use crate::source::net::http_client::HttpAddress;
 
 /// The page that only says that the process lives.
 const LIVES: &str = "/healthz";

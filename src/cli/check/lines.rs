@@ -1,23 +1,18 @@
 //! The lines that `check --connect` prints of a target.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
+use std::time::Duration;
 
 use humantime::format_duration;
 use tokio::time::Instant;
 
-use crate::{
-    probe::debug_round::DebugRound,
-    scrape::target::{
-        Target,
-        report::{CollectorReport, DatabaseReport},
-    },
-    source::{
-        fetch::{FetchError, Reason},
-        remedy::{Remedy, quoted},
-        sections::SourceProblem,
-    },
-    truncate,
-};
+use crate::probe::debug_round::DebugRound;
+use crate::scrape::target::Target;
+use crate::scrape::target::report::{CollectorReport, DatabaseReport};
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::remedy::{Remedy, quoted};
+use crate::source::sections::SourceProblem;
+use crate::truncate;
 
 /// Databases beyond this many are counted, not named.
 const MOST_NAMED: usize = 10;
@@ -151,10 +146,9 @@ fn places(databases: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        collector::{Collector, catalogue::Catalogue},
-        scrape::slot::Slot,
-    };
+    use crate::collector::Collector;
+    use crate::collector::catalogue::Catalogue;
+    use crate::scrape::slot::Slot;
 
     #[test]
     fn what_never_answered_has_failed() {

@@ -9,21 +9,16 @@ use anyhow::anyhow;
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::{
-    access::WebAccess,
-    cli::{
-        arguments::{ConfigArguments, LogArguments, WebArguments},
-        check::lines::{CheckReport, is_well},
-        run::{CommandError, print, run_to_end},
-    },
-    collector::catalogue::Catalogue,
-    scrape::{
-        engine::{Engine, Selection},
-        reload::{ConfigPaths, LiveConfig},
-        target::{Target, report::CollectorReport},
-    },
-    settings::{Settings, env},
-};
+use crate::access::WebAccess;
+use crate::cli::arguments::{ConfigArguments, LogArguments, WebArguments};
+use crate::cli::check::lines::{CheckReport, is_well};
+use crate::cli::run::{CommandError, print, run_to_end};
+use crate::collector::catalogue::Catalogue;
+use crate::scrape::engine::{Engine, Selection};
+use crate::scrape::reload::{ConfigPaths, LiveConfig};
+use crate::scrape::target::Target;
+use crate::scrape::target::report::CollectorReport;
+use crate::settings::{Settings, env};
 
 /// The longest time that a check takes, however many slow collectors there are.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);

@@ -2,30 +2,25 @@
 
 mod report;
 
-use std::{
-    io::{IsTerminal, stderr},
-    time::Duration,
-};
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    cli::{
-        arguments::{ConfigArguments, LogArguments},
-        probe::report::ProbeReport,
-        run::{CommandError, print, run_to_end},
-    },
-    probe::{Probe, attempt::AttemptError, schema},
-    schema::problem::{Place, Problems},
-    scrape::reload::ConfigPaths,
-    settings::{
-        Endpoint, TargetSettings,
-        connection::{dsn::Dsn, model::PostgresSettings, postgres},
-        probe::ProbeSettings,
-    },
-};
+use crate::cli::arguments::{ConfigArguments, LogArguments};
+use crate::cli::probe::report::ProbeReport;
+use crate::cli::run::{CommandError, print, run_to_end};
+use crate::probe::attempt::AttemptError;
+use crate::probe::{Probe, schema};
+use crate::schema::problem::{Place, Problems};
+use crate::scrape::reload::ConfigPaths;
+use crate::settings::connection::dsn::Dsn;
+use crate::settings::connection::model::PostgresSettings;
+use crate::settings::connection::postgres;
+use crate::settings::probe::ProbeSettings;
+use crate::settings::{Endpoint, TargetSettings};
 
 /// The URL of the role that creates and drops the tables, if the probe's own role may not.
 const ADMIN: &str = "PGVIGIL_PROBE_ADMIN_URL";

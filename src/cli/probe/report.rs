@@ -1,15 +1,14 @@
 //! What `pgvigil probe` prints: how fast each query was on each path, and how much faster one path is than another.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::probe::{
-    attempt::{FailureReason, Phase},
-    path_runner::PathRunner,
-    state::ProbeState,
-    stats::PathStats,
-};
+use crate::probe::attempt::{FailureReason, Phase};
+use crate::probe::path_runner::PathRunner;
+use crate::probe::state::ProbeState;
+use crate::probe::stats::PathStats;
 
 /// The share of the attempts that must succeed within the objective.
 const OBJECTIVE_SHARE: f64 = 0.95;

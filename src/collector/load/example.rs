@@ -1,16 +1,13 @@
 //! The example rows of a query: its own test fixture. They must show every column that a metric reads.
 
-use crate::{
-    collector::load::metric::{MetricDeclaration, NATIVE_BUCKETS},
-    schema::{
-        form::Form,
-        problem::{Place, Problems},
-        reader::{Placed, Schema},
-        words,
-        yaml::{Node, NodeValue},
-    },
-    table::{Cell, Table, native::NativeBuckets},
-};
+use crate::collector::load::metric::{MetricDeclaration, NATIVE_BUCKETS};
+use crate::schema::form::Form;
+use crate::schema::problem::{Place, Problems};
+use crate::schema::reader::{Placed, Schema};
+use crate::schema::words;
+use crate::schema::yaml::{Node, NodeValue};
+use crate::table::native::NativeBuckets;
+use crate::table::{Cell, Table};
 
 /// Sample rows, and where each cell stands (row after row, as in the table).
 #[derive(Debug)]

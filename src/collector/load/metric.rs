@@ -1,21 +1,14 @@
 //! The metrics of a query: which column is the value, which are the labels.
 
-use crate::{
-    collector::{
-        Metric, NativeSpec, ValueSource,
-        metric::{MetricDef, MetricKind},
-        naming_rules,
-        naming_rules::MetricNames,
-    },
-    declare,
-    schema::{
-        form::Form,
-        problem::{Place, Problems},
-        reader::{Placed, Schema},
-        values::{by_word, flag, map, number, signed, text, unique, word},
-        words,
-    },
-};
+use crate::collector::metric::{MetricDef, MetricKind};
+use crate::collector::naming_rules::MetricNames;
+use crate::collector::{Metric, NativeSpec, ValueSource, naming_rules};
+use crate::declare;
+use crate::schema::form::Form;
+use crate::schema::problem::{Place, Problems};
+use crate::schema::reader::{Placed, Schema};
+use crate::schema::values::{by_word, flag, map, number, signed, text, unique, word};
+use crate::schema::words;
 
 const KINDS: [(&str, MetricKind); 4] = [
     ("gauge", MetricKind::Gauge),

@@ -5,31 +5,23 @@ mod metric;
 mod section;
 mod sql;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use crate::{
-    collector::{
-        Collector, DATABASE_LABEL, Extension, Query, Role, Rows, Scope, SourceKind, Variant,
-        load::{
-            example::{Example, example},
-            metric::{MetricDeclaration, check_name, labels, metric},
-            sql::{requires, variants},
-        },
-        naming_rules::MetricNames,
-        sections,
-        sections::STATEMENTS,
-    },
-    declare, declare_one_of,
-    schema::{
-        form::Form,
-        problem::Problems,
-        reader::{Placed, Reader},
-        values::{duration, flag, list, map, snake, unique, whole, word},
-        yaml,
-        yaml::Node,
-    },
-    settings::load::MAX_ROWS,
-};
+use crate::collector::load::example::{Example, example};
+use crate::collector::load::metric::{MetricDeclaration, check_name, labels, metric};
+use crate::collector::load::sql::{requires, variants};
+use crate::collector::naming_rules::MetricNames;
+use crate::collector::sections::STATEMENTS;
+use crate::collector::{Collector, DATABASE_LABEL, Extension, Query, Role, Rows, Scope, SourceKind, Variant, sections};
+use crate::schema::form::Form;
+use crate::schema::problem::Problems;
+use crate::schema::reader::{Placed, Reader};
+use crate::schema::values::{duration, flag, list, map, snake, unique, whole, word};
+use crate::schema::yaml;
+use crate::schema::yaml::Node;
+use crate::settings::load::MAX_ROWS;
+use crate::{declare, declare_one_of};
 
 /// The least `ttl` of what is asked in each database.
 pub(crate) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);

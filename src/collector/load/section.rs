@@ -2,15 +2,13 @@
 //! columns are known it must have every one that is read. What `source: statements` makes of its rows is checked like
 //! a section.
 
-use crate::{
-    collector::{
-        SourceKind,
-        load::metric::MetricDeclaration,
-        sections,
-        sections::{STATEMENTS, row::Section},
-    },
-    schema::{problem::Problems, reader::Placed, words},
-};
+use crate::collector::load::metric::MetricDeclaration;
+use crate::collector::sections::STATEMENTS;
+use crate::collector::sections::row::Section;
+use crate::collector::{SourceKind, sections};
+use crate::schema::problem::Problems;
+use crate::schema::reader::Placed;
+use crate::schema::words;
 
 /// The section a query names.
 pub fn section(name: &Placed<String>, source: SourceKind, problems: &mut Problems) -> Option<&'static Section> {

@@ -1,16 +1,12 @@
 //! The SQL of a query: its variants by server version, and the extension it needs.
 
-use crate::{
-    collector::{EXTENSION_SCHEMA, Extension, Variant},
-    declare,
-    schema::{
-        form::Form,
-        problem::Problems,
-        reader::{Placed, Reader, Schema},
-        values::{map, scalar, text, unique, whole},
-        yaml::{Node, NodeValue},
-    },
-};
+use crate::collector::{EXTENSION_SCHEMA, Extension, Variant};
+use crate::declare;
+use crate::schema::form::Form;
+use crate::schema::problem::Problems;
+use crate::schema::reader::{Placed, Reader, Schema};
+use crate::schema::values::{map, scalar, text, unique, whole};
+use crate::schema::yaml::{Node, NodeValue};
 
 /// The highest version that may be named.
 const NEWEST: u32 = 99;

@@ -8,7 +8,8 @@ pub mod redis;
 pub mod row;
 pub mod self_metrics;
 
-use crate::collector::{SourceKind, sections::row::Section};
+use crate::collector::SourceKind;
+use crate::collector::sections::row::Section;
 
 /// What the rows of `source: statements` are made into; its columns, as a section has them.
 pub const STATEMENTS: Section = Section {

@@ -2,21 +2,19 @@
 
 use std::fmt;
 
-use prometheus_client::{
-    collector::Collector,
-    encoding::{
-        DescriptorEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet, prometheus_protobuf,
-    },
-    metrics::MetricType,
-    registry::Registry,
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet, prometheus_protobuf,
 };
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
 
-use crate::{
-    collector::metric::{MetricDef, MetricKind},
-    exposition::protobuf::{native::spans_and_deltas, wire},
-    map::Sample,
-    table::{Number, native::NativeBuckets},
-};
+use crate::collector::metric::{MetricDef, MetricKind};
+use crate::exposition::protobuf::native::spans_and_deltas;
+use crate::exposition::protobuf::wire;
+use crate::map::Sample;
+use crate::table::Number;
+use crate::table::native::NativeBuckets;
 
 #[derive(Clone, Debug)]
 pub struct Head {

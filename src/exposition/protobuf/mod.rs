@@ -8,17 +8,14 @@ mod library;
 mod native;
 mod wire;
 
-use crate::{
-    collector::{Query, metric::MetricKind},
-    exposition::{
-        block::{Block, by_query},
-        protobuf::library::{Head, SampleValue},
-        row_labels::{LabelSyntax, LabelledFamilies},
-        text::push_bound,
-    },
-    map::{Family, Sample},
-    table::Cell,
-};
+use crate::collector::Query;
+use crate::collector::metric::MetricKind;
+use crate::exposition::block::{Block, by_query};
+use crate::exposition::protobuf::library::{Head, SampleValue};
+use crate::exposition::row_labels::{LabelSyntax, LabelledFamilies};
+use crate::exposition::text::push_bound;
+use crate::map::{Family, Sample};
+use crate::table::Cell;
 
 /// Fields of `MetricFamily`.
 const TYPE: u8 = 3;
@@ -124,12 +121,10 @@ fn with_bound(labels: &[u8], le: f64) -> Vec<u8> {
 mod tests {
     use std::fmt;
 
-    use prometheus_client::{
-        collector::Collector,
-        encoding::{DescriptorEncoder, prometheus_protobuf},
-        metrics::MetricType,
-        registry::Registry,
-    };
+    use prometheus_client::collector::Collector;
+    use prometheus_client::encoding::{DescriptorEncoder, prometheus_protobuf};
+    use prometheus_client::metrics::MetricType;
+    use prometheus_client::registry::Registry;
 
     use super::*;
 

@@ -28,7 +28,8 @@ pub fn spans_and_deltas(buckets: &[(i32, u64)]) -> (Vec<Span>, Vec<i64>) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use proptest::{collection::btree_map, prelude::*};
+    use proptest::collection::btree_map;
+    use proptest::prelude::*;
 
     use super::*;
 

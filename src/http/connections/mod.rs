@@ -10,25 +10,17 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::http::{
-    connections::state::{ConnectionPhase, ConnectionState},
-    listen::Peer,
-};
+use crate::http::connections::state::{ConnectionPhase, ConnectionState};
+use crate::http::listen::Peer;
 
 /// Connections at a time. More wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 3072;

@@ -2,15 +2,17 @@
 
 use std::convert::Infallible;
 
-use hyper::{Response, server::conn::http1, service::service_fn};
+use hyper::Response;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    task::JoinHandle,
-    time::sleep,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
-use crate::http::{connections::*, watched_body::WatchedBody, watched_stream::WatchedStream};
+use crate::http::connections::*;
+use crate::http::watched_body::WatchedBody;
+use crate::http::watched_stream::WatchedStream;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -3,26 +3,24 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use crate::{
-    collector::{Collector, Rows, SourceKind, catalogue::Catalogue, sections::row::SectionTables},
-    exposition::{Block, TargetLabels},
-    map,
-    scrape::{
-        self_metrics,
-        self_metrics::Process,
-        target::{
-            Target,
-            refresh::{Freshness, MAX_SHARED_AGE},
-            report::TargetStatus,
-        },
-    },
-    settings::Settings,
-};
+use crate::collector::catalogue::Catalogue;
+use crate::collector::sections::row::SectionTables;
+use crate::collector::{Collector, Rows, SourceKind};
+use crate::exposition::{Block, TargetLabels};
+use crate::map;
+use crate::scrape::self_metrics;
+use crate::scrape::self_metrics::Process;
+use crate::scrape::target::Target;
+use crate::scrape::target::refresh::{Freshness, MAX_SHARED_AGE};
+use crate::scrape::target::report::TargetStatus;
+use crate::settings::Settings;
 
 /// What a scrape wants: targets and collectors by name, all where none is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -29,23 +29,20 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::collector::{Collector, DATABASE_LABEL, Query};
+use crate::exposition::{Block, TargetLabels};
+use crate::map;
+use crate::map::Mapped;
 pub use crate::scrape::slot::report::{Attempt, CollectorStatus, SlotCounts};
-use crate::{
-    collector::{Collector, DATABASE_LABEL, Query},
-    exposition::{Block, TargetLabels},
-    map,
-    map::Mapped,
-    source::fetch::{Answer, Answers, FetchError, Reason},
-};
+use crate::source::fetch::{Answer, Answers, FetchError, Reason};
 
 /// A quick result that came too late for its scrape waits at most this long for the next one.
 const LATE_RESULT: Duration = Duration::from_secs(60);

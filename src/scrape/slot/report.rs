@@ -1,9 +1,7 @@
 //! The status of a slot: how the last attempt ended, and what has been counted.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 

@@ -1,12 +1,9 @@
 //! A slot, case by case: when it is due, shown and waited for, and what it counts.
 
-use crate::{
-    collector::catalogue::Catalogue,
-    exposition,
-    scrape::slot::*,
-    source::fixture::{error, fails, rows},
-    truncate,
-};
+use crate::collector::catalogue::Catalogue;
+use crate::scrape::slot::*;
+use crate::source::fixture::{error, fails, rows};
+use crate::{exposition, truncate};
 
 /// A slot whose collector has these queries, each with the label `l` or `datname`.
 fn slot_of(head: &str, queries: &[&str]) -> Slot {

@@ -1,18 +1,19 @@
 //! The databases of a target and their slots. They come and go as the server's databases do.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use wildmatch::WildMatch;
 
-use crate::{
-    collector::{Collector, DATABASE_LABEL},
-    exposition::TargetLabels,
-    scrape::slot::Slot,
-    settings::connection::model::DatabasePatterns,
-    source::fetch::{Database, FetchError, Reason},
-};
+use crate::collector::{Collector, DATABASE_LABEL};
+use crate::exposition::TargetLabels;
+use crate::scrape::slot::Slot;
+use crate::settings::connection::model::DatabasePatterns;
+use crate::source::fetch::{Database, FetchError, Reason};
 
 /// Databases beyond this many are not fetched from.
 const MAX_OPEN: usize = 1000;

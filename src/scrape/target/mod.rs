@@ -23,36 +23,30 @@ pub mod refresh;
 pub mod report;
 mod share;
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::circuit_breaker::CircuitBreaker;
+use crate::collector::catalogue::Catalogue;
+use crate::collector::{Collector, Scope};
+use crate::exposition::TargetLabels;
+use crate::log_limit::LogLimit;
+use crate::memory_budget::MemoryBudget;
+use crate::probe::Probe;
 pub use crate::probe::debug_round::DebugRefusal;
-use crate::{
-    circuit_breaker::CircuitBreaker,
-    collector::{Collector, Scope, catalogue::Catalogue},
-    exposition::TargetLabels,
-    log_limit::LogLimit,
-    memory_budget::MemoryBudget,
-    probe::Probe,
-    scrape::{
-        slot::Slot,
-        target::{databases::Databases, share::LeftOut},
-    },
-    settings,
-    settings::probe::ProbeSettings,
-    source::{
-        Source,
-        fetch::{Answers, FetchError, Reason, SourceStatus},
-        sections::SectionSource,
-    },
-};
+use crate::scrape::slot::Slot;
+use crate::scrape::target::databases::Databases;
+use crate::scrape::target::share::LeftOut;
+use crate::settings;
+use crate::settings::probe::ProbeSettings;
+use crate::source::Source;
+use crate::source::fetch::{Answers, FetchError, Reason, SourceStatus};
+use crate::source::sections::SectionSource;
 
 /// A target that answered this long ago in the refresh still under way is up: the server ends each quick statement
 /// after a second, so what takes longer may hang.

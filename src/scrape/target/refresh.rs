@@ -24,26 +24,18 @@
 //! - While the circuit breaker is open it waits for the login only for a moment. The login itself stays pending, and the next refresh
 //!   waits for the same one.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    collector::Collector,
-    scrape::{
-        slot::Slot,
-        target::{LastRefresh, Target},
-    },
-    source::fetch::{Database, Event, FetchError},
-};
+use crate::collector::Collector;
+use crate::scrape::slot::Slot;
+use crate::scrape::target::{LastRefresh, Target};
+use crate::source::fetch::{Database, Event, FetchError};
 
 /// A result no older than this is good for the next scrape too: a pair of scrapers, a page loaded again, a hundred at once.
 pub const MAX_SHARED_AGE: Duration = Duration::from_millis(250);

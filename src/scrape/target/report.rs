@@ -1,19 +1,18 @@
 //! What a target shows on a page, and its status.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::{
-    collector::Collector,
-    exposition::Block,
-    scrape::{
-        slot::{CollectorStatus, Slot},
-        target::{Target, databases::DatabaseSlots, share},
-    },
-    source::fetch::{FetchError, Reason, SourceStatus},
-};
+use crate::collector::Collector;
+use crate::exposition::Block;
+use crate::scrape::slot::{CollectorStatus, Slot};
+use crate::scrape::target::databases::DatabaseSlots;
+use crate::scrape::target::{Target, share};
+use crate::source::fetch::{FetchError, Reason, SourceStatus};
 
 /// What a page says of a target itself.
 pub struct TargetStatus {

@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    collector::Query,
-    exposition::Block,
-    map::{Mapped, Size},
-    settings::RowLimits,
-};
+use crate::collector::Query;
+use crate::exposition::Block;
+use crate::map::{Mapped, Size};
+use crate::settings::RowLimits;
 
 /// What was left out of pages.
 #[derive(Default)]

@@ -3,14 +3,10 @@
 //! A malformed string may have its password anywhere. So every value is a [`Secret`] until it has been checked,
 //! and no error holds any part of what was written: [`ConnectionProblem`] has no place to put it.
 
-use crate::{
-    schema::words,
-    secret::Secret,
-    settings::connection::{
-        problem::ConnectionProblem,
-        url::{UrlParts, decoded},
-    },
-};
+use crate::schema::words;
+use crate::secret::Secret;
+use crate::settings::connection::problem::ConnectionProblem;
+use crate::settings::connection::url::{UrlParts, decoded};
 
 /// The parameters that are used, by libpq's names; the settings have keys of the same names.
 pub const KEYS: [&str; 11] = [

@@ -2,20 +2,17 @@
 
 use std::net::Ipv6Addr;
 
-use crate::{
-    declare,
-    schema::{
-        form::Form,
-        problem::Place,
-        reader::{Placed, Reader, Schema},
-        yaml::Node,
-    },
-    secret::Secret,
-    settings::{
-        connection::{dsn::Dsn, login::BINDINGS, problem::ConnectionProblem, tls::MODES},
-        interpolate::{secret, secret_in_file},
-    },
-};
+use crate::declare;
+use crate::schema::form::Form;
+use crate::schema::problem::Place;
+use crate::schema::reader::{Placed, Reader, Schema};
+use crate::schema::yaml::Node;
+use crate::secret::Secret;
+use crate::settings::connection::dsn::Dsn;
+use crate::settings::connection::login::BINDINGS;
+use crate::settings::connection::problem::ConnectionProblem;
+use crate::settings::connection::tls::MODES;
+use crate::settings::interpolate::{secret, secret_in_file};
 
 declare! {
     /// The keys of every server.

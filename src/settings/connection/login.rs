@@ -1,6 +1,7 @@
 //! Which ways to log in are allowed, in libpq's words: `require_auth` and `channel_binding`.
 
-use crate::{schema::words, settings::connection::problem::ConnectionProblem};
+use crate::schema::words;
+use crate::settings::connection::problem::ConnectionProblem;
 
 /// How a server lets somebody in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

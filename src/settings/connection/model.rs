@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    declare,
-    schema::values::{list, text},
-    secret::Secret,
-    settings::connection::login::{ChannelBinding, LoginMethods},
-};
+use crate::declare;
+use crate::schema::values::{list, text};
+use crate::secret::Secret;
+use crate::settings::connection::login::{ChannelBinding, LoginMethods};
 
 /// A PostgreSQL server (or a pooler in front of one).
 #[derive(Clone, Debug, PartialEq)]

@@ -2,20 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    declare,
-    schema::{reader::Schema, values::map},
-    secret::Secret,
-    settings::connection::{
-        dsn::{Dsn, text},
-        keys,
-        keys::{KeyPlaces, PostgresServerKeys, keep, port_value, value},
-        login::{BINDINGS, ChannelBinding, LoginMethods},
-        model::{Address, DatabasePatterns, PostgresSettings},
-        problem::ConnectionProblem,
-        tls::tls,
-    },
-};
+use crate::declare;
+use crate::schema::reader::Schema;
+use crate::schema::values::map;
+use crate::secret::Secret;
+use crate::settings::connection::dsn::{Dsn, text};
+use crate::settings::connection::keys;
+use crate::settings::connection::keys::{KeyPlaces, PostgresServerKeys, keep, port_value, value};
+use crate::settings::connection::login::{BINDINGS, ChannelBinding, LoginMethods};
+use crate::settings::connection::model::{Address, DatabasePatterns, PostgresSettings};
+use crate::settings::connection::problem::ConnectionProblem;
+use crate::settings::connection::tls::tls;
 
 declare! {
     pub struct PostgresKeys: "`postgres`" {

@@ -1,26 +1,18 @@
 //! How to reach a Redis server: what its URL and the keys say together, checked as strictly as a connection string.
 
-use crate::{
-    declare,
-    schema::{
-        form::Form,
-        reader::{Placed, Schema},
-        values::map,
-    },
-    secret::Secret,
-    settings::{
-        connection::{
-            dsn::{Dsn, Parameters, text},
-            keys,
-            keys::{KeyPlaces, ServerKeys, keep, port_value, value, value_of},
-            model::{Address, RedisSettings, TlsSettings},
-            problem::ConnectionProblem,
-            tls::tls,
-            url::{UrlParts, decoded},
-        },
-        interpolate::secret,
-    },
-};
+use crate::declare;
+use crate::schema::form::Form;
+use crate::schema::reader::{Placed, Schema};
+use crate::schema::values::map;
+use crate::secret::Secret;
+use crate::settings::connection::dsn::{Dsn, Parameters, text};
+use crate::settings::connection::keys;
+use crate::settings::connection::keys::{KeyPlaces, ServerKeys, keep, port_value, value, value_of};
+use crate::settings::connection::model::{Address, RedisSettings, TlsSettings};
+use crate::settings::connection::problem::ConnectionProblem;
+use crate::settings::connection::tls::tls;
+use crate::settings::connection::url::{UrlParts, decoded};
+use crate::settings::interpolate::secret;
 
 declare! {
     pub struct RedisKeys: "`redis`" {

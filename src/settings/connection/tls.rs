@@ -1,10 +1,8 @@
 //! The `ssl...` parameters: how much TLS, whose certificates are trusted, and the client's own certificate.
 
-use crate::settings::connection::{
-    dsn::{Dsn, text},
-    model::{Roots, TlsMode, TlsSettings},
-    problem::ConnectionProblem,
-};
+use crate::settings::connection::dsn::{Dsn, text};
+use crate::settings::connection::model::{Roots, TlsMode, TlsSettings};
+use crate::settings::connection::problem::ConnectionProblem;
 
 /// The words for `sslmode`.
 pub const MODES: [(&str, TlsMode); 5] = [

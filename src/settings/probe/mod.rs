@@ -5,27 +5,20 @@ mod paths;
 
 use std::time::Duration;
 
+use crate::declare;
+use crate::schema::reader::{Entry, Reader, Schema};
+use crate::schema::values::{duration, entries, flag, map, positive_duration, unique};
+use crate::schema::words;
+use crate::schema::yaml::Node;
+use crate::secret::Secret;
+use crate::settings::connection::dsn::Dsn;
+use crate::settings::connection::keys::{KeyPlaces, PostgresServerKeys, port_value, value};
+use crate::settings::connection::model::PostgresSettings;
+use crate::settings::connection::postgres::resolve;
+use crate::settings::connection::problem::ConnectionProblem;
+use crate::settings::probe::model::SECOND_QUERY;
 pub use crate::settings::probe::model::{CLASSES, CacheSettings, Path, PathKind, ProbeQuery, WRITE};
-use crate::{
-    declare,
-    schema::{
-        reader::{Entry, Reader, Schema},
-        values::{duration, entries, flag, map, positive_duration, unique},
-        words,
-        yaml::Node,
-    },
-    secret::Secret,
-    settings::{
-        connection::{
-            dsn::Dsn,
-            keys::{KeyPlaces, PostgresServerKeys, port_value, value},
-            model::PostgresSettings,
-            postgres::resolve,
-            problem::ConnectionProblem,
-        },
-        probe::{model::SECOND_QUERY, paths::PathKeys},
-    },
-};
+use crate::settings::probe::paths::PathKeys;
 
 /// A probe, validated.
 #[derive(Clone, Debug, PartialEq)]

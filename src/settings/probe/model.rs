@@ -2,18 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{
-    declare,
-    schema::{
-        form::Form,
-        reader::{Placed, Schema},
-        values::{duration, list, positive_duration, snake, text, whole},
-    },
-    settings::connection::{
-        model::{PostgresSettings, RedisSettings},
-        redis::redis,
-    },
-};
+use crate::declare;
+use crate::schema::form::Form;
+use crate::schema::reader::{Placed, Schema};
+use crate::schema::values::{duration, list, positive_duration, snake, text, whole};
+use crate::settings::connection::model::{PostgresSettings, RedisSettings};
+use crate::settings::connection::redis::redis;
 
 /// The queries that are always asked, and how quick each should be.
 pub const CLASSES: [(&str, Duration); 5] = [

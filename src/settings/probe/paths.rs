@@ -1,24 +1,16 @@
 //! The paths of a probe as they are written. What a path does not say, the primary does.
 
-use crate::{
-    declare, declare_one_of,
-    schema::{
-        form::Shape,
-        reader::{Keys, Reader, Schema},
-        values::{map, plain_name, text, unique, whole},
-        yaml::Node,
-    },
-    secret::Secret,
-    settings::{
-        connection::{
-            dsn::Dsn,
-            keys::{KeyPlaces, PostgresServerKeys, port_value, value},
-            model::PostgresSettings,
-            postgres::resolve,
-        },
-        probe::model::{CacheSettings, Path, PathKind, WRITE},
-    },
-};
+use crate::schema::form::Shape;
+use crate::schema::reader::{Keys, Reader, Schema};
+use crate::schema::values::{map, plain_name, text, unique, whole};
+use crate::schema::yaml::Node;
+use crate::secret::Secret;
+use crate::settings::connection::dsn::Dsn;
+use crate::settings::connection::keys::{KeyPlaces, PostgresServerKeys, port_value, value};
+use crate::settings::connection::model::PostgresSettings;
+use crate::settings::connection::postgres::resolve;
+use crate::settings::probe::model::{CacheSettings, Path, PathKind, WRITE};
+use crate::{declare, declare_one_of};
 
 pub const POOL_SIZE: usize = 5;
 const LARGEST_POOL: usize = 10;

@@ -3,11 +3,9 @@
 //! Files are found by their names, which begin with the 24 characters of a segment: timeline, log and number, each 8 hexadecimal digits. All
 //! timelines are taken together: after a failover, the next one continues where the last ended.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use std::{fs, io};
 
 use crate::source::backup::problem::{BackupProblem, BackupReason};
 

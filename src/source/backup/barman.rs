@@ -5,15 +5,11 @@
 
 use serde_json::Value;
 
-use crate::{
-    source::backup::{
-        contents::{FinishedBackup, RepositoryContents, Stanza},
-        json::JsonReader,
-        problem::{BackupProblem, BackupReason},
-        time,
-    },
-    truncate,
-};
+use crate::source::backup::contents::{FinishedBackup, RepositoryContents, Stanza};
+use crate::source::backup::json::JsonReader;
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+use crate::source::backup::time;
+use crate::truncate;
 
 /// Time zones differ by quarters of an hour.
 const QUARTER: f64 = 900.0;

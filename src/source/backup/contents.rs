@@ -1,18 +1,13 @@
 //! What a repository contains: restore points, described alike for every tool.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::{
-    collector::sections::{
-        backup::{BackupRow, ServerRow, StanzaRow},
-        row::{SectionRow, SectionTables},
-    },
-    source::backup::{
-        archive::{Segment, segment},
-        problem::{BackupProblem, BackupReason},
-    },
-    table::{Cell, Table},
-};
+use crate::collector::sections::backup::{BackupRow, ServerRow, StanzaRow};
+use crate::collector::sections::row::{SectionRow, SectionTables};
+use crate::source::backup::archive::{Segment, segment};
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+use crate::table::{Cell, Table};
 
 /// What one repository is known to contain.
 #[derive(Clone, Debug, Default, PartialEq)]

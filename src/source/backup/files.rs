@@ -1,22 +1,16 @@
 //! Backups that are files: those that match a pattern.
 
-use std::{
-    fs,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wildmatch::WildMatch;
 
-use crate::{
-    settings::FilesSettings,
-    source::backup::{
-        contents::{FinishedBackup, RepositoryContents, Stanza},
-        problem::{BackupProblem, BackupReason},
-        time,
-    },
-};
+use crate::settings::FilesSettings;
+use crate::source::backup::contents::{FinishedBackup, RepositoryContents, Stanza};
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+use crate::source::backup::time;
 
 /// A file, or an object in a bucket.
 pub struct NamedFile {

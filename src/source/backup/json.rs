@@ -2,13 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::{
-    source::backup::{
-        problem::{BackupProblem, BackupReason},
-        time,
-    },
-    truncate,
-};
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+use crate::source::backup::time;
+use crate::truncate;
 
 /// The most memory that the values of a document may take, without their texts, and with the texts and the document itself: 6,000 backups take as
 /// much in the JSON of pgBackRest.

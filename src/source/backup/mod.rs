@@ -17,33 +17,21 @@ mod tests;
 mod time;
 pub mod walg;
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, join_all},
-};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
-use crate::{
-    collector::{
-        SourceKind,
-        sections::{
-            backup::{BackupProblemRow, RepositoryRow, SECTIONS},
-            row::SectionTables,
-        },
-    },
-    settings,
-    settings::{DocumentPart, Tool},
-    source::{
-        backup::{
-            problem::{BackupProblem, BackupReason},
-            repository::Repository,
-        },
-        fetch::FetchError,
-        remedy::Remedy,
-        sections::{SectionSource, SourceProblem, Tables, known, unix_seconds},
-    },
-    table::Cell,
-};
+use crate::collector::SourceKind;
+use crate::collector::sections::backup::{BackupProblemRow, RepositoryRow, SECTIONS};
+use crate::collector::sections::row::SectionTables;
+use crate::settings;
+use crate::settings::{DocumentPart, Tool};
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+use crate::source::backup::repository::Repository;
+use crate::source::fetch::FetchError;
+use crate::source::remedy::Remedy;
+use crate::source::sections::{SectionSource, SourceProblem, Tables, known, unix_seconds};
+use crate::table::Cell;
 
 /// The repositories of a target.
 pub struct BackupSource {

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{
-    collector::sections::backup::{PgBackRestArchiveRow, PgBackRestLastRow, PgBackRestRepoRow, PgBackRestStanzaRow},
-    source::backup::{
-        contents::{FinishedBackup, RepositoryContents, Stanza},
-        json::JsonReader,
-        problem::BackupProblem,
-    },
+use crate::collector::sections::backup::{
+    PgBackRestArchiveRow, PgBackRestLastRow, PgBackRestRepoRow, PgBackRestStanzaRow,
 };
+use crate::source::backup::contents::{FinishedBackup, RepositoryContents, Stanza};
+use crate::source::backup::json::JsonReader;
+use crate::source::backup::problem::BackupProblem;
 
 const COMMAND: &str = "pgbackrest info --output=json";
 

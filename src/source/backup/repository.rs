@@ -3,38 +3,25 @@
 //! What was known stays when nothing new comes, until it is `max_age` old: a tool that fails must not hide how old the newest backup is. The
 //! failure itself is reported at once.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use crate::{
-    log_limit::LogLimit,
-    settings,
-    settings::{Document, DocumentPart, DocumentSource, Tool},
-    source::{
-        backup::{
-            archive, barman,
-            contents::{MOST_AHEAD, RepositoryContents},
-            files,
-            files::DatedDocument,
-            pgbackrest,
-            problem::{BackupProblem, BackupReason},
-            run,
-            run::{OUTPUT_LIMIT, ProcessLock},
-            walg,
-        },
-        blocking_pool::BlockingPool,
-        sections::unix_seconds,
-    },
-    truncate,
-};
+use crate::log_limit::LogLimit;
+use crate::settings::{Document, DocumentPart, DocumentSource, Tool};
+use crate::source::backup::contents::{MOST_AHEAD, RepositoryContents};
+use crate::source::backup::files::DatedDocument;
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+use crate::source::backup::run::{OUTPUT_LIMIT, ProcessLock};
+use crate::source::backup::{archive, barman, files, pgbackrest, run, walg};
+use crate::source::blocking_pool::BlockingPool;
+use crate::source::sections::unix_seconds;
+use crate::{settings, truncate};
 
 /// A repository, and what is known of it.
 pub struct Repository {

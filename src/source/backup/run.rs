@@ -1,27 +1,21 @@
 //! Runs a backup tool: without a shell, in a process group of its own, with a deadline and a limit of its output. The whole group is killed, at the
 //! deadline and after the tool's own end alike.
 
-use std::{
-    env,
-    io::{self, ErrorKind},
-    process::{ExitStatus, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::env;
+use std::io::{self, ErrorKind};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::{Child, Command},
-    sync::Mutex,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{
-    secret::Secret,
-    settings::Environment,
-    source::backup::problem::{BackupProblem, BackupReason},
-};
+use crate::secret::Secret;
+use crate::settings::Environment;
+use crate::source::backup::problem::{BackupProblem, BackupReason};
 
 /// The most bytes that a tool may write.
 pub const OUTPUT_LIMIT: usize = 16 << 20;

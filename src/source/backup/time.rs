@@ -1,14 +1,10 @@
 //! Times as tools, file names and HTTP write them, in Unix seconds.
 
-use jiff::{
-    Timestamp,
-    civil::DateTime,
-    fmt::{
-        strtime::{self, BrokenDownTime},
-        temporal::Pieces,
-    },
-    tz::Offset,
-};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::strtime::{self, BrokenDownTime};
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::Offset;
 
 /// Times before 2000 and after 2999 are mistakes.
 const SENSIBLE: std::ops::Range<f64> = 946_684_800.0..32_503_680_000.0;

@@ -2,12 +2,10 @@
 
 use serde_json::Value;
 
-use crate::source::backup::{
-    archive::{Segment, segment},
-    contents::{FinishedBackup, RepositoryContents, Stanza},
-    json::JsonReader,
-    problem::{BackupProblem, BackupReason},
-};
+use crate::source::backup::archive::{Segment, segment};
+use crate::source::backup::contents::{FinishedBackup, RepositoryContents, Stanza};
+use crate::source::backup::json::JsonReader;
+use crate::source::backup::problem::{BackupProblem, BackupReason};
 
 const LIST: &str = "wal-g backup-list --json";
 const SHOW: &str = "wal-g wal-show --detailed-json";

@@ -1,33 +1,23 @@
 //! The dialler: every byte that comes from a server comes in here. Resolve, connect, TLS; then a [`ServerStream`], which
 //! trusts no length.
 
-use std::{
-    io,
-    net::SocketAddr,
-    time::{Duration, SystemTime},
-};
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixStream, lookup_host},
-    time::{Instant, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::{Instant, timeout};
 
-use crate::{
-    settings::connection::model::{Address, PostgresSettings, TlsMode, TlsSettings},
-    source::{
-        blocking_pool::BlockingPool,
-        fetch::{FetchError, Reason},
-        net::{
-            login_guard::{Encryption, Way},
-            session_limit::SessionLimit,
-            socket::Socket,
-            stream::{Reached, ServerStream},
-            tls,
-        },
-    },
-};
+use crate::settings::connection::model::{Address, PostgresSettings, TlsMode, TlsSettings};
+use crate::source::blocking_pool::BlockingPool;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::net::login_guard::{Encryption, Way};
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::net::socket::Socket;
+use crate::source::net::stream::{Reached, ServerStream};
+use crate::source::net::tls;
 
 /// How long resolving may take, and connecting. A login behind them has all the time it needs.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);

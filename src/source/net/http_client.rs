@@ -1,14 +1,16 @@
 //! One request to a web server, over the dialler: the objects of a bucket, the health of a pgvigil.
 
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, Response, Uri, body::Bytes, client::conn::http1, http::uri::PathAndQuery};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::http::uri::PathAndQuery;
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{self, AsyncReadExt};
 
-use crate::{
-    settings::connection::model::{Address, TlsSettings},
-    source::{blocking_pool::BlockingPool, net::dial},
-};
+use crate::settings::connection::model::{Address, TlsSettings};
+use crate::source::blocking_pool::BlockingPool;
+use crate::source::net::dial;
 
 /// Where a web server is, and what of it is meant.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Who gets the password: what a server may ask for at a login, by the way it is reached. Nobody gets it in clear who is neither
 //! verified nor on this machine, unless the settings name that.
 
-use std::{error, fmt, io, sync::Arc};
+use std::sync::Arc;
+use std::{error, fmt, io};
 
 use crate::settings::connection::login::{LoginMethod, LoginMethods};
 

@@ -1,25 +1,18 @@
 //! The sessions of a target. They are counted until the server has let go of them, so that there are never more than
 //! [`MOST`]: a server whose backends hang keeps them, whether or not we still listen. And how the last was let in.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
-use crate::source::{
-    blocking_pool::BlockingPool,
-    fetch::{FetchError, Reason},
-    net::{login_guard::LoginInfo, socket::Socket},
-};
+use crate::source::blocking_pool::BlockingPool;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::net::login_guard::LoginInfo;
+use crate::source::net::socket::Socket;
 
 /// The most sessions on one target, with those that we gave up and the server has not ended.
 pub const MOST: usize = 10;

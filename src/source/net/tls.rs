@@ -1,31 +1,28 @@
 //! TLS towards the servers: libpq's `sslmode` on rustls.
 
-use std::{
-    fs::File,
-    io,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use ring::digest::{self, digest};
-use rustls::{
-    AlertDescription, ClientConfig, Error,
-    crypto::{CryptoProvider, ring as provider},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use rustls::crypto::{CryptoProvider, ring as provider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, ClientConfig, Error};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::{
-    certificate,
-    certificate::{Hash, chain, chain::Authorities, holder, holder::Signatures, verifier::ServerVerifier},
-    settings::connection::model::{Address, Roots, TlsMode, TlsSettings},
-    source::{
-        blocking_pool::BlockingPool,
-        fetch::{FetchError, Reason},
-        net::socket::Socket,
-    },
-};
+use crate::certificate;
+use crate::certificate::chain::Authorities;
+use crate::certificate::holder::Signatures;
+use crate::certificate::verifier::ServerVerifier;
+use crate::certificate::{Hash, chain, holder};
+use crate::settings::connection::model::{Address, Roots, TlsMode, TlsSettings};
+use crate::source::blocking_pool::BlockingPool;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::net::socket::Socket;
 
 /// How long reading certificates and keys may take: their filesystem may hang.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -3,35 +3,31 @@
 
 pub mod shown;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, future::try_join_all};
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use tracing::debug;
 
-use crate::{
-    collector::SourceKind,
-    secret,
-    settings::connection::model::PostgresSettings,
-    source::{
-        fetch::{FetchError, Reason},
-        kept_session::SectionServer,
-        net::{dial, session_limit::SessionLimit},
-        pending_login::LoginOutcome,
-        postgres::{error, startup},
-        sections::Tables,
-    },
-    table::{Cell, Table},
-};
+use crate::collector::SourceKind;
+use crate::secret;
+use crate::settings::connection::model::PostgresSettings;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::kept_session::SectionServer;
+use crate::source::net::dial;
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::pending_login::LoginOutcome;
+use crate::source::postgres::{error, startup};
+use crate::source::sections::Tables;
+use crate::table::{Cell, Table};
 
 /// The most memory that all tables of a visit may take: ten thousand pools take a third of it.
 const TABLES_LIMIT: usize = 8 << 20;

@@ -2,13 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::{
-    collector::{Collector, EXTENSION_SCHEMA, Extension, OWN_FUNCTIONS, Query, Role, Rows, Variant},
-    source::{
-        fetch::{FetchError, Reason},
-        postgres::server_info::{InstalledExtension, ServerInfo},
-    },
-};
+use crate::collector::{Collector, EXTENSION_SCHEMA, Extension, OWN_FUNCTIONS, Query, Role, Rows, Variant};
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::postgres::server_info::{InstalledExtension, ServerInfo};
 
 impl ServerInfo {
     /// The SQL for this server, or why there is none.
@@ -62,11 +58,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::source::postgres::{
-        fake_server::{self, primary},
-        server_info::read_server_info,
-        session_settings::SessionMarker,
-    };
+    use crate::source::postgres::fake_server::{self, primary};
+    use crate::source::postgres::server_info::read_server_info;
+    use crate::source::postgres::session_settings::SessionMarker;
 
     #[tokio::test]
     async fn queries_fit_the_server_or_are_skipped() {

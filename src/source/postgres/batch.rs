@@ -15,24 +15,16 @@
 //! deadline, keep their answers. The role is checked because which collectors are skipped depends on it: a replica that was promoted
 //! since the last batch would otherwise be reported with a replica's answers.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::{
-    collector::{Collector, Query, Scope},
-    source::{
-        fetch::{Answers, Database, Event, EventSink, FetchError},
-        statements::Histories,
-    },
-};
+use crate::collector::{Collector, Query, Scope};
+use crate::source::fetch::{Answers, Database, Event, EventSink, FetchError};
+use crate::source::statements::Histories;
 
 pub struct Batch<'a> {
     collectors: &'a [Arc<Collector>],
@@ -131,13 +123,9 @@ impl<'a> Batch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        memory_budget::MemoryBudget,
-        source::{
-            fetch::{Answer, Reason},
-            postgres::fake_server::collector,
-        },
-    };
+    use crate::memory_budget::MemoryBudget;
+    use crate::source::fetch::{Answer, Reason};
+    use crate::source::postgres::fake_server::collector;
 
     const SQL: &str = "sql: [{since: 13, text: SELECT 1 AS n}], ";
 

@@ -1,26 +1,22 @@
 //! One login to a PostgreSQL server: dial, start up, apply our settings, and learn what the server is.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 use tracing::debug;
 
-use crate::{
-    secret,
-    source::{
-        fetch::FetchError,
-        net::dial,
-        postgres::{
-            error::{self, PostgresError},
-            server_info::initialize_session,
-            session::{Session, SessionContext},
-            session_settings::startup_options,
-            startup,
-        },
-    },
-};
+use crate::secret;
+use crate::source::fetch::FetchError;
+use crate::source::net::dial;
+use crate::source::postgres::error::{self, PostgresError};
+use crate::source::postgres::server_info::initialize_session;
+use crate::source::postgres::session::{Session, SessionContext};
+use crate::source::postgres::session_settings::startup_options;
+use crate::source::postgres::startup;
 
 /// A login that is to be made.
 pub struct LoginRequest {

@@ -1,9 +1,7 @@
 //! The databases of a server, and why a login to one of them would be refused.
 
-use crate::{
-    source::fetch::Database,
-    table::{Cell, Table},
-};
+use crate::source::fetch::Database;
+use crate::table::{Cell, Table};
 
 /// Further databases are ignored.
 pub const MAX_DATABASES: usize = 100_000;

@@ -1,19 +1,15 @@
 //! PostgreSQL's binary values as cells. Two different names stay different, whatever their bytes.
 
-use std::{error::Error, fmt::Write};
+use std::error::Error;
+use std::fmt::Write;
 
-use tokio_postgres::{
-    Column, Row,
-    types::{FromSql, Type},
-};
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{Column, Row};
 
-use crate::{
-    source::{
-        charset::Charset,
-        fetch::{FetchError, Reason},
-    },
-    table::{Cell, Table, native::NativeBuckets},
-};
+use crate::source::charset::Charset;
+use crate::source::fetch::{FetchError, Reason};
+use crate::table::native::NativeBuckets;
+use crate::table::{Cell, Table};
 
 /// PostgreSQL counts from 2000-01-01.
 const EPOCH_2000: f64 = 946_684_800.0;

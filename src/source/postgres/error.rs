@@ -2,19 +2,13 @@
 
 use std::io;
 
-use tokio_postgres::{
-    Error,
-    error::{DbError, ErrorPosition, Severity, SqlState},
-};
+use tokio_postgres::Error;
+use tokio_postgres::error::{DbError, ErrorPosition, Severity, SqlState};
 
-use crate::{
-    collector::{EXTENSION_SCHEMA, Place, Variant},
-    source::{
-        fetch::{FetchError, Reason},
-        net::login_guard::LoginRefused,
-        postgres::remedy,
-    },
-};
+use crate::collector::{EXTENSION_SCHEMA, Place, Variant};
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::net::login_guard::LoginRefused;
+use crate::source::postgres::remedy;
 
 /// Why a login or a query failed: the driver's error, which stands for the server's and the connection's, or one that we found.
 #[derive(Debug)]

@@ -1,17 +1,16 @@
 //! A PostgreSQL server for tests, that answers each SQL text as a script says.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpListener,
-};
-use tokio_postgres::{Client, Config, NoTls, types::Type};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Config, NoTls};
 
-use crate::{
-    collector::{Collector, catalogue::Catalogue},
-    settings::connection::model::{Address, DatabasePatterns, PostgresSettings, Roots, TlsMode, TlsSettings},
-};
+use crate::collector::Collector;
+use crate::collector::catalogue::Catalogue;
+use crate::settings::connection::model::{Address, DatabasePatterns, PostgresSettings, Roots, TlsMode, TlsSettings};
 
 /// What the server answers to a login (`LOGIN`), a cancel (`CANCEL`) or an SQL text.
 pub enum FakeReply {

@@ -45,26 +45,23 @@ pub mod startup;
 mod tests;
 pub mod type_oids;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Mutex as AsyncMutex, Semaphore},
-    time::{Instant, timeout_at},
-};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    collector::Collector,
-    memory_budget::MemoryBudget,
-    settings::connection::model::PostgresSettings,
-    source::{
-        fetch::{Event, EventSink, FetchError, Reason, SourceStatus},
-        net::login_guard::LoginInfo,
-        pending_login::LoginOutcome as _,
-        postgres::{batch::Batch, pending_logins::PendingLogins, session::Session},
-        statements::Histories,
-    },
-};
+use crate::collector::Collector;
+use crate::memory_budget::MemoryBudget;
+use crate::settings::connection::model::PostgresSettings;
+use crate::source::fetch::{Event, EventSink, FetchError, Reason, SourceStatus};
+use crate::source::net::login_guard::LoginInfo;
+use crate::source::pending_login::LoginOutcome as _;
+use crate::source::postgres::batch::Batch;
+use crate::source::postgres::pending_logins::PendingLogins;
+use crate::source::postgres::session::Session;
+use crate::source::statements::Histories;
 
 /// The limit the server puts on each quick statement.
 const QUICK_STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);

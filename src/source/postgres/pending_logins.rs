@@ -12,25 +12,20 @@
 //! a target with a thousand databases would leave a thousand there. A database is forgotten once its login has ended and no caller
 //! waits for it, so the map holds those few alone.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{
-    memory_budget::MemoryBudget,
-    settings::connection::model::PostgresSettings,
-    source::{
-        fetch::{FetchError, Reason},
-        net::session_limit::SessionLimit,
-        pending_login::{LoginTask, PendingLogin},
-        postgres::{
-            connect::{LoginRequest, OptionsRefusal, log_in},
-            session::{Session, SessionContext},
-            session_settings::SessionMarker,
-        },
-    },
-};
+use crate::memory_budget::MemoryBudget;
+use crate::settings::connection::model::PostgresSettings;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::pending_login::{LoginTask, PendingLogin};
+use crate::source::postgres::connect::{LoginRequest, OptionsRefusal, log_in};
+use crate::source::postgres::session::{Session, SessionContext};
+use crate::source::postgres::session_settings::SessionMarker;
 
 /// Databases other than the target's own whose logins may be pending at a time.
 const MAX_PENDING: usize = 3;

@@ -1,22 +1,19 @@
 //! One query, and its rows: read into a table, up to its limits.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::{TryStreamExt, future::join3};
+use futures_util::TryStreamExt;
+use futures_util::future::join3;
 use tokio_postgres::{Client, Column, RowStream};
 
-use crate::{
-    memory_budget::MemoryBudget,
-    source::{
-        charset::Charset,
-        fetch::{Answer, FetchError, Reason},
-        postgres::{
-            decode::{Decoder, decoders, push_row},
-            error::PostgresError,
-        },
-    },
-    table::{ColumnNames, Table},
-};
+use crate::memory_budget::MemoryBudget;
+use crate::source::charset::Charset;
+use crate::source::fetch::{Answer, FetchError, Reason};
+use crate::source::postgres::decode::{Decoder, decoders, push_row};
+use crate::source::postgres::error::PostgresError;
+use crate::table::{ColumnNames, Table};
 
 /// PostgreSQL's own limit for a query.
 const MAX_COLUMNS: usize = 1664;
@@ -121,10 +118,8 @@ mod tests {
     use tokio_postgres::types::Type;
 
     use super::*;
-    use crate::{
-        source::postgres::fake_server::{self, FakeReply, texts},
-        table::Cell,
-    };
+    use crate::source::postgres::fake_server::{self, FakeReply, texts};
+    use crate::table::Cell;
 
     async fn ask(
         query: SqlQuery<'_>,

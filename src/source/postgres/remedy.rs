@@ -1,6 +1,7 @@
 //! Remedies for what a PostgreSQL server or a pooler refuses, by its SQLSTATE and its words.
 
-use crate::{collector::OWN_FUNCTIONS, source::remedy::Remedy};
+use crate::collector::OWN_FUNCTIONS;
+use crate::source::remedy::Remedy;
 
 const ENCODING: &str = "a statement text of another database cannot be converted to this database's encoding: log in to a database with \
      encoding UTF8; if this one has it, the text is from a SQL_ASCII database: run pg_stat_statements_reset(0, OID) with that database's oid";

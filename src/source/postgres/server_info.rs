@@ -1,27 +1,21 @@
 //! What a server is: its version, role, encoding and extensions.
 
-use std::{pin::pin, time::Duration};
+use std::pin::pin;
+use std::time::Duration;
 
-use futures_util::{
-    TryStreamExt,
-    future::{join, join3},
-};
+use futures_util::TryStreamExt;
+use futures_util::future::{join, join3};
 use tokio::time::Instant;
-use tokio_postgres::{Client, Row, types::Type};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
-use crate::{
-    source::{
-        charset::Charset,
-        fetch::{FetchError, Reason},
-        postgres::{
-            decode::RawValue,
-            error::PostgresError,
-            query::in_transaction,
-            session_settings::{self, ClientEncoding, SessionMarker},
-        },
-    },
-    table::{Cell, Table},
-};
+use crate::source::charset::Charset;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::postgres::decode::RawValue;
+use crate::source::postgres::error::PostgresError;
+use crate::source::postgres::query::in_transaction;
+use crate::source::postgres::session_settings::{self, ClientEncoding, SessionMarker};
+use crate::table::{Cell, Table};
 
 /// A database with a larger `pg_class`, in bytes, has some 10,000 tables, indexes and TOAST tables or more: a session that looks at them
 /// all keeps 30 MB of caches until it ends. The 5 ms that a login takes of the server are little then.

@@ -21,45 +21,37 @@
 //! - A query that cannot be asked (a missing table, a missing privilege) is skipped for 5 minutes, so its error does not fill the server's log.
 //! - A connection error ends the session: its owner drops it, which closes the connection, and runs the batch on the next one.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::future::{join, join_all, try_join_all, try_join3};
 use parking_lot::Mutex;
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, timeout},
-};
-use tokio_postgres::{Client, Statement, types::Type};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Statement};
 use tracing::debug;
 
-use crate::{
-    collector::{Collector, Query, SourceKind},
-    memory_budget::MemoryBudget,
-    settings::connection::model::PostgresSettings,
-    source::{
-        fetch::{Answer, Answers, FetchError},
-        net::{dial, session_limit::SessionLimit},
-        pending_login::LoginOutcome,
-        postgres::{
-            batch::Batch,
-            database_list,
-            error::{self, PostgresError},
-            query::{RowReader, SqlQuery, in_transaction},
-            server_info::{EXTENSIONS, MAX_INFO_ROWS, ServerInfo, installed_extensions, read_server_info},
-            session_settings::{self, ClientEncoding, SessionMarker},
-            startup::PassThroughTls,
-        },
-    },
-    table::Cell,
+use crate::collector::{Collector, Query, SourceKind};
+use crate::memory_budget::MemoryBudget;
+use crate::settings::connection::model::PostgresSettings;
+use crate::source::fetch::{Answer, Answers, FetchError};
+use crate::source::net::dial;
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::pending_login::LoginOutcome;
+use crate::source::postgres::batch::Batch;
+use crate::source::postgres::database_list;
+use crate::source::postgres::error::{self, PostgresError};
+use crate::source::postgres::query::{RowReader, SqlQuery, in_transaction};
+use crate::source::postgres::server_info::{
+    EXTENSIONS, MAX_INFO_ROWS, ServerInfo, installed_extensions, read_server_info,
 };
+use crate::source::postgres::session_settings::{self, ClientEncoding, SessionMarker};
+use crate::source::postgres::startup::PassThroughTls;
+use crate::table::Cell;
 
 /// How long a query is skipped, and how long the server's description of itself is believed.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(300);

@@ -1,10 +1,8 @@
 //! The settings of our sessions, so that no setting of a server, database or role changes what our SQL means or whether it runs.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// One setting, as SQL sets it.
 struct Setting {

@@ -1,22 +1,17 @@
 //! The startup of a session, shared by all sources that speak PostgreSQL's protocol: over a stream that is connected and encrypted already,
 //! with channel binding to its TLS end point.
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-};
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 
-use tokio_postgres::{
-    Client, Config, Connection, Error,
-    config::{ChannelBinding as ClientBinding, SslMode, SslNegotiation},
-    tls::{self, TlsConnect},
-};
+use tokio_postgres::config::{ChannelBinding as ClientBinding, SslMode, SslNegotiation};
+use tokio_postgres::tls::{self, TlsConnect};
+use tokio_postgres::{Client, Config, Connection, Error};
 
-use crate::{
-    secret::Secret,
-    settings::connection::{login::ChannelBinding, model::PostgresSettings},
-    source::net::stream::ServerStream,
-};
+use crate::secret::Secret;
+use crate::settings::connection::login::ChannelBinding;
+use crate::settings::connection::model::PostgresSettings;
+use crate::source::net::stream::ServerStream;
 
 /// The driver's configuration: user, database, password, and the name under which the server shows the session.
 pub fn config(server: &PostgresSettings, password: Option<&Secret>, application: &str) -> Config {

@@ -1,25 +1,23 @@
 //! Which commands give which sections, and how their replies become tables.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{
-    collector::{SourceKind, sections, sections::row::Section},
-    source::{
-        charset::utf8,
-        fetch::{FetchError, Reason},
-        pending_login::LoginOutcome,
-        redis::{error, info::InfoReply, reply::Reply, session::RedisSession},
-        sections::Tables,
-    },
-    table::{Cell, Table},
-};
+use crate::collector::sections::row::Section;
+use crate::collector::{SourceKind, sections};
+use crate::source::charset::utf8;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::pending_login::LoginOutcome;
+use crate::source::redis::error;
+use crate::source::redis::info::InfoReply;
+use crate::source::redis::reply::Reply;
+use crate::source::redis::session::RedisSession;
+use crate::source::sections::Tables;
+use crate::table::{Cell, Table};
 
 /// A denied command is sent again after this long: we must not fill the server's log of denials.
 const RETRY_DENIED: Duration = Duration::from_secs(300);

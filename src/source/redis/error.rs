@@ -1,17 +1,13 @@
 //! Errors of a Redis server as reasons: by the word in capitals that they begin with.
 
-use std::{
-    error::Error,
-    io::{self, ErrorKind},
-    sync::Arc,
-};
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 use redis::RedisError;
 
-use crate::source::{
-    fetch::{FetchError, Reason},
-    remedy::Remedy,
-};
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::remedy::Remedy;
 
 /// The words with which the server refuses everything, not only this command.
 const OF_SESSION: [(&str, Reason); 9] = [

@@ -3,14 +3,12 @@
 
 use std::ops::Range;
 
-use crate::{
-    collector::sections::{redis::PercentileRow, row, row::Section},
-    source::{
-        fetch::{FetchError, Reason},
-        redis::replicas,
-    },
-    table::{Cell, Table},
-};
+use crate::collector::sections::redis::PercentileRow;
+use crate::collector::sections::row;
+use crate::collector::sections::row::Section;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::redis::replicas;
+use crate::table::{Cell, Table};
 
 /// The most lines, and the most fields of a section, that are read: a server has about 300, and 70.
 const MOST_LINES: usize = 20_000;
@@ -216,10 +214,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        collector::{SourceKind, sections},
-        table::Number,
-    };
+    use crate::collector::{SourceKind, sections};
+    use crate::table::Number;
 
     fn table(text: &str, section: &str) -> Table {
         InfoReply::new(text).table(sections::section(SourceKind::Redis, section).unwrap())

@@ -10,24 +10,20 @@ mod session;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use crate::source::redis::{reply::Reply, session::RedisSession};
-use crate::{
-    collector::SourceKind,
-    secret,
-    secret::Secret,
-    settings::connection::{login::LoginMethod, model::RedisSettings},
-    source::{
-        fetch::{FetchError, Reason},
-        kept_session::SectionServer,
-        net::{dial, session_limit::SessionLimit},
-        redis::{
-            commands::{SectionSession, ServerDescription},
-            session::Protocol,
-        },
-        sections::Tables,
-    },
-    truncate,
-};
+use crate::collector::SourceKind;
+use crate::secret::Secret;
+use crate::settings::connection::login::LoginMethod;
+use crate::settings::connection::model::RedisSettings;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::kept_session::SectionServer;
+use crate::source::net::dial;
+use crate::source::net::session_limit::SessionLimit;
+use crate::source::redis::commands::{SectionSession, ServerDescription};
+pub use crate::source::redis::reply::Reply;
+use crate::source::redis::session::Protocol;
+pub use crate::source::redis::session::RedisSession;
+use crate::source::sections::Tables;
+use crate::{secret, truncate};
 
 /// How to log in to one, and what is known of it.
 pub struct RedisServer {

@@ -3,7 +3,8 @@
 use redis::{Value, parse_redis_value_async};
 use tokio::io::{AsyncRead, BufReader};
 
-use crate::source::{fetch::FetchError, redis::error};
+use crate::source::fetch::FetchError;
+use crate::source::redis::error;
 
 /// What a command is answered.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,14 +4,13 @@ use futures_util::FutureExt;
 use redis::Cmd;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::{
-    settings::connection::{login::LoginMethod, model::RedisSettings},
-    source::{
-        fetch::{FetchError, Reason},
-        net::stream::ServerStream,
-        redis::{error, info::InfoReply, reply, reply::Reply},
-    },
-};
+use crate::settings::connection::login::LoginMethod;
+use crate::settings::connection::model::RedisSettings;
+use crate::source::fetch::{FetchError, Reason};
+use crate::source::net::stream::ServerStream;
+use crate::source::redis::info::InfoReply;
+use crate::source::redis::reply::Reply;
+use crate::source::redis::{error, reply};
 
 /// A session.
 pub struct RedisSession {

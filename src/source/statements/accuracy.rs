@@ -1,14 +1,10 @@
 //! The accuracy of the histograms: statements whose every duration is known, compared with what is shown of them.
 
-use crate::{
-    source::statements::{
-        History,
-        histogram::BOUNDS,
-        tests::{Durations, histogram, inverse_normal, native, reading, take, unlimited},
-        totals::{Extreme, StatementTotals},
-    },
-    table::native::quantile::{of_classic, of_native, off},
-};
+use crate::source::statements::History;
+use crate::source::statements::histogram::BOUNDS;
+use crate::source::statements::tests::{Durations, histogram, inverse_normal, native, reading, take, unlimited};
+use crate::source::statements::totals::{Extreme, StatementTotals};
+use crate::table::native::quantile::{of_classic, of_native, off};
 
 /// How durations are distributed: what a share of them does not exceed; by how many buckets percentiles may be off, and by what
 /// share of the calls the counts of slow ones.

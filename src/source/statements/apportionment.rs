@@ -40,7 +40,8 @@ fn adjust(given: &mut [u64], order: &[usize], sum: u64) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::vec, prelude::*};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
 

@@ -1,7 +1,9 @@
 //! The distribution of calls of which only count, mean, variance and extremes are known: a log-normal, or, where that would not
 //! end at the slowest call, a logit-normal, or two kinds of calls. Pure.
 
-use crate::source::statements::{logit_normal, normal::NormalDistribution, totals::IntervalCalls};
+use crate::source::statements::logit_normal;
+use crate::source::statements::normal::NormalDistribution;
+use crate::source::statements::totals::IntervalCalls;
 
 /// The largest share of a log-normal beyond the slowest call; with more, it is the wrong distribution.
 const MAX_BEYOND: f64 = 5e-3;

@@ -1,9 +1,8 @@
 //! The histogram of one database: classic buckets, native buckets, and their totals. Pure.
 
-use crate::{
-    source::statements::{apportionment, totals::IntervalCalls},
-    table::{Cell, Table},
-};
+use crate::source::statements::apportionment;
+use crate::source::statements::totals::IntervalCalls;
+use crate::table::{Cell, Table};
 
 /// Upper bounds of the classic buckets, in seconds: 1, 2, 5 of each power of ten, from the time that reading one row takes to more than
 /// a person waits. They include those of [`SLOW`].

@@ -19,23 +19,16 @@ mod normal;
 mod tests;
 mod totals;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::{
-    collector::{Collector, READING, SourceKind, sections::STATEMENTS},
-    memory_budget::MemoryBudget,
-    source::{
-        fetch::{Answer, Answers, FetchError, Reason},
-        statements::{
-            histogram::StatementHistogram,
-            totals::{IntervalCalls, StatementTotals},
-        },
-    },
-    table::{Cell, Table},
-};
+use crate::collector::sections::STATEMENTS;
+use crate::collector::{Collector, READING, SourceKind};
+use crate::memory_budget::MemoryBudget;
+use crate::source::fetch::{Answer, Answers, FetchError, Reason};
+use crate::source::statements::histogram::StatementHistogram;
+use crate::source::statements::totals::{IntervalCalls, StatementTotals};
+use crate::table::{Cell, Table};
 
 /// The most databases with a histogram: each has 21 rows.
 const MOST_DATABASES: usize = 2000;

@@ -1,16 +1,14 @@
 //! What readings become: integers that never fall and count every call once, whatever the server does meanwhile.
 
-use proptest::{collection::vec, prelude::*};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
-use crate::{
-    memory_budget::MemoryBudget,
-    source::statements::{
-        History,
-        histogram::{BOUNDS, EDGES},
-        normal::standard_cdf,
-    },
-    table::{Cell, Table, native::NativeBuckets},
-};
+use crate::memory_budget::MemoryBudget;
+use crate::source::statements::History;
+use crate::source::statements::histogram::{BOUNDS, EDGES};
+use crate::source::statements::normal::standard_cdf;
+use crate::table::native::NativeBuckets;
+use crate::table::{Cell, Table};
 
 /// A statement's whole past: what each of its calls took.
 pub type Durations = Vec<f64>;

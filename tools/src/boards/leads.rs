@@ -2,14 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pgvigil::{
-    schema::{
-        problem::Problems,
-        yaml,
-        yaml::{Node, NodeValue},
-    },
-    shipped::alert_rules,
-};
+use pgvigil::schema::problem::Problems;
+use pgvigil::schema::yaml;
+use pgvigil::schema::yaml::{Node, NodeValue};
+use pgvigil::shipped::alert_rules;
 
 /// What in a rule's link stands for the alert's target.
 const TARGET: &str = "={{ $labels.target }}";

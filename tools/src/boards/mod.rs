@@ -9,19 +9,18 @@ mod thresholds;
 
 use std::path::Path;
 
-use pgvigil::{
-    collector::{catalogue::Catalogue, load},
-    declare,
-    schema::{
-        files,
-        problem::Problems,
-        reader::{Placed, Reader},
-        values::{list, map, snake, text},
-        yaml,
-    },
-};
+use pgvigil::collector::catalogue::Catalogue;
+use pgvigil::collector::load;
+use pgvigil::declare;
+use pgvigil::schema::problem::Problems;
+use pgvigil::schema::reader::{Placed, Reader};
+use pgvigil::schema::values::{list, map, snake, text};
+use pgvigil::schema::{files, yaml};
 
-use self::{leads::Leads, pace::Pace, panel::PanelKeys, shared::Shared};
+use self::leads::Leads;
+use self::pace::Pace;
+use self::panel::PanelKeys;
+use self::shared::Shared;
 use crate::board::{Board, Row};
 
 /// Where boards are written, from the repository's folder on.

@@ -1,6 +1,7 @@
 //! What is kept of a panel that would have too many lines or rows, as a hundred servers give it.
 
-use super::{shared::Shared, thresholds::Side};
+use super::shared::Shared;
+use super::thresholds::Side;
 use crate::board::BoardQuery;
 
 /// Rows of a table.

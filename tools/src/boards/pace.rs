@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use pgvigil::collector::{catalogue::Catalogue, metric::MetricKind};
+use pgvigil::collector::catalogue::Catalogue;
+use pgvigil::collector::metric::MetricKind;
 
 /// Begins and ends the window that Grafana makes at least four steps long.
 const WINDOW: &str = "}[$__rate_interval]";

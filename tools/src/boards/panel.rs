@@ -1,20 +1,14 @@
 //! YAML -> a Panel: its queries with their selectors, verdicts and lines of thresholds put in.
 
-use pgvigil::{
-    declare,
-    schema::{
-        problem::{Place, Problems},
-        reader::Placed,
-        values::{flag, list, map, text, whole},
-    },
-};
+use pgvigil::declare;
+use pgvigil::schema::problem::{Place, Problems};
+use pgvigil::schema::reader::Placed;
+use pgvigil::schema::values::{flag, list, map, text, whole};
 
-use super::{
-    Known,
-    most::{self, Kept},
-    shared::Shared,
-    thresholds::{Side, lines, verdict},
-};
+use super::Known;
+use super::most::{self, Kept};
+use super::shared::Shared;
+use super::thresholds::{Side, lines, verdict};
 use crate::board::{BoardQuery, COLUMNS, Kind, Panel, PanelOptions, State};
 
 /// A query, and its expression as written.

@@ -1,15 +1,11 @@
 //! What all boards share, `dashboards/boards/shared.yaml`: selectors, variables, annotations, states, thresholds.
 
-use pgvigil::{
-    declare,
-    schema::{
-        problem::{Place, Problems},
-        reader::{Entry, Placed, Reader, Schema},
-        values::{entries, list, map, text},
-        words, yaml,
-        yaml::Node,
-    },
-};
+use pgvigil::declare;
+use pgvigil::schema::problem::{Place, Problems};
+use pgvigil::schema::reader::{Entry, Placed, Reader, Schema};
+use pgvigil::schema::values::{entries, list, map, text};
+use pgvigil::schema::yaml::Node;
+use pgvigil::schema::{words, yaml};
 
 use crate::board::{Annotation, State, Variable};
 

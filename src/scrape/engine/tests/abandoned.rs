@@ -5,13 +5,9 @@ use std::future::Future;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
-use crate::{
-    scrape::{
-        coalescer::{Busy, Coalescer, PageKey},
-        engine::tests::*,
-    },
-    source::fixture::Login,
-};
+use crate::scrape::coalescer::{Busy, Coalescer, PageKey};
+use crate::scrape::engine::tests::*;
+use crate::source::fixture::Login;
 
 /// Waits for a page with this timeout in seconds: another timeout is another page.
 fn ask(pages: &Arc<Coalescer>, world: &World, timeout: u64) -> JoinHandle<Option<Page>> {

@@ -1,9 +1,8 @@
 //! The breaker: after five failures in a row a scrape waits only for a moment, and still finds out at once.
 
-use crate::{
-    scrape::engine::tests::*,
-    source::{fetch::Reason, fixture::Login},
-};
+use crate::scrape::engine::tests::*;
+use crate::source::fetch::Reason;
+use crate::source::fixture::Login;
 
 /// How long an open breaker lets a scrape wait.
 const MOMENT: Duration = Duration::from_millis(900);

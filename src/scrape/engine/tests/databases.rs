@@ -1,9 +1,9 @@
 //! Collectors that are asked in each database: the databases come and go as the server says on each scrape.
 
-use crate::{
-    scrape::engine::tests::*,
-    source::{fetch::Reason, fixture, fixture::Login},
-};
+use crate::scrape::engine::tests::*;
+use crate::source::fetch::Reason;
+use crate::source::fixture;
+use crate::source::fixture::Login;
 
 fn world() -> World {
     let world = World::with(catalogue(&[("sizes", "1h\nscope: database"), ("slow", "1h")]));

@@ -1,9 +1,9 @@
 //! A result that is fresh enough is good for the next scrape too.
 
-use crate::{
-    scrape::{engine::tests::*, target::refresh::MAX_SHARED_AGE},
-    source::{fetch::Reason, fixture::Login},
-};
+use crate::scrape::engine::tests::*;
+use crate::scrape::target::refresh::MAX_SHARED_AGE;
+use crate::source::fetch::Reason;
+use crate::source::fixture::Login;
 
 /// The longest pause after which it is still fresh, and the shortest after which it is not.
 const JUST: Duration = Duration::from_millis(250);

@@ -3,20 +3,14 @@
 use std::fmt::Debug;
 
 use parking_lot::Mutex;
-use tracing::{
-    Event, Level, Metadata, Subscriber,
-    field::Field,
-    span::{Attributes, Id, Record},
-    subscriber::DefaultGuard,
-};
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::{
-    scrape::engine::tests::*,
-    source::{
-        fetch::Reason,
-        fixture::{Login, error, fails},
-    },
-};
+use crate::scrape::engine::tests::*;
+use crate::source::fetch::Reason;
+use crate::source::fixture::{Login, error, fails};
 
 /// Collects level and message of what this thread logs.
 #[derive(Clone, Default)]

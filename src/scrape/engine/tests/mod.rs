@@ -15,26 +15,21 @@ mod share;
 mod slow;
 mod targets;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    collector::catalogue::Catalogue,
-    exposition,
-    exposition::Format,
-    scrape::{
-        engine::{Engine, Selection},
-        self_metrics::Process,
-        target::Target,
-    },
-    settings::Settings,
-    source::{Source, fixture::Fixture},
-};
+use crate::collector::catalogue::Catalogue;
+use crate::exposition;
+use crate::exposition::Format;
+use crate::scrape::engine::{Engine, Selection};
+use crate::scrape::self_metrics::Process;
+use crate::scrape::target::Target;
+use crate::settings::Settings;
+use crate::source::Source;
+use crate::source::fixture::Fixture;
 
 /// A scrape's deadline where a test does not choose another.
 const DEADLINE: Duration = Duration::from_millis(9500);

@@ -3,13 +3,10 @@
 use futures_util::future::join_all;
 use hyper::body::Bytes;
 
-use crate::{
-    scrape::{
-        coalescer::{Coalescer, PageKey},
-        engine::tests::*,
-    },
-    source::{fetch::Reason, fixture::Login},
-};
+use crate::scrape::coalescer::{Coalescer, PageKey};
+use crate::scrape::engine::tests::*;
+use crate::source::fetch::Reason;
+use crate::source::fixture::Login;
 
 fn key(format: Format, gzip: bool, timeout: Duration, collectors: &[&str]) -> PageKey {
     PageKey { selection: select(&[], collectors), format, gzip, timeout }

@@ -1,12 +1,8 @@
 //! Collectors that are asked on each scrape.
 
-use crate::{
-    scrape::engine::tests::*,
-    source::{
-        fetch::Reason,
-        fixture::{Login, fails, rows},
-    },
-};
+use crate::scrape::engine::tests::*;
+use crate::source::fetch::Reason;
+use crate::source::fixture::{Login, fails, rows};
 
 #[tokio::test(start_paused = true)]
 async fn each_scrape_asks_and_waits_for_the_answer() {

@@ -1,14 +1,12 @@
 //! The program's own state: each section has its rows, and what stands under a column is what the column says.
 
-use crate::{
-    collector::{SourceKind, sections, sections::row::SectionTables},
-    scrape::{engine::tests::*, self_metrics},
-    source::{
-        fetch::Reason,
-        fixture::{fails, rows},
-    },
-    table::Cell,
-};
+use crate::collector::sections::row::SectionTables;
+use crate::collector::{SourceKind, sections};
+use crate::scrape::engine::tests::*;
+use crate::scrape::self_metrics;
+use crate::source::fetch::Reason;
+use crate::source::fixture::{fails, rows};
+use crate::table::Cell;
 
 const LABELLED: &str = "collector: labelled\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT}]\n    labels: [l]\n    \
                         metrics: [{name: labelled, type: gauge, value: n, ecosystem: true, help: N.}]\n    example: [{l: a, n: 1}]\n";

@@ -1,6 +1,7 @@
 //! Limits of a target on a page: its largest tables are left out, which is counted, and the other targets lose nothing.
 
-use crate::{scrape::engine::tests::*, source::fixture::rows};
+use crate::scrape::engine::tests::*;
+use crate::source::fixture::rows;
 
 /// A collector whose series have a label.
 fn labelled(name: &str) -> String {

@@ -1,12 +1,8 @@
 //! Collectors with a `ttl`: served from what is kept, and refreshed behind it.
 
-use crate::{
-    scrape::engine::tests::*,
-    source::{
-        fetch::Reason,
-        fixture::{Login, fails},
-    },
-};
+use crate::scrape::engine::tests::*;
+use crate::source::fetch::Reason;
+use crate::source::fixture::{Login, fails};
 
 #[tokio::test(start_paused = true)]
 async fn the_first_scrape_waits_and_later_ones_serve() {

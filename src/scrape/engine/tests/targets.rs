@@ -1,6 +1,7 @@
 //! Several targets, what is selected of them, and what a reload keeps.
 
-use crate::{scrape::engine::tests::*, source::fixture::Login};
+use crate::scrape::engine::tests::*;
+use crate::source::fixture::Login;
 
 fn pair() -> (Arc<Engine>, Fixture, Fixture) {
     let (a, b) = (Fixture::default(), Fixture::default());

@@ -1,12 +1,11 @@
 //! A page of a bucket's list: decides what may be read at all, and leaves the reading to the S3 crate.
 
-use rusty_s3::actions::{ListObjectsV2, list_objects_v2::ListObjectsContent};
+use rusty_s3::actions::ListObjectsV2;
+use rusty_s3::actions::list_objects_v2::ListObjectsContent;
 
-use crate::source::backup::{
-    files::NamedFile,
-    problem::{BackupProblem, BackupReason},
-    time,
-};
+use crate::source::backup::files::NamedFile;
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+use crate::source::backup::time;
 
 /// The request is for a thousand. A service may send more, but in memory each object is larger than on this page.
 const MOST_OBJECTS: usize = 10_000;

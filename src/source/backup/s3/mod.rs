@@ -5,36 +5,24 @@ pub mod list;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::Empty;
-use hyper::{
-    Request, Response, StatusCode,
-    body::Bytes,
-    header::{DATE, HOST},
-};
+use hyper::body::Bytes;
+use hyper::header::{DATE, HOST};
+use hyper::{Request, Response, StatusCode};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, timeout_at},
-};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
 use wildmatch::WildMatch;
 
-use crate::{
-    secret,
-    settings::{
-        S3,
-        connection::model::{Roots, TlsMode, TlsSettings},
-    },
-    source::{
-        backup::{
-            contents::RepositoryContents,
-            files,
-            files::{KEPT_EACH, KEPT_LIMIT, NamedFile},
-            problem::{BackupProblem, BackupReason},
-            s3::list::ObjectPage,
-            time,
-        },
-        net::{http_client, http_client::HttpAddress},
-    },
-};
+use crate::secret;
+use crate::settings::S3;
+use crate::settings::connection::model::{Roots, TlsMode, TlsSettings};
+use crate::source::backup::contents::RepositoryContents;
+use crate::source::backup::files::{KEPT_EACH, KEPT_LIMIT, NamedFile};
+use crate::source::backup::problem::{BackupProblem, BackupReason};
+use crate::source::backup::s3::list::ObjectPage;
+use crate::source::backup::{files, time};
+use crate::source::net::http_client;
+use crate::source::net::http_client::HttpAddress;
 
 /// A page has a thousand objects; a bucket with more than 100,000 needs a longer prefix.
 const MOST_PAGES: usize = 100;

@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::source::backup::{
-    json::JsonReader,
-    tests::{barman_document, parse, pgbackrest_document, walg_document},
-};
+use crate::source::backup::json::JsonReader;
+use crate::source::backup::tests::{barman_document, parse, pgbackrest_document, walg_document};
 
 /// A value in the place of a size, the size that is read, and how many values are malformed then.
 #[test]

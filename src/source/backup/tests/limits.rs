@@ -1,17 +1,11 @@
 //! Limits at their very edge: the memory of a document, and what one repository may contain.
 
-use crate::{
-    collector::sections::{
-        backup::{PgBackRestRepoRow, SECTIONS},
-        row::SectionTables,
-    },
-    source::backup::{
-        contents::{FinishedBackup, RepositoryContents, Stanza},
-        json::JsonReader,
-        problem::BackupReason,
-    },
-    table::{Cell, Table},
-};
+use crate::collector::sections::backup::{PgBackRestRepoRow, SECTIONS};
+use crate::collector::sections::row::SectionTables;
+use crate::source::backup::contents::{FinishedBackup, RepositoryContents, Stanza};
+use crate::source::backup::json::JsonReader;
+use crate::source::backup::problem::BackupReason;
+use crate::table::{Cell, Table};
 
 fn list(item: &str, times: usize) -> String {
     format!("[{}]", vec![item; times].join(","))

@@ -3,18 +3,15 @@
 mod lenient;
 mod limits;
 
-use proptest::{prelude::*, string::bytes_regex};
+use proptest::prelude::*;
+use proptest::string::bytes_regex;
 use serde_json::{Value, json};
 
-use crate::{
-    collector::sections::{backup::SECTIONS, row::SectionTables},
-    source::backup::{
-        barman,
-        contents::{RepositoryContents, Stanza},
-        pgbackrest, walg,
-    },
-    table::Cell,
-};
+use crate::collector::sections::backup::SECTIONS;
+use crate::collector::sections::row::SectionTables;
+use crate::source::backup::contents::{RepositoryContents, Stanza};
+use crate::source::backup::{barman, pgbackrest, walg};
+use crate::table::Cell;
 
 /// The same bytes, read by all parsers.
 fn parse(bytes: &[u8]) -> [Option<RepositoryContents>; 3] {

@@ -4,28 +4,21 @@
 mod parameter_limit;
 pub mod redis_framing;
 
-use std::{
-    collections::VecDeque,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{
-    settings::connection::login::{LoginMethod, LoginMethods},
-    source::{
-        net::{
-            login_guard::{LoginGuard, LoginInfo, Way},
-            session_limit::Open,
-            socket::Socket,
-            stream::{parameter_limit::ParameterLimit, redis_framing::RedisFraming},
-        },
-        postgres::type_oids::TypeOidRewriter,
-    },
-};
+use crate::settings::connection::login::{LoginMethod, LoginMethods};
+use crate::source::net::login_guard::{LoginGuard, LoginInfo, Way};
+use crate::source::net::session_limit::Open;
+use crate::source::net::socket::Socket;
+use crate::source::net::stream::parameter_limit::ParameterLimit;
+use crate::source::net::stream::redis_framing::RedisFraming;
+use crate::source::postgres::type_oids::TypeOidRewriter;
 
 /// The longest row a server may send: one of a monitoring query is a thousand times shorter.
 pub const ROW_LIMIT: u32 = 4 << 20;

@@ -1,10 +1,8 @@
 //! Follows the parameters that a server reports, all its session long: the client keeps each, and so there may not be ever more of them.
 
-use std::{
-    collections::HashSet,
-    hash::{BuildHasher, DefaultHasher, Hasher, RandomState},
-    io,
-};
+use std::collections::HashSet;
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::io;
 
 /// A server reports some 20, and what its extensions add.
 const MOST: usize = 100;

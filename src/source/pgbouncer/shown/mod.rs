@@ -5,16 +5,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::{
-    collector::sections::{
-        pgbouncer::{DatabaseLimitRow, PoolLimitRow, UserLimitRow},
-        row,
-    },
-    source::fetch::FetchError,
-    table::{Cell, Number, Table},
-};
+use crate::collector::sections::pgbouncer::{DatabaseLimitRow, PoolLimitRow, UserLimitRow};
+use crate::collector::sections::row;
+use crate::source::fetch::FetchError;
+use crate::table::{Cell, Number, Table};
 
 /// What was shown, by the word after `SHOW`; or why it was not.
 pub type ConsoleTables = BTreeMap<String, Result<Arc<Table>, FetchError>>;

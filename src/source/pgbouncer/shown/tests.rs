@@ -1,8 +1,10 @@
 //! Sections of what versions of PgBouncer show, and of anything.
 
-use proptest::{collection::vec, prelude::*};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
-use crate::source::{fetch::Reason, pgbouncer::shown::*};
+use crate::source::fetch::Reason;
+use crate::source::pgbouncer::shown::*;
 
 /// A table whose first line names the columns; cells are apart by `|`, and empty ones absent.
 fn table(lines: &[&str]) -> Table {
