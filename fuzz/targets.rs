@@ -14,7 +14,7 @@ use hyper::{
 };
 use pgvigil::{
     certificate,
-    certificate::{Certificate, Usage, chain, chain::Authorities, holder::Signatures, name},
+    certificate::{Certificate, Purpose, chain, chain::Authorities, holder::Signatures, name},
     collector::{SourceKind, catalogue::Catalogue, sections, sections::row::SectionTables},
     exposition,
     exposition::{Block, Format, labels},
@@ -118,7 +118,7 @@ pub fn certificate(bytes: &[u8]) {
     let roots = Authorities::new(vec![CertificateDer::from(ROOT)], false, "the root".to_owned(), provider);
     // Within what the good examples hold.
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
-    for usage in [Usage::Server, Usage::Client] {
+    for usage in [Purpose::Server, Purpose::Client] {
         let is_believed = roots.verify(&shown, std::slice::from_ref(&shown), now, usage).is_ok();
         assert!(!is_believed || SIGNED.contains(&bytes), "what nobody has signed is believed");
     }
@@ -156,9 +156,8 @@ pub fn redis_info(bytes: &[u8]) {
 /// What a Redis answers: as far as the stream lets it through, it makes no difference how it is cut into packets, and there is no more of
 /// it than was counted.
 pub fn redis_answer(bytes: &[u8]) {
-    let mut measure = RedisFraming::default();
-    let let_through: usize =
-        bytes.chunks(16).map_while(|piece| measure.measure(piece).ok().map(|()| piece.len())).sum();
+    let mut framing = RedisFraming::default();
+    let let_through: usize = bytes.chunks(16).map_while(|piece| framing.check(piece).ok().map(|()| piece.len())).sum();
     let read = |capacity| {
         let mut from = tokio::io::BufReader::with_capacity(capacity, &bytes[..let_through]);
         // Bytes in memory keep nobody waiting.
@@ -168,7 +167,7 @@ pub fn redis_answer(bytes: &[u8]) {
     let answers = read(4096);
     assert_eq!(read(1), answers);
     let count: usize = answers.iter().flatten().map(count).sum();
-    assert!(count <= measure.values(), "{count}");
+    assert!(count <= framing.values(), "{count}");
 }
 
 fn count(answer: &Reply) -> usize {

@@ -313,10 +313,7 @@ fn a_client_s_certificate_of_version_1_is_shown() {
 /// What our TLS cannot do is told in words.
 #[test]
 fn what_is_lacking_is_told() {
-    use pgvigil::certificate::{
-        Usage,
-        chain::{Authorities, told},
-    };
+    use pgvigil::certificate::{Purpose, chain::Authorities, problem::describe};
     use rustls::{
         crypto::ring,
         pki_types::{CertificateDer, UnixTime, pem::PemObject},
@@ -352,8 +349,8 @@ fn what_is_lacking_is_told() {
             .expect("a file")
             .map(|one| one.expect("a certificate"));
         let roots = Authorities::new(list.collect(), false, "the file".to_owned(), ring::default_provider().into());
-        let verdict = roots.verify(&read("server.crt"), &[], UnixTime::now(), Usage::Server);
-        let said = verdict.map_err(|error| told(&error)).expect_err(made);
+        let verdict = roots.verify(&read("server.crt"), &[], UnixTime::now(), Purpose::Server);
+        let said = verdict.map_err(|error| describe(&error)).expect_err(made);
         assert!(said.contains(words), "{made}: {said}");
     }
 }

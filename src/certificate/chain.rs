@@ -1,7 +1,8 @@
-//! Which certificates are believed, as OpenSSL (and by it libpq) decides. Most are left to rustls; what it refuses and OpenSSL
-//! takes is followed here: version 1, as PostgreSQL's manual makes them, an authority's own that a server shows, and one that
-//! is believed by itself.
+//! Decides which certificates are trusted, as OpenSSL (and with it libpq) does. rustls verifies most of them. Those that it refuses and
+//! OpenSSL accepts are verified here: version 1, as PostgreSQL's manual makes them, an authority's own that a server shows, and one
+//! that is itself a root.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,21 +13,20 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, DistinguishedName, Error, RootCertStore};
 
 use crate::certificate::holder::Signatures;
-pub use crate::certificate::words::told;
-use crate::certificate::words::{Untrusted, lacks, of_whom, out_of_time};
-use crate::certificate::{Certificate, Usage, name};
+use crate::certificate::problem::{CertificateProblem, describe, outside_validity, unsupported};
+use crate::certificate::{Certificate, Purpose, name};
 
-/// How many certificates may stand between the first of a chain and its root, and how many signatures are verified to find a way.
+/// How many certificates may stand between the leaf of a chain and its root, and how many signatures are verified to find a path.
 const DEEPEST: usize = 8;
 const MOST_SIGNATURES: usize = 64;
 
-/// Whose signatures are believed.
+/// The authorities whose signatures are trusted.
 #[derive(Debug)]
 pub struct Authorities {
-    /// What each is to rustls, and the certificate itself, side by side.
+    /// Each root as rustls keeps it, and at the same index its certificate.
     anchors: RootCertStore,
     roots: Vec<CertificateDer<'static>>,
-    /// They are believed only if a root has signed them; as if every peer had sent them.
+    /// Trusted only if a root has signed them, as if every peer had sent them.
     others: Vec<CertificateDer<'static>>,
     /// For messages: the file, or `the system's authorities`.
     what: String,
@@ -34,12 +34,12 @@ pub struct Authorities {
 }
 
 impl Authorities {
-    /// Those of a list that have signed themselves, as in OpenSSL, or (`each`) all of them, as in Go.
+    /// Trusts the certificates of a list that have signed themselves, as OpenSSL does, or (`each`) all of them, as Go does.
     pub fn new(list: Vec<CertificateDer<'static>>, each: bool, what: String, provider: Arc<CryptoProvider>) -> Self {
         let mut all =
             Authorities { anchors: RootCertStore::empty(), roots: Vec::new(), others: Vec::new(), what, provider };
         for certificate in list {
-            // What is not read here may still be a root to rustls.
+            // rustls may take a root that cannot be read here.
             let is_root = each || Certificate::read(&certificate).is_none_or(|read| read.is_its_own_issuer());
             if !is_root {
                 all.others.push(certificate);
@@ -50,46 +50,42 @@ impl Authorities {
         all
     }
 
-    /// There is none.
+    /// There are no roots.
     pub fn is_empty(&self) -> bool {
         self.roots.is_empty()
     }
 
-    /// Their names, which are told to clients that are asked for a certificate.
+    /// Their names, which are sent to clients that are asked for a certificate.
     pub fn subjects(&self) -> Vec<DistinguishedName> {
         self.anchors.subjects()
     }
 
-    /// Believes a certificate, shown with these others.
+    /// Verifies a certificate that a peer shows together with these others.
     ///
     /// # Errors
-    /// In words (see [`told`]): what it lacks.
+    /// What is wrong with it, as a message (see [`describe`](crate::certificate::problem::describe)).
     pub fn verify(
         &self,
         shown: &CertificateDer<'_>,
         sent: &[CertificateDer<'_>],
         now: UnixTime,
-        usage: Usage,
+        purpose: Purpose,
     ) -> Result<(), Error> {
-        let now = Duration::from_secs(now.as_secs());
-        let Some(first) = Certificate::read(shown) else {
-            return Err(Untrusted::error("the certificate cannot be read"));
-        };
-        let told = |lacks: String| Untrusted::error(format!("{} {lacks}", of_whom(&first)));
-        let of_itself = lacks(&first, self.algorithms(), self.is_root(shown));
-        if let Some(lacks) = out_of_time(&first, now).or(of_itself) {
-            return Err(told(lacks));
+        let (leaf, now) = (read(shown)?, Duration::from_secs(now.as_secs()));
+        let is_root = self.is_root(shown);
+        let mut problem = outside_validity(&leaf, now).or_else(|| unsupported(&leaf, self.algorithms(), is_root));
+        if problem.is_none() && !leaf.may_be_shown_by(purpose) {
+            let whose = if purpose == Purpose::Server { "servers" } else { "clients" };
+            problem = Some(format!("is not for {whose}: its usage (keyUsage, extendedKeyUsage) says so"));
         }
-        if !first.may_be_shown_by(usage) {
-            let whose = if usage == Usage::Server { "servers" } else { "clients" };
-            return Err(told(format!("is not for {whose}: its usage (keyUsage, extendedKeyUsage) says so")));
+        if let Some(problem) = problem {
+            return Err(CertificateProblem::of(&leaf, &problem));
         }
-        let others: Vec<_> = sent.iter().chain(&self.others).cloned().collect();
-        let is_believed = match first.is_old() || first.is_authority() || self.is_root(shown) {
-            true => self.search(&first, &others, now, usage, false),
-            false => self.leave_to_rustls(shown, &first, &others, now, usage),
-        };
-        is_believed.map_err(|error| self.in_words(error, &first, &others, now))
+        let is_left_to_rustls = !leaf.is_old() && !leaf.is_authority() && !is_root;
+        let others = sent.iter().chain(&self.others).cloned().collect();
+        let chain = ShownChain { der: shown, leaf, others, now, purpose };
+        let verified = if is_left_to_rustls { self.ask_rustls(&chain) } else { self.search(&chain, false) };
+        verified.map_err(|error| self.explain(error, &chain))
     }
 
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
@@ -100,161 +96,149 @@ impl Authorities {
         self.roots.iter().any(|root| **root == *der)
     }
 
-    /// Looks for a way to a root by ourselves; `names_are_checked`: rustls has found that limits on names allow this one.
-    fn search(
-        &self,
-        first: &Certificate<'_>,
-        others: &[CertificateDer<'_>],
-        now: Duration,
-        usage: Usage,
-        names_are_checked: bool,
-    ) -> Result<(), Error> {
-        let unknown = CertificateError::UnknownIssuer;
-        if first.forbids_its_use(names_are_checked) {
-            return Err(unknown.into());
-        }
-        if self.is_root(first.der) {
+    /// Searches for a path to a root ourselves; `names_are_checked`: rustls has found that the limits on names allow this chain.
+    fn search(&self, chain: &ShownChain<'_>, names_are_checked: bool) -> Result<(), Error> {
+        let (roots, others) = (read_all(&self.roots), read_all(&chain.others));
+        let (algorithms, left) = (self.algorithms(), Cell::new(MOST_SIGNATURES));
+        let search = Search { chain, roots, others, algorithms, names_are_checked, left };
+        let may_be_used = !chain.leaf.forbids_its_use(names_are_checked);
+        if may_be_used && (self.is_root(chain.der) || search.reaches_root(&chain.leaf, 0)) {
             return Ok(());
         }
-        let roots: Vec<_> = self.roots.iter().filter_map(|der| Certificate::read(der)).collect();
-        let others: Vec<_> = others.iter().filter_map(|der| Certificate::read(der)).collect();
-        let algorithms = self.algorithms();
-        let (roots, others, left) = (&*roots, &*others, MOST_SIGNATURES);
-        let mut search = Search { roots, others, algorithms, now, usage, names_are_checked, left };
-        if search.leads_on_from(first, 0) { Ok(()) } else { Err(unknown.into()) }
+        Err(CertificateError::UnknownIssuer.into())
     }
 
-    fn leave_to_rustls(
-        &self,
-        shown: &CertificateDer<'_>,
-        first: &Certificate<'_>,
-        others: &[CertificateDer<'_>],
-        now: Duration,
-        usage: Usage,
-    ) -> Result<(), Error> {
-        let anchors = self.anchors_that_hold(first, others, now, usage);
+    fn ask_rustls(&self, chain: &ShownChain<'_>) -> Result<(), Error> {
+        let anchors = self.possible_anchors(chain);
         if anchors.is_empty() {
             return Err(CertificateError::UnknownIssuer.into());
         }
-        let time = UnixTime::since_unix_epoch(now);
-        match usage {
-            Usage::Server => {
-                let parsed = ParsedCertificate::try_from(shown)?;
-                verify_server_cert_signed_by_trust_anchor(&parsed, &anchors, others, time, self.algorithms().all)?;
+        let time = UnixTime::since_unix_epoch(chain.now);
+        match chain.purpose {
+            Purpose::Server => {
+                let (leaf, algorithms) = (ParsedCertificate::try_from(chain.der)?, self.algorithms().all);
+                verify_server_cert_signed_by_trust_anchor(&leaf, &anchors, &chain.others, time, algorithms)?;
             }
-            Usage::Client => {
+            Purpose::Client => {
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(anchors.into(), self.provider.clone()).build();
                 let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
-                verifier.verify_client_cert(shown, others, time)?;
+                verifier.verify_client_cert(chain.der, &chain.others, time)?;
             }
         }
-        // How long a chain a root allows is not asked there.
-        match self.roots.iter().filter_map(|der| Certificate::read(der)).any(|root| root.limits_its_chain()) {
-            true => self.search(first, others, now, usage, true),
-            false => Ok(()),
+        // rustls does not check how long a chain the root allows.
+        if read_all(&self.roots).iter().any(Certificate::limits_its_chain) {
+            return self.search(chain, true);
         }
+        Ok(())
     }
 
-    /// Roots that may have signed one of these, hold now and may sign: rustls looks at nothing of a root but its name and key.
-    fn anchors_that_hold(
-        &self,
-        first: &Certificate<'_>,
-        others: &[CertificateDer<'_>],
-        now: Duration,
-        usage: Usage,
-    ) -> RootCertStore {
-        let mut issuers = vec![first.issuer()];
-        issuers.extend(others.iter().filter_map(|der| Some(Certificate::read(der)?.issuer())));
-        let may = |der: &CertificateDer<'_>| {
-            let holds = |root: Certificate<'_>| {
-                out_of_time(&root, now).is_none() && root.may_sign(0, true) && root.is_meant_for(usage)
-            };
-            Certificate::read(der).is_none_or(holds)
+    /// The roots that may have signed a certificate of the chain, and may sign at this time: of a root, rustls checks only name and key.
+    fn possible_anchors(&self, chain: &ShownChain<'_>) -> RootCertStore {
+        let mut issuers = vec![chain.leaf.issuer()];
+        issuers.extend(read_all(&chain.others).iter().map(Certificate::issuer));
+        let may_sign = |root: Certificate<'_>| {
+            let is_valid = outside_validity(&root, chain.now).is_none();
+            is_valid && root.may_sign(0, true) && root.is_meant_for(chain.purpose)
         };
-        let pairs = self.anchors.roots.iter().zip(&self.roots);
-        let found = pairs.filter(|(anchor, der)| issuers.iter().any(|issuer| **issuer == *anchor.subject) && may(der));
-        RootCertStore { roots: found.map(|(anchor, _)| anchor.clone()).collect() }
+        let mut anchors = RootCertStore::empty();
+        for (anchor, der) in self.anchors.roots.iter().zip(&self.roots) {
+            let is_issuer = issuers.iter().any(|issuer| **issuer == *anchor.subject);
+            if is_issuer && Certificate::read(der).is_none_or(may_sign) {
+                anchors.roots.push(anchor.clone());
+            }
+        }
+        anchors
     }
 
-    /// What a chain lacks: of those that were sent, of the roots that have the names of issuers, or that there is none.
-    fn in_words(&self, error: Error, first: &Certificate<'_>, others: &[CertificateDer<'_>], now: Duration) -> Error {
-        let all = others.iter().map(|der| (der, false)).chain(self.roots.iter().map(|der| (der, true)));
-        let all: Vec<_> = all.filter_map(|(der, is_root)| Some((Certificate::read(der)?, is_root))).collect();
-        let issuer = all.iter().find(|(certificate, _)| first.is_issued_under_the_name_of(certificate));
-        if let Some((issuer, is_root)) = issuer
-            && let Some(lacks) =
-                out_of_time(issuer, now).or_else(|| lacks(issuer, self.algorithms(), *is_root)).or_else(|| {
-                    (!issuer.may_sign(0, *is_root)).then(|| "may not sign others: it is not an authority's".to_owned())
-                })
-        {
-            return Untrusted::error(format!("{} {lacks}", of_whom(issuer)));
+    /// What is wrong with a chain: with an issuer, sent by the peer or among the roots; that there is none; or what rustls says.
+    fn explain(&self, error: Error, chain: &ShownChain<'_>) -> Error {
+        let others = read_all(&chain.others).into_iter().map(|other| (other, false));
+        let roots = read_all(&self.roots).into_iter().map(|root| (root, true));
+        let issuer = others.chain(roots).find(|(issuer, _)| chain.leaf.is_issued_under_the_name_of(issuer));
+        if let Some((issuer, is_root)) = issuer {
+            let mut problem = outside_validity(&issuer, chain.now);
+            problem = problem.or_else(|| unsupported(&issuer, self.algorithms(), is_root));
+            if problem.is_none() && !issuer.may_sign(0, is_root) {
+                problem = Some("may not sign others: it is not an authority's".to_owned());
+            }
+            if let Some(problem) = problem {
+                return CertificateProblem::of(&issuer, &problem);
+            }
         }
-        match error {
-            Error::InvalidCertificate(CertificateError::UnknownIssuer) => Untrusted::error(format!(
-                "{} leads to none of {}: name its authority's own certificate in there",
-                of_whom(first),
-                self.what
-            )),
-            error => Untrusted::error(format!("{} {}", of_whom(first), refused(&error))),
-        }
-    }
-}
-
-/// What rustls says of a chain.
-fn refused(error: &Error) -> String {
-    match (error, &*told(error)) {
-        (Error::InvalidCertificate(CertificateError::BadSignature), _) => {
-            "was not signed by the authority that it names, but maybe by another of the same name".to_owned()
-        }
-        (_, "UnsupportedCriticalExtension") => "has an extension that must be obeyed, and is not known here".to_owned(),
-        (_, "NameConstraintViolation") => "is for names that its authority may not sign for".to_owned(),
-        (_, said) => format!("is not believed: {said}"),
+        let problem = match error {
+            Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                format!("leads to none of {}: name its authority's own certificate in there", self.what)
+            }
+            error => refusal_by_rustls(&error),
+        };
+        CertificateProblem::of(&chain.leaf, &problem)
     }
 }
 
-/// A search for a way to a root, from each certificate to those that may have signed it.
-struct Search<'a> {
-    roots: &'a [Certificate<'a>],
-    others: &'a [Certificate<'a>],
-    algorithms: &'a WebPkiSupportedAlgorithms,
+fn refusal_by_rustls(error: &Error) -> String {
+    if matches!(error, Error::InvalidCertificate(CertificateError::BadSignature)) {
+        return "was not signed by the authority that it names, but maybe by another of the same name".to_owned();
+    }
+    match describe(error).as_str() {
+        "UnsupportedCriticalExtension" => "has an extension that must be obeyed, and is not known here".to_owned(),
+        "NameConstraintViolation" => "is for names that its authority may not sign for".to_owned(),
+        message => format!("is not trusted: {message}"),
+    }
+}
+
+fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Certificate<'a>, Error> {
+    Certificate::read(der).ok_or_else(|| CertificateProblem::error("the certificate cannot be read"))
+}
+
+/// Those that can be read.
+fn read_all<'a>(list: &'a [CertificateDer<'_>]) -> Vec<Certificate<'a>> {
+    list.iter().filter_map(|der| Certificate::read(der)).collect()
+}
+
+/// What a peer shows: its certificate, and others that may lead from there to a root.
+struct ShownChain<'a> {
+    der: &'a CertificateDer<'a>,
+    leaf: Certificate<'a>,
+    others: Vec<CertificateDer<'a>>,
     now: Duration,
-    usage: Usage,
+    purpose: Purpose,
+}
+
+/// A search for a path to a root, from each certificate to those that may have signed it.
+struct Search<'a> {
+    chain: &'a ShownChain<'a>,
+    roots: Vec<Certificate<'a>>,
+    others: Vec<Certificate<'a>>,
+    algorithms: &'a WebPkiSupportedAlgorithms,
     names_are_checked: bool,
     /// Signatures that may still be verified.
-    left: usize,
+    left: Cell<usize>,
 }
 
-impl<'a> Search<'a> {
-    /// Whether there is a way from this certificate, with so many between it and the first.
-    fn leads_on_from(&mut self, certificate: &Certificate<'_>, between: usize) -> bool {
-        let (roots, others) = (self.roots, self.others);
+impl Search<'_> {
+    /// Whether there is a path from this certificate, with so many between it and the leaf.
+    fn reaches_root(&self, certificate: &Certificate<'_>, between: usize) -> bool {
         if between > DEEPEST {
             return false;
         }
-        roots.iter().any(|root| self.may_have_signed(root, certificate, between, true))
-            || others.iter().any(|other| {
-                self.may_have_signed(other, certificate, between, false) && self.leads_on_from(other, between + 1)
-            })
+        let is_signed_by = |issuer, is_root| self.is_signed_by(certificate, issuer, between, is_root);
+        self.roots.iter().any(|root| is_signed_by(root, true))
+            || self.others.iter().any(|other| is_signed_by(other, false) && self.reaches_root(other, between + 1))
     }
 
-    fn may_have_signed(
-        &mut self,
-        issuer: &Certificate<'a>,
-        of: &Certificate<'_>,
-        between: usize,
-        is_root: bool,
-    ) -> bool {
-        let may = of.is_issued_under_the_name_of(issuer)
+    fn is_signed_by(&self, of: &Certificate<'_>, issuer: &Certificate<'_>, between: usize, is_root: bool) -> bool {
+        let may_have_signed = of.is_issued_under_the_name_of(issuer)
             && issuer.may_sign(between, is_root)
-            && out_of_time(issuer, self.now).is_none()
+            && outside_validity(issuer, self.chain.now).is_none()
             && !issuer.forbids_its_use(self.names_are_checked)
-            && issuer.is_meant_for(self.usage)
-            && self.left > 0;
-        if may {
-            self.left -= 1;
+            && issuer.is_meant_for(self.chain.purpose)
+            && self.left.get() > 0;
+        if !may_have_signed {
+            return false;
         }
-        may && is_signed_by(of, issuer, self.algorithms)
+        self.left.update(|left| left - 1);
+        is_signed_by(of, issuer, self.algorithms)
     }
 }
 
@@ -263,7 +247,7 @@ fn is_signed_by(
     issuer: &Certificate<'_>,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> bool {
-    if !certificate.is_of_one_mind() {
+    if !certificate.names_one_algorithm() {
         return false;
     }
     let (signed, with, signature) = certificate.signature();
@@ -273,23 +257,20 @@ fn is_signed_by(
     fitting.any(|one| one.verify_signature(key, signed, signature).is_ok())
 }
 
-/// Believes a name: that a certificate, whose chain is right, is for this host.
+/// Verifies that a certificate, whose chain is right, is for this host.
 ///
 /// # Errors
-/// In words: whom it is for.
+/// A message that says which hosts it is for.
 pub fn verify_name(shown: &CertificateDer<'_>, host: &str) -> Result<(), Error> {
-    let certificate = Certificate::read(shown).ok_or_else(|| Untrusted::error("the certificate cannot be read"))?;
-    name::check(&certificate, host).map_err(Untrusted::error)
+    name::check(&read(shown)?, host).map_err(CertificateProblem::error)
 }
 
-/// What makes a certificate of no use to us, whoever has signed it: its key is of a kind that we cannot verify with.
+/// Verifies that our TLS supports the certificate's key, without which no signature can be verified.
 ///
 /// # Errors
-/// In words.
+/// A message.
 pub fn verify_key(shown: &CertificateDer<'_>, signatures: &Signatures) -> Result<(), Error> {
     let Some(certificate) = Certificate::read(shown) else { return Ok(()) };
-    match lacks(&certificate, &signatures.0, true) {
-        Some(lacks) => Err(Untrusted::error(format!("{} {lacks}", of_whom(&certificate)))),
-        None => Ok(()),
-    }
+    let problem = unsupported(&certificate, &signatures.0, true);
+    problem.map_or(Ok(()), |problem| Err(CertificateProblem::of(&certificate, &problem)))
 }

@@ -1,4 +1,4 @@
-//! That a peer holds the key of the certificate it shows, whatever the version of that; and what we show of our own.
+//! Verifies that a peer holds the key of the certificate it shows, of whatever version; and loads our own certificate and key.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
@@ -13,7 +13,7 @@ use x509_cert::der::Encode;
 
 use crate::certificate::Certificate;
 
-/// The signatures of a handshake.
+/// Verifies the signatures of handshakes.
 #[derive(Clone, Copy, Debug)]
 pub struct Signatures(pub WebPkiSupportedAlgorithms);
 
@@ -22,49 +22,53 @@ impl Signatures {
         Signatures(provider.signature_verification_algorithms)
     }
 
-    /// What we ask for.
+    /// The kinds of signature that we accept.
     pub fn schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
     }
 
-    /// That of TLS 1.2.
+    /// Verifies a signature of TLS 1.2.
     ///
     /// # Errors
-    /// It is not by the key of the certificate.
+    /// The key of the certificate has not made it.
     pub fn verify_tls12(
         &self,
         message: &[u8],
         der: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let Some(certificate) = strange(der) else { return verify_tls12_signature(message, der, signed, &self.0) };
+        let Some(certificate) = unknown_to_rustls(der) else {
+            return verify_tls12_signature(message, der, signed, &self.0);
+        };
         let (algorithm, key) = certificate.key();
         let fitting = self.0.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme).flat_map(|(_, all)| *all);
         let mut fitting = fitting.filter(|one| *one.public_key_alg_id() == *algorithm);
-        match fitting.any(|one| one.verify_signature(key, message, signed.signature()).is_ok()) {
-            true => Ok(HandshakeSignatureValid::assertion()),
-            false => Err(CertificateError::BadSignature.into()),
+        if fitting.any(|one| one.verify_signature(key, message, signed.signature()).is_ok()) {
+            return Ok(HandshakeSignatureValid::assertion());
         }
+        Err(CertificateError::BadSignature.into())
     }
 
-    /// That of TLS 1.3.
+    /// Verifies a signature of TLS 1.3.
     ///
     /// # Errors
-    /// It is not by the key of the certificate.
+    /// The key of the certificate has not made it.
     pub fn verify_tls13(
         &self,
         message: &[u8],
         der: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let Some(certificate) = strange(der) else { return verify_tls13_signature(message, der, signed, &self.0) };
+        let Some(certificate) = unknown_to_rustls(der) else {
+            return verify_tls13_signature(message, der, signed, &self.0);
+        };
         let key = SubjectPublicKeyInfoDer::from(public_key(&certificate));
         verify_tls13_signature_with_raw_key(message, &key, signed, &self.0)
     }
 }
 
-/// One that rustls does not read, such as one of version 1: its key is all that is asked for here.
-fn strange<'a>(der: &'a CertificateDer<'_>) -> Option<Certificate<'a>> {
+/// A certificate that rustls cannot read, such as one of version 1. Only its key is needed here.
+fn unknown_to_rustls<'a>(der: &'a CertificateDer<'_>) -> Option<Certificate<'a>> {
     Certificate::read(der).filter(|_| ParsedCertificate::try_from(der).is_err())
 }
 
@@ -72,22 +76,25 @@ fn public_key(certificate: &Certificate<'_>) -> Vec<u8> {
     certificate.inner.tbs_certificate().subject_public_key_info().to_der().unwrap_or_default()
 }
 
-/// What we show as ours: a chain, and the key of its first certificate.
+/// The certificate that we show: a chain, and the key of its first certificate.
 ///
 /// # Errors
-/// The key cannot be used, or is not that of the certificate.
+/// The key cannot be used, or belongs to another certificate.
 pub fn ours(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     provider: &CryptoProvider,
 ) -> Result<SingleCertAndKey, Error> {
     let key = provider.key_provider.load_private_key(key)?;
-    let (certificate, public) = (chain.first().and_then(|first| strange(first)), key.public_key());
-    let fits = certificate.zip(public).map(|(certificate, public)| public.as_ref() == public_key(&certificate));
+    let unknown = chain.first().and_then(|first| unknown_to_rustls(first));
+    if let (Some(certificate), Some(public)) = (unknown, key.public_key()) {
+        if public.as_ref() != public_key(&certificate) {
+            return Err(InconsistentKeys::KeyMismatch.into());
+        }
+        return Ok(CertifiedKey::new(chain, key).into());
+    }
     let pair = CertifiedKey::new(chain, key);
-    match fits
-        .map_or_else(|| pair.keys_match(), |fits| if fits { Ok(()) } else { Err(InconsistentKeys::KeyMismatch.into()) })
-    {
+    match pair.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair.into()),
         Err(error) => Err(error),
     }

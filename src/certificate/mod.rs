@@ -1,10 +1,10 @@
-//! Certificates: reading one. Its names are in `name`, its trust in `chain`, the proof of its key in `holder`, rustls' view in `verifier`.
+//! Reads X.509 certificates; `chain` decides which are trusted, `name` for which hosts, and `holder` whether the peer has the key.
 
 pub mod chain;
 pub mod holder;
 pub mod name;
+pub mod problem;
 pub mod verifier;
-mod words;
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,45 +26,46 @@ const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 const PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const SHA_1: &str = "1.3.14.3.2.26";
 
-/// The hashes of signatures; those of RSA-PSS stand by themselves.
-const HASHES: [(&str, Hash); 16] = [
-    // RSA with MD5, SHA-1, SHA-256, SHA-384, SHA-512.
-    ("1.2.840.113549.1.1.4", Hash::Sha256),
-    ("1.2.840.113549.1.1.5", Hash::Sha256),
-    ("1.2.840.113549.1.1.11", Hash::Sha256),
-    ("1.2.840.113549.1.1.12", Hash::Sha384),
-    ("1.2.840.113549.1.1.13", Hash::Sha512),
-    // ECDSA with SHA-1, SHA-256, SHA-384, SHA-512.
-    ("1.2.840.10045.4.1", Hash::Sha256),
-    ("1.2.840.10045.4.3.2", Hash::Sha256),
-    ("1.2.840.10045.4.3.3", Hash::Sha384),
-    ("1.2.840.10045.4.3.4", Hash::Sha512),
-    // DSA with SHA-1, SHA-256.
-    ("1.2.840.10040.4.3", Hash::Sha256),
-    ("2.16.840.1.101.3.4.3.2", Hash::Sha256),
-    // MD5, SHA-1, SHA-256, SHA-384, SHA-512.
-    ("1.2.840.113549.2.5", Hash::Sha256),
-    (SHA_1, Hash::Sha256),
-    ("2.16.840.1.101.3.4.2.1", Hash::Sha256),
-    ("2.16.840.1.101.3.4.2.2", Hash::Sha384),
-    ("2.16.840.1.101.3.4.2.3", Hash::Sha512),
+/// Algorithms by their identifiers: the name of each, and with which hash it signs, or the stronger one that stands for it (RFC 5929, 4.1).
+const ALGORITHMS: [(&str, &str, Option<Hash>); 22] = [
+    ("1.2.840.113549.1.1.1", "RSA", None),
+    ("1.2.840.113549.1.1.10", "RSA-PSS", None),
+    ("1.2.840.113549.1.1.4", "RSA with MD5", Some(Hash::Sha256)),
+    ("1.2.840.113549.1.1.5", "RSA with SHA-1", Some(Hash::Sha256)),
+    ("1.2.840.113549.1.1.14", "RSA with SHA-224", None),
+    ("1.2.840.113549.1.1.11", "RSA with SHA-256", Some(Hash::Sha256)),
+    ("1.2.840.113549.1.1.12", "RSA with SHA-384", Some(Hash::Sha384)),
+    ("1.2.840.113549.1.1.13", "RSA with SHA-512", Some(Hash::Sha512)),
+    ("1.2.840.10045.4.1", "ECDSA with SHA-1", Some(Hash::Sha256)),
+    ("1.2.840.10045.4.3.2", "ECDSA with SHA-256", Some(Hash::Sha256)),
+    ("1.2.840.10045.4.3.3", "ECDSA with SHA-384", Some(Hash::Sha384)),
+    ("1.2.840.10045.4.3.4", "ECDSA with SHA-512", Some(Hash::Sha512)),
+    ("1.3.132.0.35", "the curve P-521", None),
+    ("1.3.132.0.10", "the curve secp256k1", None),
+    ("1.2.840.10040.4.1", "DSA", None),
+    ("1.2.840.10040.4.3", "DSA with SHA-1", Some(Hash::Sha256)),
+    ("2.16.840.1.101.3.4.3.2", "DSA with SHA-256", Some(Hash::Sha256)),
+    ("1.2.840.113549.2.5", "MD5", Some(Hash::Sha256)),
+    (SHA_1, "SHA-1", Some(Hash::Sha256)),
+    ("2.16.840.1.101.3.4.2.1", "SHA-256", Some(Hash::Sha256)),
+    ("2.16.840.1.101.3.4.2.2", "SHA-384", Some(Hash::Sha384)),
+    ("2.16.840.1.101.3.4.2.3", "SHA-512", Some(Hash::Sha512)),
 ];
 
-/// Extensions that are obeyed where a certificate has them (RFC 5280, 4.2.1): subject's key, key usage, alternative names, basic
-/// constraints, policies, authority's key, extended key usage. Another one that is marked as critical forbids the use.
+/// Extensions that we obey (RFC 5280, 4.2.1): subject's key, key usage, alternative names, basic
+/// constraints, policies, authority's key, extended key usage. A certificate with another one that is marked as critical must not be used.
 const OBEYED: [&str; 7] = ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.32", "2.5.29.35", "2.5.29.37"];
 
 /// A certificate that has been read.
 pub struct Certificate<'a> {
-    der: &'a [u8],
-    /// What its issuer has signed of it.
+    /// The part that its issuer has signed.
     signed: &'a [u8],
     inner: x509_cert::Certificate,
 }
 
-/// What a certificate is shown for.
+/// The role in which a peer shows its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usage {
+pub enum Purpose {
     Server,
     Client,
 }
@@ -72,11 +73,21 @@ pub enum Usage {
 /// An alternative name of a certificate's subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alternative {
-    /// With a `*` as its first label, maybe.
+    /// Its first label may be `*`.
     Host(String),
     Address(IpAddr),
     /// E-mail, URI.
     Other(String),
+}
+
+impl Alternative {
+    /// As people write it.
+    pub fn text(&self) -> String {
+        match self {
+            Alternative::Host(name) | Alternative::Other(name) => name.clone(),
+            Alternative::Address(address) => address.to_string(),
+        }
+    }
 }
 
 /// The end of a certificate's validity; `None` if that cannot be read.
@@ -84,17 +95,13 @@ pub fn not_after(der: &[u8]) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Certificate::read(der)?.validity().1)
 }
 
-/// The alternative names of a certificate's subject, as people write them: host names, addresses, e-mail, URIs.
+/// The alternative names of a certificate's subject: host names, addresses, e-mail, URIs.
 pub fn names(der: &[u8]) -> Vec<String> {
-    let names = Certificate::read(der).and_then(|certificate| certificate.alternatives());
-    let written = |name| match name {
-        Alternative::Host(name) | Alternative::Other(name) => name,
-        Alternative::Address(address) => address.to_string(),
-    };
-    names.unwrap_or_default().into_iter().map(written).collect()
+    let names = Certificate::read(der).and_then(|certificate| certificate.alternatives()).unwrap_or_default();
+    names.iter().map(Alternative::text).collect()
 }
 
-/// A hash that certificates are signed with, or at least one as good.
+/// A hash that certificates are signed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hash {
     Sha256,
@@ -102,8 +109,8 @@ pub enum Hash {
     Sha512,
 }
 
-/// With which hash a certificate is bound to (RFC 5929, 4.1): that of its signature, but SHA-256 instead of MD5 and SHA-1. `None`
-/// where its signature has none of its own (Ed25519), or one that is not known.
+/// The hash by which a login is bound to a certificate (RFC 5929, 4.1): that of its signature, but SHA-256 instead of MD5 and SHA-1. `None`
+/// if its signature has no hash of its own (Ed25519), or an unknown one.
 pub fn hash(der: &[u8]) -> Option<Hash> {
     let certificate = Certificate::read(der)?;
     let algorithm = certificate.signature_algorithm();
@@ -120,7 +127,7 @@ pub fn hash(der: &[u8]) -> Option<Hash> {
         }
         id => id.to_string(),
     };
-    HASHES.iter().find(|(known, _)| *known == id).map(|(_, hash)| *hash)
+    ALGORITHMS.iter().find(|(known, ..)| *known == id).and_then(|(.., hash)| *hash)
 }
 
 impl<'a> Certificate<'a> {
@@ -129,27 +136,27 @@ impl<'a> Certificate<'a> {
         let inner = x509_cert::Certificate::from_der(der).ok()?;
         let content = AnyRef::from_der(der).ok()?.value();
         let signed = SliceReader::new(content).ok()?.tlv_bytes().ok()?;
-        Some(Certificate { der, signed, inner })
+        Some(Certificate { signed, inner })
     }
 
-    /// When it begins and ends to hold, since 1970.
+    /// When its validity begins and ends, since 1970.
     pub fn validity(&self) -> (Duration, Duration) {
         let validity = self.inner.tbs_certificate().validity();
         (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration())
     }
 
-    /// Version 1 or 2, which have no extensions: nothing in it says what it may be used for.
+    /// Version 1 or 2, which have no extensions, and so do not say what the certificate may be used for.
     pub fn is_old(&self) -> bool {
         self.inner.tbs_certificate().version() != Version::V3
     }
 
-    /// Its issuer has the name of its subject.
+    /// Its issuer and its subject have the same name.
     pub fn is_its_own_issuer(&self) -> bool {
         let signed = self.inner.tbs_certificate();
         signed.issuer() == signed.subject()
     }
 
-    /// Another has the name of its issuer.
+    /// The subject of the other certificate has the name of its issuer.
     fn is_issued_under_the_name_of(&self, other: &Certificate<'_>) -> bool {
         self.inner.tbs_certificate().issuer() == other.inner.tbs_certificate().subject()
     }
@@ -159,7 +166,7 @@ impl<'a> Certificate<'a> {
         content(self.inner.tbs_certificate().issuer())
     }
 
-    /// The names of its subject by kind; `None`: they cannot be read. None at all where there is no such extension.
+    /// The alternative names of its subject, or no names without such an extension; `None`: they cannot be read.
     pub fn alternatives(&self) -> Option<Vec<Alternative>> {
         let found = self.inner.tbs_certificate().get_extension::<SubjectAltName>().ok()?;
         let names = found.map(|(_, SubjectAltName(names))| names).unwrap_or_default();
@@ -181,8 +188,7 @@ impl<'a> Certificate<'a> {
         self.inner.tbs_certificate().get_extension().ok().flatten().map(|(_, constraints)| constraints)
     }
 
-    /// Its key may sign certificates, with so many others between it and the last of the chain. An old one may only where it is
-    /// believed by itself.
+    /// Its key may sign certificates, with so many others between it and the last of the chain. An old one may only as a root.
     fn may_sign(&self, between: usize, is_root: bool) -> bool {
         if self.is_old() {
             return is_root;
@@ -199,27 +205,27 @@ impl<'a> Certificate<'a> {
         self.inner.tbs_certificate().get_extension().ok().flatten().map(|(_, usage)| usage)
     }
 
-    /// It says how many certificates may stand between it and the last of a chain.
+    /// It limits how many certificates may stand between it and the last of a chain.
     fn limits_its_chain(&self) -> bool {
         self.constraints().is_some_and(|constraints| constraints.path_len_constraint.is_some())
     }
 
-    /// It says nothing of what it and those it signs are for (extendedKeyUsage), or this among others.
-    fn is_meant_for(&self, usage: Usage) -> bool {
-        let wanted = if usage == Usage::Server { SERVER } else { CLIENT };
+    /// It does not limit the purposes of itself and of those it signs (extendedKeyUsage), or it allows this one.
+    fn is_meant_for(&self, usage: Purpose) -> bool {
+        let wanted = if usage == Purpose::Server { SERVER } else { CLIENT };
         let is_wanted = |id: &ObjectIdentifier| [wanted, ANY_USAGE].contains(id);
         let found = self.inner.tbs_certificate().get_extension::<ExtendedKeyUsage>();
         found.is_ok_and(|found| found.is_none_or(|(_, ExtendedKeyUsage(ids))| ids.iter().any(is_wanted)))
     }
 
-    /// What it says of its use fits.
-    fn may_be_shown_by(&self, usage: Usage) -> bool {
-        // Of a server as OpenSSL asks, of a client no more than Go.
+    /// A peer may show it for this purpose.
+    fn may_be_shown_by(&self, usage: Purpose) -> bool {
+        // The key usage is checked of servers, as OpenSSL does, but not of clients, as in Go.
         let fits = |key: KeyUsage| key.digital_signature() || key.key_encipherment() || key.key_agreement();
-        self.is_meant_for(usage) && (usage == Usage::Client || self.usage().is_none_or(fits))
+        self.is_meant_for(usage) && (usage == Purpose::Client || self.usage().is_none_or(fits))
     }
 
-    /// It has extensions that must be obeyed, and are not known here; limits on names are left to rustls.
+    /// It has critical extensions that we do not obey; limits on names are left to rustls.
     fn forbids_its_use(&self, names_are_checked: bool) -> bool {
         let extensions = self.inner.tbs_certificate().extensions().map_or(&[][..], Vec::as_slice);
         let is_obeyed = |id: &ObjectIdentifier| OBEYED.contains(&id.to_string().as_str());
@@ -240,12 +246,12 @@ impl<'a> Certificate<'a> {
         (self.signed, content(self.signature_algorithm()), self.inner.signature().raw_bytes())
     }
 
-    /// What is signed names the same algorithm as what is not.
-    fn is_of_one_mind(&self) -> bool {
+    /// The signed part names the same algorithm as the unsigned one.
+    fn names_one_algorithm(&self) -> bool {
         self.inner.tbs_certificate().signature() == self.inner.signature_algorithm()
     }
 
-    /// With which algorithm its issuer has signed it.
+    /// The algorithm with which its issuer has signed it.
     pub fn signature_algorithm(&self) -> &AlgorithmIdentifierOwned {
         self.inner.signature_algorithm()
     }

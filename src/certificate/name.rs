@@ -1,48 +1,49 @@
-//! Whether a certificate is for a host, as libpq decides: alternative names first, the common name where there is none of the
+//! Checks whether a certificate is for a host, as libpq does: by its alternative names, or by its common name if they have none of the
 //! host's kind.
 
 use std::net::IpAddr;
 
 use crate::certificate::{Alternative, Certificate};
 
-/// Nothing, if it is for this host (a name or an address); else whom it is for.
+/// Checks that the certificate is for this host (a name or an address).
 ///
 /// # Errors
-/// In words: whom it names instead.
+/// A message that says which hosts it is for.
 pub fn check(certificate: &Certificate<'_>, host: &str) -> Result<(), String> {
-    let unreadable = || "its alternative names cannot be read, so that nobody knows whom it is for".to_owned();
-    let names = certificate.alternatives().ok_or_else(unreadable)?;
+    let Some(names) = certificate.alternatives() else {
+        return Err("its alternative names cannot be read, so it is not known which hosts it is for".to_owned());
+    };
     let address = host.parse::<IpAddr>().ok();
-    let matches = |name: &Alternative| match (name, address) {
-        (Alternative::Host(pattern), _) => is_host(pattern, host),
-        (Alternative::Address(named), Some(address)) => *named == address,
-        _ => false,
-    };
-    // A name of the host's own kind, though another host's, forbids to look at the common name.
-    let of_kind = |name: &Alternative| match name {
-        Alternative::Host(_) => address.is_none(),
-        Alternative::Address(_) => address.is_some(),
-        Alternative::Other(_) => false,
-    };
-    let common = certificate.common_name().filter(|_| !names.iter().any(of_kind));
-    match names.iter().any(matches) || common.as_ref().is_some_and(|name| is_host(name, host)) {
-        true => Ok(()),
-        false => Err(for_others(&names, common, host)),
+    let mut common = certificate.common_name();
+    for name in &names {
+        let (is_of_kind, is_match) = match name {
+            Alternative::Host(pattern) => (address.is_none(), is_host(pattern, host)),
+            Alternative::Address(named) => (address.is_some(), address == Some(*named)),
+            Alternative::Other(_) => (false, false),
+        };
+        if is_match {
+            return Ok(());
+        }
+        // A name of the host's own kind, though another host's, forbids to look at the common name.
+        if is_of_kind {
+            common = None;
+        }
     }
+    if common.as_ref().is_some_and(|name| is_host(name, host)) {
+        return Ok(());
+    }
+    Err(for_others(&names, common, host))
 }
 
 fn for_others(names: &[Alternative], common: Option<String>, host: &str) -> String {
-    let named = names.iter().map(|name| match name {
-        Alternative::Host(name) | Alternative::Other(name) => name.clone(),
-        Alternative::Address(address) => address.to_string(),
-    });
+    let mut named: Vec<_> = names.iter().map(Alternative::text).collect();
     // The common name often is one of the others.
-    let common = common.filter(|common| !named.clone().any(|name| name == *common));
-    let named: Vec<_> = named.chain(common).map(|name| name.escape_debug().collect::<String>()).take(8).collect();
-    match named.is_empty() {
-        true => format!("the certificate names no host, so it is not for {host}"),
-        false => format!("the certificate is for {}, not for {host}", named.join(", ")),
+    named.extend(common.filter(|common| !named.contains(common)));
+    if named.is_empty() {
+        return format!("the certificate names no host, so it is not for {host}");
     }
+    let shown: Vec<_> = named.iter().take(8).map(|name| name.escape_debug().to_string()).collect();
+    format!("the certificate is for {}, not for {host}", shown.join(", "))
 }
 
 /// `*.example.com` stands for one label more, and for no address.

@@ -1,5 +1,5 @@
-//! The verifiers that rustls asks when a peer shows its certificate: of servers, as libpq's `sslmode` wants it, and of
-//! clients, as the web configuration does. That the peer holds the key of its certificate is always verified.
+//! Verifies the certificates of peers for rustls: servers' as libpq's `sslmode` demands, clients' as the web configuration does. That the
+//! peer holds the key of its certificate is always verified.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -8,7 +8,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 
 use crate::certificate::chain::{self, Authorities};
 use crate::certificate::holder::Signatures;
-use crate::certificate::{Usage, names};
+use crate::certificate::{Purpose, names};
 
 /// The methods that both of rustls' traits have.
 macro_rules! handshake_signatures {
@@ -37,7 +37,7 @@ macro_rules! handshake_signatures {
     };
 }
 
-/// Verifies a server's certificate: its chain if there are authorities, and its name on top if that is wanted.
+/// Verifies a server's certificate: its chain if there are authorities, and its name if `verifies_name` is set.
 #[derive(Debug)]
 pub struct ServerVerifier {
     pub authorities: Option<Authorities>,
@@ -56,7 +56,7 @@ impl ServerCertVerifier for ServerVerifier {
     ) -> Result<ServerCertVerified, Error> {
         chain::verify_key(end_entity, &self.signatures)?;
         if let Some(authorities) = &self.authorities {
-            authorities.verify(end_entity, intermediates, now, Usage::Server)?;
+            authorities.verify(end_entity, intermediates, now, Purpose::Server)?;
         }
         if self.verifies_name {
             chain::verify_name(end_entity, &name.to_str())?;
@@ -67,8 +67,7 @@ impl ServerCertVerifier for ServerVerifier {
     handshake_signatures!();
 }
 
-/// Verifies a client's certificate: its chain if there are authorities, and that one of its names is allowed if there
-/// is a list of those.
+/// Verifies a client's certificate: its chain if there are authorities, and its names if only some are allowed.
 #[derive(Debug)]
 pub struct ClientVerifier {
     pub is_mandatory: bool,
@@ -95,7 +94,7 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         if let Some(authorities) = &self.authorities {
-            authorities.verify(end_entity, intermediates, now, Usage::Client)?;
+            authorities.verify(end_entity, intermediates, now, Purpose::Client)?;
         }
         let is_allowed = |name: &String| self.allowed_names.contains(name);
         if !self.allowed_names.is_empty() && !names(end_entity).iter().any(is_allowed) {

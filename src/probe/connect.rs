@@ -103,7 +103,7 @@ impl Connector {
         let password = timeout_at(until, secret::resolve(server.password.as_ref())).await;
         let password = password.map_err(|_| AttemptError::timeout(Phase::Authentication))?;
         let password = password.map_err(|error| login_error(FetchError::password(error)))?;
-        let stream = timeout_at(until, dial::timed(server, &self.sessions, &mut steps)).await;
+        let stream = timeout_at(until, dial::postgres_timed(server, &self.sessions, &mut steps)).await;
         trace.record_dial(&steps);
         let stream = match stream {
             Ok(stream) => stream.map_err(|error| self.dial_error(&error, &steps))?,

@@ -108,6 +108,6 @@ impl SectionSource for Arc<Probe> {
 
     fn logins(&self) -> BTreeSet<LoginInfo> {
         let sessions = self.state.paths.iter().filter_map(|runner| runner.sessions());
-        sessions.filter_map(SessionLimit::entry).collect()
+        sessions.filter_map(SessionLimit::last_login).collect()
     }
 }

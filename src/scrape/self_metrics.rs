@@ -113,7 +113,7 @@ pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
     }
     // Logins that differ only in why they are not encrypted are one row.
     let logins: BTreeSet<_> =
-        target.source.logins().iter().map(|login| (login.method.word(), login.way.words())).collect();
+        target.source.logins().iter().map(|login| (login.method.word(), login.security.words())).collect();
     for (method, [tls, peer]) in logins {
         tables.push(LoginRow { method: method.into(), tls: tls.into(), peer: peer.into() });
     }

@@ -1,4 +1,4 @@
-//! Calls that may block for ever (a filesystem that hangs): each on a thread of its own, and at most one of a kind at a time.
+//! Makes calls that may block for ever (on a filesystem that hangs) on threads of their own, at most one of a kind at a time.
 //!
 //! The program does not wait for these threads when it ends.
 
@@ -19,15 +19,15 @@ pub struct BlockingPool {
 }
 
 impl BlockingPool {
-    /// The result of the call; `None` if it has not returned within `patience`. While one hangs, no other is made, and nobody
-    /// waits for it again.
+    /// The result of the call; `None` if it has not returned within `limit`. While a call hangs, no other is made, and later callers do
+    /// not wait for it.
     pub async fn call<T: Send + 'static>(
         &self,
-        patience: Duration,
+        limit: Duration,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let before = *self.began.lock();
-        let until = before.unwrap_or_else(Instant::now) + patience;
+        let until = before.unwrap_or_else(Instant::now) + limit;
         let turn = timeout_at(until, self.turn.clone().lock_owned()).await.ok()?;
         let began = self.began.clone();
         let (sender, answer) = oneshot::channel();
@@ -43,7 +43,7 @@ impl BlockingPool {
             *self.began.lock() = None;
             return None;
         }
-        timeout_at(Instant::now() + patience, answer).await.ok()?.ok()
+        timeout_at(Instant::now() + limit, answer).await.ok()?.ok()
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use crate::collector::Collector;
 use crate::settings::connection::login::LoginMethod;
 use crate::source::fetch::{Answer, Answers, Database, Event, EventSink, FetchError, Reason, SourceStatus};
-use crate::source::net::login_guard::{Encryption, LoginInfo, Way};
+use crate::source::net::login_guard::{Encryption, LoginInfo, TransportSecurity};
 use crate::source::sections::cut;
 use crate::table::Table;
 
@@ -124,8 +124,8 @@ impl Fixture {
 
     /// It never asks for a password.
     pub fn login(&self) -> Option<LoginInfo> {
-        let way = Way { is_local: true, encryption: Encryption::None };
-        self.seen.lock().session.then_some(LoginInfo { method: LoginMethod::None, way, fallback: None })
+        let security = TransportSecurity { is_local: true, encryption: Encryption::None };
+        self.seen.lock().session.then_some(LoginInfo { method: LoginMethod::None, security, fallback: None })
     }
 
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {

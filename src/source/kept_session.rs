@@ -1,7 +1,6 @@
-//! Servers that are asked over one kept session: what PgBouncer and Redis have in common.
+//! Fetches over one kept session, from a PgBouncer's console or a Redis server.
 //!
-//! A session that died is replaced within the fetch, as a PostgreSQL server's is. One that does not answer by its
-//! deadline is given up.
+//! A lost session is replaced within the fetch, as on a PostgreSQL server. A session that does not answer by the deadline is dropped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::source::sections::{SectionSource, Tables};
 /// Sessions that a fetch may use up.
 const ATTEMPTS: usize = 3;
 
-/// A kind of server.
+/// A server whose sections are fetched over a session.
 pub trait SectionServer: Send + Sync + 'static {
     const KIND: SourceKind;
     type Session: LoginOutcome;
@@ -29,10 +28,10 @@ pub trait SectionServer: Send + Sync + 'static {
     /// Opens a session, which is counted in `sessions`.
     fn log_in(&self, sessions: &SessionLimit) -> impl Future<Output = Result<Self::Session, FetchError>> + Send;
 
-    /// For people: the product and its version.
+    /// The product and its version.
     fn description(&self) -> String;
 
-    /// Asks for these sections, each once.
+    /// Fetches these sections, each once.
     ///
     /// # Errors
     /// The connection failed.
@@ -54,7 +53,7 @@ impl<S: SectionServer> KeptSession<S> {
         KeptSession { server: server.into(), sessions, pending, session }
     }
 
-    /// The session, once nobody else asks on it.
+    /// The session, once no other fetch uses it.
     async fn lock(&self, until: Instant) -> Result<MutexGuard<'_, Option<S::Session>>, FetchError> {
         let late = |_| FetchError::new(Reason::Timeout, "another fetch was not answered before the deadline");
         timeout_at(until, self.session.lock()).await.map_err(late)
@@ -85,20 +84,18 @@ impl<S: SectionServer> KeptSession<S> {
 
     async fn fetch(&self, sections: &[&str], until: Instant) -> Result<Tables, FetchError> {
         let mut kept = self.lock(until).await?;
-        let mut result = Ok(Tables::new());
-        for _ in 0..ATTEMPTS {
+        let mut attempts_left = ATTEMPTS;
+        loop {
+            attempts_left -= 1;
             let session = self.open(&mut kept, until).await?;
-            let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the visit"));
-            result = timeout_at(until, S::fetch(session, sections)).await.unwrap_or_else(late);
-            if result.is_ok() {
-                break;
-            }
+            let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the fetch"));
+            let result = timeout_at(until, S::fetch(session, sections)).await.unwrap_or_else(late);
+            let Err(error) = &result else { return result };
             *kept = None;
-            if result.as_ref().is_err_and(|error| error.reason != Reason::Lost) {
-                break;
+            if error.reason != Reason::Lost || attempts_left == 0 {
+                return result;
             }
         }
-        result
     }
 }
 
@@ -129,6 +126,6 @@ impl<S: SectionServer> SectionSource for KeptSession<S> {
     }
 
     fn logins(&self) -> BTreeSet<LoginInfo> {
-        self.sessions.entry().into_iter().collect()
+        self.sessions.last_login().into_iter().collect()
     }
 }

@@ -85,7 +85,7 @@ impl Source {
     /// How the last sessions were let in, each way once.
     pub fn logins(&self) -> BTreeSet<LoginInfo> {
         match self {
-            Source::Postgres(server) => server.entry().into_iter().collect(),
+            Source::Postgres(server) => server.last_login().into_iter().collect(),
             Source::Sections(source) => source.logins(),
             #[cfg(test)]
             Source::Fixture(fixture) => fixture.login().into_iter().collect(),

@@ -1,5 +1,5 @@
-//! A pending login: it outlives whoever started it, and the next caller joins it, because abandoned logins pile up at a server that
-//! does not answer them.
+//! Keeps a pending login when its caller gives up, and lets the next caller join it: at a server that does not answer logins, abandoned
+//! ones pile up.
 //!
 //! ```text
 //!           start                answered, open
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! - *joined*: callers queue for the mutex, each until its own deadline. The one that holds it waits for the task itself.
-//! - *replaced*: a failure that happened before the caller came tells nothing of the server now, and a session that was closed while
-//!   nobody waited is useless. If the fresh login fails too, that is the caller's own error.
+//! - *replaced*: a failure from before the caller came does not show the state of the server now, and a session that was closed while
+//!   no caller waited is useless. If the fresh login fails too, that is the caller's own error.
 //! - *failed*: also after 10 minutes without an answer, behind a locked catalogue or a frozen server. The next caller starts another.
 //! - Dropping the task aborts it, and closes its connection.
 
@@ -61,7 +61,7 @@ impl<S> Default for PendingLogin<S> {
 }
 
 impl<S: LoginOutcome> PendingLogin<S> {
-    /// A login is under way, or somebody waits for one.
+    /// A login is under way, or a caller waits for one.
     pub fn is_pending(&self) -> bool {
         self.0.try_lock().map_or(true, |task| task.is_some())
     }

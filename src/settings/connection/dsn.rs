@@ -1,29 +1,14 @@
-//! Connection strings: `postgresql://user@host/db` and `host=... user=...`, read strictly.
+//! Reads connection strings strictly: `postgresql://user@host/db` and `host=... user=...`.
 //!
 //! A malformed string may have its password anywhere. So every value is a [`Secret`] until it has been checked,
-//! and no error holds any part of what was written: [`ConnectionProblem`] has no place to put it.
+//! and no error holds any part of the string: [`ConnectionProblem`] has no place for it.
 
 use crate::schema::words;
 use crate::secret::Secret;
 use crate::settings::connection::problem::ConnectionProblem;
 use crate::settings::connection::url::{UrlParts, decoded};
 
-/// The parameters that are used, by libpq's names; the settings have keys of the same names.
-pub const KEYS: [&str; 11] = [
-    "host",
-    "port",
-    "user",
-    "password",
-    "dbname",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "require_auth",
-    "channel_binding",
-];
-
-/// Parameters that change nothing here.
+/// Parameters of libpq that change nothing here.
 const IGNORED: [&str; 16] = [
     "application_name",
     "client_encoding",
@@ -43,21 +28,52 @@ const IGNORED: [&str; 16] = [
     "tcp_user_timeout",
 ];
 
-/// What a connection string and the settings' keys say of a server, by libpq's names. An empty value is the same as none.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Dsn {
-    pub host: Option<Secret>,
-    pub port: Option<Secret>,
-    pub user: Option<Secret>,
-    pub password: Option<Secret>,
+/// Declares the parameters: a field and a key for each, both by libpq's name.
+macro_rules! parameters {
+    ($($(#[$about:meta])* $name:ident,)+) => {
+        /// The parameters that are used; the settings have keys of the same names.
+        pub const KEYS: &[&str] = &[$(stringify!($name)),+];
+
+        /// What a connection string and the settings' keys say of a server. An empty value is the same as none.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Dsn {
+            $($(#[$about])* pub $name: Option<Secret>,)+
+        }
+
+        impl Dsn {
+            /// This with the parameters that `keys` give instead.
+            #[must_use]
+            pub fn overridden_by(mut self, keys: Dsn) -> Dsn {
+                $(if let Some(value) = keys.$name {
+                    self.set(stringify!($name), value);
+                })+
+                self
+            }
+
+            /// Where the value of a parameter is kept.
+            fn value(&mut self, key: &str) -> Option<&mut Option<Secret>> {
+                match key {
+                    $(stringify!($name) => Some(&mut self.$name),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+parameters! {
+    host,
+    port,
+    user,
+    password,
     /// Of a Redis server, the number of the database.
-    pub dbname: Option<Secret>,
-    pub sslmode: Option<Secret>,
-    pub sslrootcert: Option<Secret>,
-    pub sslcert: Option<Secret>,
-    pub sslkey: Option<Secret>,
-    pub require_auth: Option<Secret>,
-    pub channel_binding: Option<Secret>,
+    dbname,
+    sslmode,
+    sslrootcert,
+    sslcert,
+    sslkey,
+    require_auth,
+    channel_binding,
 }
 
 /// The text of a value.
@@ -66,19 +82,6 @@ pub fn text(value: &Option<Secret>) -> Option<&str> {
 }
 
 impl Dsn {
-    /// This, and what it does not say as the other does.
-    #[must_use]
-    pub fn or(self, other: &Dsn) -> Dsn {
-        let mut both = other.clone();
-        let mut mine = self;
-        for key in KEYS {
-            if let (Some(mine), Some(both)) = (mine.value(key).and_then(Option::take), both.value(key)) {
-                *both = Some(mine);
-            }
-        }
-        both
-    }
-
     /// Reads a connection string of either form.
     ///
     /// # Errors
@@ -98,46 +101,28 @@ impl Dsn {
         }
     }
 
-    /// Where the value of a parameter is kept.
-    fn value(&mut self, key: &str) -> Option<&mut Option<Secret>> {
-        Some(match key {
-            "host" => &mut self.host,
-            "port" => &mut self.port,
-            "user" => &mut self.user,
-            "password" => &mut self.password,
-            "dbname" | "db" => &mut self.dbname,
-            "sslmode" => &mut self.sslmode,
-            "sslrootcert" => &mut self.sslrootcert,
-            "sslcert" => &mut self.sslcert,
-            "sslkey" => &mut self.sslkey,
-            "require_auth" => &mut self.require_auth,
-            "channel_binding" => &mut self.channel_binding,
-            _ => return None,
-        })
-    }
-
-    /// Sets a parameter that is used; an empty value unsets it. What is empty in a file is not known yet.
+    /// Sets a parameter that is used; an empty value unsets it. Whether a file is empty is not known yet.
     pub fn set(&mut self, key: &str, value: impl Into<Secret>) {
         let value = value.into();
+        let key = if key == "db" { "dbname" } else { key };
         if let Some(place) = self.value(key) {
             *place = (!value.expose().is_empty() || value.file().is_some()).then_some(value);
         }
     }
 
-    /// Sets what a URL says besides its path.
+    /// Sets the login, the host and the port of a URL.
     pub fn set_login_and_host(&mut self, url: &UrlParts<'_>) -> Result<(), ConnectionProblem> {
-        self.set("user", url.user()?);
-        self.set("password", url.password()?);
         let (host, port) = url.host_and_port()?;
-        self.set("host", host);
-        self.set("port", port);
+        for (key, text) in [("user", url.user), ("password", url.password), ("host", host), ("port", port)] {
+            self.set(key, decoded(text)?);
+        }
         Ok(())
     }
 }
 
-/// The parameters of a string: each is known, and comes once.
+/// Checks that each parameter of a string is known, and comes once.
 pub struct Parameters {
-    /// Those that are used, for messages.
+    /// Those that are used; messages list them.
     pub used: &'static [&'static str],
     pub ignored: &'static [&'static str],
     pub seen: Vec<&'static str>,
@@ -151,7 +136,7 @@ impl Parameters {
     /// Takes a parameter.
     ///
     /// # Errors
-    /// It is unknown, or there already.
+    /// It is unknown, or comes a second time.
     pub fn take(&mut self, dsn: &mut Dsn, key: &str, value: String) -> Result<(), ConnectionProblem> {
         let mut known = self.used.iter().chain(self.ignored).copied();
         let Some(key) = known.clone().find(|known| *known == key) else {
@@ -166,7 +151,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Takes a parameter of PostgreSQL's.
+    /// Takes a parameter of a PostgreSQL connection string.
     fn take_libpq(&mut self, dsn: &mut Dsn, key: &str, value: String) -> Result<(), ConnectionProblem> {
         match (key, value.as_str()) {
             ("hostaddr", _) => Err(ConnectionProblem::HostAddr),
@@ -187,7 +172,7 @@ fn url(rest: &str) -> Result<Dsn, ConnectionProblem> {
     let mut dsn = Dsn::default();
     dsn.set_login_and_host(&parts)?;
     dsn.set("dbname", decoded(parts.path)?);
-    let mut parameters = Parameters::new(&KEYS, &IGNORED);
+    let mut parameters = Parameters::new(KEYS, &IGNORED);
     for (key, value) in parts.parameters()? {
         parameters.take_libpq(&mut dsn, &key, value)?;
     }
@@ -197,7 +182,7 @@ fn url(rest: &str) -> Result<Dsn, ConnectionProblem> {
 /// `keyword = value` pairs; a value may be quoted, and a backslash escapes the next character.
 fn keywords(text: &str) -> Result<Dsn, ConnectionProblem> {
     let mut dsn = Dsn::default();
-    let mut parameters = Parameters::new(&KEYS, &IGNORED);
+    let mut parameters = Parameters::new(KEYS, &IGNORED);
     let mut rest = text;
     while !rest.is_empty() {
         let (key, after) = rest.split_once('=').ok_or(ConnectionProblem::Equals)?;

@@ -1,4 +1,4 @@
-//! The keys that say how to reach a server, whatever it is: read together with the URL beside them.
+//! The keys of a connection that several kinds of server share, merged with the URL beside them.
 
 use std::net::Ipv6Addr;
 
@@ -79,55 +79,39 @@ fn parameter(secret: Schema<Secret>) -> Schema<Option<Secret>> {
 }
 
 impl ServerKeys {
-    /// What `url` (or `url_file`) and the keys say together, the keys first. `what` is in the URL, for messages.
-    pub fn dsn<const N: usize>(
+    /// `url` (or `url_file`) and the keys merged; the keys override the URL. Messages call the URL `what`.
+    pub fn dsn(
         self,
         url: Option<Placed<Secret>>,
         what: &str,
         parse: fn(&str) -> Result<Dsn, ConnectionProblem>,
-        keys: [(&str, Option<Secret>); N],
+        keys: Dsn,
         reader: &mut Reader<'_>,
     ) -> Option<Dsn> {
-        let mut dsn = Dsn::default();
-        if let Some(url) = url.or(self.url_file) {
-            match parse(url.value.expose()) {
-                Ok(parsed) => dsn = parsed,
-                Err(problem) => {
-                    reader.problems.add(&url.place, format!("the {what} is refused: {problem}"));
-                    return None;
-                }
+        let password = self.password.or(self.password_file);
+        let (sslrootcert, sslcert, sslkey) = (self.sslrootcert, self.sslcert, self.sslkey);
+        let keys = Dsn { password, sslrootcert, sslcert, sslkey, ..keys };
+        let Some(url) = url.or(self.url_file) else { return Some(Dsn::default().overridden_by(keys)) };
+        match parse(url.value.expose()) {
+            Ok(dsn) => Some(dsn.overridden_by(keys)),
+            Err(problem) => {
+                reader.problems.add(&url.place, format!("the {what} is refused: {problem}"));
+                None
             }
         }
-        let common = [
-            ("password", self.password.or(self.password_file)),
-            ("sslrootcert", self.sslrootcert),
-            ("sslcert", self.sslcert),
-            ("sslkey", self.sslkey),
-        ];
-        for (key, value) in common.into_iter().chain(keys) {
-            value.into_iter().for_each(|value| dsn.set(key, value));
-        }
-        Some(dsn)
     }
 }
 
 impl PostgresServerKeys {
-    /// What `url` and the keys say together.
+    /// `url` and the keys merged.
     pub fn dsn(self, port: Option<Secret>, dbname: Option<Secret>, reader: &mut Reader<'_>) -> Option<Dsn> {
-        let keys = [
-            ("host", self.host),
-            ("port", port),
-            ("user", self.user),
-            ("dbname", dbname),
-            ("sslmode", self.sslmode),
-            ("require_auth", self.require_auth),
-            ("channel_binding", self.channel_binding),
-        ];
-        self.server.dsn(self.url, "connection string", Dsn::parse, keys, reader)
+        let PostgresServerKeys { url, host, user, sslmode, require_auth, channel_binding, server } = self;
+        let keys = Dsn { host, port, user, dbname, sslmode, require_auth, channel_binding, ..Dsn::default() };
+        server.dsn(url, "connection string", Dsn::parse, keys, reader)
     }
 }
 
-/// Where the keys of a map stand.
+/// The places of a map and its keys, for problems that are found later.
 pub struct KeyPlaces {
     map: Place,
     keys: Vec<(String, Place)>,
@@ -140,22 +124,18 @@ impl KeyPlaces {
         KeyPlaces { map: map.place.clone(), keys }
     }
 
-    /// What the keys mean, or `None`: each problem has been reported at the key it is about, or else at the connection string.
+    /// The meaning of the keys. `None`: each problem has been reported at the key it is about, or else at the connection string.
     pub fn meaning<T>(&self, resolved: Result<T, Vec<ConnectionProblem>>, reader: &mut Reader<'_>) -> Option<T> {
-        let place = |key: &str| self.keys.iter().find(|(known, _)| known == key).map(|(_, place)| place);
-        let problems = match resolved {
-            Ok(meaning) => return Some(meaning),
-            Err(problems) => problems,
-        };
-        for problem in problems {
+        for problem in resolved.as_ref().err().into_iter().flatten() {
             let mut keys = problem.key().into_iter().chain(["url", "url_file"]);
-            reader.problems.add(keys.find_map(place).unwrap_or(&self.map), problem.to_string());
+            let place = keys.find_map(|key| self.keys.iter().find(|(known, _)| known == key));
+            reader.problems.add(place.map_or(&self.map, |(_, place)| place), problem.to_string());
         }
-        None
+        resolved.ok()
     }
 }
 
-/// Keeps what is right, and collects what is wrong.
+/// Collects the problem, if there is one.
 pub fn keep<T>(result: Result<T, ConnectionProblem>, problems: &mut Vec<ConnectionProblem>) -> Option<T> {
     result.map_err(|problem| problems.push(problem)).ok()
 }

@@ -1,14 +1,14 @@
-//! Which ways to log in are allowed, in libpq's words: `require_auth` and `channel_binding`.
+//! Reads which login methods are allowed, as libpq does: `require_auth` and `channel_binding`.
 
 use crate::schema::words;
 use crate::settings::connection::problem::ConnectionProblem;
 
-/// How a server lets somebody in.
+/// How a server authenticates a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LoginMethod {
     /// It asks for nothing, or nothing but a client's certificate.
     None,
-    /// For the password itself.
+    /// It asks for the password in clear.
     Password,
     Md5,
     Scram,
@@ -29,9 +29,9 @@ const METHODS: [(&str, LoginMethod); 6] = [
 /// Which methods a server may ask for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoginMethods {
-    /// All, if nothing is said.
+    /// `None`: all.
     only: Option<Vec<LoginMethod>>,
-    /// `password` was named: the password goes in clear even to a server that nobody has verified.
+    /// `password` was named: the password may go in clear to a server that has not been verified.
     names_password: bool,
 }
 
@@ -85,12 +85,12 @@ impl LoginMethods {
         self.only.as_ref().is_none_or(|only| only.contains(&method))
     }
 
-    /// The settings name clear passwords, whoever the server is.
+    /// The settings allow passwords in clear for any server.
     pub fn name_password(&self) -> bool {
         self.names_password
     }
 
-    /// Those that are allowed, for people.
+    /// The allowed methods, for messages.
     pub fn listed(&self) -> String {
         words::listed(METHODS.iter().filter(|(_, method)| self.allow(*method)).map(|(word, _)| *word))
     }

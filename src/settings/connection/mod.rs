@@ -1,4 +1,4 @@
-//! How to reach a server: connection strings and keys, checked and turned into settings.
+//! Turns connection strings and keys into checked settings of a connection.
 
 pub mod dsn;
 pub mod keys;

@@ -1,4 +1,4 @@
-//! Servers as settings: where each listens, who logs in, and how far its TLS is trusted.
+//! Settings of a connection: where the server listens, who logs in, and how its certificate is verified.
 
 use std::path::PathBuf;
 
@@ -60,8 +60,8 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// How much TLS, and how far the server's certificate is believed. No `sslrootcert` means the operating system's
-/// authorities; `verify-ca` never has these.
+/// How much TLS, and how the server's certificate is verified. Without `sslrootcert` the operating system's
+/// authorities are trusted, but never by `verify-ca`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsSettings {
     pub mode: TlsMode,
@@ -70,7 +70,7 @@ pub struct TlsSettings {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// libpq's `sslmode`.
+/// libpq's `sslmode`; its `require` with a root certificate at hand has become `verify-ca`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
     Disable,
@@ -80,7 +80,14 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// The certificate authorities that are believed.
+impl TlsMode {
+    /// The server's certificate must be signed by an authority that we trust.
+    pub fn verifies_chain(self) -> bool {
+        matches!(self, TlsMode::VerifyCa | TlsMode::VerifyFull)
+    }
+}
+
+/// The certificate authorities that are trusted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Roots {
     /// The operating system's (`sslrootcert: system`).

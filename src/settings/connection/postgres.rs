@@ -1,4 +1,4 @@
-//! How to reach a PostgreSQL server: what the connection string and the keys say together, checked.
+//! Settings of a PostgreSQL server from a connection string and the keys beside it, checked.
 
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ pub fn pgbouncer() -> Schema<PostgresSettings> {
 /// What a connection string means, with libpq's defaults; but there is no default user.
 ///
 /// # Errors
-/// Everything that is wrong.
+/// All problems.
 pub fn resolve(dsn: &Dsn) -> Result<PostgresSettings, Vec<ConnectionProblem>> {
     let mut problems = Vec::new();
     let address = keep(address(dsn), &mut problems);
@@ -83,7 +83,7 @@ pub fn resolve(dsn: &Dsn) -> Result<PostgresSettings, Vec<ConnectionProblem>> {
 /// The same for a PgBouncer's console.
 ///
 /// # Errors
-/// Everything that is wrong.
+/// All problems.
 pub fn resolve_console(mut dsn: Dsn) -> Result<PostgresSettings, Vec<ConnectionProblem>> {
     if dsn.port.is_none() {
         dsn.set("port", "6432");

@@ -1,10 +1,10 @@
-//! Why a connection string, or a value in it, is refused. No message can repeat what was written.
+//! The reasons why a connection string, or a value in it, is refused; no message can repeat a part of it.
 
 use thiserror::Error;
 
 use crate::schema::words;
 
-/// Why a connection string, or a value in it, is refused. It never holds what was written.
+/// Why a connection string, or a value in it, is refused. It never holds a part of the string.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ConnectionProblem {
     #[error("neither a URL (`postgresql://user@host/dbname`) nor `keyword=value` pairs")]

@@ -1,4 +1,4 @@
-//! How to reach a Redis server: what its URL and the keys say together, checked as strictly as a connection string.
+//! Settings of a Redis server from its URL and the keys beside it, checked as strictly as a connection string.
 
 use crate::declare;
 use crate::schema::form::Form;
@@ -38,9 +38,9 @@ const PARAMETERS: [&str; 7] = ["db", "user", "password", "sslmode", "sslrootcert
 /// The schema of `redis:`; its keys override what its `url` says.
 pub fn redis() -> Schema<RedisSettings> {
     map().then(|keys: RedisKeys, map, reader| {
-        let own =
-            [("host", keys.host), ("port", keys.port), ("user", keys.user), ("db", keys.db), ("sslmode", keys.sslmode)];
-        let dsn = keys.server.dsn(keys.url, "URL", parse, own, reader)?;
+        let RedisKeys { url, host, port, user, db, sslmode, server } = keys;
+        let keys = Dsn { host, port, user, dbname: db, sslmode, ..Dsn::default() };
+        let dsn = server.dsn(url, "URL", parse, keys, reader)?;
         KeyPlaces::of(map).meaning(resolve(&dsn), reader)
     })
 }
@@ -48,7 +48,7 @@ pub fn redis() -> Schema<RedisSettings> {
 /// Reads `redis://[user[:password]@]host[:port][/db]`, `rediss://` (with TLS, verified) or `unix:///path?db=0`.
 ///
 /// # Errors
-/// The first thing that is wrong; it never holds what was written.
+/// The first problem; it never holds a part of the URL.
 pub fn parse(text: &str) -> Result<Dsn, ConnectionProblem> {
     let text = text.trim();
     if text.contains('\0') {
@@ -76,10 +76,10 @@ pub fn parse(text: &str) -> Result<Dsn, ConnectionProblem> {
     Ok(dsn)
 }
 
-/// What a URL means. Nobody need be named, and the password may go without a user.
+/// What a URL means. A user is not required, not even with a password.
 ///
 /// # Errors
-/// Everything that is wrong.
+/// All problems.
 pub fn resolve(dsn: &Dsn) -> Result<RedisSettings, Vec<ConnectionProblem>> {
     let mut problems = Vec::new();
     let address = keep(address(dsn), &mut problems);
@@ -112,7 +112,7 @@ fn address(dsn: &Dsn) -> Result<Address, ConnectionProblem> {
     Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
-/// Without `sslmode`: verified if anything is said of certificates, else none.
+/// Without `sslmode`, TLS is verified if a parameter about certificates is given, else off.
 fn direct_tls(dsn: &Dsn) -> Result<TlsSettings, ConnectionProblem> {
     let mut dsn = dsn.clone();
     match text(&dsn.sslmode) {

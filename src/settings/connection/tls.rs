@@ -1,4 +1,4 @@
-//! The `ssl...` parameters: how much TLS, whose certificates are trusted, and the client's own certificate.
+//! Reads the `ssl...` parameters: how much TLS, which authorities are trusted, and the client's own certificate.
 
 use crate::settings::connection::dsn::{Dsn, text};
 use crate::settings::connection::model::{Roots, TlsMode, TlsSettings};

@@ -1,13 +1,13 @@
-//! URLs of servers, taken apart strictly: `[user[:password]@][host[:port]][/path][?parameter=value&...]`.
+//! Takes the URLs of servers apart strictly: `[user[:password]@][host[:port]][/path][?parameter=value&...]`.
 
 use percent_encoding::percent_decode_str;
 
 use crate::settings::connection::problem::ConnectionProblem;
 
-/// What follows a URL's scheme; still percent-encoded.
+/// The parts that follow a URL's scheme, still percent-encoded.
 pub struct UrlParts<'a> {
-    user: &'a str,
-    password: &'a str,
+    pub user: &'a str,
+    pub password: &'a str,
     /// With its port.
     pub host: &'a str,
     /// Without the slash before it.
@@ -17,7 +17,7 @@ pub struct UrlParts<'a> {
 
 impl<'a> UrlParts<'a> {
     /// An unescaped `@`, `/` or `#` of a password would shift the boundaries, and part of it would be taken for a host.
-    /// Hence a special character anywhere else than at its boundary is refused. What a path may hold is for the caller.
+    /// So special characters are refused except at their boundaries. The caller checks the path.
     pub fn of(rest: &'a str) -> Result<Self, ConnectionProblem> {
         if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(ConnectionProblem::Space);
@@ -32,48 +32,34 @@ impl<'a> UrlParts<'a> {
         Ok(UrlParts { user, password, host, path, query })
     }
 
-    pub fn user(&self) -> Result<String, ConnectionProblem> {
-        decoded(self.user)
-    }
-
-    pub fn password(&self) -> Result<String, ConnectionProblem> {
-        decoded(self.password)
-    }
-
-    pub fn host_and_port(&self) -> Result<(String, String), ConnectionProblem> {
-        let (host, port) = host_and_port(self.host)?;
-        Ok((decoded(host)?, decoded(port)?))
+    /// The host, without the brackets of an address, and the port.
+    pub fn host_and_port(&self) -> Result<(&'a str, &'a str), ConnectionProblem> {
+        if self.host.contains(',') {
+            return Err(ConnectionProblem::SeveralHosts);
+        }
+        let Some(rest) = self.host.strip_prefix('[') else {
+            return Ok(self.host.split_once(':').unwrap_or((self.host, "")));
+        };
+        match rest.split_once(']').ok_or(ConnectionProblem::Host)? {
+            (host, "") => Ok((host, "")),
+            (host, port) => Ok((host, port.strip_prefix(':').ok_or(ConnectionProblem::Host)?)),
+        }
     }
 
     /// The parameters, decoded.
     pub fn parameters(&self) -> Result<Vec<(String, String)>, ConnectionProblem> {
-        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
-        let parameter = |pair: &str| {
+        let mut parameters = Vec::new();
+        for pair in self.query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or(ConnectionProblem::Equals)?;
-            Ok((decoded(key)?, decoded(value)?))
-        };
-        pairs.map(parameter).collect()
-    }
-}
-
-fn host_and_port(text: &str) -> Result<(&str, &str), ConnectionProblem> {
-    if text.contains(',') {
-        return Err(ConnectionProblem::SeveralHosts);
-    }
-    let Some(rest) = text.strip_prefix('[') else {
-        return Ok(text.split_once(':').unwrap_or((text, "")));
-    };
-    let (host, port) = rest.split_once(']').ok_or(ConnectionProblem::Host)?;
-    match port.strip_prefix(':') {
-        Some(port) => Ok((host, port)),
-        None if port.is_empty() => Ok((host, port)),
-        None => Err(ConnectionProblem::Host),
+            parameters.push((decoded(key)?, decoded(value)?));
+        }
+        Ok(parameters)
     }
 }
 
 /// Text without its percent-encoding.
 pub fn decoded(text: &str) -> Result<String, ConnectionProblem> {
-    // Left to the crate, what is not hexadecimal would stay as it is.
+    // The crate would leave malformed escapes as they are.
     let is_escape = |piece: &str| piece.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !text.split('%').skip(1).all(is_escape) {
         return Err(ConnectionProblem::Percent);

@@ -92,7 +92,7 @@ pub struct GivenServer {
 
 impl GivenServer {
     fn resolve(self, primary: &Dsn, reader: &mut Reader<'_>) -> Option<PostgresSettings> {
-        self.places.meaning(resolve(&self.dsn.or(primary)), reader)
+        self.places.meaning(resolve(&primary.clone().overridden_by(self.dsn)), reader)
     }
 }
 

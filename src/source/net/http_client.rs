@@ -1,9 +1,12 @@
-//! One request to a web server, over the dialler: the objects of a bucket, the health of a pgvigil.
+//! Sends one request to a web server: for the objects of a bucket, or the health of a pgvigil.
+
+use std::error::Error;
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::http::uri::PathAndQuery;
+use hyper::rt::{Read, Write};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{self, AsyncReadExt};
@@ -12,7 +15,7 @@ use crate::settings::connection::model::{Address, TlsSettings};
 use crate::source::blocking_pool::BlockingPool;
 use crate::source::net::dial;
 
-/// Where a web server is, and what of it is meant.
+/// The address of a web server, and a path on it.
 #[derive(Debug)]
 pub struct HttpAddress {
     pub address: Address,
@@ -25,16 +28,11 @@ pub struct HttpAddress {
 }
 
 impl HttpAddress {
-    /// Reads `http://host:port/path`, the same with `https`, or `unix:/socket`. `None`: it is none of them, or names a user.
+    /// Reads `http://host:port/path`, the same with `https`, or `unix:/socket`. `None`: it is another URL, or names a user.
     pub fn parse(url: &str) -> Option<HttpAddress> {
         if let Some(socket) = url.strip_prefix("unix:") {
-            let address = Address::Unix(socket.into());
-            return Some(HttpAddress {
-                address,
-                is_encrypted: false,
-                host: "localhost".to_owned(),
-                path: String::new(),
-            });
+            let (address, host) = (Address::Unix(socket.into()), "localhost".to_owned());
+            return Some(HttpAddress { address, is_encrypted: false, host, path: String::new() });
         }
         let uri: Uri = url.parse().ok()?;
         let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
@@ -44,7 +42,7 @@ impl HttpAddress {
             _ => return None,
         };
         let (name, whole) = (authority.host(), authority.as_str());
-        // A user would stand before the name. After it, a port that is not one is refused, not taken for none.
+        // A user would stand before the name. A malformed port behind it is refused, not ignored.
         let port = match whole.strip_prefix(name)? {
             "" => standard,
             after => after.strip_prefix(':')?.parse().ok()?,
@@ -65,35 +63,41 @@ impl HttpAddress {
     }
 }
 
-/// What an answer may be besides its body: its head, and heads of others that say nothing but that it goes on, of which there could be no end.
+/// How many bytes an answer may have besides its body: its head, and heads of interim answers, which could come without end.
 const HEADS: usize = 1 << 20;
 
-/// Asks once, and reads a body of at most `limit` bytes. `tls` is how to encrypt, where that is asked for.
+/// Asks once, and reads a body of at most `limit` bytes. `tls` is how to encrypt, if the address is encrypted.
 ///
 /// # Errors
-/// In words: no connection, no answer, or one that is too long.
+/// A message: no connection, no answer, or one that is too long.
 pub async fn ask(
     place: &HttpAddress,
     tls: &TlsSettings,
     request: Request<Empty<Bytes>>,
     limit: usize,
 ) -> Result<Response<Bytes>, String> {
-    let socket = dial::direct(&place.address, place.is_encrypted.then_some(tls), &BlockingPool::default())
-        .await
-        .map_err(|error| error.message.to_string())?;
-    let (from, to) = io::split(socket);
+    let tls = place.is_encrypted.then_some(tls);
+    let connected = dial::direct(&place.address, tls, &BlockingPool::default()).await;
+    let (from, to) = io::split(connected.map_err(|error| error.message.to_string())?.socket);
     // A body in pieces is a little longer.
     let from = from.take((2 * limit + HEADS) as u64);
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(io::join(from, to))).await.map_err(|error| error.to_string())?;
+    let answer = exchange(TokioIo::new(io::join(from, to)), request, limit).await;
+    answer.map_err(|error| error.to_string())
+}
+
+async fn exchange(
+    io: impl Read + Write + Unpin,
+    request: Request<Empty<Bytes>>,
+    limit: usize,
+) -> Result<Response<Bytes>, Box<dyn Error + Send + Sync>> {
+    let (mut sender, connection) = http1::handshake(io).await?;
     let answer = async {
-        let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, limit).collect().await.map_err(|error| error.to_string())?;
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, limit).collect().await?;
         Ok(Response::from_parts(head, body.to_bytes()))
     };
     tokio::pin!(answer);
-    // Whoever ends first: the connection alone ends only by failing.
+    // The connection ends before the answer only by failing.
     tokio::select! {
         answer = &mut answer => answer,
         _ = connection => answer.await,

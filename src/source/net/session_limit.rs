@@ -1,12 +1,21 @@
-//! The sessions of a target. They are counted until the server has let go of them, so that there are never more than
-//! [`MOST`]: a server whose backends hang keeps them, whether or not we still listen. And how the last was let in.
+//! Counts the sessions of one target until its server has ended them, so that a server whose backends hang never has more than [`MOST`].
+//!
+//! ```text
+//!           open: a permit is taken            the stream is dropped
+//!   free ────────────────────────────► open ────────────────────────► lingering: our end is shut down, what comes is thrown away
+//!    ▲                                   │                                │ the server closes its end,
+//!    │    no runtime is left, or the     │                                │ sends more than 1 MiB, or 10 minutes have passed
+//!    │    dialling failed                ▼                                ▼
+//!    └──────────────────────────────── ended: the permit is given back ◄──┘
+//! ```
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::source::blocking_pool::BlockingPool;
@@ -14,94 +23,75 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::login_guard::LoginInfo;
 use crate::source::net::socket::Socket;
 
-/// The most sessions on one target, with those that we gave up and the server has not ended.
+/// The most sessions on one target, including those that we gave up and the server has not ended.
 pub const MOST: usize = 10;
 
-/// How long, and for how much that it still sends, a server is waited for to end a session.
+/// How long we wait for a server to end a session, and how many bytes it may still send meanwhile.
 const LINGER_LIMIT: Duration = Duration::from_secs(600);
-const LINGER_BYTES: usize = 1 << 20;
+const LINGER_BYTES: u64 = 1 << 20;
 
-/// The sessions of one target.
-#[derive(Clone, Default)]
-pub struct SessionLimit(Arc<Inner>);
+/// The sessions of one target, and what they share.
+#[derive(Clone)]
+pub struct SessionLimit {
+    permits: Arc<Semaphore>,
+    last_login: Arc<Mutex<Option<LoginInfo>>>,
+    files: Arc<BlockingPool>,
+}
 
-#[derive(Default)]
-struct Inner {
-    count: AtomicUsize,
-    entry: Mutex<Option<LoginInfo>>,
-    files: BlockingPool,
+impl Default for SessionLimit {
+    fn default() -> Self {
+        SessionLimit { permits: Semaphore::new(MOST).into(), last_login: Arc::default(), files: Arc::default() }
+    }
 }
 
 impl SessionLimit {
     pub fn count(&self) -> usize {
-        self.0.count.load(Ordering::Relaxed)
+        MOST - self.permits.available_permits()
     }
 
-    /// How the last of them was let in, if one ever was.
-    pub fn entry(&self) -> Option<LoginInfo> {
-        self.0.entry.lock().clone()
+    /// How the last session logged in, if one ever did.
+    pub fn last_login(&self) -> Option<LoginInfo> {
+        self.last_login.lock().clone()
     }
 
-    /// Notes how one was let in.
-    pub fn note(&self, entry: LoginInfo) {
-        *self.0.entry.lock() = Some(entry);
-    }
-
-    /// Where the certificates and keys of their connections are read.
+    /// Where the certificates and keys for their connections are read.
     pub fn files(&self) -> &BlockingPool {
-        &self.0.files
+        &self.files
     }
 
-    /// Counts one more.
+    /// Counts one more session.
     ///
     /// # Errors
     /// There are [`MOST`] already.
-    pub fn open(&self) -> Result<Open, FetchError> {
-        let one_more = |count| (count < MOST).then_some(count + 1);
-        match self.0.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-            Ok(_) => Ok(Open(self.0.clone())),
-            Err(_) => {
-                let message = format!("{MOST} sessions were given up and the server has not ended them");
-                Err(FetchError::new(Reason::SessionsNotEnding, message))
-            }
-        }
+    pub fn open(&self) -> Result<OpenSession, FetchError> {
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| {
+            let message = format!("{MOST} sessions were given up and the server has not ended them");
+            FetchError::new(Reason::SessionsNotEnding, message)
+        })?;
+        Ok(OpenSession { _permit: permit, last_login: self.last_login.clone() })
     }
 }
 
-/// One session, from its first byte to its last.
-pub struct Open(Arc<Inner>);
+/// One session, counted until this is dropped.
+pub struct OpenSession {
+    _permit: OwnedSemaphorePermit,
+    last_login: Arc<Mutex<Option<LoginInfo>>>,
+}
 
-impl Open {
-    /// The sessions this is one of.
-    pub fn sessions(&self) -> SessionLimit {
-        SessionLimit(self.0.clone())
+impl OpenSession {
+    /// Notes how the session has logged in.
+    pub fn note_login(&self, login: LoginInfo) {
+        *self.last_login.lock() = Some(login);
     }
 
     /// Says goodbye on the socket and counts the session until the server has closed it too.
-    pub fn linger(self, socket: Socket) {
-        // Outside a runtime, which is ending then, the socket is just closed.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                _ = timeout(LINGER_LIMIT, read_to_end(socket)).await;
-                drop(self);
-            });
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-async fn read_to_end(mut socket: Socket) {
-    _ = socket.shutdown().await;
-    let (mut buffer, mut read) = ([0; 4096], 0);
-    while let Ok(bytes @ 1..) = socket.read(&mut buffer).await {
-        read += bytes;
-        if read > LINGER_BYTES {
-            break;
-        }
+    pub fn linger(self, mut socket: Box<dyn Socket>) {
+        // Without a runtime the program is ending, and the socket is just closed.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(timeout(LINGER_LIMIT, async move {
+            _ = socket.shutdown().await;
+            _ = io::copy(&mut socket.take(LINGER_BYTES), &mut io::sink()).await;
+            drop(self);
+        }));
     }
 }

@@ -43,7 +43,6 @@ mod session_settings;
 pub mod startup;
 #[cfg(test)]
 mod tests;
-pub mod type_oids;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,9 +108,9 @@ impl PostgresServer {
         SourceStatus { sessions, login_pending, ..*self.status.lock() }
     }
 
-    /// How the last session was let in.
-    pub fn entry(&self) -> Option<LoginInfo> {
-        self.logins.sessions().entry()
+    /// How the last session logged in.
+    pub fn last_login(&self) -> Option<LoginInfo> {
+        self.logins.sessions().last_login()
     }
 
     pub fn about(&self) -> String {

@@ -338,7 +338,7 @@ impl Session {
         }
         let token = self.client.cancel_token();
         let cancelled = timeout(Duration::from_secs(1), async {
-            let stream = dial::uncounted(&self.context.settings, &self.context.sessions).await?;
+            let stream = dial::postgres_cancel(&self.context.settings, &self.context.sessions).await?;
             token.cancel_query_raw(stream, PassThroughTls).await.map_err(|error| error::from_query(&error))
         });
         if let Ok(Err(error)) = cancelled.await {

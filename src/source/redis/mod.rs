@@ -70,7 +70,7 @@ impl RedisServer {
         let mut session = RedisSession::new(stream);
         let is_spoken = session.greet(&self.settings, password, protocol).await?;
         let has_password = self.settings.user.is_some() || self.settings.password.is_some();
-        session.let_in(if has_password { LoginMethod::Password } else { LoginMethod::None });
+        session.note_login(if has_password { LoginMethod::Password } else { LoginMethod::None });
         self.speaks_resp2.fetch_or(!is_spoken, Ordering::Relaxed);
         Ok(session)
     }

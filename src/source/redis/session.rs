@@ -37,9 +37,9 @@ impl RedisSession {
         self.is_over
     }
 
-    /// The server has let us in by this method.
-    pub fn let_in(&self, method: LoginMethod) {
-        self.stream.get_ref().let_in(method);
+    /// Notes that the login succeeded by this method.
+    pub fn note_login(&self, method: LoginMethod) {
+        self.stream.get_ref().note_login(method);
     }
 
     /// Sends these commands at once, each as its words; their answers in order.

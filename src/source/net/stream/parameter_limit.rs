@@ -1,18 +1,20 @@
-//! Follows the parameters that a server reports, all its session long: the client keeps each, and so there may not be ever more of them.
+//! Limits how many different parameters a server may report during a session, because the driver keeps each of them.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::io;
 
-/// A server reports some 20, and what its extensions add.
+use crate::source::net::socket::protocol_error;
+
+/// A server reports some 20, and those that its extensions add.
 const MOST: usize = 100;
 
-/// Those that have been reported, and the one that is being reported.
+/// The names that have been reported, as hashes, and the name that is being reported.
 #[derive(Debug, Default)]
 pub struct ParameterLimit {
     known: HashSet<u64>,
     hashing: RandomState,
-    /// Of the name that is not at its end yet.
+    /// The hash of the present name so far.
     name: Option<DefaultHasher>,
 }
 
@@ -34,10 +36,10 @@ impl ParameterLimit {
             self.known.insert(name.finish());
             self.name = None;
         }
-        match self.known.len() {
-            ..=MOST => Ok(()),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MOST} parameters"))),
+        if self.known.len() > MOST {
+            return Err(protocol_error(format!("more than {MOST} parameters")));
         }
+        Ok(())
     }
 }
 
@@ -49,14 +51,14 @@ mod tests {
     fn parameters_may_change_and_not_become_more_and_more() {
         for step in [1, 3, 100] {
             let mut parameters = ParameterLimit::default();
-            let mut told = |kind, text: &str| -> bool {
+            let mut report = |kind, text: &str| -> bool {
                 parameters.begin(kind);
                 text.as_bytes().chunks(step).all(|chunk| parameters.pass(chunk).is_ok())
             };
-            assert!((0..1000).all(|nth| told(b'S', &format!("search_path\0{nth}\0"))));
-            assert!((0..1000).all(|nth| told(b'N', &format!("{nth}\0"))));
-            assert!((1..MOST).all(|nth| told(b'S', &format!("p{nth}\0x\0"))));
-            assert!(!told(b'S', "one_more\0\0"), "by {step}");
+            assert!((0..1000).all(|nth| report(b'S', &format!("search_path\0{nth}\0"))));
+            assert!((0..1000).all(|nth| report(b'N', &format!("{nth}\0"))));
+            assert!((1..MOST).all(|nth| report(b'S', &format!("p{nth}\0x\0"))));
+            assert!(!report(b'S', "one_more\0\0"), "by {step}");
         }
     }
 }

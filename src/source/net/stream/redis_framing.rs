@@ -1,16 +1,18 @@
-//! Follows the framing of Redis' protocol (RESP2 and RESP3) as its bytes pass, so that whoever reads it afterwards meets
-//! neither more bytes nor more values than an honest answer has, nor a length that is not true.
+//! Checks the framing of Redis' protocol (RESP2 and RESP3) as its bytes pass, so that its reader meets neither more bytes nor more values
+//! than an honest answer has, nor a false length.
 
 use std::io;
 
-/// How much may come between two requests: Redis' `INFO` is a hundred times shorter.
+use crate::source::net::socket::protocol_error;
+
+/// How many bytes may come between two requests: Redis' `INFO` is a hundred times shorter.
 pub const ANSWER_LIMIT: usize = 1 << 20;
 
 /// How many values may be announced between two requests: a reader reserves room for them before they come, and each takes some
 /// 60 bytes, which are 3 in the protocol.
 pub const VALUES_LIMIT: usize = 10_000;
 
-/// The longest line. Servers send longer values as texts, whose length is said first.
+/// The longest line. Servers send longer values as texts, whose length comes first.
 const LINE_LIMIT: usize = 16 << 10;
 
 /// The first bytes of lines that hold a value, announce a text, announce values.
@@ -21,14 +23,14 @@ const VALUES: &[u8] = b"*~>%|";
 /// A line with a length: its kind, up to 10 digits, the end of the line.
 const HEAD: usize = 13;
 
-/// Where in the protocol the bytes are, and how much has come since the last request.
+/// The position in the stream, and how much has come since the last request.
 #[derive(Debug, Default)]
 pub struct RedisFraming {
     bytes: usize,
     values: usize,
     /// How the present line begins.
     head: [u8; HEAD],
-    /// How long it is so far, and its last byte.
+    /// The present line's length so far, and its last byte.
     line: usize,
     last: u8,
     /// Bytes of the present text still to come, with the end of its line.
@@ -37,38 +39,37 @@ pub struct RedisFraming {
 
 impl RedisFraming {
     /// A request begins, and its answer is counted from nothing.
-    pub fn asked(&mut self) {
+    pub fn begin_request(&mut self) {
         (self.bytes, self.values) = (0, 0);
     }
 
-    /// The values since the last request: those within others are counted when they are announced, and when they come.
+    /// The values since the last request; a value within another counts when it is announced and when it comes.
     pub fn values(&self) -> usize {
         self.values
     }
 
-    /// Follows the next bytes.
+    /// Checks the next bytes.
     ///
     /// # Errors
     /// `InvalidData`: too much, or not the protocol.
-    pub fn measure(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.bytes += bytes.len();
         if self.bytes > ANSWER_LIMIT {
-            return Err(wrong(format!("an answer of more than {ANSWER_LIMIT} bytes")));
+            return Err(protocol_error(format!("an answer of more than {ANSWER_LIMIT} bytes")));
         }
         while !bytes.is_empty() {
-            bytes = match self.text {
-                0 => self.follow_line(bytes)?,
-                text => {
-                    let (_, rest) = bytes.split_at(text.min(bytes.len()));
-                    self.text -= bytes.len() - rest.len();
-                    rest
-                }
-            };
+            if self.text == 0 {
+                bytes = self.follow_line(bytes)?;
+            } else {
+                let step = self.text.min(bytes.len());
+                self.text -= step;
+                bytes = &bytes[step..];
+            }
         }
         Ok(())
     }
 
-    /// Takes what belongs to the present line; gives the rest.
+    /// Follows the present line to its end or that of the bytes; returns the bytes behind it.
     fn follow_line<'a>(&mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let (line, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
@@ -76,56 +77,51 @@ impl RedisFraming {
         let more = line.len().min(HEAD - kept);
         self.head[kept..kept + more].copy_from_slice(&line[..more]);
         if ![LINES, TEXTS, VALUES].iter().any(|kinds| kinds.contains(&self.head[0])) {
-            return Err(wrong("the peer does not speak Redis' protocol".to_owned()));
+            return Err(protocol_error("the peer does not speak Redis' protocol"));
         }
-        // Only what ends in both is the end of a line for every reader.
+        // Some readers take a bare newline for the end of a line, others do not.
         let before = line.len().checked_sub(2).map_or(self.last, |before| line[before]);
         self.line += line.len();
         self.last = line.last().copied().unwrap_or_default();
-        match end {
-            _ if self.line > LINE_LIMIT => Err(wrong(format!("a line of more than {LINE_LIMIT} bytes"))),
-            Some(_) if before != b'\r' => Err(wrong("a line that ends in a bare newline".to_owned())),
-            Some(_) => self.end_line().map(|()| rest),
-            None => Ok(rest),
+        if self.line > LINE_LIMIT {
+            return Err(protocol_error(format!("a line of more than {LINE_LIMIT} bytes")));
         }
+        if end.is_some() {
+            if before != b'\r' {
+                return Err(protocol_error("a line that ends in a bare newline"));
+            }
+            self.end_line()?;
+        }
+        if self.values > VALUES_LIMIT {
+            return Err(protocol_error(format!("an answer of more than {VALUES_LIMIT} values")));
+        }
+        Ok(rest)
     }
 
     /// Counts what the line announces.
     fn end_line(&mut self) -> io::Result<()> {
         let (kind, length) = (self.head[0], std::mem::take(&mut self.line));
         self.values += 1;
-        if LINES.contains(&kind) {
-            return self.expect_few();
+        let digits = self.head.get(1..length.saturating_sub(2)).unwrap_or_default();
+        // RESP2 writes a null like this.
+        let is_null = digits == b"-1" && matches!(kind, b'$' | b'*');
+        if LINES.contains(&kind) || is_null {
+            return Ok(());
         }
-        let digits = self.head.get(1..length.saturating_sub(2)).and_then(|digits| str::from_utf8(digits).ok());
-        let announced = match digits {
-            // Before RESP3 this is how nothing is said.
-            Some("-1") if kind == b'$' || kind == b'*' => return self.expect_few(),
-            Some(digits) => digits.parse::<u32>().ok().and_then(|length| usize::try_from(length).ok()),
-            None => None,
-        };
-        let announced = announced.ok_or_else(|| wrong("a length that is not a number".to_owned()))?;
+        let announced = str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u32>().ok());
+        let announced = announced.ok_or_else(|| protocol_error("a length that is not a number"))? as usize;
         match kind {
             b'%' | b'|' => self.values = self.values.saturating_add(announced.saturating_mul(2)),
             _ if VALUES.contains(&kind) => self.values = self.values.saturating_add(announced),
             _ if announced > ANSWER_LIMIT => {
-                return Err(wrong(format!("a text of {announced} bytes was announced, {ANSWER_LIMIT} is the limit")));
+                return Err(protocol_error(format!(
+                    "a text of {announced} bytes was announced, {ANSWER_LIMIT} is the limit"
+                )));
             }
             _ => self.text = announced + b"\r\n".len(),
         }
-        self.expect_few()
+        Ok(())
     }
-
-    fn expect_few(&self) -> io::Result<()> {
-        match self.values {
-            ..=VALUES_LIMIT => Ok(()),
-            _ => Err(wrong(format!("an answer of more than {VALUES_LIMIT} values"))),
-        }
-    }
-}
-
-fn wrong(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
@@ -136,7 +132,7 @@ mod tests {
     fn measured(bytes: &[u8], piece: usize) -> Result<usize, String> {
         let mut answers = RedisFraming::default();
         let mut pieces = bytes.chunks(piece);
-        pieces.try_for_each(|piece| answers.measure(piece)).map(|()| answers.values).map_err(|error| error.to_string())
+        pieces.try_for_each(|piece| answers.check(piece)).map(|()| answers.values).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -197,8 +193,8 @@ mod tests {
         let mut answers = RedisFraming::default();
         let (text, list) = ([&b"$1000000\r\n"[..], &[b'x'; 1_000_000], b"\r\n"].concat(), b":1\r\n".repeat(9000));
         for _ in 0..3 {
-            answers.measure(&text).and_then(|()| answers.measure(&list)).expect("an honest answer");
-            answers.asked();
+            answers.check(&text).and_then(|()| answers.check(&list)).expect("an honest answer");
+            answers.begin_request();
         }
     }
 }
