@@ -31,7 +31,7 @@ const LEFT_TO_CHECK: &[&str] = &[
     "@extschema@",
     "is given too",
     "is checked only with",
-    "believes any public certificate",
+    "accepts any public certificate",
     "`tls_server_config` needs",
     "no client is asked for",
     "it needs `client_ca_file`",

@@ -74,7 +74,7 @@ impl Authorities {
         let (leaf, now) = (read(shown)?, Duration::from_secs(now.as_secs()));
         let is_root = self.is_root(shown);
         let mut problem = outside_validity(&leaf, now).or_else(|| unsupported(&leaf, self.algorithms(), is_root));
-        if problem.is_none() && !leaf.may_be_shown_by(purpose) {
+        if problem.is_none() && !leaf.may_be_shown_for(purpose) {
             let whose = if purpose == Purpose::Server { "servers" } else { "clients" };
             problem = Some(format!("is not for {whose}: its usage (keyUsage, extendedKeyUsage) says so"));
         }
@@ -151,7 +151,7 @@ impl Authorities {
         anchors
     }
 
-    /// What is wrong with a chain: with an issuer, sent by the peer or among the roots; that there is none; or what rustls says.
+    /// Explains why a chain is refused: by a problem of its issuer, sent by the peer or among the roots; without an issuer; or by rustls.
     fn explain(&self, error: Error, chain: &ShownChain<'_>) -> Error {
         let others = read_all(&chain.others).into_iter().map(|other| (other, false));
         let roots = read_all(&self.roots).into_iter().map(|root| (root, true));

@@ -193,12 +193,13 @@ impl<'a> Certificate<'a> {
         if self.is_old() {
             return is_root;
         }
-        let far = |constraints: BasicConstraints| constraints.path_len_constraint.map_or(usize::MAX, usize::from);
-        let constraints = self.constraints();
-        // As OpenSSL: a certificate of usage `keyCertSign` need not say besides that it is an authority's.
-        let is_authority = constraints.as_ref().map_or(is_root && self.usage().is_some(), |found| found.ca);
-        let signs = self.usage().is_none_or(|usage| usage.key_cert_sign());
-        is_authority && signs && constraints.map_or(usize::MAX, far) >= between
+        let usage = self.usage();
+        let is_authority = match self.constraints() {
+            // As in OpenSSL, the usage `keyCertSign` is enough for a root.
+            None => is_root && usage.is_some(),
+            Some(found) => found.ca && found.path_len_constraint.is_none_or(|limit| usize::from(limit) >= between),
+        };
+        is_authority && usage.is_none_or(|usage| usage.key_cert_sign())
     }
 
     fn usage(&self) -> Option<KeyUsage> {
@@ -211,18 +212,18 @@ impl<'a> Certificate<'a> {
     }
 
     /// It does not limit the purposes of itself and of those it signs (extendedKeyUsage), or it allows this one.
-    fn is_meant_for(&self, usage: Purpose) -> bool {
-        let wanted = if usage == Purpose::Server { SERVER } else { CLIENT };
+    fn is_meant_for(&self, purpose: Purpose) -> bool {
+        let wanted = if purpose == Purpose::Server { SERVER } else { CLIENT };
         let is_wanted = |id: &ObjectIdentifier| [wanted, ANY_USAGE].contains(id);
         let found = self.inner.tbs_certificate().get_extension::<ExtendedKeyUsage>();
         found.is_ok_and(|found| found.is_none_or(|(_, ExtendedKeyUsage(ids))| ids.iter().any(is_wanted)))
     }
 
     /// A peer may show it for this purpose.
-    fn may_be_shown_by(&self, usage: Purpose) -> bool {
+    fn may_be_shown_for(&self, purpose: Purpose) -> bool {
         // The key usage is checked of servers, as OpenSSL does, but not of clients, as in Go.
         let fits = |key: KeyUsage| key.digital_signature() || key.key_encipherment() || key.key_agreement();
-        self.is_meant_for(usage) && (usage == Purpose::Client || self.usage().is_none_or(fits))
+        self.is_meant_for(purpose) && (purpose == Purpose::Client || self.usage().is_none_or(fits))
     }
 
     /// It has critical extensions that we do not obey; limits on names are left to rustls.

@@ -44,7 +44,7 @@ impl CertificateProblem {
 
 fn shown(name: &impl Display) -> String {
     let text: String = name.to_string().escape_debug().take(200).collect();
-    if text.is_empty() { "nobody named".to_owned() } else { text }
+    if text.is_empty() { "(no name)".to_owned() } else { text }
 }
 
 /// An error of TLS as a message: ours, if the error is ours.
@@ -52,7 +52,7 @@ pub fn describe(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => inner.to_string(),
         rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
-            "the peer does not hold the key of the certificate it shows, or another authority signed that than it names"
+            "the peer does not hold the key of the certificate it shows, or that was signed by another authority than it names"
                 .to_owned()
         }
         error => error.to_string(),

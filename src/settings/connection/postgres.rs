@@ -37,7 +37,7 @@ declare! {
 /// The database that a PgBouncer's console answers as.
 const CONSOLE: &str = "pgbouncer";
 
-/// The schema of `postgres:`; its keys override what its `url` says.
+/// The schema of `postgres:`; its keys override its `url`.
 pub fn postgres() -> Schema<PostgresSettings> {
     map().then(|keys: PostgresKeys, map, reader| {
         let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
@@ -54,7 +54,7 @@ pub fn pgbouncer() -> Schema<PostgresSettings> {
     })
 }
 
-/// What a connection string means, with libpq's defaults; but there is no default user.
+/// What a connection string means, with libpq's defaults, except that a user is required.
 ///
 /// # Errors
 /// All problems.

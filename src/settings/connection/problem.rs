@@ -62,7 +62,7 @@ pub enum ConnectionProblem {
     #[error("`sslrootcert=system` is checked only with `sslmode=verify-full`: use that")]
     WeakSystemRoots,
     #[error(
-        "`sslmode=verify-ca` with the system's authorities believes any public certificate, whatever its host: use \
+        "`sslmode=verify-ca` with the system's authorities accepts any public certificate, whatever its host: use \
          verify-full, or name your own authority's file in `sslrootcert`"
     )]
     AnyHost,

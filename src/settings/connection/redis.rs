@@ -35,7 +35,7 @@ declare! {
 /// What may follow the `?` of a URL.
 const PARAMETERS: [&str; 7] = ["db", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"];
 
-/// The schema of `redis:`; its keys override what its `url` says.
+/// The schema of `redis:`; its keys override its `url`.
 pub fn redis() -> Schema<RedisSettings> {
     map().then(|keys: RedisKeys, map, reader| {
         let RedisKeys { url, host, port, user, db, sslmode, server } = keys;

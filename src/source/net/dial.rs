@@ -33,7 +33,7 @@ pub struct DialSteps {
     pub tls: Option<Duration>,
     /// When the server's certificate expires.
     pub expires: Option<SystemTime>,
-    /// Why there is no connection, if there is none.
+    /// Why the connection failed.
     pub refused: Option<io::ErrorKind>,
 }
 
@@ -81,8 +81,8 @@ async fn negotiate(
     }
 }
 
-/// Asks for TLS and makes the handshake. There is no limit of time but the login's: a server that is slow to answer may still have TLS, and
-/// a second question would not be answered sooner.
+/// Asks for TLS and makes the handshake. Only the login's deadline limits the time: a slow server may still have TLS, and would not answer
+/// a second question sooner.
 async fn encrypt(
     mut peer: PeerSocket,
     address: &Address,

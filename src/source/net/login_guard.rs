@@ -130,12 +130,12 @@ impl LoginGuard {
         if asked != LoginMethod::Password || self.security.is_trusted() || self.methods.name_password() {
             return None;
         }
-        let who = match self.security.encryption {
+        let why = match self.security.encryption {
             Encryption::None => "the connection is neither encrypted nor verified",
             _ => "the server has not been verified",
         };
         Some(format!(
-            "the server {wants}, and {who}: it was not sent; use sslmode=verify-full, let the server use scram-sha-256, or allow \
+            "the server {wants}, and {why}: it was not sent; use sslmode=verify-full, let the server use scram-sha-256, or allow \
              it by require_auth=password"
         ))
     }
@@ -147,7 +147,7 @@ mod tests {
 
     /// Each kind is logged once: why TLS failed can be the server's own text, and another each time.
     #[test]
-    fn whatever_the_words_are_the_kinds_are_few() {
+    fn each_kind_of_warning_has_one_name() {
         let security = TransportSecurity { is_local: false, encryption: Encryption::None };
         let kinds = |method, why: &str| -> Vec<_> {
             let login = LoginInfo { method, security, fallback: Some(why.into()) };
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_asked_for_what() {
+    fn a_password_in_clear_needs_a_trusted_server_or_the_settings() {
         let protected = |is_local, encryption| TransportSecurity { is_local, encryption };
         let remote = protected(false, Encryption::Unverified);
         for (settings, security, code, is_allowed) in [

@@ -1,4 +1,4 @@
-//! Connections to servers: dialling, TLS, limits on what a peer may send, and one HTTP client.
+//! Connects to servers: dialling, TLS, checks of what peers send, limits on sessions, and one HTTP client.
 
 pub mod dial;
 pub mod http_client;
