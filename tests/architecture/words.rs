@@ -61,7 +61,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("rustix", "cli/serve.rs scrape/self_metrics.rs source/backup/run.rs source/disk.rs"),
     ("serde_json", "cli/ schema/json.rs http/ source/backup/ tools/grafana/"),
     ("strsim", "schema/words.rs"),
-    ("tokio_postgres", "source/postgres/ source/pgbouncer/ probe/"),
+    ("tokio_postgres", "source/postgres/ source/pgbouncer/ source/net/stream/type_oids.rs probe/"),
     ("tracing_subscriber", "cli/"),
     ("libm", "source/statements/normal.rs"),
     ("percent_encoding", "settings/connection/url.rs"),

@@ -104,6 +104,7 @@ impl Dsn {
     /// Sets a parameter that is used; an empty value unsets it. Whether a file is empty is not known yet.
     pub fn set(&mut self, key: &str, value: impl Into<Secret>) {
         let value = value.into();
+        // In a URL of Redis.
         let key = if key == "db" { "dbname" } else { key };
         if let Some(place) = self.value(key) {
             *place = (!value.expose().is_empty() || value.file().is_some()).then_some(value);
@@ -123,9 +124,9 @@ impl Dsn {
 /// Checks that each parameter of a string is known, and comes once.
 pub struct Parameters {
     /// Those that are used; messages list them.
-    pub used: &'static [&'static str],
-    pub ignored: &'static [&'static str],
-    pub seen: Vec<&'static str>,
+    used: &'static [&'static str],
+    ignored: &'static [&'static str],
+    seen: Vec<&'static str>,
 }
 
 impl Parameters {

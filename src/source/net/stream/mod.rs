@@ -141,3 +141,30 @@ impl AsyncWrite for ServerStream {
         Pin::new(&mut self.peer.socket).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::source::net::login_guard::{Encryption, TransportSecurity};
+
+    #[tokio::test]
+    async fn all_bytes_pass_however_they_come() {
+        let row = [&b"D\0\0\x4e\x20"[..], &[b'x'; 20_000 - 4], b"Z\0\0\0\x05I"].concat();
+        for (pieces, last) in [(1, &b""[..]), (7, b"D\0\0"), (CHUNK, b"Z"), (100_000, b"")] {
+            let (socket, mut server) = duplex(pieces);
+            let security = TransportSecurity { is_local: true, encryption: Encryption::None };
+            let socket = Box::new(socket);
+            let peer = PeerSocket { socket, security, fallback: None, end_point: None, expires: None };
+            let mut stream = ServerStream::postgres(peer, None, LoginMethods::default());
+            let sent = [&row[..], last].concat();
+            let mut read = Vec::new();
+            let (_, result) = tokio::join!(
+                async move { server.write_all(&sent).await.expect("a reader") },
+                stream.read_to_end(&mut read)
+            );
+            assert_eq!((result.expect("no error"), read == row), (row.len(), true), "by {pieces}");
+        }
+    }
+}
