@@ -1,5 +1,5 @@
-//! Backups, as tools, files and buckets show them. The target itself always answers; what is known about each repository, and what is
-//! not, are rows.
+//! Backups in tools, files and buckets as a source. The target is always up; what is known about each repository, and
+//! its problems, are rows.
 
 mod archive;
 pub mod barman;
@@ -43,7 +43,7 @@ impl BackupSource {
         BackupSource { repositories: settings.repositories.into_iter().map(Repository::new).collect() }
     }
 
-    /// All sections, from what is known now.
+    /// All sections from current knowledge.
     fn all_tables(&self) -> SectionTables {
         let mut tables = SectionTables::new(SECTIONS);
         for repository in &self.repositories {
@@ -119,7 +119,7 @@ fn push_repository(tables: &mut SectionTables, repository: &Repository) {
     }
 }
 
-/// What helps, where that is known.
+/// The known remedy for a problem.
 fn remedy(problem: &BackupProblem, tool: &Tool) -> Option<Remedy> {
     let advice = match (problem.reason, tool) {
         // From 2.59 on.
