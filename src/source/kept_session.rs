@@ -88,7 +88,7 @@ impl<S: SectionServer> KeptSession<S> {
         let mut result = Ok(Tables::new());
         for _ in 0..ATTEMPTS {
             let session = self.open(&mut kept, until).await?;
-            let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the visit"));
+            let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the fetch"));
             result = timeout_at(until, S::fetch(session, sections)).await.unwrap_or_else(late);
             if result.is_ok() {
                 break;

@@ -200,7 +200,7 @@ impl Target {
     /// Logs how many lines were held back without a later line.
     fn log_held_back(&self) {
         for (reason, held) in self.log_limit.overdue(Instant::now()) {
-            warn!(target = self.name(), "{held} more like it ({reason}); `pgvigil check --connect` says which");
+            warn!(target = self.name(), "{held} more like it ({reason}); `pgvigil check --connect` lists them");
         }
     }
 
@@ -239,7 +239,7 @@ impl Target {
         {
             warn!(
                 target = self.name(),
-                "circuit open after repeated failures: scrapes wait only for a moment now{held}"
+                "circuit open after repeated failures: scrapes wait only briefly now{held}"
             );
         }
         if has_answered {

@@ -68,7 +68,7 @@ impl Target {
         }
         let Some(held) = self.log_limit.say("left out", now) else { return };
         if samples == 0 {
-            info!(target = self.name(), "all of it fits on a page again{held}");
+            info!(target = self.name(), "all samples fit on a page again{held}");
         } else {
             let limits = self.settings.most;
             warn!(

@@ -128,7 +128,7 @@ fn remedy(problem: &BackupProblem, tool: &Tool) -> Option<Remedy> {
              --regid=postgres, --init-groups, pgbackrest, info, --output=json]"
         }
         (BackupReason::Missing, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
-            "name it in `binary`, or let a job beside the tool write what it says to a file and name that in `from_file`"
+            "name it in `binary`, or let a job next to the tool write its output to a file and name that in `from_file`"
         }
         (BackupReason::Failed, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
             "run it as the user that pgvigil runs as, with `config`, `env` or rights that it lacks"

@@ -118,7 +118,7 @@ impl Repository {
             if state.problems.get(part).is_none_or(|before| before.reason != problem.reason)
                 && let Some(held) = self.logged.say((*part, Some(problem.reason)), now)
             {
-                warn!(repository, part = part.word(), "not known: {problem}{held}");
+                warn!(repository, part = part.word(), "unknown: {problem}{held}");
             }
         }
         for (part, before) in state.problems.iter().filter(|(part, _)| !problems.contains_key(part)) {
@@ -179,7 +179,7 @@ impl RefreshAttempt<'_> {
     /// The contents from the first document, and the gaps in the WAL if there is a second.
     async fn documents(&mut self) -> Result<DatedContents, BackupProblem> {
         let mut documents = self.repository.settings.documents.iter();
-        let nothing = || BackupProblem::new(BackupReason::Missing, "there is nothing to ask");
+        let nothing = || BackupProblem::new(BackupReason::Missing, "no document is configured");
         let mut known = self.parse(&self.read(documents.next().ok_or_else(nothing)?).await?)?;
         for document in documents {
             let wal = self.read(document).await;

@@ -65,7 +65,7 @@ async fn a_target_that_goes_down_and_comes_back_is_logged_once() {
         (Login::Fails(Reason::Unreachable), &[]),
         (Login::Fails(Reason::Tls), &["WARN down: as the test wants it (tls)"]),
         (Login::Fails(Reason::Tls), &[]),
-        (Login::Fails(Reason::Tls), &["WARN circuit open after repeated failures: scrapes wait only for a moment now"]),
+        (Login::Fails(Reason::Tls), &["WARN circuit open after repeated failures: scrapes wait only briefly now"]),
         (Login::Fails(Reason::Tls), &[]),
         (Login::default(), &["INFO up again; it was down: as the test wants it (tls)"]),
         (Login::default(), &[]),
@@ -117,7 +117,7 @@ async fn a_line_that_was_held_back_is_counted() {
     }
     pause(60.0).await;
     world.scrape().await;
-    lines.expect(&["WARN 1 more like it (unreachable); `pgvigil check --connect` says which"]);
+    lines.expect(&["WARN 1 more like it (unreachable); `pgvigil check --connect` lists them"]);
 }
 
 /// An error of a query, or in a database, is logged when it is new; one of the whole target is logged for the target.

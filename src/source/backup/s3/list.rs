@@ -45,7 +45,7 @@ pub fn parse(bytes: &[u8]) -> Result<ObjectPage, BackupProblem> {
     let is_whole = list.trim_end().ends_with("</ListBucketResult>");
     let read = ListObjectsV2::parse_response(&format!("<ListBucketResult xmlns=\"{NAMESPACE}\">{list}"));
     let read = read.ok().filter(|read| is_whole && read.contents.len() == objects).ok_or_else(|| {
-        garbage("the list is cut off or broken, or does not say how it goes on: is this version 2 of it?")
+        garbage("the list is cut off or broken, or has no continuation token: is it a list of version 2?")
     })?;
     let named: Vec<_> = read.contents.into_iter().filter_map(named).collect();
     Ok(ObjectPage { malformed: (objects - named.len()) as u64, objects: named, next: read.next_continuation_token })
