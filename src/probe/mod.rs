@@ -97,7 +97,8 @@ impl SectionSource for Arc<Probe> {
     /// A task ends only if it panics; its path's measurements are then out of date.
     fn connect(&self, _until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
         let is_running = !self.rounds.is_empty() && !self.rounds.iter().any(JoinHandle::is_finished);
-        let connected = if is_running { Ok(false) } else { Err(FetchError::new(Reason::Lost, "the task of a path has ended")) };
+        let connected =
+            if is_running { Ok(false) } else { Err(FetchError::new(Reason::Lost, "the task of a path has ended")) };
         future::ready(connected).boxed()
     }
 

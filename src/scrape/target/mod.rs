@@ -237,10 +237,7 @@ impl Target {
         if state.breaker.record_failure(now)
             && let Some(held) = self.log_limit.say("circuit open", now)
         {
-            warn!(
-                target = self.name(),
-                "circuit open after repeated failures: scrapes wait only briefly now{held}"
-            );
+            warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only briefly now{held}");
         }
         if has_answered {
             if let Some(held) = self.log_limit.say(error.reason.word(), now) {

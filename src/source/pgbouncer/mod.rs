@@ -35,13 +35,13 @@ const TABLES_LIMIT: usize = 8 << 20;
 /// How long an abandoned session may take to close.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How to log in to the console, and what is known of it.
+/// A console: its login, and the known facts about it.
 pub struct Console {
     settings: PostgresSettings,
     known: Arc<Mutex<ConsoleInfo>>,
 }
 
-/// What the last login returned.
+/// The facts from the last login.
 #[derive(Default)]
 struct ConsoleInfo {
     /// The program's name and version.

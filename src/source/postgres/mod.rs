@@ -10,7 +10,7 @@
 //! The session of a lane (`ReusableSession`):
 //!
 //! ```text
-//!            a batch needs it               let in
+//!            a batch needs it              accepted
 //!   none ────────────────────► logging in ──────────► open ──┐ answered: kept for the next batch
 //!    ▲                           ▲   │                 ▲ │   │
 //!    │   the deadline passes:    └───┘                 └─│───┘

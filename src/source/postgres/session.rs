@@ -59,7 +59,7 @@ use crate::table::Cell;
 /// How long a query is skipped, and how long the server's description of itself is trusted.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(300);
 
-/// What a session needs besides its connection.
+/// The context of a session besides its connection.
 #[derive(Clone)]
 pub struct SessionContext {
     pub settings: Arc<PostgresSettings>,

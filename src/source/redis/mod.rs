@@ -25,7 +25,7 @@ pub use crate::source::redis::session::RedisSession;
 use crate::source::sections::Tables;
 use crate::{secret, truncate};
 
-/// How to log in to the server, and what is known of it.
+/// A server: its login, and the known facts about it.
 pub struct RedisServer {
     settings: RedisSettings,
     description: ServerDescription,

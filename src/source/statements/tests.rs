@@ -213,7 +213,7 @@ fn a_call_is_in_its_native_bucket() {
     }
 }
 
-/// What may happen to a statement between two readings.
+/// An event of a statement between two readings.
 #[derive(Clone, Debug)]
 enum Happens {
     Called(Durations),
