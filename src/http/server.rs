@@ -17,7 +17,7 @@
 //!
 //! hyper's own timer for request heads is off, because it would run between requests as well.
 //!
-//! Shutdown has three steps. New connections are refused, and idle ones close at once. Scrapes in flight may wait
+//! Shutdown has three steps. No further connection is accepted, and idle ones close at once. Scrapes in flight may wait
 //! [`FINISH_TIMEOUT`] for their servers; then they are answered with the results already there. [`SEND_TIMEOUT`] later
 //! the connections still open are cut, including those with half a request.
 

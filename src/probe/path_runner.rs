@@ -131,7 +131,7 @@ impl PathRunner {
         }
     }
 
-    /// The cache's entry under the check's name, if the path has a cache.
+    /// The cache's answer under the check's name, if the path has a cache.
     pub async fn read_cache(&self, check: &ProbeCheck, until: Instant) -> Option<AttemptResult> {
         let Transport::Cache(cached) = &self.transport else { return None };
         let _turn = self.turn.lock().await;

@@ -69,7 +69,7 @@ async fn each_phase_has_its_limit() {
     }
 }
 
-/// A scraper that comes every two minutes. A head may begin long after its time limit from the connection's start.
+/// A scraper that comes every two minutes. A head may begin later than its own time limit.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_comes_back_is_answered_on_the_same_connection() {
     let (mut client, life) = connect(&Connections::new(100), 1).await;

@@ -187,7 +187,7 @@ impl Stanza {
 }
 
 impl FinishedBackup {
-    /// The first segment of WAL that the newest backup needs.
+    /// The first segment of WAL that the backup needs.
     ///
     /// # Errors
     /// The segment is unknown.

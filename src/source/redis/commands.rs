@@ -209,7 +209,7 @@ fn config(section: &Section, answers: &[Reply]) -> Table {
     table
 }
 
-/// The value, and its name in the form of a column name.
+/// The name, as a column is named, and the value.
 fn pair(answer: &Reply) -> Option<(String, String)> {
     let Reply::List(values) = answer else { return None };
     let [Reply::Text(name), Reply::Text(value)] = values.as_slice() else { return None };
