@@ -129,7 +129,7 @@ impl Slot {
         self.awaited_fetch(&self.state.lock(), now).is_some()
     }
 
-    /// The fetch in flight, if the slot has no table, or only a stale one.
+    /// The fetch in flight, if nothing was fetched before it, or too long ago.
     fn awaited_fetch(&self, state: &SlotState, now: Instant) -> Option<watch::Receiver<()>> {
         let has_result = state.attempt.is_some_and(|attempt| now.duration_since(attempt.ended) <= self.max_age());
         if state.is_fetched && has_result {
