@@ -1,6 +1,7 @@
-//! Fetches over one kept session, from a PgBouncer's console or a Redis server.
+//! A server that is asked over one kept session: the common part of PgBouncer and Redis.
 //!
-//! A lost session is replaced within the fetch, as on a PostgreSQL server. A session that does not answer by the deadline is dropped.
+//! A lost session is replaced within the fetch, as for a PostgreSQL server. One that does not answer by its deadline is
+//! dropped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::source::net::session_limit::SessionLimit;
 use crate::source::pending_login::{LoginOutcome, LoginTask, PendingLogin};
 use crate::source::sections::{SectionSource, Tables};
 
-/// Sessions that a fetch may use up.
+/// The maximum of sessions that a fetch may use.
 const ATTEMPTS: usize = 3;
 
 /// A server whose sections are fetched over a session.
@@ -28,7 +29,7 @@ pub trait SectionServer: Send + Sync + 'static {
     /// Opens a session, which is counted in `sessions`.
     fn log_in(&self, sessions: &SessionLimit) -> impl Future<Output = Result<Self::Session, FetchError>> + Send;
 
-    /// The product and its version.
+    /// The product and its version, for people.
     fn description(&self) -> String;
 
     /// Fetches these sections, each once.
