@@ -1,6 +1,6 @@
-//! Decides which certificates are trusted, as OpenSSL (and with it libpq) does. rustls verifies most of them. Those that it refuses and
-//! OpenSSL accepts are verified here: version 1, as PostgreSQL's manual makes them, an authority's own that a server shows, and one
-//! that is itself a root.
+//! Decides which certificates are trusted, as OpenSSL (and with it libpq) does. rustls verifies most of them. Those
+//! that it refuses and OpenSSL accepts are verified here: version 1, as PostgreSQL's manual makes them, an authority's
+//! own that a server shows, and one that is itself a root.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::certificate::holder::Signatures;
 use crate::certificate::problem::{CertificateProblem, describe, outside_validity, unsupported};
 use crate::certificate::{Certificate, Purpose, name};
 
-/// How many certificates may stand between the leaf of a chain and its root, and how many signatures are verified to find a path.
+/// How many certificates may stand between the leaf of a chain and its root, and how many signatures are verified to
+/// find a path.
 const DEEPEST: usize = 8;
 const MOST_SIGNATURES: usize = 64;
 
@@ -34,7 +35,8 @@ pub struct Authorities {
 }
 
 impl Authorities {
-    /// Trusts the certificates of a list that have signed themselves, as OpenSSL does, or (`each`) all of them, as Go does.
+    /// Trusts the certificates of a list that have signed themselves, as OpenSSL does, or (`each`) all of them, as Go
+    /// does.
     pub fn new(list: Vec<CertificateDer<'static>>, each: bool, what: String, provider: Arc<CryptoProvider>) -> Self {
         let mut all =
             Authorities { anchors: RootCertStore::empty(), roots: Vec::new(), others: Vec::new(), what, provider };
@@ -96,7 +98,8 @@ impl Authorities {
         self.roots.iter().any(|root| **root == *der)
     }
 
-    /// Searches for a path to a root ourselves; `names_are_checked`: rustls has found that the limits on names allow this chain.
+    /// Searches for a path to a root ourselves; `names_are_checked`: rustls has found that the limits on names allow
+    /// this chain.
     fn search(&self, chain: &ShownChain<'_>, names_are_checked: bool) -> Result<(), Error> {
         let (roots, others) = (read_all(&self.roots), read_all(&chain.others));
         let (algorithms, left) = (self.algorithms(), Cell::new(MOST_SIGNATURES));
@@ -133,7 +136,8 @@ impl Authorities {
         Ok(())
     }
 
-    /// The roots that may have signed a certificate of the chain, and may sign at this time: of a root, rustls checks only name and key.
+    /// The roots that may have signed a certificate of the chain, and may sign at this time: of a root, rustls checks
+    /// only name and key.
     fn possible_anchors(&self, chain: &ShownChain<'_>) -> RootCertStore {
         let mut issuers = vec![chain.leaf.issuer()];
         issuers.extend(read_all(&chain.others).iter().map(Certificate::issuer));
@@ -151,7 +155,8 @@ impl Authorities {
         anchors
     }
 
-    /// Explains why a chain is refused: by a problem of its issuer, sent by the peer or among the roots; without an issuer; or by rustls.
+    /// Explains why a chain is refused: by a problem of its issuer, sent by the peer or among the roots; without an
+    /// issuer; or by rustls.
     fn explain(&self, error: Error, chain: &ShownChain<'_>) -> Error {
         let others = read_all(&chain.others).into_iter().map(|other| (other, false));
         let roots = read_all(&self.roots).into_iter().map(|root| (root, true));

@@ -1,4 +1,5 @@
-//! Verifies that a peer holds the key of the certificate it shows, of whatever version; and loads our own certificate and key.
+//! Verifies that a peer holds the key of the certificate it shows, of whatever version; and loads our own certificate
+//! and key.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{

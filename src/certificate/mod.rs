@@ -1,4 +1,5 @@
-//! Reads X.509 certificates; `chain` decides which are trusted, `name` for which hosts, and `holder` whether the peer has the key.
+//! Reads X.509 certificates; `chain` decides which are trusted, `name` for which hosts, and `holder` whether the peer
+//! has the key.
 
 pub mod chain;
 pub mod holder;
@@ -26,7 +27,8 @@ const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 const PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const SHA_1: &str = "1.3.14.3.2.26";
 
-/// Algorithms by their identifiers: the name of each, and with which hash it signs, or the stronger one that stands for it (RFC 5929, 4.1).
+/// Algorithms by their identifiers: the name of each, and with which hash it signs, or the stronger one that stands for
+/// it (RFC 5929, 4.1).
 const ALGORITHMS: [(&str, &str, Option<Hash>); 22] = [
     ("1.2.840.113549.1.1.1", "RSA", None),
     ("1.2.840.113549.1.1.10", "RSA-PSS", None),
@@ -52,8 +54,8 @@ const ALGORITHMS: [(&str, &str, Option<Hash>); 22] = [
     ("2.16.840.1.101.3.4.2.3", "SHA-512", Some(Hash::Sha512)),
 ];
 
-/// Extensions that we obey (RFC 5280, 4.2.1): subject's key, key usage, alternative names, basic
-/// constraints, policies, authority's key, extended key usage. A certificate with another one that is marked as critical must not be used.
+/// Extensions that we obey (RFC 5280, 4.2.1): subject's key, key usage, alternative names, basic constraints, policies,
+/// authority's key, extended key usage. A certificate with another one that is marked as critical must not be used.
 const OBEYED: [&str; 7] = ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.32", "2.5.29.35", "2.5.29.37"];
 
 /// A certificate that has been read.
@@ -109,8 +111,8 @@ pub enum Hash {
     Sha512,
 }
 
-/// The hash by which a login is bound to a certificate (RFC 5929, 4.1): that of its signature, but SHA-256 instead of MD5 and SHA-1. `None`
-/// if its signature has no hash of its own (Ed25519), or an unknown one.
+/// The hash by which a login is bound to a certificate (RFC 5929, 4.1): that of its signature, but SHA-256 instead of
+/// MD5 and SHA-1. `None` if its signature has no hash of its own (Ed25519), or an unknown one.
 pub fn hash(der: &[u8]) -> Option<Hash> {
     let certificate = Certificate::read(der)?;
     let algorithm = certificate.signature_algorithm();
@@ -188,7 +190,8 @@ impl<'a> Certificate<'a> {
         self.inner.tbs_certificate().get_extension().ok().flatten().map(|(_, constraints)| constraints)
     }
 
-    /// Its key may sign certificates, with so many others between it and the last of the chain. An old one may only as a root.
+    /// Its key may sign certificates, with so many others between it and the last of the chain. An old one may only as
+    /// a root.
     fn may_sign(&self, between: usize, is_root: bool) -> bool {
         if self.is_old() {
             return is_root;

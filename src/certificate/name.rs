@@ -1,5 +1,5 @@
-//! Checks whether a certificate is for a host, as libpq does: by its alternative names, or by its common name if they have none of the
-//! host's kind.
+//! Checks whether a certificate is for a host, as libpq does: by its alternative names, or by its common name if they
+//! have none of the host's kind.
 
 use std::net::IpAddr;
 

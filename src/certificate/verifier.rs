@@ -1,5 +1,5 @@
-//! Verifies the certificates of peers for rustls: servers' as libpq's `sslmode` demands, clients' as the web configuration does. That the
-//! peer holds the key of its certificate is always verified.
+//! Verifies the certificates of peers for rustls: servers' as libpq's `sslmode` demands, clients' as the web
+//! configuration does. That the peer holds the key of its certificate is always verified.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};

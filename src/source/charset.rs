@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use encoding_rs::Encoding;
 
-/// The encoding of a database's own names. Names of databases and roles are shared by all databases of a server and may be in the
-/// encoding of any of them, so bytes that are valid UTF-8 are read as UTF-8 everywhere.
+/// The encoding of a database's own names. Names of databases and roles are shared by all databases of a server and may
+/// be in the encoding of any of them, so bytes that are valid UTF-8 are read as UTF-8 everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Charset {
     is_utf8: bool,
@@ -14,8 +14,9 @@ pub struct Charset {
     encoding: Option<&'static Encoding>,
 }
 
-/// PostgreSQL's and the web's names of encodings that differ by more than case, hyphens and `win`. SQL_ASCII has no counterpart because its
-/// bytes may be of any encoding; EUC_TW, EUC_JIS_2004 and MULE_INTERNAL have none because the web does not have them.
+/// PostgreSQL's and the web's names of encodings that differ by more than case, hyphens and `win`. SQL_ASCII has no
+/// counterpart because its bytes may be of any encoding; EUC_TW, EUC_JIS_2004 and MULE_INTERNAL have none because the
+/// web does not have them.
 const LABELS: [(&str, &str); 8] = [
     ("EUC_CN", "gb2312"),
     ("KOI8R", "koi8-r"),
@@ -54,8 +55,9 @@ impl Charset {
     }
 }
 
-/// Text as UTF-8. Invalid bytes are escaped (`\xff`), and in such a text backslashes too (`\x5c`), so that two broken names never
-/// become the same. A valid text that looks escaped gets its backslashes escaped as well, so that no name looks like a broken one.
+/// Text as UTF-8. Invalid bytes are escaped (`\xff`), and in such a text backslashes too (`\x5c`), so that two broken
+/// names never become the same. A valid text that looks escaped gets its backslashes escaped as well, so that no name
+/// looks like a broken one.
 pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !looks_escaped(text) => return Cow::Borrowed(text),

@@ -10,10 +10,12 @@
 //!     passes: it stays   └─ the caller joined it ──► pending again: replaced by a fresh login, once
 //! ```
 //!
-//! - *joined*: callers queue for the mutex, each until its own deadline. The one that holds it waits for the task itself.
+//! - *joined*: callers queue for the mutex, each until its own deadline. The one that holds it waits for the task
+//!   itself.
 //! - *replaced*: a failure before the caller came says nothing about the server now, and a session that was closed
 //!   while no caller waited is useless. If the fresh login fails too, that is the caller's own error.
-//! - *failed*: also after 10 minutes without an answer, behind a locked catalogue or a frozen server. The next caller starts another.
+//! - *failed*: also after 10 minutes without an answer, behind a locked catalogue or a frozen server. The next caller
+//!   starts another.
 //! - Dropping the task aborts it, and closes its connection.
 
 use std::time::Duration;

@@ -43,8 +43,8 @@ declare! {
         user: Option<Secret> = value(),
         /// As in libpq; `prefer` if left out.
         sslmode: Option<Secret> = value_of(Form::words(&MODES)),
-        /// As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out, all, but a password
-        /// in clear only where the server is verified or local.
+        /// As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out,
+        /// all, but a password in clear only where the server is verified or local.
         require_auth: Option<Secret> = value(),
         /// As in libpq: whether a login with SCRAM is bound to the server's certificate; `prefer` if left out.
         channel_binding: Option<Secret> = value_of(Form::words(&BINDINGS)),
@@ -124,7 +124,8 @@ impl KeyPlaces {
         KeyPlaces { map: map.place.clone(), keys }
     }
 
-    /// The meaning of the keys. `None`: each problem has been reported at the key it is about, or else at the connection string.
+    /// The meaning of the keys. `None`: each problem has been reported at the key it is about, or else at the
+    /// connection string.
     pub fn meaning<T>(&self, resolved: Result<T, Vec<ConnectionProblem>>, reader: &mut Reader<'_>) -> Option<T> {
         for problem in resolved.as_ref().err().into_iter().flatten() {
             let mut keys = problem.key().into_iter().chain(["url", "url_file"]);

@@ -1,4 +1,5 @@
-//! Connects to servers: resolves, connects, negotiates TLS, and hands out a [`ServerStream`], which checks every byte that comes in.
+//! Connects to servers: resolves, connects, negotiates TLS, and hands out a [`ServerStream`], which checks every byte
+//! that comes in.
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,10 +38,11 @@ pub struct DialSteps {
     pub refused: Option<io::ErrorKind>,
 }
 
-/// Connects to a PostgreSQL server (or pooler) for a session, which is counted, and negotiates TLS as the settings demand.
+/// Connects to a PostgreSQL server (or pooler) for a session, which is counted, and negotiates TLS as the settings
+/// demand.
 ///
-/// With `sslmode=prefer` a server without TLS, or whose TLS fails, gets an unencrypted connection, as from libpq. It does not get the
-/// password in clear: see [`crate::source::net::login_guard`].
+/// With `sslmode=prefer` a server without TLS, or whose TLS fails, gets an unencrypted connection, as from libpq. It
+/// does not get the password in clear: see [`crate::source::net::login_guard`].
 pub async fn postgres(server: &PostgresSettings, sessions: &SessionLimit) -> Result<ServerStream, FetchError> {
     postgres_timed(server, sessions, &mut DialSteps::default()).await
 }
@@ -81,8 +83,8 @@ async fn negotiate(
     }
 }
 
-/// Asks for TLS and makes the handshake. Only the login's deadline limits the time: a slow server may still have TLS, and would not answer
-/// a second question sooner.
+/// Asks for TLS and makes the handshake. Only the login's deadline limits the time: a slow server may still have TLS,
+/// and would not answer a second question sooner.
 async fn encrypt(
     mut peer: PeerSocket,
     address: &Address,

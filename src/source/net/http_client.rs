@@ -28,7 +28,8 @@ pub struct HttpAddress {
 }
 
 impl HttpAddress {
-    /// Reads `http://host:port/path`, the same with `https`, or `unix:/socket`. `None`: it is another URL, or names a user.
+    /// Reads `http://host:port/path`, the same with `https`, or `unix:/socket`. `None`: it is another URL, or names a
+    /// user.
     pub fn parse(url: &str) -> Option<HttpAddress> {
         if let Some(socket) = url.strip_prefix("unix:") {
             let (address, host) = (Address::Unix(socket.into()), "localhost".to_owned());
@@ -63,7 +64,8 @@ impl HttpAddress {
     }
 }
 
-/// How many bytes an answer may have besides its body: its head, and heads of interim answers, which could come without end.
+/// How many bytes an answer may have besides its body: its head, and heads of interim answers, which could come without
+/// end.
 const HEADS: usize = 1 << 20;
 
 /// Asks once, and reads a body of at most `limit` bytes. `tls` is how to encrypt, if the address is encrypted.

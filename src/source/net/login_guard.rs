@@ -1,5 +1,5 @@
-//! Decides what a server may ask for at a login: the password in clear goes only to a server that is verified or local, unless the
-//! settings allow it by name.
+//! Decides what a server may ask for at a login: the password in clear goes only to a server that is verified or local,
+//! unless the settings allow it by name.
 
 use std::io;
 use std::sync::Arc;
@@ -91,8 +91,8 @@ impl LoginGuard {
         LoginGuard { methods, security, asked: LoginMethod::None }
     }
 
-    /// Judges a message about the login by its code (`AuthenticationOk` and its siblings in the protocol); returns the method of a login
-    /// that has succeeded.
+    /// Judges a message about the login by its code (`AuthenticationOk` and its siblings in the protocol); returns the
+    /// method of a login that has succeeded.
     ///
     /// # Errors
     /// [`LoginRefused`]: the driver must not see this message, since it would answer it.

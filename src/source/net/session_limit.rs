@@ -1,4 +1,5 @@
-//! Counts the sessions of one target until its server has ended them, so that a server whose backends hang never has more than [`MOST`].
+//! Counts the sessions of one target until its server has ended them, so that a server whose backends hang never has
+//! more than [`MOST`].
 //!
 //! ```text
 //!           open: a permit is taken            the stream is dropped

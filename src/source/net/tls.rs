@@ -27,8 +27,8 @@ use crate::source::net::socket::PeerSocket;
 /// How long reading certificates and keys may take: their filesystem may hang.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// Makes the handshake on a socket whose server has agreed to TLS. Files are read for each handshake, in `files`, so that the next
-/// connection uses a renewed certificate.
+/// Makes the handshake on a socket whose server has agreed to TLS. Files are read for each handshake, in `files`, so
+/// that the next connection uses a renewed certificate.
 pub async fn handshake(
     peer: PeerSocket,
     address: &Address,
@@ -66,8 +66,8 @@ async fn read_config(tls: &TlsSettings, files: &BlockingPool) -> Result<ClientCo
     })
 }
 
-/// The server's end of a connection (RFC 5929, 4.1: `tls-server-end-point`), to which SCRAM binds a login; `None` if the signature of its
-/// certificate has no hash of its own.
+/// The server's end of a connection (RFC 5929, 4.1: `tls-server-end-point`), to which SCRAM binds a login; `None` if
+/// the signature of its certificate has no hash of its own.
 fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let algorithm = match certificate::hash(certificate)? {
         Hash::Sha256 => &digest::SHA256,

@@ -7,9 +7,9 @@
 //!                     incomplete head or type
 //! ```
 //!
-//! - *framing*: refuses a message longer than its kind may be, by the length it claims, before anything is allocated for it; a peer that
-//!   does not stop sending what nobody asked for; and a request for a password that it may not have. It replaces the OIDs of types that are
-//!   not built in.
+//! - *framing*: refuses a message longer than its kind may be, by the length it claims, before anything is allocated
+//!   for it; a peer that does not stop sending what nobody asked for; and a request for a password that it may not
+//!   have. It replaces the OIDs of types that are not built in.
 //! - *held*: at most 8 bytes at the end of what was read, which can be judged only with the bytes that follow.
 //! - *passed*: taken by the reader before more is read.
 //! - A dropped stream is counted as a session until the server has closed it too.
@@ -52,7 +52,8 @@ enum Framing {
 }
 
 impl ServerStream {
-    /// Speaks PostgreSQL's protocol; the server may ask for these login methods only. A connection that is not a session has no `session`.
+    /// Speaks PostgreSQL's protocol; the server may ask for these login methods only. A connection that is not a
+    /// session has no `session`.
     pub fn postgres(peer: PeerSocket, session: Option<OpenSession>, methods: LoginMethods) -> Self {
         let framing = PostgresFraming::new(LoginGuard::new(methods, peer.security));
         ServerStream::new(peer, session, Framing::Postgres(framing.into()))

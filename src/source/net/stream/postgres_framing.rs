@@ -1,4 +1,5 @@
-//! Checks the framing of PostgreSQL's protocol (a type byte, a length that counts itself, a body) before the driver sees the bytes.
+//! Checks the framing of PostgreSQL's protocol (a type byte, a length that counts itself, a body) before the driver
+//! sees the bytes.
 
 use std::io;
 
@@ -11,12 +12,12 @@ use crate::source::net::stream::type_oids::TypeOidRewriter;
 /// The longest row a server may send: a row of a monitoring query is a thousand times shorter.
 const ROW_LIMIT: u32 = 4 << 20;
 
-/// The longest of all other messages: an error with its context, a notice, a description of rows. It has room for 800 columns with the
-/// longest of names, and the driver keeps it with each statement.
+/// The longest of all other messages: an error with its context, a notice, a description of rows. It has room for 800
+/// columns with the longest of names, and the driver keeps it with each statement.
 const MESSAGE_LIMIT: u32 = 64 << 10;
 
-/// How many bytes a server may send unasked (notices, changed parameters) while a session lasts: the driver keeps such messages, each with
-/// so many bytes beside it.
+/// How many bytes a server may send unasked (notices, changed parameters) while a session lasts: the driver keeps such
+/// messages, each with so many bytes beside it.
 const UNASKED_LIMIT: usize = 2 << 20;
 const UNASKED_OVERHEAD: usize = 64;
 
@@ -51,7 +52,8 @@ impl PostgresFraming {
         self.login.take()
     }
 
-    /// Checks these bytes, which may change; returns how many at their end are incomplete: they must come again, before those that follow.
+    /// Checks these bytes, which may change; returns how many at their end are incomplete: they must come again, before
+    /// those that follow.
     ///
     /// # Errors
     /// `InvalidData`: too much, or not the protocol. `PermissionDenied`: the server must not get what it asks for.
@@ -101,8 +103,9 @@ impl PostgresFraming {
         Ok(true)
     }
 
-    /// NoticeResponse, ParameterStatus and NotificationResponse count, and during the login every message. Each ReadyForQuery, one for each
-    /// question, takes a little off again: in pooled mode PostgreSQL 18 reports `search_path` twice with every query.
+    /// NoticeResponse, ParameterStatus and NotificationResponse count, and during the login every message. Each
+    /// ReadyForQuery, one for each question, takes a little off again: in pooled mode PostgreSQL 18 reports
+    /// `search_path` twice with every query.
     fn count_unasked(&mut self, kind: u8, body: usize) -> io::Result<()> {
         if kind == b'Z' {
             self.unasked = self.unasked.saturating_sub(FORGIVEN);

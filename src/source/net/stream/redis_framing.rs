@@ -1,5 +1,5 @@
-//! Checks the framing of Redis' protocol (RESP2 and RESP3) as its bytes pass, so that its reader meets neither more bytes nor more values
-//! than an honest answer has, nor a false length.
+//! Checks the framing of Redis' protocol (RESP2 and RESP3) as its bytes pass, so that its reader meets neither more
+//! bytes nor more values than an honest answer has, nor a false length.
 
 use std::io;
 
@@ -8,8 +8,8 @@ use crate::source::net::socket::protocol_error;
 /// How many bytes may come between two requests: Redis' `INFO` is a hundred times shorter.
 pub const ANSWER_LIMIT: usize = 1 << 20;
 
-/// How many values may be announced between two requests: a reader reserves room for them before they come, and each takes some
-/// 60 bytes, which are 3 in the protocol.
+/// How many values may be announced between two requests: a reader reserves room for them before they come, and each
+/// takes some 60 bytes, which are 3 in the protocol.
 pub const VALUES_LIMIT: usize = 10_000;
 
 /// The longest line. Servers send longer values as texts, whose length comes first.
