@@ -2,12 +2,12 @@
 //! more than [`MOST`].
 //!
 //! ```text
-//!           open: a permit is taken            the stream is dropped
-//!   free ────────────────────────────► open ────────────────────────► lingering: our end is shut down, what comes is thrown away
-//!    ▲                                   │                                │ the server closes its end,
-//!    │    no runtime is left, or the     │                                │ sends more than 1 MiB, or 10 minutes have passed
-//!    │    dialling failed                ▼                                ▼
-//!    └──────────────────────────────── ended: the permit is given back ◄──┘
+//!   free ──open: takes a permit──► open ──the stream is dropped──► lingering: shut down, what comes is thrown away
+//!    ▲                              │                                  │
+//!    │             dialling failed, │          the server closes it,   │
+//!    │       or no runtime is left  │         sends more than 1 MiB,   │
+//!    │                              ▼        or 10 minutes have passed ▼
+//!    └─────────────────────── ended: gives the permit back ◄───────────┘
 //! ```
 
 use std::sync::Arc;
