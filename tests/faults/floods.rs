@@ -348,7 +348,7 @@ fn p01_beyond_a_thousand_pages_it_says_when_to_come_back() {
     let asked: Vec<_> = (0..1500).map(|nth| kept(&stage.pgvigil, &scrape("GET", "", &timeout(nth)))).collect();
     let answer = stage.pgvigil.get_at_once("/metrics", &[(TIMEOUT_HEADER, "5")]);
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
-    assert!(answer.text().contains("ask again"), "{}", answer.text());
+    assert!(answer.text().contains("retry in a few seconds"), "{}", answer.text());
     drop(asked);
     eventually(Duration::from_secs(20), "there is room again", || {
         stage.pgvigil.get_at_once("/metrics", &[(TIMEOUT_HEADER, "1")]).status == 200
