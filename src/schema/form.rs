@@ -12,10 +12,8 @@ pub enum Form {
     Text,
     /// A text that matches this regular expression.
     Pattern(&'static str),
-    /// A whole number from, to.
-    Whole(u64, u64),
-    /// One of a few whole numbers from, to, some of them below 0.
-    Signed(i32, i32),
+    /// A whole number from, to. Below 0 there are only a few, since editors are shown each.
+    Whole(i64, i64),
     Number,
     Flag,
     Duration,

@@ -47,12 +47,12 @@ fn value(form: &Form) -> Value {
         Form::Text => json!({"type": ["string", "number", "boolean"]}),
         Form::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
         Form::Whole(least, most) => {
-            let quoted = if *least == 0 { r"^\+?[0-9]+$" } else { r"^\+?0*[1-9][0-9]*$" };
-            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
-        }
-        Form::Signed(least, most) => {
-            let up_to = |most: i32| (0..=most).map(|number| number.to_string()).collect::<Vec<_>>().join("|");
-            let quoted = format!(r"^(\+?0*({})|-0*({}))$", up_to(*most), up_to(-*least));
+            let up_to = |most: i64| (0..=most).map(|number| number.to_string()).collect::<Vec<_>>().join("|");
+            let quoted = match least {
+                0 => r"^\+?[0-9]+$".to_owned(),
+                1.. => r"^\+?0*[1-9][0-9]*$".to_owned(),
+                _ => format!(r"^(\+?0*({})|-0*({}))$", up_to(*most), up_to(-*least)),
+            };
             json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
         }
         Form::Number => json!({"type": ["number", "string"], "pattern": NUMBER}),

@@ -158,8 +158,8 @@ impl<T: 'static> Schema<T> {
         Schema { is_required: false, fallback: Some(Box::new(move || default.clone())), ..self }
     }
 
-    /// What is made of the value, of its node, and of what messages call it.
-    fn make<U: 'static>(self, make: impl Fn(T, &Node, &str, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
+    /// What is made of the value, of its node, and of what messages call it; `None`: what is wrong has been reported.
+    pub fn make<U: 'static>(self, make: impl Fn(T, &Node, &str, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
         let (form, instead_of, beside) = (self.form.clone(), self.instead_of, self.beside);
         let schema = Schema::new(form, move |node, subject, reader| {
             let value = self.read(node, subject, reader)?;

@@ -46,18 +46,10 @@ pub fn plain_name() -> Schema<String> {
 /// A whole number within a range.
 pub fn whole<T: FromStr + PartialOrd + Display + Copy + 'static>(range: RangeInclusive<T>) -> Schema<T>
 where
-    u64: TryFrom<T>,
+    i64: TryFrom<T>,
 {
-    let bound = |bound: &T| u64::try_from(*bound).unwrap_or_default();
-    numbers(Form::Whole(bound(range.start()), bound(range.end())), range)
-}
-
-/// A whole number of a few, some of them below 0.
-pub fn signed(range: RangeInclusive<i32>) -> Schema<i32> {
-    numbers(Form::Signed(*range.start(), *range.end()), range)
-}
-
-fn numbers<T: FromStr + PartialOrd + Display + 'static>(form: Form, range: RangeInclusive<T>) -> Schema<T> {
+    let bound = |bound: &T| i64::try_from(*bound).unwrap_or(i64::MAX);
+    let form = Form::Whole(bound(range.start()), bound(range.end()));
     let wanted = format!("a whole number from {} to {}", range.start(), range.end());
     scalar(form, wanted, move |text| text.parse().ok().filter(|number| range.contains(number)))
 }

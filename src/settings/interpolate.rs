@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use crate::schema::form::Form;
 use crate::schema::reader::{Env, Schema};
 use crate::schema::values::text;
 use crate::secret::Secret;
@@ -24,8 +23,7 @@ pub fn secret() -> Schema<Secret> {
 
 /// A secret in the file that is named.
 pub fn secret_in_file() -> Schema<Secret> {
-    Schema::new(Form::Text, |node, subject, reader| {
-        let path = interpolated().read(node, subject, reader)?;
+    interpolated().make(|path, node, subject, reader| {
         let secret = Secret::in_file(path.as_ref());
         secret.map_err(|message| reader.problems.add(&node.place, format!("{subject}: {message}"))).ok()
     })

@@ -57,16 +57,10 @@ impl TargetSettings {
         }
     }
 
-    /// Which of its databases are visited.
+    /// The databases in which collectors of `scope: database` run.
     pub fn databases(&self) -> DatabasePatterns {
-        match &self.endpoint {
-            Endpoint::Postgres(postgres) => postgres.databases.clone(),
-            Endpoint::PgBouncer(_)
-            | Endpoint::Redis(_)
-            | Endpoint::Backup(_)
-            | Endpoint::Disk(_)
-            | Endpoint::Probe(_) => DatabasePatterns::default(),
-        }
+        let Endpoint::Postgres(postgres) = &self.endpoint else { return DatabasePatterns::default() };
+        postgres.databases.clone()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::declare;
 use crate::schema::form::Form;
 use crate::schema::problem::{Place, Problems};
 use crate::schema::reader::{Placed, Schema};
-use crate::schema::values::{by_word, flag, map, number, signed, text, unique, word};
+use crate::schema::values::{by_word, flag, map, number, text, unique, whole, word};
 use crate::schema::words;
 
 const KINDS: [(&str, MetricKind); 4] = [
@@ -70,7 +70,7 @@ declare! {
 declare! {
     pub struct NativeKeys: "`native`" {
         /// How fine they are: from one bound to the next it is `2^(2^-schema)` times as much. 3 is 9 % more, 0 twice.
-        schema: i32 = signed(-4..=8),
+        schema: i32 = whole(-4..=8),
         /// The column with all of a series, on any of its rows: `index:count` of each, rising and separated by spaces.
         buckets: Placed<String> = text().placed(),
     }

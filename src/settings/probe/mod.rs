@@ -105,7 +105,7 @@ pub fn probe() -> Schema<ProbeSettings> {
         let (dsn, primary) = keys.primary;
         let mut paths = paths::resolved(keys.paths, &dsn, map, reader);
         if keys.write {
-            paths.push(Path { name: WRITE.to_owned(), kind: PathKind::Write(primary.clone()) });
+            paths.push(Path { name: WRITE.to_owned(), kind: PathKind::Write, server: primary.clone() });
         }
         for name in keys.queries.iter().flat_map(|query| &query.paths).flatten() {
             let known = paths.iter().map(|path| path.name.as_str());
@@ -134,13 +134,13 @@ pub fn probe() -> Schema<ProbeSettings> {
 /// Everything that is wrong with the URL.
 pub fn from_url(dsn: &Dsn) -> Result<ProbeSettings, Vec<ConnectionProblem>> {
     let primary = resolve(dsn)?;
-    let (through, server) = ("pooled".to_owned(), primary.clone());
-    let path = |name: &str, kind| Path { name: name.to_owned(), kind };
-    let paths = vec![
-        path("direct", PathKind::Direct(primary.clone())),
-        path("pooled", PathKind::Pooled { server: primary.clone(), size: paths::POOL_SIZE }),
-        path("cached", PathKind::Cached { through, server, cache: CacheSettings::default() }),
+    let kinds = [
+        PathKind::Direct,
+        PathKind::Pooled { size: paths::POOL_SIZE },
+        PathKind::Cached { through: "pooled".to_owned(), cache: CacheSettings::default() },
     ];
+    let path = |kind: PathKind| Path { name: kind.word().to_owned(), kind, server: primary.clone() };
+    let paths = kinds.map(path).to_vec();
     Ok(ProbeSettings {
         interval: INTERVAL,
         timeout: TIMEOUT,

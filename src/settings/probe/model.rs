@@ -27,6 +27,8 @@ pub struct Path {
     /// The label `path`; of its own in the probe.
     pub name: String,
     pub kind: PathKind,
+    /// Where it ends.
+    pub server: PostgresSettings,
 }
 
 /// The kinds of path.
@@ -34,19 +36,19 @@ pub struct Path {
 #[derive(Clone, Debug, PartialEq)]
 pub enum PathKind {
     /// A new connection to the primary for each query.
-    Direct(PostgresSettings),
+    Direct,
     /// A client-side pool of connections to the primary.
-    Pooled { server: PostgresSettings, size: usize },
+    Pooled { size: usize },
     /// A PgBouncer, over one kept connection.
-    PgBouncer(PostgresSettings),
+    PgBouncer,
     /// A PgBouncer, over a new connection for each query.
-    PgBouncerNew(PostgresSettings),
+    PgBouncerNew,
     /// A replica, over one kept connection.
-    Replica(PostgresSettings),
-    /// A look-aside cache in front of the pool of the path `through`, which goes to `server`.
-    Cached { through: String, server: PostgresSettings, cache: CacheSettings },
+    Replica,
+    /// A look-aside cache in front of the pool of the path `through`.
+    Cached { through: String, cache: CacheSettings },
     /// Where the token is written: the primary, over one kept connection.
-    Write(PostgresSettings),
+    Write,
 }
 
 declare! {
@@ -110,29 +112,16 @@ impl Default for CacheSettings {
 }
 
 impl PathKind {
-    /// Where it ends.
-    pub fn server(&self) -> &PostgresSettings {
-        match self {
-            PathKind::Direct(server)
-            | PathKind::Pooled { server, .. }
-            | PathKind::PgBouncer(server)
-            | PathKind::PgBouncerNew(server)
-            | PathKind::Replica(server)
-            | PathKind::Cached { server, .. }
-            | PathKind::Write(server) => server,
-        }
-    }
-
     /// The word for it, as a label's value.
     pub fn word(&self) -> &'static str {
         match self {
-            PathKind::Direct(_) => "direct",
+            PathKind::Direct => "direct",
             PathKind::Pooled { .. } => "pooled",
-            PathKind::PgBouncer(_) => "pgbouncer",
-            PathKind::PgBouncerNew(_) => "pgbouncer_new",
-            PathKind::Replica(_) => "replica",
+            PathKind::PgBouncer => "pgbouncer",
+            PathKind::PgBouncerNew => "pgbouncer_new",
+            PathKind::Replica => "replica",
             PathKind::Cached { .. } => "cached",
-            PathKind::Write(_) => "write",
+            PathKind::Write => "write",
         }
     }
 }

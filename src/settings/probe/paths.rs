@@ -15,7 +15,6 @@ use crate::{declare, declare_one_of};
 pub const POOL_SIZE: usize = 5;
 const LARGEST_POOL: usize = 10;
 
-/// What a connection of a PgBouncer goes to where nothing is said.
 const PGBOUNCER_PORT: &str = "6432";
 
 /// How a second path of a PgBouncer is called.
@@ -42,7 +41,7 @@ declare_one_of! {
         /// A look-aside cache in front of a pool.
         Cached(CachedKeys) as "cached" = map(),
         /// A PgBouncer: over a kept connection and over new ones.
-        PgBouncer(GivenServer) as "pgbouncer" = map().then(pgbouncer).then(elsewhere),
+        PgBouncer(GivenServer) as "pgbouncer" = map().then(pgbouncer),
         /// A replica.
         Replica(GivenServer) as "replica" = map().then(elsewhere),
     }
@@ -108,9 +107,14 @@ impl Keys for GivenServer {
     }
 }
 
+/// Without a port in its keys, it listens on its usual one, not on the primary's.
 fn pgbouncer(keys: PgBouncerPathKeys, map: &Node, reader: &mut Reader<'_>) -> Option<GivenServer> {
     let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
-    Some(GivenServer { dsn, places: KeyPlaces::of(map) })
+    let mut server = elsewhere(GivenServer { dsn, places: KeyPlaces::of(map) }, map, reader)?;
+    if server.dsn.port.is_none() {
+        server.dsn.set("port", PGBOUNCER_PORT);
+    }
+    Some(server)
 }
 
 /// What is not the primary must say where it is.
@@ -137,26 +141,21 @@ impl PathKeys {
 
     fn paths(self, primary: &Dsn, reader: &mut Reader<'_>) -> Option<Vec<Path>> {
         let name = self.name();
-        let kind = match self.kind {
-            KindKeys::Direct(given) => PathKind::Direct(given.resolve(primary, reader)?),
-            KindKeys::Replica(given) => PathKind::Replica(given.resolve(primary, reader)?),
-            KindKeys::Pooled(keys) => {
-                PathKind::Pooled { server: keys.server.resolve(primary, reader)?, size: keys.size }
-            }
-            // Which server that is, its pool says.
+        let (kind, server) = match self.kind {
+            KindKeys::Direct(given) => (PathKind::Direct, given.resolve(primary, reader)?),
+            KindKeys::Replica(given) => (PathKind::Replica, given.resolve(primary, reader)?),
+            KindKeys::Pooled(keys) => (PathKind::Pooled { size: keys.size }, keys.server.resolve(primary, reader)?),
+            // `resolved` replaces the server by that of the pool.
             KindKeys::Cached(keys) => {
-                PathKind::Cached { through: keys.through, server: resolve(primary).ok()?, cache: keys.cache }
+                (PathKind::Cached { through: keys.through, cache: keys.cache }, resolve(primary).ok()?)
             }
-            KindKeys::PgBouncer(mut given) => {
-                if given.dsn.port.is_none() {
-                    given.dsn.set("port", PGBOUNCER_PORT);
-                }
-                let server = given.resolve(primary, reader)?;
-                let new = Path { name: format!("{name}{NEW}"), kind: PathKind::PgBouncerNew(server.clone()) };
-                return Some(vec![Path { name, kind: PathKind::PgBouncer(server) }, new]);
-            }
+            KindKeys::PgBouncer(given) => (PathKind::PgBouncer, given.resolve(primary, reader)?),
         };
-        Some(vec![Path { name, kind }])
+        let mut paths = vec![Path { name, kind, server }];
+        if let [Path { name, kind: PathKind::PgBouncer, server }] = paths.as_slice() {
+            paths.push(Path { name: format!("{name}{NEW}"), kind: PathKind::PgBouncerNew, server: server.clone() });
+        }
+        Some(paths)
     }
 }
 
@@ -169,16 +168,13 @@ pub fn paths() -> Schema<Vec<PathKeys>> {
 /// The paths that are written in a probe's map; what they do not say, the primary does.
 pub fn resolved(keys: Vec<PathKeys>, primary: &Dsn, map: &Node, reader: &mut Reader<'_>) -> Vec<Path> {
     let mut paths: Vec<_> = keys.into_iter().filter_map(|path| path.paths(primary, reader)).flatten().collect();
-    let pools = paths.iter().filter_map(|path| match &path.kind {
-        PathKind::Pooled { server, .. } => Some((path.name.clone(), server.clone())),
-        _ => None,
-    });
-    let pools: Vec<_> = pools.collect();
+    let is_pool = |path: &&Path| matches!(path.kind, PathKind::Pooled { .. });
+    let pools: Vec<_> = paths.iter().filter(is_pool).map(|path| (path.name.clone(), path.server.clone())).collect();
     for path in &mut paths {
-        let PathKind::Cached { through, server, .. } = &mut path.kind else { continue };
-        let named = |(name, _): &&(String, _)| if through.is_empty() { pools.len() == 1 } else { name == through };
-        match pools.iter().find(named) {
-            Some((name, of_pool)) => (*through, *server) = (name.clone(), of_pool.clone()),
+        let PathKind::Cached { through, .. } = &mut path.kind else { continue };
+        let is_behind = |(name, _): &&(String, _)| if through.is_empty() { pools.len() == 1 } else { name == through };
+        match pools.iter().find(is_behind) {
+            Some((name, server)) => (*through, path.server) = (name.clone(), server.clone()),
             None => {
                 let message = "a cache is in front of a pool: name a `pooled` path in its `through`";
                 reader.refuse(map, "paths", format!("path `{}`: {message}", path.name));
