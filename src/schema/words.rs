@@ -32,17 +32,6 @@ pub fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// The words of a table of meanings, in its order.
-pub const fn of<T: Copy, const N: usize>(meanings: &[(&'static str, T); N]) -> [&'static str; N] {
-    let mut words = [""; N];
-    let mut nth = 0;
-    while nth < N {
-        words[nth] = meanings[nth].0;
-        nth += 1;
-    }
-    words
-}
-
 /// The form of what [`snake`] takes.
 pub const SNAKE: &str = "^[a-z][a-z0-9_]*$";
 
@@ -64,10 +53,8 @@ pub fn snake(word: &str) -> Result<(), &'static str> {
 
 /// A Prometheus label name that is free to use: not ours, not a histogram's, not Prometheus's own.
 pub fn label(word: &str) -> Result<(), String> {
-    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let rest = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     match word {
-        _ if !starts || !rest => {
+        _ if !is_identifier(word) => {
             Err(format!("`{word}` is not a label name: use a-z, 0-9 and _, starting with a letter"))
         }
         "target" => Err("the label `target` is added by the program: choose another name".into()),
@@ -79,8 +66,13 @@ pub fn label(word: &str) -> Result<(), String> {
 
 /// A Prometheus metric name.
 pub fn metric(word: &str) -> bool {
-    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == ':');
-    starts && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+    is_identifier(&word.replace(':', "_"))
+}
+
+/// Letters, digits and `_`, and no digit first: a label, an environment variable.
+pub fn is_identifier(word: &str) -> bool {
+    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

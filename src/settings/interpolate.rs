@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::schema::reader::{Env, Schema};
 use crate::schema::values::text;
+use crate::schema::words;
 use crate::secret::Secret;
 
 /// A text with its `${NAME}`s replaced.
@@ -51,7 +52,7 @@ pub fn expand(text: &str, env: &Env<'_>) -> Result<String, String> {
             expanded.push('$');
             rest = after;
         } else if let Some(braced) = rest.strip_prefix('{') {
-            let (name, after) = braced.split_once('}').filter(|(name, _)| is_variable(name)).ok_or(
+            let (name, after) = braced.split_once('}').filter(|(name, _)| words::is_identifier(name)).ok_or(
                 "`${` must be followed by the name of an environment variable and `}`; write `$$` for a plain `$`",
             )?;
             let missing = || format!("the environment variable `{name}` is not set: set it, or write `$$` for a `$`");
@@ -65,11 +66,6 @@ pub fn expand(text: &str, env: &Env<'_>) -> Result<String, String> {
         }
     }
     Ok(expanded + rest)
-}
-
-fn is_variable(name: &str) -> bool {
-    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

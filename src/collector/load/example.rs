@@ -62,70 +62,57 @@ impl Example {
 
     /// Tells which columns are missing, which values are no numbers, and which metrics get no sample.
     pub fn check(&self, labels: &[Placed<String>], metrics: &[MetricDeclaration], problems: &mut Problems) {
-        let all = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
+        let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
         // Once a label's name is refused, that the example lacks it is no news: both will be renamed.
-        for label in all.filter(|label| words::label(&label.value).is_ok()) {
-            self.column(&label.value, &label.place, problems);
+        for label in labels.filter(|label| words::label(&label.value).is_ok()) {
+            self.column(label, problems);
         }
-        for declared in metrics {
-            for (key, column) in &declared.columns {
-                match *key {
-                    NATIVE_BUCKETS => self.check_native(&column.value, &column.place, problems),
-                    key => self.check_numbers(key, &column.value, &column.place, problems),
-                }
-            }
+        for (key, column) in metrics.iter().flat_map(|declared| &declared.columns) {
+            self.check_values(key, column, problems);
         }
     }
 
-    fn column(&self, name: &str, place: &Place, problems: &mut Problems) -> Option<usize> {
-        let column = self.table.column(name);
+    fn column(&self, name: &Placed<String>, problems: &mut Problems) -> Option<usize> {
+        let column = self.table.column(&name.value);
         if column.is_none() {
             let known = self.table.columns();
-            problems.add(place, words::unknown("the example has no column", name, "its columns are", known));
+            let message = words::unknown("the example has no column", &name.value, "its columns are", known);
+            problems.add(&name.place, message);
         }
         column
     }
 
-    /// The numbers of one column: each must be one or absent, at least one must be there, `le` in each row.
-    fn check_numbers(&self, key: &str, name: &str, place: &Place, problems: &mut Problems) {
-        let Some(column) = self.column(name, place, problems) else { return };
-        let mut samples = 0;
+    /// The values of one column: each must be well formed or absent, at least one must be there, `le` in each row.
+    fn check_values(&self, key: &str, name: &Placed<String>, problems: &mut Problems) {
+        let Some(column) = self.column(name, problems) else { return };
+        let (is_native, mut has_sample) = (key == NATIVE_BUCKETS, false);
         for row in 0..self.table.rows() {
-            let at = self.places.get(row * self.table.columns().len() + column).unwrap_or(place);
-            match self.table.cell(row, column).number() {
-                Ok(Some(_)) => samples += 1,
-                Ok(None) if key == "le" => {
-                    let message = "is the `le` of a bucket: it must be there; write `+Inf` for the last bound";
-                    problems.add(at, format!("`{name}` {message}"));
-                }
-                Ok(None) => {}
-                Err(()) => problems.add(at, format!("`{name}` is a metric's `{key}`: it must be a number or null")),
+            let cell = self.table.cell(row, column);
+            has_sample |= if is_native { matches!(cell, Cell::Text(_)) } else { matches!(cell.number(), Ok(Some(_))) };
+            if let Some(message) = problem(key, cell) {
+                let place = self.places.get(row * self.table.columns().len() + column);
+                problems.add(place.unwrap_or(&name.place), format!("`{}` {message}", name.value));
             }
         }
-        if samples == 0 {
-            problems.add(place, format!("no row of the example has a number in `{name}`: give at least one"));
+        if !has_sample {
+            let what = if is_native { "native buckets" } else { "a number" };
+            let message = format!("no row of the example has {what} in `{}`: give at least one", name.value);
+            problems.add(&name.place, message);
         }
     }
+}
 
-    /// The texts of native buckets: each must be one or absent, at least one must be there.
-    fn check_native(&self, name: &str, place: &Place, problems: &mut Problems) {
-        let Some(column) = self.column(name, place, problems) else { return };
-        let texts = (0..self.table.rows()).filter_map(|row| match self.table.cell(row, column) {
-            Cell::Text(text) => Some((self.places.get(row * self.table.columns().len() + column)?, text)),
-            _ => None,
-        });
-        let mut samples = 0;
-        for (at, text) in texts {
-            samples += 1;
-            if NativeBuckets::parse(0, text).is_none() {
-                problems.add(
-                    at,
-                    format!("`{name}` has native buckets: write `index:count` of each, rising, such as `-8:3 -7:12`"),
-                );
-            }
+/// What is wrong with a cell that a metric reads under this key.
+fn problem(key: &str, cell: Cell<'_>) -> Option<String> {
+    match (key, cell) {
+        (NATIVE_BUCKETS, Cell::Text(text)) => NativeBuckets::parse(0, text)
+            .is_none()
+            .then(|| "has native buckets: write `index:count` of each, rising, such as `-8:3 -7:12`".to_owned()),
+        (NATIVE_BUCKETS, _) => None,
+        ("le", cell) if cell.number() == Ok(None) => {
+            Some("is the `le` of a bucket: it must be there; write `+Inf` for the last bound".to_owned())
         }
-        if samples == 0 {
-            problems.add(place, format!("no row of the example has native buckets in `{name}`: give at least one"));
-        }
+        _ if cell.number().is_err() => Some(format!("is a metric's `{key}`: it must be a number or null")),
+        _ => None,
     }
 }

@@ -123,14 +123,14 @@ pub fn collector(
 ) -> Option<Collector> {
     let root = yaml::parse(file, text, problems)?;
     let reader = &mut Reader::new(problems);
-    let keys: CollectorKeys = map().read(&root, "the file", reader)?;
+    let mut keys: CollectorKeys = map().read(&root, "the file", reader)?;
     check_keys(&keys, stem, &root, reader);
-    let queries = keys.queries.unwrap_or_default().into_iter();
+    let queries = keys.queries.take().unwrap_or_default().into_iter();
     let source = keys.source.unwrap_or(SourceKind::Postgres);
-    let queries: Vec<_> =
-        queries.filter_map(|query| query.query(source, keys.remember, names, reader.problems)).collect();
+    let own = keys.remember || OWN.contains(&source);
+    let queries: Vec<_> = queries.filter_map(|query| query.query(source, own, names, reader.problems)).collect();
     if keys.scope == Scope::Database {
-        check_in_databases(keys.source, keys.ttl, &queries, &root, reader);
+        check_in_databases(&keys, &queries, &root, reader);
     }
     Some(Collector {
         name: keys.collector?,
@@ -166,17 +166,11 @@ fn check_keys(keys: &CollectorKeys, stem: &str, root: &Node, reader: &mut Reader
 }
 
 /// What is asked in each database takes a login there, and its samples get the database's name.
-fn check_in_databases(
-    source: Option<SourceKind>,
-    ttl: Duration,
-    queries: &[Query],
-    root: &Node,
-    reader: &mut Reader<'_>,
-) {
-    if source.is_some_and(|source| source != SourceKind::Postgres) {
+fn check_in_databases(keys: &CollectorKeys, queries: &[Query], root: &Node, reader: &mut Reader<'_>) {
+    if keys.source.is_some_and(|source| source != SourceKind::Postgres) {
         reader.refuse(root, "scope", "`scope: database` is for `source: postgres`: leave it out");
     }
-    if ttl < IN_DATABASES_TTL {
+    if keys.ttl < IN_DATABASES_TTL {
         let message = "`scope: database` means a login to each database: give a `ttl` of at least 60s";
         reader.refuse(root, "ttl", message);
     }
@@ -195,17 +189,11 @@ pub fn about(text: &str) -> String {
 }
 
 impl QueryKeys {
-    /// The query, checked against its source. `None`: what is wrong has been reported.
-    fn query(
-        self,
-        source: SourceKind,
-        remember: bool,
-        names: &mut MetricNames,
-        problems: &mut Problems,
-    ) -> Option<Query> {
+    /// The query, checked against its source; `own`: of what pgvigil is, sees or remembers. `None`: what is wrong has been reported.
+    fn query(self, source: SourceKind, own: bool, names: &mut MetricNames, problems: &mut Problems) -> Option<Query> {
         let metrics = self.metrics.unwrap_or_default();
         for declared in &metrics {
-            check_name(declared, remember || OWN.contains(&source), names, problems);
+            check_name(declared, own, names, problems);
         }
         if let Some(requires) = self.requires.as_ref().filter(|_| !source.is_sql()) {
             problems.add(&requires.place, "`requires` is for `source: postgres`: leave it out");
