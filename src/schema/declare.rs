@@ -38,30 +38,28 @@ macro_rules! declare {
             $(pub $group: $group_type,)*
         }
 
-        impl $crate::schema::reader::Keys for $name {
-            fn shape() -> $crate::schema::form::Shape {
-                $crate::schema::form::Shape::new($what)
-                    $(.with(<$first_type as $crate::schema::reader::Keys>::shape()))*
-                    $(.key(
-                        $crate::schema::reader::typed::<$type>($schema)
-                            .key($crate::key_name!($field $($key)?), concat!($($about),*))
-                    ))*
-                    $(.with(<$group_type as $crate::schema::reader::Keys>::shape()))*
-            }
+        const _: () = {
+            use $crate::schema::{form::Shape, reader::{Keys, Reader, Schema}, yaml::Node};
 
-            fn read_keys(
-                map: &$crate::schema::yaml::Node,
-                reader: &mut $crate::schema::reader::Reader<'_>,
-            ) -> Option<Self> {
-                let ($($field,)* $($first,)* $($group,)*) = (
-                    $($crate::schema::reader::typed::<$type>($schema)
-                        .read_key(map, $crate::key_name!($field $($key)?), reader),)*
-                    $(<$first_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
-                    $(<$group_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
-                );
-                Some($name { $($field: $field?,)* $($first: $first?,)* $($group: $group?,)* })
+            impl Keys for $name {
+                fn shape() -> Shape {
+                    Shape::new($what)
+                        $(.with(<$first_type as Keys>::shape()))*
+                        $(.key(Schema::<$type>::key(&$schema, $crate::key_name!($field $($key)?), concat!($($about),*))))*
+                        $(.with(<$group_type as Keys>::shape()))*
+                }
+
+                fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+                    // All at once: a field `text` must not hide the schema `text()` from the fields behind it.
+                    let ($($field,)* $($first,)* $($group,)*) = (
+                        $(Schema::<$type>::read_key(&$schema, map, $crate::key_name!($field $($key)?), reader),)*
+                        $(<$first_type as Keys>::read_keys(map, reader),)*
+                        $(<$group_type as Keys>::read_keys(map, reader),)*
+                    );
+                    Some($name { $($field: $field?,)* $($first: $first?,)* $($group: $group?,)* })
+                }
             }
-        }
+        };
     };
 }
 
@@ -91,30 +89,24 @@ macro_rules! declare_one_of {
             }
         }
 
-        impl $crate::schema::reader::Keys for $name {
-            fn shape() -> $crate::schema::form::Shape {
-                let mut shape = $crate::schema::form::Shape::new($what)
-                    $(.key(
-                        $crate::schema::reader::typed::<$type>($schema).optional().key($key, concat!($($about),*))
-                    ))*;
-                shape.one_of = Self::WORDS.to_vec();
-                shape
-            }
+        const _: () = {
+            use $crate::schema::{declare::only_one, form::Shape, reader::{Keys, Reader, Schema}, yaml::Node};
 
-            fn read_keys(
-                map: &$crate::schema::yaml::Node,
-                reader: &mut $crate::schema::reader::Reader<'_>,
-            ) -> Option<Self> {
-                let key = $crate::schema::declare::only_one($what, Self::WORDS, map, reader)?;
-                match key {
-                    $($key => {
-                        let schema = $crate::schema::reader::typed::<$type>($schema);
-                        schema.read_key(map, $key, reader).map($name::$variant)
-                    })*
-                    _ => None,
+            impl Keys for $name {
+                fn shape() -> Shape {
+                    let shape = Shape::new($what)
+                        $(.key(Schema::<$type>::optional($schema).key($key, concat!($($about),*))))*;
+                    Shape { one_of: Self::WORDS.to_vec(), ..shape }
+                }
+
+                fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+                    match only_one($what, Self::WORDS, map, reader)? {
+                        $($key => Schema::<$type>::read_key(&$schema, map, $key, reader).map($name::$variant),)*
+                        _ => None,
+                    }
                 }
             }
-        }
+        };
     };
 }
 

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and where: collected over all files, then shown at once.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub struct Problem {
 
 /// All that is wrong: one line each, in the order of the files and lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems(BTreeSet<Problem>);
 
 impl Place {
     /// The start of a file.
@@ -69,7 +70,7 @@ impl fmt::Display for Problem {
 impl Problems {
     /// Notes one more.
     pub fn add(&mut self, place: &Place, message: impl Into<String>) {
-        self.0.push(Problem { place: place.clone(), message: message.into() });
+        self.0.insert(Problem { place: place.clone(), message: message.into() });
     }
 
     pub fn is_empty(&self) -> bool {
@@ -84,23 +85,18 @@ impl Problems {
     /// These problems and those.
     pub fn and(mut self, others: Problems) -> Problems {
         self.add_all(others);
-        self.0.sort();
         self
     }
 
-    /// The value, if nothing was wrong; else all that was, sorted.
-    pub fn unless_any<T>(mut self, value: T) -> Result<T, Problems> {
-        if self.is_empty() {
-            return Ok(value);
-        }
-        self.0.sort();
-        Err(self)
+    /// The value, if nothing was wrong; else all that was.
+    pub fn unless_any<T>(self, value: T) -> Result<T, Problems> {
+        if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }
 
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
-        Problems(vec![problem])
+        Problems([problem].into())
     }
 }
 

@@ -198,6 +198,11 @@ impl<T: 'static> Schema<T> {
         })
     }
 
+    /// The same where one message says it all.
+    pub fn refuse_if(self, message: &'static str, is_wrong: impl Fn(&T) -> bool + 'static) -> Schema<T> {
+        self.check(move |value| if is_wrong(value) { Err(message.to_owned()) } else { Ok(()) })
+    }
+
     /// What is made of the value, and of the node that it stands in; `None`: what is wrong has been reported.
     pub fn then<U: 'static>(self, make: impl Fn(T, &Node, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
         self.make(move |value, node, _, reader| make(value, node, reader))
@@ -234,24 +239,17 @@ impl<T: 'static> Schema<T> {
     }
 }
 
-/// A schema of the type that a declaration names.
-pub fn typed<T>(schema: Schema<T>) -> Schema<T> {
-    schema
-}
-
 impl<T: 'static> Schema<Vec<T>> {
     /// A list or map that must not be empty; the message says so.
-    pub fn not_empty(self, message: &'static str) -> Schema<Vec<T>> {
-        let form = match self.form.clone() {
-            Form::List(_, item) => Form::List(1, item),
-            Form::Entries(_, keys, value) => Form::Entries(1, keys, value),
-            other => other,
-        };
-        Schema::new(form, move |node, subject, reader| {
+    pub fn not_empty(mut self, message: &'static str) -> Schema<Vec<T>> {
+        if let Form::List(least, _) | Form::Entries(least, ..) = &mut self.form {
+            *least = 1;
+        }
+        self.then(move |value, node, reader| {
             if node.is_empty() {
                 reader.problems.add(&node.place, message);
             }
-            self.read(node, subject, reader)
+            Some(value)
         })
     }
 }

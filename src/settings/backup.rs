@@ -284,10 +284,7 @@ declare! {
     pub struct BucketKeys: "a repository in a bucket" {
         ..common: RepositoryKeys,
         /// What makes the backups.
-        tool: () = tool("s3").check(|()| match cfg!(feature = "s3") {
-            true => Ok(()),
-            false => Err("this pgvigil was built without the feature `s3`".to_owned()),
-        }),
+        tool: () = tool("s3").refuse_if("this pgvigil was built without the feature `s3`", |()| cfg!(not(feature = "s3"))),
         ..bucket: S3,
     }
 }
@@ -310,6 +307,13 @@ impl RepositoryKeys {
 impl CommandKeys {
     fn program(&self, name: &str) -> String {
         self.binary.clone().unwrap_or_else(|| name.to_owned())
+    }
+
+    /// The program, its configuration file behind this option, and more words.
+    fn command(&self, name: &str, config_option: &str, words: &[&str]) -> Vec<String> {
+        let config = self.config.iter().flat_map(|config| [config_option.to_owned(), config.clone()]);
+        let words = words.iter().map(|word| (*word).to_owned());
+        [self.program(name)].into_iter().chain(config).chain(words).collect()
     }
 
     /// A repository whose tool is run with this command, if nothing else is given.
@@ -350,11 +354,7 @@ impl PgBackRestKeys {
 
 impl BarmanKeys {
     fn repository(self) -> RepositorySettings {
-        let mut command = vec![self.command.program("barman")];
-        if let Some(config) = &self.command.config {
-            command.extend(["-c".to_owned(), config.clone()]);
-        }
-        command.push("diagnose".to_owned());
+        let command = self.command.command("barman", "-c", &["diagnose"]);
         self.command.repository(self.common.of(Tool::Barman { server: self.server }), command)
     }
 }
@@ -364,13 +364,8 @@ impl WalGKeys {
     fn repository(self) -> RepositorySettings {
         let is_run = self.command.exec.is_none() && self.command.from_file.is_none();
         let has_wal = is_run || self.wal_exec.is_some() || self.wal_from_file.is_some();
-        let mut command = vec![self.command.program("wal-g")];
-        if let Some(config) = &self.command.config {
-            command.extend(["--config".to_owned(), config.clone()]);
-        }
-        let with =
-            |words: &[&str]| command.iter().cloned().chain(words.iter().map(|word| (*word).to_owned())).collect();
-        let (list, show) = (with(&["backup-list", "--detail", "--json"]), with(&["wal-show", "--detailed-json"]));
+        let list = self.command.command("wal-g", "--config", &["backup-list", "--detail", "--json"]);
+        let show = self.command.command("wal-g", "--config", &["wal-show", "--detailed-json"]);
         let mut repository = self.command.repository(self.common.of(Tool::WalG), list);
         if has_wal {
             let ask = source(self.wal_exec, self.wal_from_file, show);

@@ -1,6 +1,6 @@
 //! The example rows of a query: its own test fixture. They must show every column that a metric reads.
 
-use crate::collector::load::metric::{MetricDeclaration, NATIVE_BUCKETS};
+use crate::collector::load::metric::{LABEL, NATIVE_BUCKETS};
 use crate::schema::form::Form;
 use crate::schema::problem::{Place, Problems};
 use crate::schema::reader::{Placed, Schema};
@@ -60,31 +60,23 @@ impl Example {
         self.places.push(cell.unwrap_or(row).place.clone());
     }
 
-    /// Tells which columns are missing, which values are no numbers, and which metrics get no sample.
-    pub fn check(&self, labels: &[Placed<String>], metrics: &[MetricDeclaration], problems: &mut Problems) {
-        let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
-        // Once a label's name is refused, that the example lacks it is no news: both will be renamed.
-        for label in labels.filter(|label| words::label(&label.value).is_ok()) {
-            self.column(label, problems);
+    /// Reports which columns are missing, which values are not numbers, and which metrics get no sample.
+    pub fn check(&self, read: &[(&str, &Placed<String>)], problems: &mut Problems) {
+        for (key, name) in read {
+            let Some(column) = self.table.column(&name.value) else {
+                let known = self.table.columns();
+                let message = words::unknown("the example has no column", &name.value, "its columns are", known);
+                problems.add(&name.place, message);
+                continue;
+            };
+            if *key != LABEL {
+                self.check_values(key, name, column, problems);
+            }
         }
-        for (key, column) in metrics.iter().flat_map(|declared| &declared.columns) {
-            self.check_values(key, column, problems);
-        }
-    }
-
-    fn column(&self, name: &Placed<String>, problems: &mut Problems) -> Option<usize> {
-        let column = self.table.column(&name.value);
-        if column.is_none() {
-            let known = self.table.columns();
-            let message = words::unknown("the example has no column", &name.value, "its columns are", known);
-            problems.add(&name.place, message);
-        }
-        column
     }
 
     /// The values of one column: each must be well formed or absent, at least one must be there, `le` in each row.
-    fn check_values(&self, key: &str, name: &Placed<String>, problems: &mut Problems) {
-        let Some(column) = self.column(name, problems) else { return };
+    fn check_values(&self, key: &str, name: &Placed<String>, column: usize, problems: &mut Problems) {
         let (is_native, mut has_sample) = (key == NATIVE_BUCKETS, false);
         for row in 0..self.table.rows() {
             let cell = self.table.cell(row, column);

@@ -42,10 +42,7 @@ declare! {
         /// The column with the value.
         value: Placed<String> = text().placed(),
         /// The value times this, such as 1e-3; not 0. 1 if left out.
-        scale: f64 = number().check(|scale| match *scale == 0.0 {
-            true => Err("`scale` must not be 0: every value would be 0".to_owned()),
-            false => Ok(()),
-        }).or(1.0),
+        scale: f64 = number().refuse_if("`scale` must not be 0: every value would be 0", |scale| *scale == 0.0).or(1.0),
     }
 }
 
@@ -107,8 +104,26 @@ pub fn labels() -> Schema<Vec<Placed<String>>> {
     unique(label, "", |label| vec![label.value.clone()], "the label `{}` is here twice: leave one out")
 }
 
-/// What [`MetricDeclaration::columns`] calls the column of native buckets.
+/// What [`ValueColumns`] calls the column of native buckets.
 pub const NATIVE_BUCKETS: &str = "native";
+
+/// What [`columns_read`] calls the column of a label.
+pub const LABEL: &str = "label";
+
+/// Every column that a query reads, behind the key of its value.
+pub fn columns_read<'a>(
+    labels: &'a [Placed<String>],
+    metrics: &'a [MetricDeclaration],
+) -> Vec<(&'static str, &'a Placed<String>)> {
+    let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
+    // A refused label will be renamed: whether there is a column of its present name does not matter.
+    let labels = labels.filter(|label| words::label(&label.value).is_ok()).map(|label| (LABEL, label));
+    let values = metrics.iter().flat_map(|declared| &declared.columns).map(|(key, column)| (*key, column));
+    labels.chain(values).collect()
+}
+
+/// Each column that a value is made of, behind its key.
+type ValueColumns = Vec<(&'static str, Placed<String>)>;
 
 /// A metric, and the places of what other checks will speak of.
 #[derive(Debug)]
@@ -118,17 +133,11 @@ pub struct MetricDeclaration {
     pub place: Place,
     /// Its own labels; empty where it takes the query's.
     pub labels: Vec<Placed<String>>,
-    /// Each column that a value is made of, behind its key.
-    pub columns: Vec<(&'static str, Placed<String>)>,
+    pub columns: ValueColumns,
 }
 
 impl MetricKeys {
-    fn declaration(
-        self,
-        kind: MetricKind,
-        value: ValueSource,
-        columns: Vec<(&'static str, Placed<String>)>,
-    ) -> MetricDeclaration {
+    fn declaration(self, kind: MetricKind, value: ValueSource, columns: ValueColumns) -> MetricDeclaration {
         let def = MetricDef { name: self.name.value, kind, help: self.help, ecosystem: self.ecosystem };
         let labels = self.labels.as_ref().map(|labels| labels.iter().map(|label| label.value.clone()).collect());
         MetricDeclaration {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::collector::load::example::{Example, example};
-use crate::collector::load::metric::{MetricDeclaration, check_name, labels, metric};
+use crate::collector::load::metric::{MetricDeclaration, check_name, columns_read, labels, metric};
 use crate::collector::load::sql::{requires, variants};
 use crate::collector::naming_rules::MetricNames;
 use crate::collector::sections::STATEMENTS;
@@ -204,9 +204,10 @@ impl QueryKeys {
             Some(Rows::Sql(_)) if source == SourceKind::Statements => Some(&STATEMENTS),
             _ => None,
         };
-        let fits = section.is_none_or(|section| section::check(section, &self.labels, &metrics, problems));
+        let read = columns_read(&self.labels, &metrics);
+        let fits = section.is_none_or(|section| section::check(section, &read, problems));
         if let Some(example) = self.example.as_ref().filter(|_| fits) {
-            example.check(&self.labels, &metrics, problems);
+            example.check(&read, problems);
         }
         Some(Query {
             name: self.name?,

@@ -2,7 +2,6 @@
 //! columns are known it must have every one that is read. What `source: statements` makes of its rows is checked like
 //! a section.
 
-use crate::collector::load::metric::MetricDeclaration;
 use crate::collector::sections::STATEMENTS;
 use crate::collector::sections::row::Section;
 use crate::collector::{SourceKind, sections};
@@ -20,29 +19,19 @@ pub fn section(name: &Placed<String>, source: SourceKind, problems: &mut Problem
     section
 }
 
-/// Tells which columns the section does not have; true if it has all.
-pub fn check(
-    section: &Section,
-    labels: &[Placed<String>],
-    metrics: &[MetricDeclaration],
-    problems: &mut Problems,
-) -> bool {
-    let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
-    if section.columns.is_empty() {
-        return true;
-    }
-    // Once a label's name is refused, that it is no column is no news.
-    let labels = labels.filter(|label| words::label(&label.value).is_ok());
-    let columns = metrics.iter().flat_map(|declared| &declared.columns).map(|(_, column)| column);
+/// Reports which columns the section does not have; true if it has all.
+pub fn check(section: &Section, read: &[(&str, &Placed<String>)], problems: &mut Problems) -> bool {
+    let is_missing = |name: &Placed<String>| !section.columns.contains(&name.value.as_str());
+    let missing = read.iter().filter(|(_, name)| !section.columns.is_empty() && is_missing(name));
     let mut fits = true;
-    for read in labels.chain(columns).filter(|read| !section.columns.contains(&read.value.as_str())) {
+    for (_, name) in missing {
         fits = false;
         let what = match section {
             &STATEMENTS => "`source: statements` gives no column".to_owned(),
             _ => format!("the section `{}` has no column", section.name),
         };
-        problems
-            .add(&read.place, words::unknown(&what, &read.value, "its columns are", section.columns.iter().copied()));
+        let known = section.columns.iter().copied();
+        problems.add(&name.place, words::unknown(&what, &name.value, "its columns are", known));
     }
     fits
 }

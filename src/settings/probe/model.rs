@@ -69,10 +69,7 @@ declare! {
     #[derive(Clone, Debug, PartialEq)]
     pub struct ProbeQuery: "a query" {
         /// The label `query`; no two have the same.
-        name: String = snake().check(|name| match CLASSES.iter().any(|(class, _)| class == name) {
-            true => Err(SECOND_QUERY.to_owned()),
-            false => Ok(()),
-        }),
+        name: String = snake().refuse_if(SECOND_QUERY, |name| CLASSES.iter().any(|(class, _)| class == name)),
         /// One statement that reads, without `;`. Qualify every name: `public.orders`.
         sql: String = sql(),
         /// How quick it should be.

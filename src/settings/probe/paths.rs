@@ -25,9 +25,7 @@ const SECOND_PATH: &str = "a second path of this name: give one of the two anoth
 declare! {
     pub struct PathKeys: "a path" {
         /// The label `path`; the kind's word if left out.
-        name: Option<String> = plain_name()
-            .check(|name| if name == WRITE { Err(SECOND_PATH.to_owned()) } else { Ok(()) })
-            .optional(),
+        name: Option<String> = plain_name().refuse_if(SECOND_PATH, |name| name == WRITE).optional(),
         ..kind: KindKeys,
     }
 }

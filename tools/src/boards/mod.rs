@@ -63,7 +63,7 @@ pub fn from_files<'a>(
 ) -> Result<Vec<Board>, Problems> {
     let mut problems = Problems::default();
     let Some(shared) = Shared::read(&format!("{FOLDER}/{SHARED}.yaml"), shared, &mut problems) else {
-        return Err(problems.and(Problems::default()));
+        return Err(problems);
     };
     let known = Known { shared, pace: Pace::of(catalogue), leads: Leads::shipped(&mut problems) };
     let mut boards: Vec<Board> =
@@ -77,10 +77,9 @@ declare! {
         /// The board's name: that of the file without `.yaml`.
         board: Option<String> = snake().tolerant(),
         /// What links name it by, at most 40 characters; it never changes.
-        uid: Option<String> = text().check(|uid| match uid.len() > MAX_UID {
-            true => Err("Grafana takes no uid of more than 40 characters: shorten it".to_owned()),
-            false => Ok(()),
-        }).tolerant(),
+        uid: Option<String> = text()
+            .refuse_if("Grafana takes no uid of more than 40 characters: shorten it", |uid| uid.len() > MAX_UID)
+            .tolerant(),
         /// What it is called.
         title: Option<String> = text().tolerant(),
         /// What its reader chooses, of the shared variables.
