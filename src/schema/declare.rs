@@ -1,15 +1,15 @@
-//! One declaration per key: a struct whose fields are the keys of a map. Its reader, the messages about its keys, and what editors
-//! are shown of it all follow from that.
+//! One declaration per key: a struct whose fields are the keys of a map. The reader, the messages about keys, docs/keys.md and the
+//! JSON Schema all follow from it.
 //!
 //! ```
 //! use pgvigil::{declare, schema::values::{flag, snake}};
 //!
 //! declare! {
-//!     /// Someone who may ask.
+//!     /// Someone who may send requests.
 //!     pub struct Guest: "a guest" {
-//!         /// For editors: what the key is for.
+//!         /// The purpose of the key: editors and docs/keys.md show this sentence.
 //!         name: String = snake(),
-//!         /// This one may be left out.
+//!         /// Without this key, nobody is trusted.
 //!         trusted: bool = flag().or(false),
 //!     }
 //! }
@@ -19,8 +19,8 @@ use crate::schema::reader::Reader;
 use crate::schema::words;
 use crate::schema::yaml::Node;
 
-/// Declares a map: its name in messages and its keys, each with what it is for, its type and its schema. A field is called like its key, or
-/// `as` says what the key is. Fields after `..`, before and behind the others, are declared maps whose keys stand among these.
+/// Declares a map: its name in messages and its keys, each with its purpose, its type and its schema. A field has the name of its key,
+/// unless `as` gives another key. Fields with `..`, before or after the others, are declared groups of keys that stand in the same map.
 #[macro_export]
 macro_rules! declare {
     (
@@ -63,7 +63,7 @@ macro_rules! declare {
     };
 }
 
-/// Declares keys of which a map has exactly one: a variant for each.
+/// Declares keys of which exactly one must be present: a variant for each.
 #[macro_export]
 macro_rules! declare_one_of {
     (
@@ -81,7 +81,7 @@ macro_rules! declare_one_of {
             /// The keys.
             pub const WORDS: &[&str] = &[$($key),*];
 
-            /// The key that made it.
+            /// The key of this variant.
             pub fn word(&self) -> &'static str {
                 match self {
                     $($name::$variant(_) => $key,)*
@@ -110,7 +110,7 @@ macro_rules! declare_one_of {
     };
 }
 
-/// What a key is called: like its field, if nothing else is said.
+/// The name of a key: that of its field, unless another is given.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! key_name {
@@ -122,7 +122,7 @@ macro_rules! key_name {
     };
 }
 
-/// The first of these keys that a map has; that it has another too, or none, is reported.
+/// The first of these keys that is present. It is reported if there is none, or more than one.
 pub fn only_one(what: &str, keys: &[&'static str], map: &Node, reader: &mut Reader<'_>) -> Option<&'static str> {
     let mut given = keys.iter().filter(|key| map.has(key));
     let Some(first) = given.next() else {

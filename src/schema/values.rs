@@ -12,10 +12,10 @@ use crate::schema::reader::{Entry, Keys, Schema};
 use crate::schema::words;
 use crate::schema::yaml::{Node, NodeValue};
 
-/// The longest duration that means anything here; above it, arithmetic with durations would have to be checked.
+/// The longest duration that makes sense here. With this limit, arithmetic with durations needs no overflow checks.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
 
-/// A scalar of which a function makes a value; `wanted` says what it takes.
+/// A scalar that `parse` turns into a value; `wanted` names what it accepts, for the message.
 pub fn scalar<T: 'static>(form: Form, wanted: String, parse: impl Fn(&str) -> Option<T> + 'static) -> Schema<T> {
     Schema::new(form, move |node, subject, reader| {
         let value = node.text().and_then(&parse);
@@ -84,7 +84,7 @@ pub fn word<T: Copy + 'static>(meanings: &'static [(&'static str, T)]) -> Schema
     scalar(Form::Word(words), wanted, meaning)
 }
 
-/// One of several words, which mean themselves.
+/// One of several words, kept as it is.
 pub fn one_of(words: &'static [&'static str]) -> Schema<String> {
     let known = |text: &str| words.contains(&text).then(|| text.to_owned());
     scalar(Form::Word(words.to_vec()), words::either(words.iter().copied()), known)
@@ -103,7 +103,7 @@ pub fn map<K: Keys>() -> Schema<K> {
     })
 }
 
-/// A map whose other keys follow from the word under one of them. One with an unknown word is read like the first kind.
+/// A map of one of several kinds: the word under `key` says which. With an unknown word it is read as the first kind.
 pub fn by_word<T: 'static>(key: &'static str, kinds: Vec<Schema<T>>) -> Schema<T> {
     let form = Form::Either(kinds.iter().map(|kind| kind.form.clone()).collect());
     Schema::new(form, move |node, subject, reader| {
@@ -118,8 +118,8 @@ pub fn list<T: 'static>(item: Schema<T>) -> Schema<Vec<T>> {
     unique(item, "", |_| Vec::new(), "")
 }
 
-/// A list in which no two items have the same name. The message stands at the item's key `at`, or at the item itself; `{}` in it is the
-/// name.
+/// A list in which no two items have the same name. The message is reported at the item's key `at`, or at the item if it has no such
+/// key; `{}` in it is replaced by the name.
 pub fn unique<T: 'static>(
     item: Schema<T>,
     at: &'static str,
@@ -174,7 +174,7 @@ pub fn entries<T: 'static>(
     })
 }
 
-/// What messages call a part of what stands under a key.
+/// What messages call a part of a key's value.
 fn part(what: &str, whole: &str) -> String {
     if whole.starts_with('`') { format!("{what} of {whole}") } else { whole.to_owned() }
 }

@@ -1,8 +1,8 @@
-//! Words: which are well formed, which is the nearest to a misspelt one, and how a message lists them.
+//! Words: the rules for names, the nearest known word to a misspelt one, and lists of words in messages.
 
-/// The known word nearest to this one, if any is near enough to be meant.
+/// The known word nearest to this one, if one is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Longer than any of ours; and measuring the distance takes memory by the product of the lengths.
+    // No known word is that long, and computing the distance takes memory proportional to the product of the lengths.
     if word.len() > 64 {
         return None;
     }
@@ -10,7 +10,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known.into_iter().map(|k| (k, strsim::damerau_levenshtein(word, k))).filter(near).min_by_key(|n| n.1).map(|n| n.0)
 }
 
-/// What to say of a word that is not known: the nearest that is, or all of them.
+/// The message about an unknown word: it suggests the nearest known one, or lists all.
 pub fn unknown<'a>(what: &str, word: &str, known_are: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match nearest(word, known.clone()) {
         Some(near) => format!("{what} `{word}`: did you mean `{near}`?"),
@@ -44,14 +44,14 @@ pub const LABEL: &str = "^(?!(target|le)$|__)[A-Za-z_][A-Za-z0-9_]*$";
 /// The form of what [`metric`] takes.
 pub const METRIC: &str = "^[A-Za-z_:][A-Za-z0-9_:]*$";
 
-/// Lower snake case: what we name files, queries, sections and our metrics with.
+/// Lower snake case, as in the names of our files, queries, sections and metrics.
 pub fn snake(word: &str) -> Result<(), &'static str> {
     let starts = word.starts_with(|c: char| c.is_ascii_lowercase());
     let rest = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if starts && rest { Ok(()) } else { Err(SNAKE_WANTED) }
 }
 
-/// A Prometheus label name that is free to use: not ours, not a histogram's, not Prometheus's own.
+/// A Prometheus label name that is free: not added by pgvigil, not a histogram's `le`, not reserved by Prometheus.
 pub fn label(word: &str) -> Result<(), String> {
     match word {
         _ if !is_identifier(word) => {
@@ -69,7 +69,7 @@ pub fn metric(word: &str) -> bool {
     is_identifier(&word.replace(':', "_"))
 }
 
-/// Letters, digits and `_`, and no digit first: a label, an environment variable.
+/// Letters, digits and `_`, not starting with a digit: the name of a label or of an environment variable.
 pub fn is_identifier(word: &str) -> bool {
     let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     starts && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

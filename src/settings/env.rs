@@ -1,4 +1,4 @@
-//! The environment: the targets of a start without a settings file.
+//! The targets that environment variables name if there is no settings file.
 
 use zeroize::Zeroizing;
 
@@ -12,10 +12,10 @@ use crate::settings::targets::{Endpoint, RowLimits, TargetSettings};
 
 type EnvSettings = Result<Endpoint, Vec<ConnectionProblem>>;
 
-/// A target, the variables with its URL, of which the first that is set counts, and how the URL is read.
+/// A target's name, the variables with its URL (the first that is set counts), and how the URL is read.
 type EnvTarget = (&'static str, &'static [&'static str], fn(&str) -> EnvSettings);
 
-/// `replica` stands for as many targets as its variable has URLs, separated by commas.
+/// All targets. The variable of `replica` holds a list of URLs, separated by commas, each of which becomes a target.
 const TARGETS: [EnvTarget; 5] = [
     ("postgres", &["PGVIGIL_POSTGRES_URL", "DATABASE_URL"], postgres),
     (REPLICA, &["PGVIGIL_REPLICA_URLS", "DATABASE_READ_URLS"], postgres),

@@ -1,5 +1,5 @@
-//! The web configuration as it is written: how the pages are served, and to whom. In the format of Prometheus'
-//! exporters (`--web.config.file`); what a TLS library must say of it, `web` says.
+//! The web configuration: how the pages are served, and to whom. It has the format of Prometheus exporters (`--web.config.file`).
+//! `access` checks what needs a TLS library.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::schema::{files, yaml};
 use crate::secret::Secret;
 
 declare! {
-    /// What the file says.
+    /// The content of the file.
     #[derive(Debug, Default)]
     pub struct WebSettings: "the web configuration" {
         /// TLS towards those who ask; plain HTTP if left out.
@@ -30,7 +30,7 @@ declare! {
     }
 }
 
-/// TLS towards those who ask.
+/// TLS towards clients.
 #[derive(Debug)]
 pub struct WebTls {
     pub cert: Pem,
@@ -58,7 +58,7 @@ declare! {
 }
 
 declare! {
-    /// How TLS is spoken.
+    /// The options of TLS.
     #[derive(Debug)]
     pub struct TlsOptions: "TLS" {
         /// Which certificate a client must have; only `RequireAndVerifyClientCert` keeps strangers out.
@@ -88,7 +88,7 @@ declare! {
 }
 
 declare! {
-    /// So many requests at once, and another each `interval`.
+    /// A limit on requests: `burst` at once, and another one each `interval`.
     #[derive(Clone, Copy, Debug, PartialEq)]
     pub struct Rate: "`rate_limit`" {
         /// The time between two requests, on average; 0s: there is no limit.
@@ -128,7 +128,7 @@ fn header() -> Schema<String> {
 }
 
 impl HeaderKeys {
-    /// The headers that are written and not empty.
+    /// The headers that are present and not empty.
     fn given(self) -> Vec<Header> {
         let headers = [
             ("Strict-Transport-Security", self.transport_security),
@@ -142,11 +142,11 @@ impl HeaderKeys {
     }
 }
 
-/// A text in PEM, and where it was named.
+/// A text in PEM, with its place in the configuration.
 #[derive(Debug)]
 pub struct Pem {
     pub place: Place,
-    /// For messages: the key, and the file if it is in one.
+    /// Its name in messages: the key, and the file if the text is in one.
     pub what: String,
     pub text: Secret,
 }
@@ -155,7 +155,7 @@ pub struct Pem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     None,
-    /// It is asked for one, which nobody looks at.
+    /// It is asked for one, which is not verified.
     Request,
     /// Any, signed by anyone.
     Any,
@@ -163,7 +163,7 @@ pub enum Client {
     Verify,
 }
 
-/// Of TLS.
+/// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     V12,
@@ -182,7 +182,7 @@ const CLIENTS: [(&str, Client); 6] = [
 
 const VERSIONS: [(&str, Version); 2] = [("TLS12", Version::V12), ("TLS13", Version::V13)];
 
-/// Those of TLS 1.3 are always there, as in Go.
+/// The cipher suites, by Go's names. Those of TLS 1.3 are always enabled, as in Go.
 pub const SUITES: [&str; 9] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
@@ -197,17 +197,17 @@ pub const SUITES: [&str; 9] = [
 
 pub const CURVES: [&str; 3] = ["X25519", "CurveP256", "CurveP384"];
 
-/// What to say of a password that is none.
+/// The message about something else in place of a hash.
 pub const NO_HASH: &str = "this is not a bcrypt hash: `htpasswd -nBC 10 NAME` makes one, which begins with $2y$10$";
 
-/// A comparison with a hash of this cost takes a second or so; each step more doubles it.
+/// A comparison with a hash of this cost takes about a second; each further step doubles that.
 const MOST_COST: u32 = 14;
 
-/// The keys that name files whose content is part of this one.
+/// The keys that name files, whose content belongs to the configuration.
 pub const FILES: [&str; 3] = ["cert_file", "key_file", "client_ca_file"];
 
 impl WebSettings {
-    /// Reads the file, and those it names.
+    /// Reads the file and the files that it names.
     ///
     /// # Errors
     /// Everything that is wrong. No message repeats a hash or a key.
@@ -280,7 +280,7 @@ impl TlsKeys {
 }
 
 impl TlsOptions {
-    /// What does not fit together.
+    /// Reports options that do not fit together.
     fn check(&self, map: &Node, reader: &mut Reader<'_>) {
         let client = self.client_auth_type;
         let authority = ["client_ca", "client_ca_file"].into_iter().find(|key| map.has(key));
@@ -311,14 +311,14 @@ impl TlsOptions {
     }
 }
 
-/// A text in PEM.
+/// A text in PEM, written in the configuration itself.
 fn pem() -> Schema<Pem> {
     text().make(|text, node, subject, _| {
         Some(Pem { place: node.place.clone(), what: subject.to_owned(), text: Secret::new(text) })
     })
 }
 
-/// A file with a text in PEM, beside the one that names it.
+/// A text in PEM in a file, whose path is relative to the configuration.
 fn pem_in_file() -> Schema<Pem> {
     text().make(|path, node, subject, reader| {
         let path = reader.folder.join(path);
@@ -335,7 +335,7 @@ fn pem_in_file() -> Schema<Pem> {
     })
 }
 
-/// A name to be called by, without a port, in lower case.
+/// A host name without a port, in lower case.
 fn host() -> Schema<String> {
     let check = |name: &String| {
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
@@ -352,7 +352,7 @@ impl Rate {
     }
 }
 
-/// The files whose content is part of this one, as far as it can be read.
+/// The files that the configuration names, as far as it can be read.
 pub fn named_files(path: &Path, text: &str) -> Vec<PathBuf> {
     let folder = path.parent().unwrap_or(Path::new(""));
     files::named(text, &FILES).into_iter().map(|named| folder.join(named)).collect()

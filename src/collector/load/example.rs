@@ -1,4 +1,4 @@
-//! The example rows of a query: its own test fixture. They must show every column that a metric reads.
+//! The example rows of a query, which are its test fixture. They must have every column that a metric reads.
 
 use crate::collector::load::metric::{LABEL, NATIVE_BUCKETS};
 use crate::schema::form::Form;
@@ -9,14 +9,14 @@ use crate::schema::yaml::{Node, NodeValue};
 use crate::table::native::NativeBuckets;
 use crate::table::{Cell, Table};
 
-/// Sample rows, and where each cell stands (row after row, as in the table).
+/// Sample rows, and the place of each cell (row by row, as in the table).
 #[derive(Debug)]
 pub struct Example {
     pub table: Table,
     places: Vec<Place>,
 }
 
-/// The schema of the rows. The columns are those of all rows together; one that a row leaves out is absent in it.
+/// The schema of the rows. The table has the columns of all rows; a cell that a row leaves out is absent.
 pub fn example() -> Schema<Example> {
     let row = Form::Entries(0, "", Box::new(Form::Cell));
     Schema::new(Form::List(1, Box::new(row)), |node, subject, reader| {
@@ -75,7 +75,7 @@ impl Example {
         }
     }
 
-    /// The values of one column: each must be well formed or absent, at least one must be there, `le` in each row.
+    /// Checks the values of one column: each must be well formed or absent, and at least one must be present; `le` in every row.
     fn check_values(&self, key: &str, name: &Placed<String>, column: usize, problems: &mut Problems) {
         let (is_native, mut has_sample) = (key == NATIVE_BUCKETS, false);
         for row in 0..self.table.rows() {
@@ -94,7 +94,7 @@ impl Example {
     }
 }
 
-/// What is wrong with a cell that a metric reads under this key.
+/// What is wrong with a cell that a metric reads as this key.
 fn problem(key: &str, cell: Cell<'_>) -> Option<String> {
     match (key, cell) {
         (NATIVE_BUCKETS, Cell::Text(text)) => NativeBuckets::parse(0, text)

@@ -81,12 +81,12 @@ declare! {
     }
 }
 
-/// What a metric is, of which these keys are for some.
+/// The type of a metric; the keys beside it are for these types only.
 fn kind(words: Vec<&'static str>) -> Schema<MetricKind> {
     word(&KINDS).shown_as(Form::Word(words))
 }
 
-/// The schema of a metric, whose type says which keys it has.
+/// The schema of a metric, whose `type` decides which keys it has.
 pub fn metric() -> Schema<MetricDeclaration> {
     by_word(
         "type",
@@ -98,40 +98,40 @@ pub fn metric() -> Schema<MetricDeclaration> {
     )
 }
 
-/// The schema of `labels`, of a query and of a metric: each a valid label name, none twice.
+/// The schema of `labels` of a query or a metric: valid label names, none twice.
 pub fn labels() -> Schema<Vec<Placed<String>>> {
     let label = text().check(|label| words::label(label)).shown_as(Form::Pattern(words::LABEL)).placed();
     unique(label, "", |label| vec![label.value.clone()], "the label `{}` is here twice: leave one out")
 }
 
-/// What [`ValueColumns`] calls the column of native buckets.
+/// The key of native buckets in [`ValueColumns`].
 pub const NATIVE_BUCKETS: &str = "native";
 
-/// What [`columns_read`] calls the column of a label.
+/// The key of a label in what [`columns_read`] returns.
 pub const LABEL: &str = "label";
 
-/// Every column that a query reads, behind the key of its value.
+/// Every column that a query reads, with the key it is read for.
 pub fn columns_read<'a>(
     labels: &'a [Placed<String>],
     metrics: &'a [MetricDeclaration],
 ) -> Vec<(&'static str, &'a Placed<String>)> {
     let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
-    // A refused label will be renamed: whether there is a column of its present name does not matter.
+    // A refused label will be renamed, so a missing column of its present name is not reported.
     let labels = labels.filter(|label| words::label(&label.value).is_ok()).map(|label| (LABEL, label));
     let values = metrics.iter().flat_map(|declared| &declared.columns).map(|(key, column)| (*key, column));
     labels.chain(values).collect()
 }
 
-/// Each column that a value is made of, behind its key.
+/// The columns that a value is made of, each with its key.
 type ValueColumns = Vec<(&'static str, Placed<String>)>;
 
-/// A metric, and the places of what other checks will speak of.
+/// A metric, with the places that later checks need.
 #[derive(Debug)]
 pub struct MetricDeclaration {
     pub metric: Metric,
-    /// Where its name stands.
+    /// That of its name.
     pub place: Place,
-    /// Its own labels; empty where it takes the query's.
+    /// Its own labels; empty if it has the query's.
     pub labels: Vec<Placed<String>>,
     pub columns: ValueColumns,
 }
@@ -172,7 +172,7 @@ impl HistogramKeys {
     }
 }
 
-/// Checks a metric's name; `own`: of what pgvigil is, sees or remembers.
+/// Checks a metric's name. `own`: it describes what pgvigil is, observes or remembers.
 pub fn check_name(declared: &MetricDeclaration, own: bool, names: &mut MetricNames, problems: &mut Problems) {
     let def = &declared.metric.def;
     match naming_rules::name_problem(&def.name, def.kind, def.ecosystem, own) {

@@ -1,4 +1,4 @@
-//! YAML -> a validated Collector. Every problem of the file is told, each with what would be right.
+//! YAML -> a validated Collector. All problems of the file are reported, each with what would be right.
 
 mod example;
 mod metric;
@@ -23,7 +23,7 @@ use crate::schema::yaml::Node;
 use crate::settings::load::MAX_ROWS;
 use crate::{declare, declare_one_of};
 
-/// The least `ttl` of what is asked in each database.
+/// The least `ttl` of a collector with `scope: database`.
 pub(crate) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
 
 const SOURCES: [(&str, SourceKind); 8] = [
@@ -37,7 +37,7 @@ const SOURCES: [(&str, SourceKind); 8] = [
     ("probe", SourceKind::Probe),
 ];
 
-/// Those that tell what pgvigil itself is or sees.
+/// The sources that describe pgvigil itself or what it observes.
 const OWN: [SourceKind; 4] = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk, SourceKind::Probe];
 
 const SCOPES: [(&str, Scope); 2] = [("instance", Scope::Instance), ("database", Scope::Database)];
@@ -113,7 +113,7 @@ fn section_names() -> Vec<&'static str> {
     names.into_iter().collect()
 }
 
-/// Reads one file. `stem` is its name without folder and `.yaml`; `names` are those of the metrics of all files.
+/// Reads one file. `stem` is its name without folder and `.yaml`; `names` has the metric names of all files.
 pub fn collector(
     file: &str,
     stem: &str,
@@ -147,7 +147,7 @@ pub fn collector(
     })
 }
 
-/// How the keys of a collector fit each other, and the file's name.
+/// Checks how the keys of a collector fit each other and the file's name.
 fn check_keys(keys: &CollectorKeys, stem: &str, root: &Node, reader: &mut Reader<'_>) {
     if keys.collector.as_ref().is_some_and(|name| name != stem) {
         let message = format!("the file's name says `{stem}`: `collector` must be the same");
@@ -165,7 +165,7 @@ fn check_keys(keys: &CollectorKeys, stem: &str, root: &Node, reader: &mut Reader
     }
 }
 
-/// What is asked in each database takes a login there, and its samples get the database's name.
+/// Checks a collector with `scope: database`: it logs in to each database, whose name becomes a label of its samples.
 fn check_in_databases(keys: &CollectorKeys, queries: &[Query], root: &Node, reader: &mut Reader<'_>) {
     if keys.source.is_some_and(|source| source != SourceKind::Postgres) {
         reader.refuse(root, "scope", "`scope: database` is for `source: postgres`: leave it out");
@@ -181,7 +181,7 @@ fn check_in_databases(keys: &CollectorKeys, queries: &[Query], root: &Node, read
     }
 }
 
-/// The comment lines at the head of a file, without what tells editors of a schema.
+/// The comment lines at the head of a file, without the line that names a schema for editors.
 pub fn about(text: &str) -> String {
     let lines = text.trim_start_matches('\u{feff}').lines().map_while(|line| line.strip_prefix('#'));
     let lines = lines.map(str::trim).filter(|line| !line.starts_with("yaml-language-server:"));
@@ -189,7 +189,8 @@ pub fn about(text: &str) -> String {
 }
 
 impl QueryKeys {
-    /// The query, checked against its source; `own`: of what pgvigil is, sees or remembers. `None`: what is wrong has been reported.
+    /// The query, checked against its source. `own`: its metrics describe what pgvigil is, observes or remembers. `None`: a problem has
+    /// been reported.
     fn query(self, source: SourceKind, own: bool, names: &mut MetricNames, problems: &mut Problems) -> Option<Query> {
         let metrics = self.metrics.unwrap_or_default();
         for declared in &metrics {
@@ -212,7 +213,7 @@ impl QueryKeys {
         Some(Query {
             name: self.name?,
             requires: self.requires.map(|requires| requires.value),
-            // None: that has been reported, and the query can be checked all the same.
+            // If there are none, that has been reported, and the query can be checked all the same.
             rows: rows.unwrap_or(Rows::Sql(Vec::new())),
             labels: self.labels.into_iter().map(|label| label.value).collect(),
             metrics: metrics.into_iter().map(|declared| declared.metric).collect(),
@@ -222,7 +223,7 @@ impl QueryKeys {
 }
 
 impl RowsKeys {
-    /// `sql` where the source is asked in SQL, `section` elsewhere.
+    /// The rows: `sql` if the source takes SQL, otherwise `section`.
     fn rows(self, source: SourceKind, has_extension: bool, problems: &mut Problems) -> Option<Rows> {
         let (place, wanted) = match self {
             RowsKeys::Sql(variants) if source.is_sql() => {
@@ -241,7 +242,7 @@ impl RowsKeys {
     }
 }
 
-/// What a collector file calls it.
+/// The word for a source in a collector file.
 fn word_of(source: SourceKind) -> &'static str {
     SOURCES.iter().find(|(_, kind)| *kind == source).map_or("postgres", |(word, _)| word)
 }

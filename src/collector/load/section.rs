@@ -1,6 +1,5 @@
-//! The section that a query reads where its source is not asked in SQL: there must be such a section, and where its
-//! columns are known it must have every one that is read. What `source: statements` makes of its rows is checked like
-//! a section.
+//! The section that a query reads if its source does not take SQL: it must exist, and if its columns are known it must have all that
+//! are read. The columns that `source: statements` makes from its rows are checked in the same way.
 
 use crate::collector::sections::STATEMENTS;
 use crate::collector::sections::row::Section;
@@ -19,7 +18,7 @@ pub fn section(name: &Placed<String>, source: SourceKind, problems: &mut Problem
     section
 }
 
-/// Reports which columns the section does not have; true if it has all.
+/// Reports the columns that the section does not have; true if it has all.
 pub fn check(section: &Section, read: &[(&str, &Placed<String>)], problems: &mut Problems) -> bool {
     let is_missing = |name: &Placed<String>| !section.columns.contains(&name.value.as_str());
     let missing = read.iter().filter(|(_, name)| !section.columns.is_empty() && is_missing(name));

@@ -1,4 +1,4 @@
-//! The settings of a probe: over which paths it asks what, how often, and what is quick enough.
+//! The settings of a probe: its paths and queries, how often these run, and how quick they should be.
 
 mod model;
 mod paths;
@@ -27,12 +27,12 @@ pub struct ProbeSettings {
     pub interval: Duration,
     /// The longest that one attempt may take.
     pub timeout: Duration,
-    /// The primary, which every path starts from.
+    /// The primary. Paths inherit the keys that they do not set.
     pub primary: PostgresSettings,
     pub paths: Vec<Path>,
     /// How quick each class should be, in the order of [`CLASSES`].
     pub objectives: [Duration; CLASSES.len()],
-    /// The user's own.
+    /// The user's own queries.
     pub queries: Vec<ProbeQuery>,
     /// A token is written on the primary and looked for elsewhere.
     pub write: bool,
@@ -40,10 +40,10 @@ pub struct ProbeSettings {
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// More than the server's own limit on a statement (5 s), so that the server speaks first.
+/// More than the server's own limit on a statement (5 s), so that the server reports the timeout first.
 const TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The shortest interval: what a server feels of the probe stays small.
+/// The shortest interval, which keeps the load on the server small.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 declare! {
@@ -128,7 +128,7 @@ pub fn probe() -> Schema<ProbeSettings> {
     })
 }
 
-/// What a URL means without a settings file: a new connection each time, a pool, and the built-in cache before it.
+/// The probe of a URL without a settings file: a path with new connections, a pool, and the built-in cache in front of the pool.
 ///
 /// # Errors
 /// Everything that is wrong with the URL.
@@ -153,7 +153,7 @@ pub fn from_url(dsn: &Dsn) -> Result<ProbeSettings, Vec<ConnectionProblem>> {
 }
 
 impl ProbeSettings {
-    /// The role that asks.
+    /// The role of the probe.
     pub fn user(&self) -> &str {
         &self.primary.user
     }

@@ -1,4 +1,4 @@
-//! The ways that a probe takes, and what it asks, validated.
+//! The paths and the queries of a probe, validated.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::schema::values::{duration, list, positive_duration, snake, text, whol
 use crate::settings::connection::model::{PostgresSettings, RedisSettings};
 use crate::settings::connection::redis::redis;
 
-/// The queries that are always asked, and how quick each should be.
+/// The probe's own queries, and how quick each should be.
 pub const CLASSES: [(&str, Duration); 5] = [
     ("round_trip", Duration::from_millis(5)),
     ("point", Duration::from_millis(10)),
@@ -18,16 +18,16 @@ pub const CLASSES: [(&str, Duration); 5] = [
     ("complex", Duration::from_millis(500)),
 ];
 
-/// The path on which the token is written, and the query that does so.
+/// The name of the path on which the token is written, and of the query that writes it.
 pub const WRITE: &str = "write";
 
-/// One way that an application may take.
+/// One way from an application to the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Path {
-    /// The label `path`; of its own in the probe.
+    /// The label `path`, unique in the probe.
     pub name: String,
     pub kind: PathKind,
-    /// Where it ends.
+    /// The server at its end.
     pub server: PostgresSettings,
 }
 
@@ -47,7 +47,7 @@ pub enum PathKind {
     Replica,
     /// A look-aside cache in front of the pool of the path `through`.
     Cached { through: String, cache: CacheSettings },
-    /// Where the token is written: the primary, over one kept connection.
+    /// The primary, over one kept connection, to write the token.
     Write,
 }
 
@@ -65,7 +65,7 @@ declare! {
 }
 
 declare! {
-    /// A query of the user's own: one statement that only reads.
+    /// A query of the user's own: one statement that reads.
     #[derive(Clone, Debug, PartialEq)]
     pub struct ProbeQuery: "a query" {
         /// The label `query`; no two have the same.
@@ -83,7 +83,7 @@ declare! {
 
 pub const SECOND_QUERY: &str = "a second query of this name, or a class of the probe's own: choose another";
 
-/// What a reading statement begins with; the server refuses what writes all the same.
+/// How a statement that reads begins. If such a statement writes, the server refuses it.
 const READING: [&str; 4] = ["select", "with", "values", "table"];
 
 /// The same as a regular expression.
@@ -109,7 +109,7 @@ impl Default for CacheSettings {
 }
 
 impl PathKind {
-    /// The word for it, as a label's value.
+    /// Its word, the value of the label `kind`.
     pub fn word(&self) -> &'static str {
         match self {
             PathKind::Direct => "direct",

@@ -1,4 +1,4 @@
-//! The paths of a probe as they are written. What a path does not say, the primary does.
+//! The keys of a probe's paths, which inherit what they do not set from the primary.
 
 use crate::schema::form::Shape;
 use crate::schema::reader::{Keys, Reader, Schema};
@@ -17,7 +17,7 @@ const LARGEST_POOL: usize = 10;
 
 const PGBOUNCER_PORT: &str = "6432";
 
-/// How a second path of a PgBouncer is called.
+/// How the name of a PgBouncer's second path ends.
 const NEW: &str = "-new";
 
 const SECOND_PATH: &str = "a second path of this name: give one of the two another `name`";
@@ -81,7 +81,7 @@ declare! {
     }
 }
 
-/// What a path says of its server: it can only be checked together with what the primary says.
+/// The keys of a path's server, which can only be checked together with those of the primary.
 pub struct GivenServer {
     dsn: Dsn,
     places: KeyPlaces,
@@ -105,7 +105,7 @@ impl Keys for GivenServer {
     }
 }
 
-/// Without a port in its keys, it listens on its usual one, not on the primary's.
+/// Without a port in its keys, its own default counts, not the primary's port.
 fn pgbouncer(keys: PgBouncerPathKeys, map: &Node, reader: &mut Reader<'_>) -> Option<GivenServer> {
     let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
     let mut server = elsewhere(GivenServer { dsn, places: KeyPlaces::of(map) }, map, reader)?;
@@ -115,7 +115,7 @@ fn pgbouncer(keys: PgBouncerPathKeys, map: &Node, reader: &mut Reader<'_>) -> Op
     Some(server)
 }
 
-/// What is not the primary must say where it is.
+/// A server other than the primary must have an address of its own.
 fn elsewhere(server: GivenServer, map: &Node, reader: &mut Reader<'_>) -> Option<GivenServer> {
     if server.dsn.host.is_none() && server.dsn.port.is_none() {
         reader.problems.add(&map.place, "without `host` or `port` this would be the primary: say where it is");
@@ -128,7 +128,7 @@ impl PathKeys {
         self.name.clone().unwrap_or_else(|| self.kind.word().to_owned())
     }
 
-    /// Its names: what a pooler is like over a kept connection and over new ones are two things.
+    /// Its names: a PgBouncer has two paths, one over a kept connection and one over new ones.
     fn names(&self) -> Vec<String> {
         let name = self.name();
         match self.kind {
@@ -163,7 +163,7 @@ pub fn paths() -> Schema<Vec<PathKeys>> {
         .not_empty("there is no path: list at least one, such as `- direct: {}`")
 }
 
-/// The paths that are written in a probe's map; what they do not say, the primary does.
+/// The paths of a probe, with what they inherit from the primary.
 pub fn resolved(keys: Vec<PathKeys>, primary: &Dsn, map: &Node, reader: &mut Reader<'_>) -> Vec<Path> {
     let mut paths: Vec<_> = keys.into_iter().filter_map(|path| path.paths(primary, reader)).flatten().collect();
     let is_pool = |path: &&Path| matches!(path.kind, PathKind::Pooled { .. });
