@@ -25,7 +25,7 @@ test:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "note: cargo-deny is not installed, so licences and sources were not checked"; fi
 
-# Known holes in what we are made of: cargo-deny fetches the list of them.
+# Known vulnerabilities of our dependencies: cargo-deny fetches the list of them.
 advisories:
 	$(CARGO) deny check advisories
 

@@ -1,4 +1,4 @@
-//! The paths. Strangers can read and nothing else: no path takes an address or SQL.
+//! The paths. Requests can read and nothing else: no path takes an address or SQL. `auth.rs` has checked user, host and rate before.
 //!
 //! | path | method | response |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! Named sections: what a source that is not asked in SQL has to say, each a table of its own.
+//! Named sections: the tables of the sources that do not speak SQL. Each section declares its columns.
 
 pub mod backup;
 pub mod disk;
@@ -11,7 +11,7 @@ pub mod self_metrics;
 use crate::collector::SourceKind;
 use crate::collector::sections::row::Section;
 
-/// What the rows of `source: statements` are made into; its columns, as a section has them.
+/// The columns of the table that `source: statements` makes from the rows of its query.
 pub const STATEMENTS: Section = Section {
     name: "statements",
     columns: &["datname", "le", "bucket", "sum", "count", "native", "seconds", "slower"],

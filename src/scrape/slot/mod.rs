@@ -23,7 +23,7 @@
 //! - A collector that remembers (`remember: true`) is never stale, and only new rows replace its tables.
 //!
 //! A quick collector is fetched by each scrape and shown by that scrape. A table that comes after its scrape's deadline is shown once,
-//! by the next scrape within a minute that gets none of its own.
+//! by the next scrape within a minute that gets none of its own (ADR 8). A failure drops it.
 
 mod report;
 #[cfg(test)]
