@@ -49,10 +49,7 @@ pub fn read_folder(folder: &Path, problems: &mut Problems) -> FileSet {
 }
 
 fn yaml_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        paths.push(entry?.path());
-    }
+    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.retain(|path| is_yaml(path));
     paths.sort();
     Ok(paths)

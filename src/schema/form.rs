@@ -54,13 +54,10 @@ impl Form {
         Form::Word(meanings.iter().map(|(word, _)| *word).collect())
     }
 
-    /// The words that a key of a map may hold.
-    pub fn words_of(&self, name: &str) -> Vec<&'static str> {
-        let Form::Map(shape) = self else { return Vec::new() };
-        match shape().keys.into_iter().find(|key| key.name == name).map(|key| key.form) {
-            Some(Form::Word(words)) => words,
-            _ => Vec::new(),
-        }
+    /// What a key of a map holds.
+    pub fn of_key(&self, name: &str) -> Option<Form> {
+        let Form::Map(shape) = self else { return None };
+        shape().keys.into_iter().find(|key| key.name == name).map(|key| key.form)
     }
 }
 

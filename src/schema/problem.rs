@@ -77,14 +77,9 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// Adds all of those.
-    pub fn add_all(&mut self, others: Problems) {
-        self.0.extend(others.0);
-    }
-
     /// These problems and those.
     pub fn and(mut self, others: Problems) -> Problems {
-        self.add_all(others);
+        self.0.extend(others.0);
         self
     }
 

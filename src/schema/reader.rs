@@ -181,11 +181,11 @@ impl<T: 'static> Schema<T> {
     /// The same, if a regular expression can say it too.
     pub fn matching(
         self,
-        pattern: &'static str,
+        regex: &'static str,
         wanted: &'static str,
         is_good: impl Fn(&T) -> bool + 'static,
     ) -> Schema<T> {
-        self.must(wanted, is_good).shown_as(Form::Pattern(pattern))
+        self.must(wanted, is_good).shown_as(Form::Pattern(regex))
     }
 
     /// Checks the value with a message of its own. A wrong value is reported but kept.

@@ -78,10 +78,9 @@ pub fn positive_duration() -> Schema<Duration> {
 
 /// One of several words.
 pub fn word<T: Copy + 'static>(meanings: &'static [(&'static str, T)]) -> Schema<T> {
-    let words: Vec<_> = meanings.iter().map(|(word, _)| *word).collect();
-    let wanted = words::either(words.iter().copied());
+    let wanted = words::either(meanings.iter().map(|(word, _)| *word));
     let meaning = |text: &str| meanings.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-    scalar(Form::Word(words), wanted, meaning)
+    scalar(Form::words(meanings), wanted, meaning)
 }
 
 /// One of several words, kept as it is.
@@ -108,7 +107,9 @@ pub fn by_word<T: 'static>(key: &'static str, kinds: Vec<Schema<T>>) -> Schema<T
     let form = Form::Either(kinds.iter().map(|kind| kind.form.clone()).collect());
     Schema::new(form, move |node, subject, reader| {
         let word = node.get(key).and_then(Node::text).unwrap_or_default();
-        let named = kinds.iter().find(|kind| kind.form.words_of(key).contains(&word));
+        let is_named =
+            |kind: &&Schema<T>| matches!(kind.form.of_key(key), Some(Form::Word(words)) if words.contains(&word));
+        let named = kinds.iter().find(is_named);
         named.or(kinds.first())?.read(node, subject, reader)
     })
 }

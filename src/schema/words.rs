@@ -18,6 +18,11 @@ pub fn unknown<'a>(what: &str, word: &str, known_are: &str, known: impl Iterator
     }
 }
 
+/// Refuses a word that is not known.
+pub fn known<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Result<(), String> {
+    if known.clone().any(|known| known == word) { Ok(()) } else { Err(unknown(what, word, "there are", known)) }
+}
+
 /// `a, b, c`, in code quotes.
 pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")

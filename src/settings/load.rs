@@ -98,7 +98,7 @@ impl Settings {
                     target.thresholds = thresholds::merged(&shipped, &target.endpoint, &target.thresholds);
                 }
             }
-            Err(told) => problems.add_all(told),
+            Err(wrong) => problems = problems.and(wrong),
         }
         (self, problems)
     }

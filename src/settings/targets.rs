@@ -160,12 +160,7 @@ pub const SEVERITIES: [&str; 2] = ["warning", "critical"];
 /// `name: {severity: number}`. Any name is allowed, since users may have rules of their own.
 fn thresholds() -> Schema<Vec<Threshold>> {
     let name = |name: &str| words::snake(name).map_err(|right| format!("the name of a threshold is {right}"));
-    let severity = |word: &str| {
-        if SEVERITIES.contains(&word) {
-            return Ok(());
-        }
-        Err(words::unknown("no severity", word, "there are", SEVERITIES.into_iter()))
-    };
+    let severity = |word: &str| words::known("no severity", word, SEVERITIES.into_iter());
     let values = entries("^(warning|critical)$", severity, number())
         .not_empty("a threshold is a map: `{warning: 0.7, critical: 0.9}`");
     entries(words::SNAKE, name, values).map(|thresholds| {

@@ -1,7 +1,6 @@
 //! The shipped thresholds, `rules/thresholds.yaml`: what alerts compare with unless a target says otherwise.
 
 use crate::declare;
-use crate::schema::form::Form;
 use crate::schema::problem::Problems;
 use crate::schema::reader::Reader;
 use crate::schema::values::{list, map, number, one_of, snake, text, unique};
@@ -20,7 +19,7 @@ declare! {
         /// How bad it is to be beyond.
         severity: String = one_of(&SEVERITIES),
         /// The kinds of targets whose alerts compare with it.
-        kinds: Vec<String> = list(text().shown_as(Form::Word(Endpoint::WORDS.to_vec()))),
+        kinds: Vec<String> = list(one_of(Endpoint::WORDS)),
         /// The unit of the value.
         unit: String = text(),
         /// Where the value comes from.

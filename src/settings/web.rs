@@ -24,7 +24,7 @@ declare! {
         /// Users and their passwords' bcrypt hashes; anyone may ask if there are none.
         users as "basic_auth_users": Vec<Entry<Placed<Secret>>> = entries("^[^:]+$", user_name, hash()).or(Vec::new()),
         /// How many requests are answered; the others get a 429.
-        rate as "rate_limit": Option<Rate> = map().map(|rate: Rate| rate.limits().then_some(rate)).or(None),
+        rate as "rate_limit": Option<Rate> = map().map(|rate: Rate| Some(rate).filter(|rate| !rate.interval.is_zero())).or(None),
         /// The names by which this server may be asked, without ports; the others get a 421. Any name if left out.
         hosts as "allowed_hosts": Vec<String> = list(host()).or(Vec::new()),
     }
@@ -344,12 +344,6 @@ fn host() -> Schema<String> {
         Err(format!("`{name}` is not a host name: write it without scheme and port, such as pgvigil.monitoring.svc"))
     };
     text().check(check).map(|name| name.to_ascii_lowercase())
-}
-
-impl Rate {
-    fn limits(&self) -> bool {
-        !self.interval.is_zero()
-    }
 }
 
 /// The files that the configuration names, as far as it can be read.

@@ -104,7 +104,7 @@ pub fn labels() -> Schema<Vec<Placed<String>>> {
     unique(label, "", |label| vec![label.value.clone()], "the label `{}` is here twice: leave one out")
 }
 
-/// The key of native buckets in [`ValueColumns`].
+/// The key of native buckets in [`ColumnsByKey`].
 pub const NATIVE_BUCKETS: &str = "native";
 
 /// The key of a label in what [`columns_read`] returns.
@@ -123,7 +123,7 @@ pub fn columns_read<'a>(
 }
 
 /// The columns that a value is made of, each with its key.
-type ValueColumns = Vec<(&'static str, Placed<String>)>;
+type ColumnsByKey = Vec<(&'static str, Placed<String>)>;
 
 /// A metric, with the places that later checks need.
 #[derive(Debug)]
@@ -133,11 +133,11 @@ pub struct MetricDeclaration {
     pub place: Place,
     /// Its own labels; empty if it has the query's.
     pub labels: Vec<Placed<String>>,
-    pub columns: ValueColumns,
+    pub columns: ColumnsByKey,
 }
 
 impl MetricKeys {
-    fn declaration(self, kind: MetricKind, value: ValueSource, columns: ValueColumns) -> MetricDeclaration {
+    fn declaration(self, kind: MetricKind, value: ValueSource, columns: ColumnsByKey) -> MetricDeclaration {
         let def = MetricDef { name: self.name.value, kind, help: self.help, ecosystem: self.ecosystem };
         let labels = self.labels.as_ref().map(|labels| labels.iter().map(|label| label.value.clone()).collect());
         MetricDeclaration {

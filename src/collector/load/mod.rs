@@ -225,7 +225,7 @@ impl QueryKeys {
 impl RowsKeys {
     /// The rows: `sql` if the source takes SQL, otherwise `section`.
     fn rows(self, source: SourceKind, has_extension: bool, problems: &mut Problems) -> Option<Rows> {
-        let (place, wanted) = match self {
+        let (place, given, wanted) = match self {
             RowsKeys::Sql(variants) if source.is_sql() => {
                 variants.value.iter().for_each(|variant| sql::check_substitutions(variant, has_extension, problems));
                 return Some(Rows::Sql(variants.value));
@@ -233,11 +233,10 @@ impl RowsKeys {
             RowsKeys::Section(name) if !source.is_sql() => {
                 return section::section(&name, source, problems).map(|section| Rows::Section(section.name.to_owned()));
             }
-            RowsKeys::Sql(variants) => (variants.place, "section"),
-            RowsKeys::Section(name) => (name.place, "sql"),
+            RowsKeys::Sql(variants) => (variants.place, "sql", "section"),
+            RowsKeys::Section(name) => (name.place, "section", "sql"),
         };
-        let other = if wanted == "sql" { "section" } else { "sql" };
-        problems.add(&place, format!("`{other}` is not for `source: {}`: use `{wanted}`", word_of(source)));
+        problems.add(&place, format!("`{given}` is not for `source: {}`: use `{wanted}`", word_of(source)));
         None
     }
 }

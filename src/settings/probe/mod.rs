@@ -57,7 +57,7 @@ declare! {
         /// The longest that one attempt may take; 6s if left out.
         timeout: Duration = span().or(TIMEOUT),
         /// How quick the probe's own queries should be, where it differs: `point: 10ms`.
-        objectives: Vec<Entry<Duration>> = entries(CLASS, known_class, positive_duration()).or(Vec::new()),
+        objectives: Vec<Entry<Duration>> = entries(CLASS, class, positive_duration()).or(Vec::new()),
         /// Queries of your own; they can only read.
         queries: Vec<ProbeQuery> =
             unique(map(), "name", |query: &ProbeQuery| vec![query.name.clone()], SECOND_QUERY).or(Vec::new()),
@@ -81,12 +81,8 @@ const CLASS: &str = "^(round_trip|point|join|aggregate|complex)$";
 
 const _: () = assert!(CLASSES.len() == 5, "the expression above names them");
 
-fn known_class(name: &str) -> Result<(), String> {
-    let known = CLASSES.iter().map(|(class, _)| *class);
-    if known.clone().any(|class| class == name) {
-        return Ok(());
-    }
-    Err(words::unknown("no class", name, "there are", known))
+fn class(name: &str) -> Result<(), String> {
+    words::known("no class", name, CLASSES.iter().map(|(class, _)| *class))
 }
 
 fn span() -> Schema<Duration> {
@@ -108,9 +104,8 @@ pub fn probe() -> Schema<ProbeSettings> {
             paths.push(Path { name: WRITE.to_owned(), kind: PathKind::Write, server: primary.clone() });
         }
         for name in keys.queries.iter().flat_map(|query| &query.paths).flatten() {
-            let known = paths.iter().map(|path| path.name.as_str());
-            if !known.clone().any(|known| known == name.value) {
-                reader.problems.add(&name.place, words::unknown("no path", &name.value, "there are", known));
+            if let Err(message) = words::known("no path", &name.value, paths.iter().map(|path| path.name.as_str())) {
+                reader.problems.add(&name.place, message);
             }
         }
         let objective = |(class, default)| {
