@@ -1,4 +1,4 @@
-//! The catalogue as Markdown, which is `docs/metrics.md`.
+//! Writes the catalogue as Markdown, for `docs/metrics.md`.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn push_collector(out: &mut String, collector: &Arc<Collector>) {
     }
 }
 
-/// The requirements of a query, in words.
+/// The requirements of a query as text.
 fn needs(query: &Query) -> Option<String> {
     let mut parts = Vec::new();
     if query.requires.as_ref().is_some_and(|extension| extension.name == OWN_FUNCTIONS) {
@@ -82,7 +82,7 @@ fn needs(query: &Query) -> Option<String> {
         parts.push(format!("needs the extension {}{version}", extension.name));
     }
     if let Rows::Sql(variants) = &query.rows {
-        // The oldest server that is supported is 13.
+        // The oldest supported server is 13.
         let since = variants.iter().map(|variant| variant.since).min().filter(|since| *since > 13);
         let until = variants.iter().max_by_key(|variant| variant.since).and_then(|variant| variant.until);
         parts.extend(since.map(|since| format!("needs PostgreSQL {since} or later")));
@@ -91,7 +91,7 @@ fn needs(query: &Query) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
-/// The file's own example as a scraper would see it, without HELP and TYPE.
+/// The file's own example as a scraper sees it, without HELP and TYPE.
 fn sample(collector: &Arc<Collector>, query: usize) -> String {
     let mapped = map::map(&collector.queries[query], collector.queries[query].example.clone());
     let block =

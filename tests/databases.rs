@@ -104,7 +104,7 @@ fn check_connect_tells_of_each_database() {
     assert!(said.contains("  FAILED     counted in app_a: "), "{said}");
     let (code, said) = check(&server, "{include: [none]}", COLLECTOR);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("  off        counted: there is no database to ask it in\n"), "{said}");
+    assert!(said.contains("  off        counted: there is no database to run it in\n"), "{said}");
 }
 
 fn tables(page: &str, database: &str) -> Option<f64> {

@@ -1,4 +1,4 @@
-//! The arguments that several commands share: where the configuration is, how pages are served, how to log.
+//! The arguments shared by several commands: the configuration's files, serving, logging.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::scrape::reload::ConfigPaths;
 
-/// Where the configuration is.
+/// The files of the configuration.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigArguments {
     /// The settings file (pgvigil.yaml)
@@ -37,18 +37,18 @@ impl From<ConfigArguments> for ConfigPaths {
 /// How our own pages are served.
 #[derive(Args, Clone, Debug)]
 pub struct WebArguments {
-    /// TLS, users and headers of the pages, as other exporters have them (docs/web.md)
+    /// TLS, users and headers of the pages, in the same format as for other exporters (docs/web.md)
     #[arg(long = "web.config.file", value_name = "FILE", env = "PGVIGIL_WEB_CONFIG_FILE")]
     pub web_config: Option<PathBuf>,
 }
 
-/// How to log. Logs go to standard error.
+/// Logging, to standard error.
 #[derive(Args, Clone, Debug)]
 pub struct LogArguments {
-    /// What to log: off, error, warn, info, debug or trace
+    /// The log level: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "PGVIGIL_LOG_LEVEL", default_value = "info")]
     pub log_level: LevelFilter,
-    /// How to log
+    /// The log format
     #[arg(long, value_name = "FORMAT", env = "PGVIGIL_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }

@@ -1,4 +1,4 @@
-//! `pgvigil export`: what is shipped inside the binary.
+//! `pgvigil export`: prints or writes the files shipped inside the binary.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,24 +33,24 @@ pub enum Export {
     Rules {
         #[command(flatten)]
         files: ExportArguments,
-        /// As Prometheus reads them, or each as a PrometheusRule for its operator
+        /// The form: rule files of Prometheus, or PrometheusRule resources for its operator
         #[arg(long, value_enum, default_value_t)]
         format: RuleFormat,
         #[command(flatten)]
         links: Links,
     },
-    /// An example of a configuration for Alertmanager: who is told what, and what mutes what
+    /// An example configuration for Alertmanager: who is notified of what, and which alerts mute others
     Alertmanager,
     /// The Grafana dashboards: written into a folder, or one of them printed
     Dashboards(ExportArguments),
-    /// What editors need to complete, explain and check your files: a JSON Schema
+    /// A JSON Schema, with which editors complete, explain and check your files
     Schema {
-        /// Of which file
+        /// The kind of file
         of: FileKind,
     },
-    /// What a shell completes: for bash, zsh, fish and others
+    /// Completions for a shell: bash, zsh, fish and others
     Completions {
-        /// Of which shell
+        /// The shell
         shell: Shell,
     },
     /// The manual: pgvigil(1), or with --dir a page for each command too
@@ -59,7 +59,7 @@ pub enum Export {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
-    /// The SQL that makes a role with just the rights pgvigil needs
+    /// The SQL that creates a role with only the rights that pgvigil needs
     Grants,
 }
 
@@ -72,7 +72,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// What editors are shown of it.
+    /// Its JSON Schema, for editors.
     pub fn json_schema(self) -> String {
         match self {
             FileKind::Collector => json::document::<CollectorKeys>("A collector of pgvigil"),
@@ -180,7 +180,7 @@ fn rule_files(format: RuleFormat, links: &Links) -> Vec<File> {
     files
 }
 
-/// The resource from which the operator makes this rule file.
+/// The operator's resource for this rule file.
 fn prometheus_rule(name: &str, text: &str) -> String {
     let mut resource = format!(
         "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: pgvigil-{name}\n  labels:\n    \

@@ -1,10 +1,10 @@
-//! The links of exported alerts: `pgvigil export rules --dashboard-url URL --runbook-url URL`.
+//! Completes the links in exported alerts: `pgvigil export rules --dashboard-url URL --runbook-url URL`.
 
 use clap::Args;
 
 use crate::source::net::http_client::HttpAddress;
 
-/// Where the shipped rules say that the runbooks are.
+/// The address of the runbooks in the shipped rules.
 const RUNBOOKS: &str = "https://github.com/pgvigil/pgvigil/blob/main/docs/runbooks/";
 
 #[derive(Args)]
@@ -12,13 +12,13 @@ pub struct Links {
     /// The address of your Grafana, such as `https://grafana.example.com`: put in front of the links to dashboards
     #[arg(long, value_name = "URL", value_parser = address)]
     dashboard_url: Option<String>,
-    /// Where runbooks are, instead of pgvigil's own: put in front of `ALERT.md`
+    /// The address of the runbooks, instead of pgvigil's own: put in front of `ALERT.md`
     #[arg(long, value_name = "URL", value_parser = address)]
     runbook_url: Option<String>,
 }
 
 impl Links {
-    /// A rule file with these addresses in its links.
+    /// Returns a rule file with these addresses in its links.
     pub fn complete(&self, rules: &str) -> String {
         let mut text = rules.to_owned();
         if let Some(address) = &self.dashboard_url {
@@ -34,7 +34,8 @@ impl Links {
     }
 }
 
-/// An address to which a path can be added, without slashes at its end. It must be plain enough for YAML and Prometheus' templates.
+/// An address to which a path can be added, without trailing slashes. It must be plain enough for YAML and Prometheus'
+/// templates.
 fn address(url: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"'`\\{}<>|^?#".contains(c);
     let is_web = url.starts_with("http://") || url.starts_with("https://");

@@ -38,17 +38,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve metrics over HTTP until SIGTERM (what happens without a command)
+    /// Serve metrics over HTTP until SIGTERM (the default command)
     Serve(serve::ServeArguments),
-    /// Check settings and collectors; all problems at once, exit code 2 if there are any
+    /// Check settings and collectors, and report all problems at once; exit code 2 if there are any
     Check(check::CheckArguments),
     /// Scrape once and print the page
     Scrape(scrape::ScrapeArguments),
-    /// Measure each path of a probe for some rounds, and say what a client would feel
+    /// Measure each path of a probe for some rounds, and report latencies and errors as a client sees them
     Probe(probe::ProbeArguments),
-    /// Print every metric there is, as Markdown
+    /// Print all metrics, as Markdown
     Docs(CollectorFiles),
-    /// Print or write what pgvigil ships: collectors, rules, the role's SQL, the manual, completions of shells
+    /// Print or write the shipped files: collectors, rules, the role's SQL, the manual, shell completions
     #[command(subcommand)]
     Export(export::Export),
 }
@@ -60,7 +60,7 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCod
         Ok(cli) => cli,
         Err(mut error) => {
             tip::add(&mut error, &Cli::command(), &arguments);
-            // Help and version are "errors" of exit code 0. If this cannot be printed, nobody is left to tell.
+            // Help and version are "errors" of exit code 0. If they cannot be printed, there is nowhere to report it.
             _ = error.print();
             return ExitCode::from(error.exit_code() as u8);
         }

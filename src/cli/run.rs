@@ -1,4 +1,4 @@
-//! How a command runs and ends: its errors with their exit codes, what it prints, its runtime.
+//! Runs a command to its end: its runtime, its output, and its errors with their exit codes.
 
 use std::io;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use crate::schema::problem::Problems;
 pub enum CommandError {
     /// Bad input: 2.
     Input(Problems),
-    /// An argument that names nothing: 2.
+    /// An argument that does not exist: 2.
     Usage(String),
     /// Anything else: 1.
     Failed(anyhow::Error),
@@ -35,7 +35,7 @@ impl From<io::Error> for CommandError {
 }
 
 impl CommandError {
-    /// Prints the error to standard error, and gives the exit code.
+    /// Prints the error to standard error, and returns the exit code.
     pub fn report(self) -> ExitCode {
         let (message, code) = match self {
             CommandError::Input(problems) => (problems.to_string(), 2),
@@ -47,7 +47,7 @@ impl CommandError {
     }
 }
 
-/// Prints to standard output. A reader that has gone (`| head`) is not an error.
+/// Prints to standard output. A closed reader (`| head`) is not an error.
 pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), CommandError> {
     match io::Write::write_all(&mut io::stdout().lock(), text.as_ref()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -55,11 +55,12 @@ pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), CommandError> {
     }
 }
 
-/// Runs a command's work to its end, and then waits only briefly: name lookups and file reads run in threads that cannot be stopped.
+/// Runs a command's work to its end, and then waits only briefly: name lookups and file reads run in threads that
+/// cannot be stopped.
 pub fn run_to_end(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(work);
-    // Sessions that ended with it say goodbye.
+    // Lets sessions that ended with it close.
     runtime.block_on(tokio::task::yield_now());
     runtime.shutdown_timeout(Duration::from_millis(200));
     result

@@ -1,4 +1,4 @@
-//! `pgvigil scrape`: one scrape to standard output.
+//! `pgvigil scrape`: prints the page of one scrape.
 
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};

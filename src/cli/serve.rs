@@ -17,8 +17,8 @@ use crate::scrape::reload::{ConfigPaths, LiveConfig};
 pub struct ServeArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Where to serve: HOST:PORT (`:9878`: on all addresses), `unix:/path` (`?mode=0660`), or `systemd` for the sockets it
-    /// passes. Several: separated by commas, or the option again
+    /// Addresses to serve on: HOST:PORT (`:9878`: on all addresses), `unix:/path` (`?mode=0660`), or `systemd` for its
+    /// sockets. Several: separated by commas, or the option again
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -45,7 +45,7 @@ pub fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     run_to_end(serve(arguments, passed, files))
 }
 
-/// Raises the soft limit on open files, which is low for programs that use `select`, to the hard limit. Returns the limit.
+/// Raises the soft limit on open files, which is low for programs that use `select`, to the hard limit, and returns it.
 fn allow_many_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -77,7 +77,7 @@ async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> Resul
     }
     let reloads = async {
         while hang_up.recv().await.is_some() {
-            // An error has been logged.
+            // The error has been logged.
             _ = live.reload().await;
         }
     };
@@ -92,7 +92,7 @@ async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> Resul
     tokio::select! {
         () = http::serve(listeners, app.into(), files, shutdown) => Ok(()),
         () = live.clone().watch() => Ok(()),
-        // Without further signals it goes on for as long as the program.
+        // Without further signals it runs as long as the program.
         () = async { reloads.await; std::future::pending().await } => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The Catalogue: all collectors, from the binary and from the user's folder. It is every metric there can be.
+//! The Catalogue: all collectors, from the binary and from the user's folder, and so every possible metric.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::settings::load::{Override, ReadSettings, Settings};
 /// The collectors that are shipped.
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/collectors");
 
-/// The shipped files: each one's name and text.
+/// The name and the text of each shipped file.
 pub fn shipped() -> impl Iterator<Item = (&'static str, &'static str)> {
     let text = |file: &'static include_dir::File<'_>| Some((file.path().to_str()?, file.contents_utf8()?));
     EMBEDDED.files().filter(|file| files::is_yaml(file.path())).filter_map(text)
@@ -31,7 +31,7 @@ impl Catalogue {
     /// The shipped collectors and those of a folder; a file of the same name replaces a shipped one.
     ///
     /// # Errors
-    /// All problems of all files; those of a shipped file that is replaced do not count.
+    /// All problems of all files, except those of a replaced shipped file.
     pub fn load(folder: Option<&Path>) -> Result<Catalogue, Problems> {
         let mut problems = Problems::default();
         let mut files = embedded();
@@ -41,7 +41,7 @@ impl Catalogue {
         Catalogue::parse(files, problems)
     }
 
-    /// Collectors from pairs of a file's name and its text; of two with the same stem the later counts.
+    /// Collectors from pairs of a file's name and its text; of two with the same stem the later one is used.
     ///
     /// # Errors
     /// All problems of all files.
@@ -60,10 +60,11 @@ impl Catalogue {
         problems.unless_any(Catalogue { collectors })
     }
 
-    /// Applies what the settings change: overrides per collector, those left that are enabled, and no label that a metric already has.
+    /// Applies the settings: overrides each collector, keeps those that are enabled, and refuses a label that a metric
+    /// already has.
     ///
     /// # Errors
-    /// Everything that is wrong with the settings, and everything in them that does not fit the collectors.
+    /// All problems of the settings, and all of their values that do not fit the collectors.
     pub fn adjust(&self, (settings, mut problems): ReadSettings) -> Result<(Settings, Catalogue), Problems> {
         let mut collectors = self.collectors.clone();
         for change in &settings.overrides {
@@ -88,7 +89,7 @@ impl Catalogue {
     }
 }
 
-/// The shipped files; that all of them are text is checked by a test.
+/// The shipped files; a test checks that all of them are text.
 fn embedded() -> FileSet {
     let files = EMBEDDED.files().filter(|file| files::is_yaml(file.path()));
     let named = files.filter_map(|file| {

@@ -1,4 +1,4 @@
-//! A Collector: one file in `collectors/`, validated. It says which rows to ask for and which column becomes which metric.
+//! A Collector: one file in `collectors/`, validated. It maps queries' rows and columns to metrics.
 
 pub mod catalogue;
 pub mod load;
@@ -12,17 +12,17 @@ use crate::collector::metric::MetricDef;
 pub use crate::schema::problem::Place;
 use crate::table::Table;
 
-/// Stands in a collector's SQL for the quoted schema of the extension it requires.
+/// Stands in a collector's SQL for the quoted schema of the required extension.
 pub const EXTENSION_SCHEMA: &str = "@extschema@";
 
-/// Required like an extension: our own functions, in the schema of this name, that `pgvigil export grants` installs.
+/// Our own functions, required like an extension: `pgvigil export grants` installs them in a schema of this name.
 pub const OWN_FUNCTIONS: &str = "pgvigil";
 
 /// The label that names a database.
 pub const DATABASE_LABEL: &str = "datname";
 
-/// What the SQL of `source: statements` must return, times in seconds. A row with a `datname` says that this database is
-/// there; the others are statements, and all other columns say which. So a name is not sent with each statement.
+/// The columns that the SQL of `source: statements` must return, times in seconds. A row with a `datname` names a
+/// database; all other rows are statements, identified by all other columns. So no name is sent with each statement.
 pub const READING: [&str; 8] = ["datname", "server", "dbid", "calls", "total", "stddev", "least", "most"];
 
 /// One collector file, validated.
@@ -33,22 +33,22 @@ pub struct Collector {
     /// The comment at the head of the file, for the docs.
     pub about: String,
     pub source: SourceKind,
-    /// Asked unless the settings turn it off; else only if they turn it on.
+    /// On unless the settings turn it off; otherwise off unless they turn it on.
     pub enabled: bool,
     pub scope: Scope,
     pub role: Role,
-    /// Zero: quick, asked on each scrape. Else slow: asked when a scrape finds the result older than this.
+    /// Zero: quick, asked on each scrape. Otherwise slow: asked when a scrape finds the result older than this.
     pub ttl: Duration,
     /// Slow collectors: the server's `statement_timeout` and the limit of the fetch.
     pub timeout: Duration,
-    /// What was found last is shown for ever, also while the target is down; an answer without rows changes nothing.
+    /// The last rows are shown for ever, also while the target is down; an answer without rows changes nothing.
     pub remember: bool,
-    /// Rows kept of each query; what is cut is counted.
+    /// Rows kept of each query; cut rows are counted.
     pub max_rows: usize,
     pub queries: Vec<Query>,
 }
 
-/// What a collector's rows come from.
+/// The origin of a collector's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
     /// SQL on a PostgreSQL server.
@@ -61,16 +61,16 @@ pub enum SourceKind {
     PgBouncer,
     /// A Redis or Valkey server.
     Redis,
-    /// What backup tools say of their repositories.
+    /// Backup tools' output on their repositories.
     Backup,
     /// The filesystems where the program runs.
     Disk,
-    /// What the probe has measured.
+    /// The measurements of the probe.
     Probe,
 }
 
 impl SourceKind {
-    /// Asked in SQL. The others have their rows in named sections.
+    /// Its collectors have SQL. The others' rows are in named sections.
     pub fn is_sql(self) -> bool {
         matches!(self, SourceKind::Postgres | SourceKind::Statements)
     }
@@ -106,19 +106,19 @@ pub struct Query {
     pub example: Table,
 }
 
-/// An extension a query needs, at least in this version (compared number by number: 1.10 is newer than 1.9).
+/// An extension that a query needs, in at least this version (compared number by number: 1.10 is newer than 1.9).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extension {
     pub name: String,
     pub version: Vec<u32>,
 }
 
-/// Where a query's rows come from.
+/// The source of a query's rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rows {
     /// SQL by server version, lowest `since` first.
     Sql(Vec<Variant>),
-    /// A named section of what a source has to say.
+    /// A named section of a source.
     Section(String),
 }
 
@@ -132,33 +132,33 @@ pub struct Variant {
     pub place: Place,
 }
 
-/// One metric and where its value stands in a row.
+/// One metric, and the columns of its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     pub def: MetricDef,
-    /// Columns that become labels, where they differ from the query's.
+    /// Columns that become labels, if they differ from the query's.
     pub labels: Option<Vec<String>>,
     pub value: ValueSource,
 }
 
-/// Which columns make a metric's value.
+/// The columns of a metric's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueSource {
     /// Gauge, counter: this column times `scale`.
     Column { column: String, scale: f64 },
-    /// Histogram: one row per upper bound `le`, `bucket` the cumulative count up to it, `sum` and `count` the
-    /// totals (the same on each row of a series, or absent on all but one).
+    /// Histogram: one row per upper bound `le`, `bucket` the cumulative count up to it, `sum` and `count` the totals
+    /// (the same on each row of a series, or absent on all but one).
     Histogram { le: String, bucket: String, sum: String, count: String, native: Option<NativeSpec> },
     /// Info: always 1.
     One,
 }
 
-/// A histogram's native buckets: all of a series are one cell, on any of its rows.
+/// A histogram's native buckets: those of a series are in one cell, on any of its rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NativeSpec {
-    /// Bucket `i` is of the values above `2^((i-1) * 2^-schema)`, up to `2^(i * 2^-schema)`.
+    /// Bucket `i` counts the values above `2^((i-1) * 2^-schema)`, up to `2^(i * 2^-schema)`.
     pub schema: i32,
-    /// The column with that cell; [`crate::table::native::NativeSpec::parse`] says what a text looks like.
+    /// The column with that cell; [`crate::table::native::NativeSpec::parse`] defines its text.
     pub buckets: String,
 }
 
@@ -183,7 +183,7 @@ impl Query {
         values.chain(labels).map(String::as_str)
     }
 
-    /// The columns of native buckets, but for one that is a label too.
+    /// The columns of native buckets that are not labels too.
     pub fn native_columns(&self) -> impl Iterator<Item = &str> {
         let native = self.metrics.iter().filter_map(|metric| match &metric.value {
             ValueSource::Histogram { native, .. } => Some(native.as_ref()?.buckets.as_str()),
@@ -200,7 +200,7 @@ impl Query {
         }
     }
 
-    /// Whether any of its metrics has this label.
+    /// Returns whether any of its metrics has this label.
     pub fn has_label(&self, label: &str) -> bool {
         self.metrics.iter().any(|metric| self.labels_of(metric).iter().any(|own| own == label))
     }

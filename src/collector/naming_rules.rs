@@ -1,4 +1,4 @@
-//! The rules for metric names: what a good one is, and that no two are taken for the same in any format.
+//! The rules for metric names: their form, and that no two collide in any format.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use crate::collector::metric::{MetricDef, MetricKind};
 use crate::schema::problem::{Place, Problems};
 use crate::schema::words;
 
-/// Suffixes that are no base unit, the suffix of the base unit, and the `scale` that converts.
+/// Suffixes that are not a base unit, the suffix of the base unit, and the `scale` that converts.
 const UNITS: [(&str, &str, &str); 22] = [
     ("_ns", "_seconds", "1e-9"),
     ("_nanoseconds", "_seconds", "1e-9"),
@@ -32,7 +32,7 @@ const UNITS: [(&str, &str, &str); 22] = [
     ("_pct", "_ratio", "0.01"),
 ];
 
-/// What is wrong with a metric's name, if anything; `own`: it tells what pgvigil is, sees or remembers.
+/// The problem of a metric's name, if any; `own`: it describes pgvigil itself.
 pub fn name_problem(name: &str, kind: MetricKind, ecosystem: bool, own: bool) -> Option<String> {
     if !words::metric(name) {
         return Some("this is not a metric name: use a-z, 0-9 and _, starting with a letter".into());
@@ -45,7 +45,7 @@ pub fn name_problem(name: &str, kind: MetricKind, ecosystem: bool, own: bool) ->
     if ecosystem { None } else { style_problem(name, kind) }
 }
 
-/// What breaks our naming rules, which other exporters' names need not follow.
+/// The violation of our naming rules, which other exporters' names need not follow.
 fn style_problem(name: &str, kind: MetricKind) -> Option<String> {
     if let Err(right) = words::snake(name) {
         return Some(format!("metric names are {right}"));
@@ -70,7 +70,7 @@ fn style_problem(name: &str, kind: MetricKind) -> Option<String> {
     Some(format!("`{suffix}` is not a base unit: end the name in `{base}` and convert{convert}"))
 }
 
-/// What is wrong with a HELP text, if anything. The text formats cannot carry what is refused here.
+/// The problem of a HELP text, if any. The text formats cannot represent the refused texts.
 pub fn help_problem(help: &str) -> Option<&'static str> {
     match help {
         _ if help.trim().is_empty() => Some("`help` is empty: say in one line what is measured, and in which unit"),
@@ -80,12 +80,12 @@ pub fn help_problem(help: &str) -> Option<&'static str> {
     }
 }
 
-/// The names that the metrics seen so far occupy: their own, and those that a format derives from them.
+/// The names occupied by the metrics seen so far: their own, and those that a format derives from them.
 #[derive(Debug, Default)]
 pub struct MetricNames(HashMap<String, (String, Place)>);
 
 impl MetricNames {
-    /// Occupies a metric's names, and tells which are taken.
+    /// Occupies a metric's names, and reports those that are taken.
     pub fn claim(&mut self, def: &MetricDef, place: &Place, problems: &mut Problems) {
         let names = occupied(&def.name, def.kind);
         if let Some((shared, (other, at))) = names.iter().find_map(|name| self.0.get_key_value(name)) {

@@ -1,4 +1,4 @@
-//! Checks before routing: the host name, the rate limit, user and password. And the headers that every response gets.
+//! Checks requests before routing (host name, rate limit, user and password), and adds headers to every response.
 
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, StatusCode};
@@ -6,9 +6,9 @@ use hyper::{HeaderMap, StatusCode};
 use crate::access::{Authentication, WebAccess};
 use crate::http::response::{HttpResponse, retry_later, text};
 
-/// The response to a request that is not let in; `None` if it is.
+/// The response to a refused request; `None` if it is accepted.
 pub async fn refusal(web: &WebAccess, headers: &HeaderMap) -> Option<HttpResponse> {
-    // Browsers always send the name that they were given.
+    // Browsers always send the name in the address bar.
     if let Some(host) = headers.get(HOST).filter(|host| !host.to_str().is_ok_and(|host| web.answers_to(host))) {
         let host = String::from_utf8_lossy(host.as_bytes());
         let message =
@@ -35,7 +35,7 @@ pub async fn refusal(web: &WebAccess, headers: &HeaderMap) -> Option<HttpRespons
 pub fn with_headers(mut response: HttpResponse, web: &WebAccess) -> HttpResponse {
     for (name, value) in &web.headers {
         let name = HeaderName::from_bytes(name.as_bytes());
-        // Both were checked when they were read.
+        // Both were checked when the web configuration was read.
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
             response.headers_mut().insert(name, value);
         }

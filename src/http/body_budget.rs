@@ -1,8 +1,8 @@
-//! Response bodies that clients have not read yet, and the memory that they may hold together.
+//! Limits the memory that response bodies may hold while their clients have not read them.
 //!
-//! A client that asks and does not read would otherwise keep a page in memory, and another with each further
-//! connection. So large bodies are counted, and the oldest of them are evicted for newer ones. An eviction hits the
-//! readers of one page alone, who see their connection cut; a new scrape never has to go without.
+//! A client that does not read would otherwise keep a page in memory, and another with each further connection. So
+//! large bodies are counted, and the oldest are evicted for newer ones. An eviction hits the readers of one page alone,
+//! whose connections are cut; a new scrape always gets its page.
 //!
 //! ```text
 //!              body()                         last reader is done
@@ -18,13 +18,13 @@
 //!                               on which hyper closes the connection
 //! ```
 //!
-//! Three things make this work. The bytes are owned by [`SharedBody`] alone, behind a lock, so that they can be taken
-//! away under the readers. Readers get copies of small pieces: hyper keeps what it could not send yet, and a piece that
-//! shared the page's memory would keep all of it. The budget itself holds weak references only: a page whose readers
-//! are gone is freed without asking it, and the list is cleaned when the next one comes.
+//! Three things make this work. Only [`SharedBody`] owns the bytes, behind a lock, so that they can be taken away under
+//! the readers. Readers get copies of small pieces: hyper keeps unsent pieces, and one that shared the page's memory
+//! would keep all of it. The budget itself holds weak references only: a page without readers is freed without the
+//! budget, and the next body cleans the list.
 //!
 //! Small bodies are not counted, because connections are limited and each has one. The newest few are never evicted,
-//! however large they are: otherwise a page larger than the budget could not be sent at all.
+//! whatever their size: otherwise a page larger than the budget could not be sent at all.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -57,7 +57,7 @@ pub struct BodyBudget {
 }
 
 impl BodyBudget {
-    /// A body of these bytes, which clients that asked together share. Older ones are evicted where there is no room.
+    /// A body of these bytes, shared by clients of the same page. Older bodies are evicted if there is no room.
     pub fn body(&self, bytes: Bytes) -> Body {
         if bytes.len() <= MAX_UNCOUNTED {
             return Body { shared: Arc::new(SharedBody::new(bytes)), position: 0 };
@@ -102,7 +102,7 @@ impl SharedBody {
         SharedBody { length: bytes.len(), bytes: Mutex::new(Some(bytes)) }
     }
 
-    /// Whether these are its very bytes, in the same memory.
+    /// Returns whether its bytes are these, in the same memory.
     fn is(&self, bytes: &Bytes) -> bool {
         self.bytes.lock().as_ref().is_some_and(|mine| mine.as_ptr() == bytes.as_ptr() && mine.len() == bytes.len())
     }

@@ -1,4 +1,4 @@
-//! The landing page for people: links, the state of each target, the collectors.
+//! The landing page for people, with links, the state of each target, and the collectors.
 
 use std::fmt::Write;
 

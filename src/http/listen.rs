@@ -1,4 +1,4 @@
-//! Listening: on addresses, on unix sockets, and on sockets that systemd has opened for us.
+//! Listens on addresses, on unix sockets, and on sockets that systemd has opened for us.
 
 use std::fs::{self, Metadata, Permissions};
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,10 +12,10 @@ pub use listenfd::ListenFd as Passed;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// In `--listen`: the sockets that systemd passes.
+/// The word in `--listen` for sockets from systemd.
 const SYSTEMD: &str = "systemd";
 
-/// The mode of a unix socket unless its address says `?mode=`: its owner and its group may use it.
+/// The mode of a unix socket unless its address has `?mode=`: its owner and its group may use it.
 const MODE: u32 = 0o660;
 
 pub enum Listener {
@@ -28,7 +28,7 @@ pub enum ClientStream {
     Unix(UnixStream),
 }
 
-/// Clients that are counted together: those of an IPv4 address, of an IPv6 network (/64), or of all unix sockets.
+/// Clients that count as one: those of an IPv4 address, of an IPv6 network (/64), or of all unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(Option<IpAddr>);
 
@@ -41,13 +41,13 @@ impl Peer {
     }
 }
 
-/// The file of a unix socket, which is removed with the listener if we made it.
+/// The file of a unix socket; it is removed with the listener if we created it.
 pub struct SocketFile {
     path: PathBuf,
     own: Option<Metadata>,
 }
 
-/// The sockets that LISTEN_FDS and LISTEN_PID name. These variables are removed from the environment, so this must run
+/// The sockets named by LISTEN_FDS and LISTEN_PID. These variables are removed from the environment, so this must run
 /// before there is a second thread.
 pub fn passed() -> Passed {
     Passed::from_env()
@@ -56,7 +56,7 @@ pub fn passed() -> Passed {
 /// Opens listeners: `HOST:PORT`, `:PORT` (on all addresses), `unix:/path`, or `systemd` for those that were `passed`.
 ///
 /// # Errors
-/// One cannot be opened; the message names it.
+/// An address cannot be opened; the message names it.
 pub async fn open(addresses: &[String], mut passed: Passed) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
     for address in addresses.iter().map(|address| address.trim()).filter(|address| !address.is_empty()) {
@@ -78,7 +78,7 @@ async fn tcp(address: &str) -> io::Result<Listener> {
     TcpListener::bind(&full).await.map(Listener::Tcp)
 }
 
-/// Replaces a socket that nobody listens on any more, and leaves alone anything else at that path.
+/// Replaces a socket without a listener, and leaves alone anything else at that path.
 fn unix_socket(address: &str) -> io::Result<Listener> {
     let (path, mode) = match address.split_once("?mode=") {
         Some((path, mode)) => (path, u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o777)),
@@ -96,7 +96,7 @@ fn unix_socket(address: &str) -> io::Result<Listener> {
         fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
-    // Until now the usual umask has kept out everybody but us.
+    // Until now the usual umask has kept everybody else out.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     let own = fs::symlink_metadata(path).ok();
     Ok(Listener::Unix(listener, SocketFile { path: path.to_owned(), own }))
@@ -130,7 +130,7 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // A socket that these options cannot be set on serves as well.
+                // A socket that refuses these options still works.
                 _ = set_keepalive(&stream);
                 Ok((ClientStream::Tcp(stream), Peer::new(Some(address.ip()))))
             }
@@ -163,7 +163,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// The kernel closes the connection of a client that has vanished, or that acknowledges nothing for half a minute.
+/// Makes the kernel close the connection of a client that has vanished or acknowledges nothing for half a minute.
 fn set_keepalive(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(30)))?;

@@ -1,4 +1,4 @@
-//! The HTTP server: listening, connections and their limits, the paths, the bodies.
+//! The HTTP server: listeners, connections and their limits, paths, bodies.
 
 mod auth;
 mod body_budget;

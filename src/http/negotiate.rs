@@ -1,4 +1,4 @@
-//! Content negotiation: the format, encoding, timeout and selection that a request's headers and query ask for.
+//! Content negotiation: reads the format, encoding, timeout and selection from a request's headers and query.
 
 use std::time::Duration;
 
@@ -32,13 +32,13 @@ pub fn format(headers: &HeaderMap) -> Format {
     best.1
 }
 
-/// Whether the scraper takes gzip.
+/// Returns whether the scraper accepts gzip.
 pub fn gzip(headers: &HeaderMap) -> bool {
     media_ranges(headers, ACCEPT_ENCODING.as_str()).any(|range| range.name == "gzip" && range.weight > 0.0)
 }
 
-/// How long the page may take: the scraper's timeout or else the default, less what sending takes. It is rounded down,
-/// so that scrapers with nearly the same timeout share a page: to whole seconds, and to tenths below one.
+/// How long the page may take: the scraper's timeout, or else the default, less the time of sending. It is rounded
+/// down, to whole seconds or to tenths below one, so that scrapers with nearly the same timeout share a page.
 pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
     let announced = headers.get(TIMEOUT_HEADER).and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
     let announced = announced.filter(|seconds| (0.001..=3600.0).contains(seconds)).map(Duration::from_secs_f64);
@@ -57,7 +57,7 @@ pub struct ProbeRequest {
     pub debug: bool,
 }
 
-/// `target=` (the first probe, if left out), `path=`, `debug=true`.
+/// `target=` (by default the first probe), `path=`, `debug=true`.
 pub fn probe(query: Option<&str>) -> ProbeRequest {
     let mut request = ProbeRequest::default();
     for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -120,7 +120,7 @@ impl MediaRange {
         self.version.as_deref().is_none_or(|version| versions.contains(&version))
     }
 
-    /// As Prometheus asks for protobuf. Other messages, and other ways to delimit them, are other formats.
+    /// The range is Prometheus' request for protobuf. Other messages and delimiters are other formats.
     fn is_delimited_families(&self) -> bool {
         self.proto.as_deref() == Some("io.prometheus.client.MetricFamily")
             && self.encoding.as_deref().is_some_and(|encoding| encoding.eq_ignore_ascii_case("delimited"))

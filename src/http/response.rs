@@ -1,4 +1,4 @@
-//! Responses: a status, a type and a body.
+//! Builds responses from a status, a type and a body.
 
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -25,14 +25,14 @@ pub fn json(status: StatusCode, body: String) -> HttpResponse {
     typed(status, "application/json", body)
 }
 
-/// Not now: the client may ask again in so many seconds.
+/// Refuses for now: the client may retry after this many seconds.
 pub fn retry_later(status: StatusCode, seconds: u64, reason: impl Into<Bytes>) -> HttpResponse {
     let mut response = text(status, reason);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
-/// The path takes these methods only.
+/// The path accepts these methods only.
 pub fn method_not_allowed(allowed: &'static str) -> HttpResponse {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));

@@ -1,17 +1,18 @@
-//! The paths. Requests can read and nothing else: no path takes an address or SQL. `auth.rs` has checked user, host and rate before.
+//! The HTTP paths and their responses. Requests only read: no path takes an address or SQL. `auth.rs` has checked user,
+//! host and rate before.
 //!
 //! | path | method | response |
 //! |---|---|---|
 //! | `/` | GET | a page for people: links, targets, collectors |
-//! | `/metrics` | GET | the page of metrics; `?target=` and `?collector=` choose parts of it |
+//! | `/metrics` | GET | the page of metrics; `?target=` and `?collector=` select parts of it |
 //! | `/sd` | GET | the targets, for Prometheus' `http_sd_configs` |
 //! | `/probe` | GET | one round of a probe, now: `?target=`, `?path=`, `?debug=true` |
 //! | `/healthz` | GET | `ok`: the process runs |
-//! | `/readyz` | GET | 200 until shutdown begins, with what is known of each target |
+//! | `/readyz` | GET | 200 until shutdown begins, with the known state of each target |
 //! | `/health` | GET | 200 if all targets can be reached now, else 503 |
-//! | `/-/reload` | POST | reads the configuration again, if `--web.enable-lifecycle` allows it |
+//! | `/-/reload` | POST | reloads the configuration, if `--web.enable-lifecycle` allows it |
 //!
-//! HEAD is taken wherever GET is.
+//! HEAD is accepted wherever GET is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,16 +34,16 @@ use crate::scrape::reload::LiveConfig;
 use crate::scrape::target::report::TargetStatus;
 use crate::scrape::target::{DebugRefusal, Target};
 
-/// How long a result of /health is served again.
+/// How long a result of /health is cached.
 const HEALTH_TTL: Duration = Duration::from_millis(1500);
 
 /// How long /health waits for the targets.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-const TOO_MANY_PAGES: &str = "more than 1,000 pages are being made; ask again in a few seconds, for a page that others ask for too: \
+const TOO_MANY_PAGES: &str = "more than 1,000 pages are in flight; retry in a few seconds, with a page that others request too: \
                               without `target=` or `collector=`, and with a timeout of whole seconds\n";
 
-/// The state that the paths answer from.
+/// The state behind all paths.
 pub struct App {
     live: Arc<LiveConfig>,
     coalescer: Arc<Coalescer>,
@@ -72,12 +73,12 @@ impl App {
         }
     }
 
-    /// Shutdown has begun: /readyz says so from now on.
+    /// Shutdown has begun: /readyz reports it from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Scrapes in flight are answered with what is there.
+    /// Scrapes in flight are answered with the results already there.
     pub fn hurry(&self) {
         self.coalescer.stop_waiting();
     }
@@ -109,7 +110,7 @@ impl App {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/health" => self.health().await,
-            _ => text(StatusCode::NOT_FOUND, "not found; the page / lists what there is\n"),
+            _ => text(StatusCode::NOT_FOUND, "not found; the page / lists the paths\n"),
         }
     }
 
@@ -133,9 +134,9 @@ impl App {
         response
     }
 
-    /// Each target as a scrape of its own, for Prometheus' `http_sd_configs`. The address is the one this request was
-    /// sent to. Shards divide the targets by `__meta_pgvigil_cluster`, so that alerts about a cluster see all of its
-    /// servers: its label `cluster`, else its name.
+    /// Each target as a separate scrape, for Prometheus' `http_sd_configs`. The address is that of this request. Shards
+    /// divide the targets by `__meta_pgvigil_cluster`, so that alerts about a cluster see all of its servers: it is the
+    /// label `cluster`, or else the target's name.
     fn discovery(&self, request: &Request<Incoming>) -> Value {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let mut groups = Vec::new();
@@ -148,7 +149,7 @@ impl App {
         groups.into()
     }
 
-    /// One round now on a path of a probe. It is not counted, and it is limited: see [`DebugRefusal::TooSoon`].
+    /// Runs one round on a path of a probe now. It is not counted, and it is limited: see [`DebugRefusal::TooSoon`].
     async fn probe(&self, request: &Request<Incoming>) -> HttpResponse {
         let engine = self.live.engine();
         let wanted = negotiate::probe(request.uri().query());
@@ -166,7 +167,7 @@ impl App {
                 Err(DebugRefusal::Unknown(message)) => bad_request(message),
                 Err(DebugRefusal::TooSoon(wait)) => {
                     let seconds = wait.as_secs() + 1;
-                    let reason = format!("asked a short while ago; again in {seconds} s\n");
+                    let reason = format!("a round ran recently; retry in {seconds} s\n");
                     retry_later(StatusCode::TOO_MANY_REQUESTS, seconds, reason)
                 }
                 Err(DebugRefusal::Broken(message)) => {
@@ -174,7 +175,7 @@ impl App {
                 }
             };
         }
-        bad_request("no probe: that is a target with `probe`".to_owned())
+        bad_request("no probe: choose a target with `probe`".to_owned())
     }
 
     async fn reload(&self) -> HttpResponse {
@@ -187,7 +188,7 @@ impl App {
         }
     }
 
-    /// Ready to be scraped, whatever the targets do: a watcher must be up when the watched is down.
+    /// Ready to be scraped in any state of the targets: a watcher must be up when the watched is down.
     fn ready(&self) -> HttpResponse {
         let engine = self.live.engine();
         let targets = engine.targets.iter().map(|target| (target.name(), target.last_status()));

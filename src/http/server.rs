@@ -1,4 +1,4 @@
-//! The server: it accepts connections until shutdown, and then lets the requests in flight finish.
+//! The server accepts connections until shutdown, and then lets the requests in flight finish.
 //!
 //! ```text
 //!  listener ──accept──> permit ──(TLS handshake)──> hyper reads a head ──> App::respond ──> hyper sends the body ──┐
@@ -7,19 +7,19 @@
 //!      └── next accept    └── the connection ends when its permit says so: `ConnectionPermit::timed_out`
 //! ```
 //!
-//! A connection is accepted only once there is a permit for it, so the kernel's queue holds what is too much. The task
-//! of a connection is a race between hyper, which serves it, and its permit, which knows what it waits for and for how
-//! long it may. hyper knows nothing of that: we tell the permit what happens, from the places where it can be seen.
+//! A connection is accepted only once there is a permit for it, so the kernel's queue holds the rest. The task of a
+//! connection is a race between hyper, which serves it, and its permit, which knows the current phase and its time
+//! limit. hyper does not know the permit: these places report to it what happens.
 //!
-//! - [`WatchedStream`] sees bytes come, writes that the client does not take, and the client closing its side.
+//! - [`WatchedStream`] sees arriving bytes, writes that the client does not take, and the client closing its side.
 //! - The service below sees a request begin and its response become ready.
 //! - [`WatchedBody`] sees when hyper drops a response's body: sent, or given up.
 //!
 //! hyper's own timer for request heads is off, because it would run between requests as well.
 //!
-//! Shutdown has three steps. Nobody is accepted any more, and idle connections close at once. Scrapes in flight have
-//! [`FINISH_TIMEOUT`] to hear from their servers; then they are answered with what is there. [`SEND_TIMEOUT`] later the
-//! connections that are still open are cut, among them those with half a request.
+//! Shutdown has three steps. No further connection is accepted, and idle ones close at once. Scrapes in flight may wait
+//! [`FINISH_TIMEOUT`] for their servers; then they are answered with the results already there. [`SEND_TIMEOUT`] later
+//! the connections still open are cut, including those with half a request.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -45,12 +45,11 @@ use crate::http::watched_stream::WatchedStream;
 /// A request's head must fit into this buffer.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// At shutdown, how long scrapes in flight may wait for their servers, and how long their pages may then take to be
-/// sent.
+/// At shutdown, how long scrapes in flight may wait for their servers, and how long sending their pages may then take.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long accepting rests after an error, such as no free file descriptor.
+/// The pause in accepting after an error, for example if no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then lets the requests in flight finish. The process may open `max_files` files.
@@ -63,7 +62,7 @@ pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, max_files: usize, sh
     };
     let accepting = join_all(listeners.iter().map(|listener| server.accept_all(listener)));
     tokio::select! {
-        // Accepting does not end by itself.
+        // Accepting never ends by itself.
         _ = accepting => (),
         () = shutdown => (),
     }
@@ -74,7 +73,7 @@ pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, max_files: usize, sh
 struct Server {
     app: Arc<App>,
     connections: Arc<Connections>,
-    /// The number of requests that are being answered.
+    /// The number of requests being answered.
     in_flight: watch::Sender<usize>,
     graceful: GracefulShutdown,
 }
@@ -128,7 +127,7 @@ impl Server {
     }
 }
 
-/// A connection, with all that serving it takes.
+/// A connection, with everything needed to serve it.
 struct ClientConnection {
     app: Arc<App>,
     in_flight: watch::Sender<usize>,
@@ -137,7 +136,7 @@ struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// A unix socket is not encrypted: the mode of its file says who may open it.
+    /// A unix socket is not encrypted: the mode of its file controls access.
     async fn serve(self, stream: ClientStream) -> Result<(), Box<dyn Error + Send + Sync>> {
         match (stream, self.app.tls()) {
             (ClientStream::Unix(stream), _) => self.serve_http(stream).await,

@@ -1,4 +1,4 @@
-//! A response's body that tells its connection's permit when it is sent or given up.
+//! Wraps a response's body and reports to the connection's permit when it is sent or abandoned.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A client's stream that tells its connection's permit when bytes come, when a write is not taken, and when the client
-//! closes its side.
+//! Wraps a client's stream and reports to the connection's permit: bytes that arrive, writes that block, and the client
+//! closing its side.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::http::connections::ConnectionPermit;
 pub struct WatchedStream<S> {
     stream: S,
     permit: Arc<ConnectionPermit>,
-    /// hyper's reader, while the end of the stream is kept from it.
+    /// hyper's reader, while the end of the stream is hidden from it.
     deferred_end: Option<Waker>,
 }
 
@@ -49,7 +49,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
             }
             self.permit.bytes_received();
         } else if has_response_pending {
-            // hyper would end the response too if it saw the end of the stream now: it sees it when the response is
+            // hyper would also end the response if it saw the end of the stream now: it sees it once the response is
             // sent.
             self.permit.half_closed();
             self.deferred_end = Some(cx.waker().clone());
@@ -59,8 +59,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     }
 }
 
-/// Whether more comes behind a request. hyper does not read on before that is answered, so it would not see the client
-/// close.
+/// Returns whether more bytes follow a request. hyper does not read on before that is answered, so it would not see
+/// the client close.
 fn goes_on_behind_a_head(bytes: &[u8]) -> bool {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     end.is_some_and(|end| end + 4 < bytes.len())

@@ -1,4 +1,4 @@
-//! One attempt to run a check over a path: how long its phases took, and why it failed if it did.
+//! One attempt to run a check over a path: the durations of its phases, and its failure if there was one.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,11 +9,11 @@ use crate::probe::label::label_enum;
 use crate::source::net::dial::DialSteps;
 use crate::truncate;
 
-/// An answer, as bytes: they are compared and cached, never read.
+/// An answer, as bytes: they are compared and cached, but never interpreted.
 pub type AnswerBytes = Arc<[u8]>;
 
 label_enum! {
-    /// A part of an attempt that is timed by itself; in the order in which they come.
+    /// A part of an attempt that is timed separately; in chronological order.
     pub enum Phase {
         Resolve = "resolve",
         Connect = "connect",
@@ -22,17 +22,17 @@ label_enum! {
         /// Waiting for a connection of the client's pool.
         Acquire = "acquire",
         Query = "query",
-        /// The whole of an attempt whose answer was in the cache.
+        /// A whole attempt whose answer was in the cache.
         Hit = "hit",
-        /// The whole of an attempt whose answer had to be loaded.
+        /// A whole attempt whose answer had to be loaded.
         Miss = "miss",
-        /// The whole of an attempt, from its scheduled time.
+        /// A whole attempt, from its scheduled time.
         Total = "total",
     }
 }
 
 impl Phase {
-    /// Whether it is the same for every query, because it is a phase of the connection.
+    /// Returns whether the phase belongs to the connection, and so is the same for every query.
     pub fn is_of_connection(self) -> bool {
         self <= Phase::Acquire
     }
@@ -52,10 +52,10 @@ label_enum! {
         Starting = "starting",
         Lost = "lost",
         SessionsNotEnding = "sessions_not_ending",
-        // Not tried: the circuit breaker is open, or the attempt before took so long that the next one is due.
+        // Not tried: the circuit breaker is open, or the previous attempt took until the next one was due.
         CircuitOpen = "circuit_open",
         Missed = "missed",
-        // The path works, and the query failed.
+        // The path works, but the query failed.
         StatementTimeout = "statement_timeout",
         LockTimeout = "lock_timeout",
         ReadOnly = "read_only",
@@ -66,7 +66,7 @@ label_enum! {
 }
 
 impl FailureReason {
-    /// Whether the path failed, not the query.
+    /// Returns whether the path failed, not the query.
     pub fn is_of_path(self) -> bool {
         self <= FailureReason::SessionsNotEnding
     }
@@ -90,20 +90,20 @@ impl AttemptError {
         AttemptError::new(FailureReason::Timeout, phase, format!("no answer in time ({})", phase.word()))
     }
 
-    /// Whether something may still be under way on the connection, which cannot be used again.
+    /// Returns whether the connection may still be busy, and so cannot be used again.
     pub fn breaks_connection(&self) -> bool {
         self.reason.is_of_path() || self.reason == FailureReason::TooLarge
     }
 }
 
-/// What an attempt gives.
+/// The result of an attempt.
 pub type AttemptResult = Result<AnswerBytes, AttemptError>;
 
 /// The phases of an attempt, as far as it got.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     pub phases: Vec<(Phase, Duration)>,
-    /// When the certificate expires that the server presented.
+    /// The expiry of the server's certificate.
     pub certificate_expiry: Option<SystemTime>,
 }
 
@@ -113,7 +113,7 @@ impl Trace {
         self.phases.push((phase, began.elapsed()));
     }
 
-    /// Records the phases that the dialler timed.
+    /// Records the phases timed by the dialler.
     pub fn record_dial(&mut self, steps: &DialSteps) {
         for (phase, took) in [(Phase::Resolve, steps.resolve), (Phase::Connect, steps.connect), (Phase::Tls, steps.tls)]
         {
@@ -123,7 +123,7 @@ impl Trace {
     }
 }
 
-/// An attempt that was made.
+/// A finished attempt.
 #[derive(Clone, Debug)]
 pub struct PathAttempt {
     pub at: SystemTime,
@@ -135,7 +135,7 @@ pub struct PathAttempt {
 }
 
 impl PathAttempt {
-    /// Why it failed, if it did.
+    /// The reason of its failure, if it failed.
     pub fn reason(&self) -> Option<FailureReason> {
         self.failure.as_ref().map(|failure| failure.reason)
     }

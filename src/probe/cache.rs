@@ -1,4 +1,4 @@
-//! A look-aside cache: answers in it expire, and a missing one is loaded once, however many readers miss it.
+//! A look-aside cache: its answers expire, and a missing one is loaded once for all readers that miss it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Cache {
     built_in: sync::Cache<String, AnswerBytes>,
     /// Used instead of the built-in cache, as long as it works.
     pub redis: Option<RedisCache>,
-    /// By key: the loads under way.
+    /// By key: the loads in flight.
     loads: Mutex<HashMap<String, Load>>,
     counts: Arc<Mutex<CacheCounts>>,
 }
@@ -102,8 +102,7 @@ impl Cache {
         found
     }
 
-    /// Loads a missing answer. Readers that come while another one loads the same key wait for that load (request
-    /// coalescing).
+    /// Loads a missing answer. Later readers of the same key wait for a load in flight (request coalescing).
     pub async fn load(&self, key: &str, load: impl Future<Output = AttemptResult>) -> AttemptResult {
         let cell = self.loads.lock().entry(key.to_owned()).or_default().clone();
         let mut is_own = false;
@@ -116,7 +115,7 @@ impl Cache {
             self.loads.lock().remove(key);
             answer
         };
-        // If the reader that loads is cancelled, the next one that waits loads in its place.
+        // If the loading reader is cancelled, the next one that waits loads in its place.
         let answer = cell.get_or_init(|| load_and_store).await.clone();
         let mut counts = self.counts.lock();
         counts.misses += 1;
@@ -152,7 +151,7 @@ mod tests {
         Cache::new(&settings, life).into()
     }
 
-    /// Reads with a loader that counts: whether there is an answer, and whether it was in the cache.
+    /// Reads with a loader that counts: returns whether there is an answer, and whether it was in the cache.
     async fn read(cache: &Cache, key: &str, loads: &AtomicUsize, fails: bool) -> (bool, bool) {
         if cache.get(key).await.is_some() {
             return (true, true);

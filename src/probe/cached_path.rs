@@ -1,5 +1,5 @@
-//! A path through a cache. Each query has a few keys, and each key is read twice and then left to expire, so that
-//! hits, misses and expirations happen all the time; now and then many readers ask for one missing key at once.
+//! A path through a cache. Each query has a few keys; each key is read twice and then expires, so that hits, misses and
+//! expirations happen all the time. Now and then many readers read one missing key at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use crate::probe::cache::Cache;
 use crate::probe::check::ProbeCheck;
 use crate::probe::pool::Pool;
 
-/// The keys of a query, which take turns.
+/// The number of a query's keys, which take turns.
 const KEYS: u64 = 4;
 
-/// Reads of a key before the next key's turn.
+/// The number of reads of a key before the next key's turn.
 const READS_PER_TURN: u64 = 2;
 
-/// Readers of one missing key in a stampede.
+/// The number of readers of one missing key in a stampede.
 const STAMPEDE_READERS: usize = 50;
 
 /// A look-aside cache, and the pool behind it.
 pub struct CachedPath {
     pub cache: Cache,
     pool: Arc<Pool>,
-    /// The start of every key, because several paths and probes may share a Redis.
+    /// The prefix of every key, because several paths and probes may share a Redis.
     prefix: String,
-    /// By query: how often it has been read.
+    /// By query: the number of its reads.
     reads: Mutex<HashMap<String, u64>>,
 }
 
@@ -43,13 +43,13 @@ impl CachedPath {
         CachedPath { cache, pool, prefix, reads: Mutex::default() }
     }
 
-    /// Reads the query's key whose turn it is.
+    /// Reads the current key of the query.
     pub async fn run(&self, check: &ProbeCheck, until: Instant, trace: &mut Trace) -> AttemptResult {
         let key = format!("{}:{}", check.name, self.count_read(&check.name) / READS_PER_TURN % KEYS);
         self.read(&key, check, until, trace).await
     }
 
-    /// Reads the cache, and loads over the pool what is missing.
+    /// Reads the cache, and loads a missing answer over the pool.
     pub async fn read(&self, key: &str, check: &ProbeCheck, until: Instant, trace: &mut Trace) -> AttemptResult {
         let (began, key) = (Instant::now(), format!("{}:{key}", self.prefix));
         if let Some(answer) = self.cache.get(&key).await {
@@ -61,16 +61,16 @@ impl CachedPath {
         Ok(answer)
     }
 
-    /// Many readers at once of a key that was never read.
+    /// Lets many readers read a new key at once.
     pub async fn stampede(&self, check: &ProbeCheck, until: Instant) {
         self.cache.count_stampede();
         let key = format!("crowd:{}", self.count_read("crowd"));
-        // Failures show in the path's own attempts.
+        // The path's own attempts show failures.
         let read = async || _ = self.read(&key, check, until, &mut Trace::default()).await;
         join_all((0..STAMPEDE_READERS).map(|_| read())).await;
     }
 
-    /// How often the query was read before.
+    /// The number of earlier reads of the query.
     fn count_read(&self, query: &str) -> u64 {
         let mut reads = self.reads.lock();
         let before = reads.entry(query.to_owned()).or_default();

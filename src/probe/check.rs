@@ -1,4 +1,4 @@
-//! The queries that run over every path. An answer is read as bytes, which are compared and cached as they are.
+//! The queries that run over every path. Their answers are compared and cached as bytes.
 
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,7 +29,7 @@ pub struct ProbeCheck {
     sql: String,
     parameters: Vec<String>,
     pub objective: Duration,
-    /// Whether it reads the probe's own tables, which may not exist.
+    /// Returns whether it reads the probe's own tables, which may not exist.
     pub needs_schema: bool,
     pub mode: CheckMode,
     paths: Option<Vec<String>>,
@@ -40,7 +40,7 @@ pub enum CheckMode {
     /// One of the probe's own queries, which only read.
     #[default]
     Plain,
-    /// One of the user's, in a read-only transaction.
+    /// One of the user's queries, in a read-only transaction.
     ReadOnly,
     /// Writes a token, which is the answer.
     WriteToken,
@@ -115,7 +115,7 @@ pub fn token_value(answer: &[u8]) -> Option<i64> {
 }
 
 impl ProbeCheck {
-    /// Whether it runs on this path. On the path of the writes no other query does.
+    /// Returns whether it runs on this path. The path of the writes runs no other query.
     pub fn runs_on(&self, path: &str) -> bool {
         match &self.paths {
             Some(paths) => paths.iter().any(|name| name == path),
@@ -166,7 +166,7 @@ impl ProbeCheck {
     }
 }
 
-/// Writes a token: the time in microseconds, so that it rises although several probes may write.
+/// Writes a token: the time in microseconds, which rises even if several probes write.
 async fn write_token(client: &Client) -> Result<Vec<u8>, AttemptError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let token = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
@@ -175,7 +175,7 @@ async fn write_token(client: &Client) -> Result<Vec<u8>, AttemptError> {
     Ok([&8u32.to_be_bytes()[..], &token.to_be_bytes(), b"\n"].concat())
 }
 
-/// The failure that an error of a query means.
+/// The failure for an error of a query.
 impl From<tokio_postgres::Error> for AttemptError {
     fn from(error: tokio_postgres::Error) -> Self {
         let described = error::from_query(&error);
@@ -213,7 +213,7 @@ impl ToSql for AsText<'_> {
     tokio_postgres::types::to_sql_checked!();
 }
 
-/// A cell as it was sent, of any type.
+/// A cell's bytes as sent, of any type.
 struct RawCell<'a>(&'a [u8]);
 
 impl<'a> FromSql<'a> for RawCell<'a> {

@@ -1,7 +1,7 @@
-//! Whether all paths give the same answers: each answer is compared with the primary's answers before and after it.
+//! Compares each path's answers with the primary's answers before and after them.
 //!
 //! The data may change between two answers of the primary. So an answer that the primary never gave counts as wrong
-//! only if the primary's own was the same before and after; else it cannot be judged.
+//! only if the primary's own was the same before and after; otherwise it cannot be judged.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::probe::label::label_enum;
 
-/// Answers of the primary that are remembered, for each query.
+/// The maximum of the primary's answers kept for each query.
 const REMEMBERED: usize = 50;
 
-/// Answers that wait for the primary's next one; further ones are not compared.
+/// The maximum of answers waiting for the primary's next one; further ones are not compared.
 const WAITING: usize = 50;
 
 label_enum! {
@@ -39,7 +39,7 @@ impl Comparison {
 pub struct AnswerHistory {
     /// The primary's answers, each once, the newest last.
     primary: VecDeque<PrimaryAnswer>,
-    /// Answers that can be judged after the primary's next one.
+    /// Answers to be judged after the primary's next one.
     waiting: Vec<WaitingAnswer>,
 }
 
@@ -78,7 +78,7 @@ impl AnswerHistory {
         self.waiting.drain(..).map(compare).collect()
     }
 
-    /// Compares an answer of a path that may give an answer for `max_age`; `None` if it has to wait, or cannot be
+    /// Compares an answer of a path that may keep an answer for `max_age`; `None` if it has to wait, or cannot be
     /// compared.
     pub fn compare(&mut self, path: usize, answer: &[u8], max_age: Duration, now: Instant) -> Option<Comparison> {
         let digest = digest(answer);
@@ -123,7 +123,7 @@ mod tests {
             Some(Comparison::Stale),
             "a replica that was cut off"
         );
-        // The primary never gave it: wrong if its own stays, newer if its own follows, else unjudged.
+        // The primary never gave it: wrong if its own stays, newer if its own follows, otherwise unjudged.
         for (next, comparison) in
             [(&b"two"[..], Comparison::Wrong), (b"three", Comparison::Same), (b"four", Comparison::Unjudged)]
         {

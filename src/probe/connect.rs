@@ -1,4 +1,4 @@
-//! Connections of the probe: dialled, logged in and timed step by step, with the session limits that an application
+//! Opens the probe's connections: dials and logs in, times each step, and sets the session limits that an application
 //! should have.
 
 use std::io;
@@ -20,10 +20,10 @@ use crate::source::net::dial::DialSteps;
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::postgres::{error, startup};
 
-/// The limit of connecting and logging in.
+/// The time limit of connecting and logging in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The settings of a session: those an application should have, and no serializable transactions, which a replica
+/// The settings of a session: those that an application should have, and no serializable transactions, which a replica
 /// refuses. A login trigger may write; the probe's own queries only read, and the user's run in a read-only
 /// transaction.
 const OPTIONS: &str = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s \
@@ -42,13 +42,13 @@ pub struct Connector {
 pub struct ProbeConnection {
     pub client: Client,
     task: JoinHandle<()>,
-    /// Nothing is under way on it: it can be used again, and takes leave of the server when it is dropped.
+    /// No query is running on it: it can be used again, and sends Terminate when it is dropped.
     pub is_idle: bool,
 }
 
 impl Drop for ProbeConnection {
     fn drop(&mut self) {
-        // Without the client the task ends by itself, but only after everything is answered.
+        // Without the client the task ends by itself, but only after all answers have arrived.
         if !self.is_idle {
             self.task.abort();
         }
@@ -119,12 +119,12 @@ impl Connector {
             Err(_) => return Err(AttemptError::timeout(Phase::Authentication)),
         };
         trace.record(Phase::Authentication, began);
-        // Why it ends shows in the next query.
+        // The next query shows why it ended.
         let task = tokio::spawn(async move { _ = connection.await });
         Ok(ProbeConnection { client, task, is_idle: false })
     }
 
-    /// How far the dialler got.
+    /// The phase that the dialler reached.
     fn dial_phase(&self, steps: &DialSteps) -> Phase {
         match (steps.resolve, steps.connect, &self.server.address) {
             (_, Some(_), _) => Phase::Tls,
@@ -152,7 +152,7 @@ fn login_error(error: FetchError) -> AttemptError {
     let reason = match error.reason {
         Reason::Authentication => FailureReason::Authentication,
         Reason::ConnectionsExhausted => FailureReason::TooManyConnections,
-        // PgBouncer's words for max_client_conn.
+        // PgBouncer's message for max_client_conn.
         _ if error.message.contains("no more connections allowed") => FailureReason::TooManyConnections,
         Reason::Starting => FailureReason::Starting,
         Reason::Lost => FailureReason::Lost,

@@ -1,7 +1,7 @@
-//! A round at once over one path, for people who want to see its phases and what the path remembers.
+//! Runs one extra round over a path, for people who want to see its phases and recent attempts.
 //!
-//! It is not counted, so that nobody can change the measurements; and it is rare: a path runs one at most once in its
-//! interval, and in 5 s. It only reads.
+//! It only reads, and is not counted, so that it cannot change the measurements. It is rare: a path runs at most one in
+//! its interval, and in 5 s.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ use crate::settings::probe::WRITE;
 /// The shortest time between two rounds on a path.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The attempts of a round over a path, and those that the path remembers; the newest last.
+/// The attempts of a round over a path, and those that the path has kept; the newest last.
 pub struct DebugRound {
     path: String,
     pub attempts: Vec<PathAttempt>,
@@ -26,23 +26,23 @@ pub struct DebugRound {
     last_successes: VecDeque<PathAttempt>,
 }
 
-/// Why there is no round.
+/// Why a round is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DebugRefusal {
-    /// There is no such path; which ones there are.
+    /// The path does not exist; the text lists those that do.
     Unknown(String),
-    /// Another round began a short while ago; how long to wait.
+    /// Another round began recently; how long to wait.
     TooSoon(Duration),
     /// It panicked.
     Broken(String),
 }
 
 impl ProbeState {
-    /// Runs all queries over a path now. A round goes on to its end though nobody waits for it any more: stopped in
-    /// the middle of a query, it would cost the path its persistent connection.
+    /// Runs all queries over a path now. A round continues to its end even without a caller: stopped in the middle of a
+    /// query, it would cost the path its persistent connection.
     ///
     /// # Errors
-    /// There is no such path, or another round began a short while ago.
+    /// The path does not exist, or another round began recently.
     pub async fn debug_round(self: &Arc<Self>, path: &str) -> Result<DebugRound, DebugRefusal> {
         let (index, state) = (self.reading_path(path)?, self.clone());
         self.limit_rate(&self.paths[index])?;
@@ -82,7 +82,7 @@ impl ProbeState {
         Ok(())
     }
 
-    /// Runs each query once, until the path itself fails. That the probe's tables do not exist is not a failure.
+    /// Runs each query once, until the path itself fails. Missing tables of the probe are not a failure.
     async fn run_all(&self, runner: &PathRunner) -> Vec<PathAttempt> {
         let has_schema = runner.stats.lock().is_schema_installed != Some(false);
         let mut attempts = Vec::new();
@@ -105,7 +105,7 @@ impl ProbeState {
 }
 
 impl DebugRound {
-    /// The round as text; `in_full` with the phases of each attempt, and with what the path remembers.
+    /// The round as text; `in_full` adds the phases of each attempt, and the attempts that the path has kept.
     pub fn text(&self, in_full: bool) -> String {
         let mut text = format!("{}\n", self.path);
         self.attempts.iter().for_each(|attempt| push(&mut text, attempt, in_full));
@@ -122,7 +122,7 @@ impl DebugRound {
     }
 }
 
-/// Adds a line, with the phases of the attempt if they are wanted.
+/// Adds a line, optionally with the phases of the attempt.
 fn push(text: &mut String, attempt: &PathAttempt, with_phases: bool) {
     let at = humantime::format_rfc3339_millis(attempt.at);
     _ = match &attempt.failure {

@@ -1,4 +1,4 @@
-//! A histogram of durations, with classic and with native buckets.
+//! A histogram of durations, with classic and native buckets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,17 @@ const STEPS: [u64; 17] = [
     5_000_000, 10_000_000,
 ];
 
-/// Native buckets for each doubling. In `collectors/probe.yaml` their schema is 3, the binary logarithm of this.
+/// Native buckets per doubling. In `collectors/probe.yaml` their schema is 3, the binary logarithm of this.
 const PER_DOUBLING: f64 = 8.0;
 
-/// A duration of more doublings of a second than this, over an hour, counts in the last native bucket. The first
-/// bucket is that of a nanosecond, so there are 337 at most; one phase has some dozens.
+/// Durations above this many doublings of a second (over an hour) count in the last native bucket. The first bucket is
+/// that of a nanosecond, so there are 337 at most; one phase has some dozens.
 const MOST_DOUBLINGS: f64 = 12.0;
 
 /// Upper bounds, in rising order.
 pub type Bounds = Arc<[Duration]>;
 
-/// The bounds of all histograms of a probe. Each objective is one of them, so that the attempts within it can be
-/// counted.
+/// The bounds of all histograms of a probe. Each objective is one of them, so that attempts within it can be counted.
 pub fn bounds(objectives: impl IntoIterator<Item = Duration>) -> Bounds {
     let mut bounds: Vec<_> = STEPS.into_iter().map(Duration::from_micros).chain(objectives).collect();
     bounds.sort_unstable();
@@ -33,7 +32,7 @@ pub fn bounds(objectives: impl IntoIterator<Item = Duration>) -> Bounds {
 #[derive(Clone, Debug)]
 pub struct DurationHistogram {
     bounds: Bounds,
-    /// By bound; the last counts the durations above all of them.
+    /// By bound; the last counts the durations above all bounds.
     counts: Vec<u64>,
     /// By index, in rising order; only buckets that are not empty.
     native: Vec<(i32, u64)>,
@@ -63,7 +62,7 @@ impl DurationHistogram {
         self.sum
     }
 
-    /// Each bound (`None`: above all), and how many were at most that.
+    /// Each bound (`None`: above all), and the number of durations up to it.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
         let bounds = self.bounds.iter().copied().map(Some).chain([None]);
         bounds.zip(&self.counts).scan(0, |sum, (bound, count)| {
@@ -77,7 +76,7 @@ impl DurationHistogram {
         &self.native
     }
 
-    /// How many were at most this, which is one of the bounds.
+    /// The number of durations up to this one, which must be one of the bounds.
     pub fn within(&self, bound: Duration) -> u64 {
         self.buckets().take_while(|(at, _)| at.is_some_and(|at| at <= bound)).last().map_or(0, |(_, count)| count)
     }
@@ -120,7 +119,7 @@ mod tests {
 
     type Quantile = fn(f64) -> f64;
 
-    /// Durations as they come of what a probe asks, in seconds: what a share of them does not exceed.
+    /// Typical distributions of a probe's durations, in seconds, as quantile functions.
     const SHAPES: [(&str, Quantile); 5] = [
         ("a point query", |u| 0.0009 * (1.0 - u).powf(-0.2)),
         ("between two bounds", |u| 0.011 + 0.008 * u),

@@ -1,4 +1,4 @@
-//! Enums whose values are words on the page: each word stands beside the value it names.
+//! A macro for enums whose variants are values of a label: each word is next to its variant.
 
 macro_rules! label_enum {
     ($(#[$attribute:meta])* pub enum $name:ident { $($(#[$doc:meta])* $value:ident = $word:literal,)* }) => {

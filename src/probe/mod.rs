@@ -40,7 +40,7 @@ use crate::source::net::login_guard::LoginInfo;
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::sections::{SectionSource, Tables, known};
 
-/// A probe that runs. Dropped, it stops.
+/// A running probe. Dropping it stops it.
 pub struct Probe {
     pub state: Arc<ProbeState>,
     /// The clock of each path.
@@ -50,7 +50,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Starts it. It runs until it is dropped, or for this many rounds; then it keeps how long every success took.
+    /// Starts it. It runs until dropped, or for this many rounds; then it keeps the duration of every success.
     pub fn start(settings: ProbeSettings, rounds: Option<u64>) -> Probe {
         let state = Arc::new(ProbeState::new(settings, rounds.is_some()));
         let mut probe = Probe { state: state.clone(), rounds: Vec::new(), watchers: Vec::new() };
@@ -67,7 +67,7 @@ impl Probe {
         probe
     }
 
-    /// Whether rounds are still to come, of a probe that was started for some.
+    /// Returns whether rounds remain, for a probe that was started for some.
     pub fn is_running(&self) -> bool {
         self.rounds.iter().any(|task| !task.is_finished())
     }
@@ -97,7 +97,8 @@ impl SectionSource for Arc<Probe> {
     /// A task ends only if it panics; its path's measurements are then out of date.
     fn connect(&self, _until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
         let is_running = !self.rounds.is_empty() && !self.rounds.iter().any(JoinHandle::is_finished);
-        let connected = if is_running { Ok(false) } else { Err(FetchError::new(Reason::Lost, "its loop has ended")) };
+        let connected =
+            if is_running { Ok(false) } else { Err(FetchError::new(Reason::Lost, "the task of a path has ended")) };
         future::ready(connected).boxed()
     }
 

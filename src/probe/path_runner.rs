@@ -1,4 +1,4 @@
-//! A path, and how queries go over it: on a connection of its own, on one of a pool, or through a cache.
+//! Runs queries over a path: on a connection of its own, on one of a pool, or through a cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::settings::connection::model::{Address, PostgresSettings};
 use crate::settings::probe::{Path, PathKind};
 use crate::source::net::session_limit::SessionLimit;
 
-/// The pools of a probe, by the name of their paths.
+/// The pools of a probe, by the names of their paths.
 pub type Pools = BTreeMap<String, Arc<Pool>>;
 
 /// One path, and the measurements on it.
 pub struct PathRunner {
     pub path: Path,
-    /// Opens connections that are not a pool's.
+    /// Opens connections outside of a pool.
     pub connector: Arc<Connector>,
     pub transport: Transport,
     /// One query at a time.
@@ -79,19 +79,19 @@ impl PathRunner {
         &self.path.server
     }
 
-    /// Where it goes to, for people: `db1:5432`.
+    /// Its destination for people: `db1:5432`.
     pub fn address(&self) -> String {
         address(self.server())
     }
 
-    /// For people: its name and kind, and where it goes to.
+    /// Its name, kind and destination, for people.
     pub fn description(&self) -> String {
         let (path, server) = (&self.path, self.server());
         let (kind, database, user) = (path.kind.word(), &server.database, &server.user);
         format!("{} ({kind}) at {}, database {database}, as {user}", path.name, self.address())
     }
 
-    /// Its sessions; those of the pool behind a cache are the pool's.
+    /// Its sessions; a cached path's are those of the pool behind the cache.
     pub fn sessions(&self) -> Option<&SessionLimit> {
         match &self.transport {
             Transport::Connection(_) => Some(&self.connector.sessions),
@@ -100,7 +100,7 @@ impl PathRunner {
         }
     }
 
-    /// How old an answer may be that the path gives. A replica may be as far behind as it likes.
+    /// The maximum age of the path's answers. A replica may be behind by any time.
     pub fn max_answer_age(&self) -> Duration {
         match (&self.path.kind, &self.transport) {
             (PathKind::Replica, _) => Duration::MAX,
@@ -109,7 +109,7 @@ impl PathRunner {
         }
     }
 
-    /// Makes an attempt, whose time counts from `began`.
+    /// Makes an attempt, whose duration counts from `began`.
     pub async fn attempt(
         &self,
         check: &ProbeCheck,
@@ -131,14 +131,14 @@ impl PathRunner {
         }
     }
 
-    /// What the cache shows under the check's name, if the path has one.
+    /// The cache's answer under the check's name, if the path has a cache.
     pub async fn read_cache(&self, check: &ProbeCheck, until: Instant) -> Option<AttemptResult> {
         let Transport::Cache(cached) = &self.transport else { return None };
         let _turn = self.turn.lock().await;
         Some(cached.read(&check.name, check, until, &mut Trace::default()).await)
     }
 
-    /// Many readers at once of one missing key, if the path has a cache.
+    /// Lets many readers read one missing key at once, if the path has a cache.
     pub async fn stampede(&self, check: &ProbeCheck, until: Instant) {
         if let Transport::Cache(cached) = &self.transport {
             let _turn = self.turn.lock().await;

@@ -1,4 +1,4 @@
-//! A client-side pool of connections, as applications have it: deadpool's, over the probe's own connections.
+//! A client-side connection pool as applications have it: deadpool over the probe's own connections.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,10 @@ use crate::source::net::session_limit::SessionLimit;
 use crate::source::sections::unix_seconds;
 use crate::table::Cell;
 
-/// How long an application waits for a connection of its pool.
+/// How long an application waits for a connection from its pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Older connections are replaced, so that opening them is measured too, and a new address of the server is found.
+/// Older connections are replaced, so that opening them is measured too, and a server's new address is found.
 const LIFETIME: Duration = Duration::from_secs(1800);
 
 pub struct Pool(managed::Pool<PoolManager>);
@@ -30,7 +30,7 @@ struct PoolManager {
 }
 
 impl Pool {
-    /// `None` never happens: deadpool refuses timeouts that have no runtime, and this pool has none of its own.
+    /// `None` never happens: deadpool refuses timeouts without a runtime, and this pool has none of its own.
     pub fn new(connector: Connector, size: usize) -> Option<Self> {
         let manager = PoolManager { connector, created: AtomicU64::new(0), failed: AtomicU64::new(0) };
         managed::Pool::builder(manager).max_size(size).build().ok().map(Pool)

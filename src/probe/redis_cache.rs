@@ -1,4 +1,4 @@
-//! A Redis (or Valkey) in which a cached path keeps its answers.
+//! Stores a cached path's answers in a Redis (or Valkey).
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -13,13 +13,13 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::redis::{RedisServer, RedisSession, Reply};
 
-/// The limit of a command, with the connection it may need: an application would not wait longer for its cache.
+/// The time limit of a command and its connection: an application would not wait longer for its cache.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// After a failure Redis is left alone for this long, so that a query costs what it costs without a cache.
+/// The pause after a failure of Redis, so that a query then costs no more than without a cache.
 const REST: Duration = Duration::from_secs(2);
 
-/// The start of an answer that any version of pgvigil stored: any other value is not ours.
+/// The start of an answer stored by any version of pgvigil: any other value is not ours.
 const ANY_MARK: &[u8] = b"pgvigil_probe ";
 
 /// The start of an answer in this version's format. An answer in another version's format counts as a miss.
@@ -57,7 +57,7 @@ impl RedisCache {
         self.errors.load(Relaxed)
     }
 
-    /// Whether the built-in cache is used instead, because Redis failed last.
+    /// Returns whether the built-in cache is used instead, because Redis failed last.
     pub fn is_failing(&self) -> bool {
         self.is_read_failing.load(Relaxed) || self.is_write_failing.load(Relaxed)
     }
@@ -70,7 +70,7 @@ impl RedisCache {
         self.count(self.try_get(key).await, &self.is_read_failing).flatten()
     }
 
-    /// Stores an answer for `life`, unless it is too long. False if Redis fails.
+    /// Stores an answer for `life`, unless it is too long. Returns false if Redis fails.
     pub async fn set(&self, key: &str, answer: &[u8], life: Duration) -> bool {
         !self.is_resting() && self.count(self.try_set(key, answer, life).await, &self.is_write_failing).is_some()
     }
@@ -134,7 +134,7 @@ fn refused(reply: &Reply) -> FetchError {
     FetchError::new(Reason::Query, message)
 }
 
-/// The answer in a stored value; nothing if another version's format.
+/// The answer in a stored value; `None` if it has another version's format.
 fn answer(mut value: Vec<u8>) -> Result<Option<Vec<u8>>, FetchError> {
     if value.starts_with(MARK) {
         Ok(Some(value.split_off(MARK.len())))
@@ -155,7 +155,7 @@ mod tests {
             (&b"pgvigil_probe 2 "[..], Some(Some(&b""[..]))),
             (b"pgvigil_probe 2 \0\xff\r\n", Some(Some(b"\0\xff\r\n"))),
             (b"pgvigil_probe 2 pgvigil_probe 2 ", Some(Some(MARK))),
-            // As digits, by a version that wrote them so.
+            // An older version wrote digits.
             (b"pgvigil_probe 1 00ff", Some(None)),
             (b"pgvigil_probe 20", Some(None)),
             (b"pgvigil_probe", None),

@@ -1,4 +1,4 @@
-//! Looks for the token that was written on the primary, on a replica or through a cache, until it is visible.
+//! Looks on a replica, or through a cache, for each token written on the primary until it is visible.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub async fn watch(state: Arc<ProbeState>, path: usize, mut writes: watch::Recei
             }
             () = sleep(pause), if !is_complete => {
                 let until = Instant::now() + state.settings.timeout;
-                // Failures show in the path's own attempts.
+                // The path's own attempts show failures.
                 let answer = match runner.read_cache(&check, until).await {
                     Some(answer) => answer,
                     None => connection.run(&check, until, &mut Trace::default()).await,

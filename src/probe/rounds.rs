@@ -1,8 +1,7 @@
-//! The clock of a path: when each query is due, and what becomes of it.
+//! The clock of a path: starts each query when it is due, and records the attempt.
 //!
-//! Queries come at a fixed rate, spread over the interval, one after the other; the turns of the paths lie between
-//! each other. The time of a late query counts from when it was due, so a path that hangs cannot hide that by being
-//! asked less often.
+//! Queries come at a fixed rate, spread over the interval, one after the other; the turns of the paths interleave. The
+//! duration of a late query counts from when it was due, so a hanging path cannot hide by being asked less often.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +13,10 @@ use crate::probe::check::{CheckMode, token_value};
 use crate::probe::state::ProbeState;
 use crate::probe::write_visibility::WriteToken;
 
-/// How late the clock itself may be, which counts milliseconds. A query that is later than that was kept waiting.
+/// The error of the clock itself, which counts milliseconds. A query that is later than that was kept waiting.
 const CLOCK_PRECISION: Duration = Duration::from_millis(5);
 
-/// Rounds from one stampede to the next.
+/// The number of rounds from one stampede to the next.
 const STAMPEDE_EVERY: usize = 12;
 
 /// Runs the queries of one path in turn, for this many rounds or until it is aborted. All paths have the same `start`.
@@ -37,12 +36,12 @@ pub async fn run(state: Arc<ProbeState>, path: usize, start: Instant, rounds: Op
     }
 }
 
-/// A number to divide by.
+/// A number as a divisor, at least 1.
 fn whole(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX).max(1)
 }
 
-/// Runs a query that is due, unless it is too late for that or the circuit breaker is open.
+/// Runs a due query, unless it is too late or the circuit breaker is open.
 async fn take_turn(state: &ProbeState, path: usize, query: usize, due: Instant) {
     let (runner, check) = (&state.paths[path], &state.checks[query]);
     let now = Instant::now();
@@ -69,7 +68,7 @@ async fn take_turn(state: &ProbeState, path: usize, query: usize, due: Instant) 
     stats.record(query, check, attempt);
 }
 
-/// Makes an attempt. Its answer is compared with the primary's; a token that it wrote is looked for on other paths.
+/// Makes an attempt. Its answer is compared with the primary's; other paths look for a token that it wrote.
 async fn attempt(state: &ProbeState, path: usize, query: usize, began: Instant) -> PathAttempt {
     let check = &state.checks[query];
     let (attempt, answer) = state.paths[path].attempt(check, began, state.settings.timeout).await;
@@ -84,7 +83,7 @@ async fn attempt(state: &ProbeState, path: usize, query: usize, began: Instant) 
     attempt
 }
 
-/// Many readers at once of one missing key, if the path has a cache and its circuit breaker allows it.
+/// Lets many readers read one missing key at once, if the path has a cache and its circuit breaker allows it.
 async fn stampede(state: &ProbeState, path: usize, query: usize) {
     let (runner, now) = (&state.paths[path], Instant::now());
     let is_allowed = runner.stats.lock().breaker.allows(now);

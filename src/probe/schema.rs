@@ -17,7 +17,7 @@ pub const SCHEMA: &str = include_str!("schema.sql");
 const ANALYZE: &str = "ANALYZE pgvigil_probe.customer, pgvigil_probe.product, pgvigil_probe.purchase, pgvigil_probe.line, \
                        pgvigil_probe.token;";
 
-/// The limit of each transaction: a busy server gets its time.
+/// The time limit of each transaction, long enough for a busy server.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Creates the tables, unless they exist, and lets this role read them.

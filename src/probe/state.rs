@@ -1,4 +1,4 @@
-//! What the paths of a probe share: its settings, its checks, their answers and its last write.
+//! The shared state of a probe's paths: its settings, checks, answers and last write.
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use crate::probe::write_visibility::WriteToken;
 use crate::probe::{check, histogram, path_runner};
 use crate::settings::probe::ProbeSettings;
 
-/// The kinds of path to the primary, the plainest first.
+/// The kinds of path to the primary, the simplest first.
 const REFERENCE_KINDS: [&str; 3] = ["direct", "pooled", "pgbouncer"];
 
 pub struct ProbeState {
@@ -21,13 +21,13 @@ pub struct ProbeState {
     pub paths: Vec<PathRunner>,
     /// By check.
     answers: Vec<Mutex<AnswerHistory>>,
-    /// The path whose answers are the primary's.
+    /// The path that gives the primary's answers.
     reference: Option<usize>,
     pub last_write: watch::Sender<Option<WriteToken>>,
 }
 
 impl ProbeState {
-    /// The state before the first attempt; `keeps_totals` keeps how long every success took.
+    /// The state before the first attempt; `keeps_totals` keeps the duration of every success.
     pub fn new(settings: ProbeSettings, keeps_totals: bool) -> Self {
         let checks = check::checks(&settings);
         let bounds = histogram::bounds(checks.iter().map(|check| check.objective));

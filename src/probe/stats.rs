@@ -1,4 +1,4 @@
-//! The measurements on one path: counted once, read by scrapes and by `pgvigil probe`.
+//! The measurements on one path, which scrapes and `pgvigil probe` read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
@@ -12,26 +12,26 @@ use crate::probe::comparison::Comparison;
 use crate::probe::histogram::{Bounds, DurationHistogram};
 use crate::probe::write_visibility::WriteVisibility;
 
-/// The last attempts that are remembered in detail.
+/// The number of recent attempts kept in detail.
 const FAILURES_KEPT: usize = 20;
 const SUCCESSES_KEPT: usize = 5;
 
 /// How long a path rests after its circuit breaker opened.
 const BREAKER_REST: Duration = Duration::from_secs(30);
 
-/// How often a path looks for the probe's tables while they do not exist.
+/// How often a path checks for the probe's tables while they do not exist.
 const SCHEMA_RETRY: Duration = Duration::from_secs(60);
 
-/// The measurements on a path. A query is named by its index among the checks.
+/// The measurements on a path. A query is identified by its index among the checks.
 #[derive(Default)]
 pub struct PathStats {
     bounds: Bounds,
     /// By query and phase; a phase of the connection has no query.
     pub durations: BTreeMap<(Option<usize>, Phase), DurationHistogram>,
-    /// By query: the attempts that were due, also those that were not made.
+    /// By query: the attempts that were due, including those not made.
     pub attempts: BTreeMap<usize, u64>,
     pub failures: BTreeMap<(usize, Phase, FailureReason), u64>,
-    /// Attempts that began late, because the one before them was still under way.
+    /// Attempts that began late, because the previous one was still running.
     pub late: u64,
     pub missed: u64,
     pub breaker: CircuitBreaker,
@@ -39,12 +39,12 @@ pub struct PathStats {
     /// one is an increase.
     pub comparisons: BTreeMap<usize, [u64; Comparison::ALL.len()]>,
     pub visibility: WriteVisibility,
-    /// When the certificate expires that the server presented last.
+    /// The expiry of the last certificate that the server presented.
     pub certificate_expiry: Option<SystemTime>,
     /// Whether the probe's tables exist; `None` before the first query that reads them.
     pub is_schema_installed: Option<bool>,
     schema_retry_at: Option<Instant>,
-    /// By query: how long each success took, in a run that reports exact quantiles.
+    /// By query: the duration of each success, in a run that reports exact quantiles.
     pub totals: Option<BTreeMap<usize, Vec<Duration>>>,
     pub last_failures: VecDeque<PathAttempt>,
     pub last_successes: VecDeque<PathAttempt>,
@@ -56,19 +56,19 @@ impl PathStats {
         PathStats { bounds, breaker, totals, ..PathStats::default() }
     }
 
-    /// Whether a query may run that needs what this one needs: without the probe's tables it is tried once a minute.
+    /// Returns whether a query may run: without the probe's tables, one that needs them is tried once a minute.
     pub fn may_run(&self, check: &ProbeCheck, now: Instant) -> bool {
         !check.needs_schema || self.schema_retry_at.is_none_or(|at| now >= at)
     }
 
-    /// Counts an attempt that is due, but not made.
+    /// Counts an attempt that was due but not made.
     pub fn count_skipped(&mut self, query: usize, reason: FailureReason) {
         *self.attempts.entry(query).or_default() += 1;
         *self.failures.entry((query, Phase::Total, reason)).or_default() += 1;
     }
 
-    /// Counts an attempt, and tells the circuit breaker. That the probe's tables do not exist is not a failure, and
-    /// not counted.
+    /// Counts an attempt, and passes it to the circuit breaker. Missing tables of the probe are not a failure, and not
+    /// counted.
     pub fn record(&mut self, query: usize, check: &ProbeCheck, attempt: PathAttempt) {
         let (now, reason) = (Instant::now(), attempt.reason());
         if reason.is_some_and(FailureReason::is_of_path) {
@@ -115,7 +115,7 @@ impl PathStats {
         self.comparisons.entry(query).or_default()[comparison as usize] += 1;
     }
 
-    /// How long the successes of a query took.
+    /// The durations of a query's successes.
     pub fn successes(&self, query: usize) -> Option<&DurationHistogram> {
         self.durations.get(&(Some(query), Phase::Total))
     }

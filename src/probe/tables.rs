@@ -1,4 +1,4 @@
-//! What a probe has measured, as Tables: the sections that collectors of `source: probe` read.
+//! The probe's measurements as tables: the sections that collectors with `source: probe` read.
 
 use tokio::time::Instant;
 
@@ -81,7 +81,7 @@ fn push_counts(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>, s
     }
 }
 
-/// A row for each bucket of each histogram; the last has the native ones too.
+/// One row for each bucket of each histogram; the last has the native buckets too.
 fn push_durations(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>, stats: &PathStats) {
     for ((index, phase), histogram) in &stats.durations {
         let native = histogram.native();

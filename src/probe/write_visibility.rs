@@ -1,25 +1,25 @@
-//! How soon a path shows the probe's writes: the age of the oldest write that it does not show yet.
+//! How soon a path shows the probe's writes: the age of the oldest write that is not visible yet.
 //!
-//! This works although nobody else writes, and grows when a replica is cut off. It does not grow when the primary
-//! refuses writes, because then there is nothing to show.
+//! This works without other writers, and grows when a replica is cut off. It does not grow when the primary refuses
+//! writes, because then there is nothing to show.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Writes that are remembered while the path does not show them.
+/// The maximum of writes kept while the path does not show them.
 const REMEMBERED: usize = 1000;
 
 /// A write of the probe.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteToken {
-    /// It rises from write to write.
+    /// Rises from write to write.
     pub value: i64,
     pub committed: Instant,
 }
 
-/// The writes, as one path shows them.
+/// The writes of the probe, as one path shows them.
 #[derive(Debug, Default)]
 pub struct WriteVisibility {
     /// Writes that the path does not show yet, the oldest first.
@@ -31,13 +31,13 @@ pub struct WriteVisibility {
 impl WriteVisibility {
     pub fn add_write(&mut self, token: WriteToken) {
         if self.hidden.len() == REMEMBERED {
-            // The oldest one stays: its age counts.
+            // The oldest one stays, because its age counts.
             self.hidden.pop_back();
         }
         self.hidden.push_back(token);
     }
 
-    /// The path shows this token, or a later one of somebody else who writes too.
+    /// The path shows this token, or a later one of another writer.
     pub fn show(&mut self, value: i64, now: Instant) {
         while let Some(token) = self.hidden.front().filter(|token| token.value <= value) {
             self.last = Some(now.duration_since(token.committed));
@@ -45,15 +45,15 @@ impl WriteVisibility {
         }
     }
 
-    /// The age of the oldest write that is not visible, but at least the time that the last one took to become
-    /// visible; `None` before the first write.
+    /// The age of the oldest write that is not visible, but at least the time until the last one became visible; `None`
+    /// before the first write.
     pub fn age(&self, now: Instant) -> Option<Duration> {
         let oldest = self.hidden.front().map(|token| now.duration_since(token.committed));
         // A write of just now has had no time to become visible.
         oldest.max(self.last)
     }
 
-    /// Whether every write is visible.
+    /// Returns whether every write is visible.
     pub fn is_complete(&self) -> bool {
         self.hidden.is_empty()
     }

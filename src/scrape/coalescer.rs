@@ -1,4 +1,4 @@
-//! Coalescing: scrapes of the same page that come together share one scrape and one rendering, however many they are.
+//! Coalescing: concurrent scrapes of the same page share one scrape and one rendering.
 //!
 //! ```text
 //!              its turn                all refreshed, or the deadline                written
@@ -10,14 +10,15 @@
 //!                          abandoned                                                             forgotten
 //! ```
 //!
-//! - Requests join a page that is waiting or refreshing, if it was started at most 250 ms ago and by the configuration in force: an older
-//!   one would show results that are older than a request may share. Nobody joins a page that is rendering.
-//! - An abandoned page costs nothing more; a refresh that a target has started goes on all the same, see `target/refresh.rs`.
-//! - A turn is a permit for each target, so that the waits for servers that hang are bounded. A target that is done gives its permit back
-//!   at once. Turns come in the order of the requests; a page that has used up half of its time takes one of a few late turns. A page
-//!   whose turn does not come at all is rendered at its deadline, of what is there.
+//! - Requests join a page that is waiting or refreshing, if it was started at most 250 ms ago and by the configuration
+//!   in force: older results may not be shared. Requests never join a page that is rendering.
+//! - An abandoned page costs nothing more; a refresh that a target has started still continues, see
+//!   `target/refresh.rs`.
+//! - A turn is a permit for each target, so that the waits for hanging servers are bounded. A finished target returns
+//!   its permit at once. Turns come in the order of the requests; a page that has used up half of its time takes one of
+//!   a few late turns. A page without a turn is rendered at its deadline from the results already there.
 //! - Pages in flight are bounded too. Beyond the bound a request joins an older page of the same key, or is refused.
-//! - Rendered pages that nobody has fetched yet are bounded, because a page may be megabytes: the next one is rendered when one is taken.
+//! - Rendered pages not yet fetched are bounded, because a page may be megabytes: taking one lets the next be rendered.
 //! - At shutdown nothing waits for a server any more.
 
 use std::collections::HashMap;
@@ -37,7 +38,7 @@ use crate::exposition::Format;
 use crate::scrape::engine::{Engine, Scrape, Selection};
 use crate::scrape::target::refresh::MAX_SHARED_AGE;
 
-/// Which page: everything that makes a difference to the bytes, or to when they must be there.
+/// The key of a page: everything that affects its bytes, or when they must be there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageKey {
     pub selection: Selection,
@@ -46,20 +47,21 @@ pub struct PageKey {
     pub timeout: Duration,
 }
 
-/// Where a page is put, for all who wait for it.
+/// Sends a page to all who wait for it.
 type PageSender = watch::Sender<Option<Bytes>>;
 type PageReceiver = watch::Receiver<Option<Bytes>>;
 
-/// Targets that pages may wait for together; each such wait takes some KiB.
+/// The maximum of targets that pages may wait for together; each such wait takes some KiB.
 const MAX_WAITS: usize = 5000;
 
-/// Pages in flight, beside one for each target.
+/// Pages in flight, in addition to one for each target.
 const MAX_PAGES: usize = 1064;
 
-/// Late turns: for pages that have used up half of their time while others, which may wait for servers that hang, have the turns.
+/// Late turns: for pages that have used up half of their time while others, possibly waiting for hanging servers, have
+/// the turns.
 const MAX_LATE: usize = 16;
 
-/// Rendered pages that are not fetched yet.
+/// Rendered pages that were not fetched yet.
 const MAX_RENDERED: usize = 4;
 
 /// Too many different pages are in flight.
@@ -72,14 +74,14 @@ pub struct Coalescer {
     turns: Semaphore,
     late_turns: Semaphore,
     rendered: Semaphore,
-    /// From the beginning of the shutdown on.
+    /// True once shutdown has begun.
     is_stopping: watch::Sender<bool>,
 }
 
 #[derive(Default)]
 struct PagesInFlight {
     count: usize,
-    /// The page of each key that was started last.
+    /// The last started page of each key.
     newest: HashMap<PageKey, NewestPage>,
 }
 
@@ -90,7 +92,7 @@ struct NewestPage {
 }
 
 impl NewestPage {
-    /// A request that comes now would show the same results, and the same configuration.
+    /// A new request would show the same results, and the same configuration.
     fn is_fresh(&self, engine: &Arc<Engine>, now: Instant) -> bool {
         self.is_of(engine) && now.saturating_duration_since(self.began) <= MAX_SHARED_AGE
     }
@@ -101,9 +103,9 @@ impl NewestPage {
 }
 
 impl PagesInFlight {
-    /// Nobody joins this page any more.
+    /// Stops requests from joining this page.
     fn close(&mut self, key: &PageKey, page: &PageSender) {
-        // Another may have been started in its place.
+        // Another page may have been started in its place.
         if self.newest.get(key).is_some_and(|newest| newest.page.same_channel(page)) {
             self.newest.remove(key);
         }
@@ -123,11 +125,11 @@ impl Default for Coalescer {
 }
 
 impl Coalescer {
-    /// The page, from a scrape in flight if one for it has just begun. It comes within the key's `timeout`; empty if the task that made
-    /// it has died. Dropped, it does not count as waiting any more.
+    /// Returns the page, from a scrape in flight if one for it has just begun. It comes within the key's `timeout`; it
+    /// is empty if its task has panicked. Dropping the future ends the wait.
     ///
     /// # Errors
-    /// It would be another page, and too many are in flight.
+    /// The request needs another page, and too many are in flight.
     pub async fn get(self: &Arc<Self>, engine: &Arc<Engine>, key: PageKey) -> Result<Bytes, Busy> {
         let mut page = self.join_or_start(engine, key)?;
         let Ok(rendered) = page.wait_for(Option::is_some).await else { return Ok(Bytes::new()) };
@@ -139,7 +141,7 @@ impl Coalescer {
         let mut in_flight = self.in_flight.lock();
         let is_full = in_flight.count >= MAX_PAGES + engine.targets.len();
         if let Some(newest) = in_flight.newest.get(&key) {
-            // When no other can be started, an older one is better than none.
+            // If no other page can be started, an older one is better than none.
             if newest.is_fresh(engine, began) || is_full && newest.is_of(engine) {
                 return Ok(newest.page.subscribe());
             }
@@ -162,18 +164,18 @@ impl Coalescer {
         in_flight.count == 0 && in_flight.newest.is_empty()
     }
 
-    /// From now on no page waits for a server: it shows what is there.
+    /// From now on no page waits for a server: pages show the results already there.
     pub fn stop_waiting(&self) {
         self.is_stopping.send_replace(true);
     }
 
-    /// Refreshes the targets of a page, when it is its turn. If that does not come in time, the page shows what is there.
+    /// Refreshes the targets of a page on its turn. Without a turn in time, the page shows the results already there.
     async fn refresh(&self, engine: &Engine, key: &PageKey, began: Instant) -> Scrape {
         let deadline = began + key.timeout;
         let scrape = engine.begin(&key.selection, began);
         let refresh = async {
             let turn = Mutex::new(self.turn(scrape.targets(), key.timeout / 2).await);
-            // Otherwise those who wait for one server that hangs would keep everybody from the others.
+            // Otherwise pages that wait for one hanging server would block the others.
             let give_back = || _ = turn.lock().as_mut().and_then(|turn| turn.split(1));
             scrape.refresh(deadline, &give_back).await;
         };
@@ -185,7 +187,7 @@ impl Coalescer {
         scrape
     }
 
-    /// The turn of a page with so many targets: in the order of the requests, or a late one after this `patience`.
+    /// The turn of a page with this many targets: in the order of the requests, or a late one after `patience`.
     async fn turn(&self, targets: usize, patience: Duration) -> Option<SemaphorePermit<'_>> {
         let in_turn = self.turns.acquire_many(targets.clamp(1, MAX_WAITS) as u32);
         let late = async {
@@ -206,7 +208,7 @@ impl Coalescer {
             scrape = self.refresh(&engine, &key, Instant::now()) => scrape,
             () = progress.is_abandoned() => return,
         };
-        // A request that comes from here on starts another page.
+        // A later request starts another page.
         drop(progress);
         let permit = tokio::select! {
             permit = self.rendered.acquire() => permit,
@@ -226,7 +228,8 @@ impl Coalescer {
     }
 }
 
-/// A page that is waiting or refreshing. When it is dropped, even by a panic, nobody can join it, and those who wait find the sender gone.
+/// A page that is waiting or refreshing. Dropping it, even by a panic, stops requests from joining it, and those that
+/// wait find the sender gone.
 struct PageInProgress {
     coalescer: Arc<Coalescer>,
     key: PageKey,
@@ -234,12 +237,12 @@ struct PageInProgress {
 }
 
 impl PageInProgress {
-    /// Ends when all who waited have gone; from then on nobody can join.
+    /// Ends when all requests have left; from then on none can join.
     async fn is_abandoned(&self) {
         loop {
             self.page.closed().await;
             let mut in_flight = self.coalescer.in_flight.lock();
-            // Somebody may have joined a moment ago.
+            // A request may just have joined.
             if self.page.receiver_count() == 0 {
                 return in_flight.close(&self.key, &self.page);
             }

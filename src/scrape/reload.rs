@@ -1,5 +1,5 @@
-//! The configuration in force: loaded at the start, loaded again on demand or when its files change, and never
-//! replaced by a broken one.
+//! The configuration in force: loaded at start, reloaded on demand or when its files change, and never replaced by an
+//! invalid one.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,13 +25,13 @@ use crate::settings::Settings;
 use crate::settings::interpolate::expand;
 use crate::settings::web::named_files;
 
-/// How often the files are read to see whether they changed.
+/// How often the files are checked for changes.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
-/// Where the configuration comes from.
+/// The files of the configuration.
 #[derive(Clone, Debug)]
 pub struct ConfigPaths {
-    /// The settings; without it they come from the environment.
+    /// The settings; `None` takes them from the environment.
     pub settings: Option<PathBuf>,
     /// The user's own collectors.
     pub collectors: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub struct ConfigPaths {
     pub web: Option<PathBuf>,
 }
 
-/// All that the files mean.
+/// The loaded content of all files.
 pub struct LoadedConfig {
     pub settings: Settings,
     pub catalogue: Catalogue,
@@ -47,7 +47,7 @@ pub struct LoadedConfig {
 }
 
 impl ConfigPaths {
-    /// Reads and checks everything. Parts of the web configuration `before` that did not change are taken over.
+    /// Reads and checks everything. Unchanged parts of the web configuration `before` are taken over.
     ///
     /// # Errors
     /// All problems of all files at once.
@@ -68,8 +68,8 @@ impl ConfigPaths {
         }
     }
 
-    /// Differs when a load would read something else, whatever the files' time stamps say. Only regular files are read: a pipe could be
-    /// read only once.
+    /// Changes when a load would read something else, independent of the files' time stamps. Only regular files are
+    /// read: a pipe can be read only once.
     fn fingerprint(&self) -> u64 {
         let folder = self.collectors.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let mut paths: Vec<_> = folder.map(|entry| entry.path()).filter(|path| files::is_yaml(path)).collect();
@@ -93,8 +93,8 @@ impl ConfigPaths {
     }
 }
 
-/// The files of URLs that these settings name. Files of passwords and certificates are not among them: they are read whenever they are
-/// needed.
+/// The files of URLs that these settings name. Files of passwords and certificates are not included: they are read
+/// whenever they are needed.
 fn url_files(settings: &str) -> Vec<PathBuf> {
     let named = files::named(settings, &["url_file"]).into_iter();
     named.filter_map(|file| expand(&file, &|name| std::env::var(name).ok()).ok()).map(PathBuf::from).collect()
@@ -115,17 +115,17 @@ pub struct LiveConfig {
     engine: RwLock<Arc<Engine>>,
     web: RwLock<Arc<WebAccess>>,
     process: Arc<Process>,
-    /// The fingerprint of what was loaded last, well or not; held while files are read.
+    /// The fingerprint of the last load, successful or not; held while files are read.
     loaded: Arc<AsyncMutex<u64>>,
 }
 
 impl LiveConfig {
-    /// The configuration as it is now, to be replaced when it changes.
+    /// Loads the configuration for the first time.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All problems of the configuration.
     pub fn start(files: ConfigPaths) -> Result<Arc<Self>, Problems> {
-        // Before the load: what changes meanwhile is loaded again, rather than missed.
+        // Before the load: a change during the load causes another one, and is not missed.
         let loaded = Arc::new(AsyncMutex::new(files.fingerprint()));
         let process = Arc::new(Process::default());
         let LoadedConfig { settings, catalogue, web } = files.load(None)?;
@@ -136,7 +136,7 @@ impl LiveConfig {
     /// An engine for one use.
     ///
     /// # Errors
-    /// Everything that is wrong with the configuration.
+    /// All problems of the configuration.
     pub fn once(files: &ConfigPaths) -> Result<Engine, Problems> {
         let LoadedConfig { settings, catalogue, .. } = files.load(None)?;
         Ok(Engine::new(settings, catalogue, Arc::default(), None))
@@ -150,10 +150,10 @@ impl LiveConfig {
         self.web.read().clone()
     }
 
-    /// Loads the configuration again. If it is broken, the one in force stays.
+    /// Loads the configuration again. If it is invalid, the one in force stays.
     ///
     /// # Errors
-    /// Everything that is wrong with it; it has been logged too.
+    /// All problems of the configuration; they are also logged.
     pub async fn reload(self: &Arc<Self>) -> Result<(), Problems> {
         self.with_files(|live, loaded| {
             *loaded = live.files.fingerprint();
@@ -162,7 +162,7 @@ impl LiveConfig {
         .await
     }
 
-    /// Loads again whenever the content of the files changes. Does not end.
+    /// Reloads whenever the content of the files changes. Never returns.
     pub async fn watch(self: Arc<Self>) {
         loop {
             sleep(WATCH_EVERY).await;
@@ -177,7 +177,7 @@ impl LiveConfig {
         }
     }
 
-    /// Reads files in a thread of its own, one at a time, so that a mount that hangs stops nothing else.
+    /// Reads files on a thread of its own, one at a time, so that a hanging mount blocks nothing else.
     async fn with_files<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self, &mut u64) -> T + Send + 'static,

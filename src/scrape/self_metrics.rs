@@ -1,4 +1,4 @@
-//! The program's own state as Tables: what `source: self` collectors read.
+//! The exporter metrics as tables, which collectors with `source: self` read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ use crate::source::fetch::Reason;
 use crate::source::sections::unix_seconds;
 use crate::table::Cell;
 
-/// What the process as a whole has been through; it outlives reloads.
+/// The history of the process; it survives reloads.
 #[derive(Debug)]
 pub struct Process {
     start: SystemTime,
@@ -51,7 +51,7 @@ impl Process {
         counts.last_scrape = Some(took);
     }
 
-    /// Notes how an attempt to load the configuration again ended.
+    /// Records the result of an attempt to reload the configuration.
     pub fn reloaded(&self, success: bool) {
         let mut counts = self.counts.lock();
         counts.reload_success = success;
@@ -60,7 +60,7 @@ impl Process {
         }
     }
 
-    /// The sections that are not about targets.
+    /// The sections that do not concern targets.
     pub fn tables(&self) -> SectionTables {
         let mut tables = SectionTables::default();
         tables.push(BuildRow { version: env!("CARGO_PKG_VERSION").into() });
@@ -75,13 +75,14 @@ impl Process {
         tables
     }
 
-    /// What Linux says of this process; elsewhere only its start and the limit.
+    /// Linux's figures of this process; elsewhere only its start and the limit.
     fn process(&self) -> ProcessRow<'static> {
         let stat = read_stat().unwrap_or_default();
-        // The name of the program, in parentheses, may hold anything; what follows is numbers.
+        // The name of the program, in parentheses, may contain anything; only numbers follow.
         let after_name: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let field = |index: usize| after_name.get(index).and_then(|text| text.parse::<f64>().ok());
-        // Fields 14, 15 (ticks) and 24 (pages) of proc(5): how large these are depends on the kernel, such as 16 or 64 KiB on arm64.
+        // Fields 14, 15 (ticks) and 24 (pages) of proc(5): their units depend on the kernel, for example 16 or 64 KiB
+        // on arm64.
         let cpu = field(11).zip(field(12)).map(|(user, system)| (user + system) / clock_ticks_per_second() as f64);
         let resident = field(21).map(|pages| pages * page_size() as f64);
         let open = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
@@ -96,14 +97,14 @@ impl Process {
     }
 }
 
-/// In one step: the file claims no size, so that the standard library reads it in many.
+/// Reads the file in one step: it reports no size, so the standard library would need many.
 fn read_stat() -> io::Result<String> {
     let mut stat = [0; 1024];
     let length = File::open("/proc/self/stat")?.read(&mut stat)?;
     Ok(String::from_utf8_lossy(&stat[..length]).into_owned())
 }
 
-/// The sections about a target, for a scrape that began at `scrape`. Those without rows are left out.
+/// The sections about a target, for a scrape that began at `scrape`. Empty ones are omitted.
 pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
     let mut tables = SectionTables::default();
     let status = target.status(scrape);
@@ -111,7 +112,7 @@ pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
     if let Some(error) = status.error.filter(|_| !status.up) {
         tables.push(DownRow { reason: error.reason.word().into(), down: Cell::Int(1) });
     }
-    // Logins that differ only in why they are not encrypted are one row.
+    // Logins that differ only in the reason for missing encryption are one row.
     let logins: BTreeSet<_> =
         target.source.logins().iter().map(|login| (login.method.word(), login.way.words())).collect();
     for (method, [tls, peer]) in logins {

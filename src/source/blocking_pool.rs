@@ -1,4 +1,4 @@
-//! Calls that may block for ever (a filesystem that hangs): each on a thread of its own, and at most one of a kind at a time.
+//! Runs calls that may block for ever (a hanging filesystem), each on its own thread, at most one of a kind at a time.
 //!
 //! The program does not wait for these threads when it ends.
 
@@ -14,13 +14,13 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Default)]
 pub struct BlockingPool {
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// When the call under way began.
+    /// When the running call began.
     began: Arc<Mutex<Option<Instant>>>,
 }
 
 impl BlockingPool {
-    /// The result of the call; `None` if it has not returned within `patience`. While one hangs, no other is made, and nobody
-    /// waits for it again.
+    /// The result of the call; `None` if it has not returned within `patience`. While one hangs, no other call is made,
+    /// and later callers do not wait.
     pub async fn call<T: Send + 'static>(
         &self,
         patience: Duration,
@@ -36,7 +36,7 @@ impl BlockingPool {
             let result = call();
             *began.lock() = None;
             drop(turn);
-            // The caller may have given up.
+            // The caller may have left.
             _ = sender.send(result);
         };
         if thread::Builder::new().name("blocking".into()).spawn(work).is_err() {

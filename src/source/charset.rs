@@ -1,4 +1,4 @@
-//! Text as UTF-8, whatever the encoding of its bytes: no name is refused, and names that differ in broken bytes stay different.
+//! Converts text of any encoding to UTF-8: no name is refused, and names that differ in invalid bytes stay different.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -10,12 +10,12 @@ use encoding_rs::Encoding;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Charset {
     is_utf8: bool,
-    /// How bytes that are not UTF-8 are read, if that is known.
+    /// The encoding of bytes that are not UTF-8, if it is known.
     encoding: Option<&'static Encoding>,
 }
 
-/// PostgreSQL's names of encodings, and the web's. SQL_ASCII is missing because it says nothing about its bytes; EUC_TW, EUC_JIS_2004 and
-/// MULE_INTERNAL because the web does not know them.
+/// PostgreSQL's names of encodings, and the web's. SQL_ASCII is missing because its bytes may be of any encoding;
+/// EUC_TW, EUC_JIS_2004 and MULE_INTERNAL because the web does not have them.
 const LABELS: [(&str, &str); 30] = [
     ("EUC_CN", "gb2312"),
     ("EUC_JP", "euc-jp"),
@@ -61,8 +61,9 @@ impl Charset {
         self.is_utf8
     }
 
-    /// These bytes as text: in UTF-8 or the database's encoding, whichever is valid; else escaped, as [`utf8`] does. In a single-byte encoding
-    /// all bytes are valid, so there UTF-8 is tried first; in the others few texts are valid in both, and the database's own comes first.
+    /// These bytes as text: in UTF-8 or the database's encoding, whichever is valid; otherwise escaped, as [`utf8`]
+    /// does. In a single-byte encoding all bytes are valid, so there UTF-8 is tried first; in the others few texts are
+    /// valid in both, and the database's own comes first.
     pub fn text(self, bytes: &[u8]) -> Cow<'_, str> {
         let may_be = |encoding: &&'static Encoding| !encoding.is_single_byte() || std::str::from_utf8(bytes).is_err();
         let decode = |encoding: &'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes);
@@ -88,7 +89,7 @@ pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether a part of it could be the result of the escaping above.
+/// Returns whether a part of it could be the result of the escaping above.
 fn looks_escaped(text: &str) -> bool {
     text.split('\\').skip(1).any(|after| match after.as_bytes() {
         [b'x', b'5', b'c', ..] => true,
@@ -125,7 +126,7 @@ mod tests {
             ("UTF8", "größe".as_bytes(), "größe"),
             ("UTF8", b"gr\xf6\xdfe", "gr\\xf6\\xdfe"),
             ("LATIN1", b"gr\xf6\xdfe", "größe"),
-            // A role made in a database of UTF-8.
+            // A role created in a database with UTF-8.
             ("LATIN1", "größe".as_bytes(), "größe"),
             ("WIN1252", "日本".as_bytes(), "日本"),
             ("EUC_JP", b"\xc6\xfc\xcb\xdc", "日本"),

@@ -1,7 +1,7 @@
-//! Disks: the filesystem under each configured path, on the machine that pgvigil runs on.
+//! Disks as a source: the filesystem under each configured path, on the machine that pgvigil runs on.
 //!
-//! A filesystem may never answer (NFS without its server): each path is asked on a thread of its own, and not again while
-//! that hangs.
+//! A filesystem may never answer (NFS without its server): each path is read on a thread of its own, and not again
+//! while that hangs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::source::fetch::FetchError;
 use crate::source::sections::{SectionSource, SourceProblem, Tables, known};
 use crate::table::Cell;
 
-/// A filesystem that works answers in microseconds; for one that hangs, a scrape waits this long, once.
+/// A working filesystem answers in microseconds; for one that hangs, a scrape waits this long, once.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The paths of a target.
@@ -34,7 +34,7 @@ pub struct DiskSource {
 struct WatchedPath {
     named: NamedPath,
     calls: BlockingPool,
-    /// Why it was not known when last asked.
+    /// Why the last attempt failed.
     problem: Mutex<Option<(&'static str, String)>>,
 }
 
@@ -94,7 +94,7 @@ impl WatchedPath {
         WatchedPath { named, calls: BlockingPool::default(), problem: Mutex::default() }
     }
 
-    /// The filesystem's answer, within `PATIENCE`; without one, `problem` says why.
+    /// The filesystem's answer within `PATIENCE`; without one, `problem` has the reason.
     async fn ask(&self, ask: impl FnOnce(&Path) -> Result<StatVfs, Errno> + Send + 'static) -> Option<StatVfs> {
         let path = self.named.path.clone();
         let (answer, problem) = match self.calls.call(PATIENCE, move || ask(&path)).await {

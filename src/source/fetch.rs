@@ -1,4 +1,4 @@
-//! What every fetch gives: rows, or the reason why there are none, and what a source reports meanwhile.
+//! The types of a fetch: rows or an error, and the events that a source reports meanwhile.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::source::remedy::Remedy;
 use crate::table::Table;
 use crate::truncate;
 
-/// What one query gave: the rows that were kept, and how many were cut by `max_rows`.
+/// The result of one query: the kept rows, and how many were cut by `max_rows`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub table: Arc<Table>,
@@ -23,12 +23,12 @@ pub type Answers = Vec<Result<Answer, FetchError>>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchError {
     pub reason: Reason,
-    /// For people: what happened, in the server's words where it sent any; one line, cut to a readable length. Shared, because one
-    /// error may stand for every collector of a hundred databases.
+    /// What happened, for people: in the server's words where it sent any; one line, cut to a readable length. Shared,
+    /// because one error may stand for every collector of a hundred databases.
     pub message: Arc<str>,
-    /// The query that failed, if it was one.
+    /// The query that failed, if it was a query.
     pub query: Option<String>,
-    /// Where in a collector file, if the server pointed into its SQL.
+    /// The position in a collector file, if the server reported one in its SQL.
     pub place: Option<Place>,
     pub remedy: Option<Arc<Remedy>>,
 }
@@ -38,7 +38,7 @@ impl FetchError {
         FetchError { reason, message: truncate::message(message.as_ref()), query: None, place: None, remedy: None }
     }
 
-    /// The same, with what helps against it, where that is known.
+    /// The same with its remedy, if one is known.
     pub fn with_remedy(self, remedy: Option<Remedy>) -> Self {
         FetchError { remedy: remedy.map(Arc::new), ..self }
     }
@@ -80,29 +80,30 @@ impl std::error::Error for FetchError {}
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
     pub name: String,
-    /// Why nobody can log in to it (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`), or `None`.
+    /// Why all logins to it fail (`template`, `invalid`, `not_allowed`, `privilege`, `connection_limit`, `encoding`),
+    /// or `None`.
     pub closed: Option<String>,
 }
 
-/// What a fetch reports while it goes on.
+/// The reports of a fetch in progress.
 pub enum Event {
-    /// The source has answered something.
+    /// The source has answered a query.
     Answered,
     /// The databases of the server.
     Databases(Vec<Database>),
-    /// The next slow collector has waited for others, and is fetched from now on.
+    /// The next slow collector has waited for others, and its fetch starts now.
     TurnBegan,
     /// All answers of the fetched collector with this index.
     Collected(usize, Answers),
 }
 
-/// Takes what a fetch reports.
+/// Receives the events of a fetch.
 pub type EventSink<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
-/// The reasons, each a word that is also the value of the label `reason`.
+/// The reasons; each is a word, which is also the value of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    // The query was not sent, or what it reads does not exist: it is skipped.
+    // The query was not sent, or an object that it reads does not exist: it is skipped.
     Role,
     Version,
     Extension,
@@ -117,7 +118,7 @@ pub enum Reason {
     Query,
     Columns,
     TooLarge,
-    // The connection failed: the breaker counts these.
+    // The connection failed: the circuit breaker counts these.
     Unreachable,
     Tls,
     Authentication,
@@ -130,7 +131,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The word for it, as a label's value.
+    /// Its word, the value of the label.
     pub fn word(self) -> &'static str {
         match self {
             Reason::Role => "role",
@@ -158,12 +159,12 @@ impl Reason {
         }
     }
 
-    /// The query is skipped, which is not a failure: there is nothing that it could return.
+    /// The query is skipped, which is not a failure: there is nothing to return.
     pub fn is_skip(self) -> bool {
         self <= Reason::Closed
     }
 
-    /// The connection failed, and not the query.
+    /// The connection failed, not the query.
     pub fn is_connection(self) -> bool {
         self >= Reason::Unreachable
     }
@@ -174,12 +175,12 @@ impl Reason {
 pub struct SourceStatus {
     /// As of its last answer; `None` before the first.
     pub replica: Option<bool>,
-    /// There is a pooler in between; each query brings its own settings.
+    /// We are behind a transaction pooler; each query brings its own settings.
     pub pooled: Option<bool>,
     pub major: Option<u32>,
     /// Our role is a member of pg_monitor.
     pub monitor: Option<bool>,
-    /// Sessions that are open, being opened, or given up and not ended by the server.
+    /// Sessions that are open, being opened, or abandoned but not yet ended by the server.
     pub sessions: usize,
     pub login_pending: bool,
 }

@@ -1,7 +1,7 @@
-//! A source for tests of slots, fetches and the circuit breaker: it behaves as the test wants, on the test's clock.
+//! A scripted source for tests of slots, fetches and the circuit breaker, on the test's clock.
 //!
-//! It keeps the promises of [`crate::source::Source`]: a login is begun once and kept until it ends, every collector that is
-//! due is reported, the slow lane asks one collector at a time.
+//! It keeps the guarantees of [`crate::source::Source`]: a login starts once and is kept until it ends, every due
+//! collector is reported, and the slow lane asks one collector at a time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::source::net::login_guard::{Encryption, LoginInfo, Way};
 use crate::source::sections::cut;
 use crate::table::Table;
 
-/// How often a call that hangs looks whether it still has to.
+/// How often a hanging call checks whether it still has to hang.
 const TICK: Duration = Duration::from_millis(10);
 
 /// One server, shared by its target and its test.
@@ -29,28 +29,28 @@ pub struct Fixture {
     slow_lane: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// How the server behaves from now on.
+/// The server's behaviour from now on.
 #[derive(Clone, Default)]
 pub struct Behavior {
     pub login: Login,
     /// No query is answered, and no login ends.
     pub silent: bool,
-    /// Every query loses its connection for this reason, and the fresh one too.
+    /// Every query loses its connection for this reason, also on a new session.
     pub lost: Option<Reason>,
     pub replica: bool,
-    /// A pooler stands between.
+    /// A pooler is in between.
     pub pooled: Option<bool>,
     pub databases: Vec<&'static str>,
-    /// Other databases, which are known to let nobody in; and those of the above that refuse a login.
+    /// Other databases, known to refuse all logins; and those of the above that refuse a login.
     pub closed: Vec<&'static str>,
     pub refusing: Vec<&'static str>,
-    /// How long a collector's answer takes.
+    /// The delay of a collector's answer.
     pub delays: HashMap<&'static str, Duration>,
-    /// A collector's answers; without them its one query gives one row, whose `n` says how often it was asked.
+    /// A collector's answers; by default its one query returns one row, whose `n` counts the requests.
     pub answers: HashMap<&'static str, Answers>,
 }
 
-/// How a login ends.
+/// The result of a login.
 #[derive(Clone)]
 pub enum Login {
     Takes(Duration),
@@ -64,19 +64,19 @@ impl Default for Login {
     }
 }
 
-/// What the server has counted.
+/// The server's counts.
 #[derive(Clone)]
 pub struct Seen {
     /// When the test began.
     pub began: Instant,
     pub logins: u64,
     /// Fetches of quick collectors.
-    pub visits: u64,
+    pub fetches: u64,
     /// How often each collector was asked.
     pub asked: BTreeMap<String, u64>,
     /// Logins to databases that were refused.
     pub refused: u64,
-    /// Since when a login is pending.
+    /// The time since when a login is pending.
     pub pending: Option<Instant>,
     session: bool,
     replica: Option<bool>,
@@ -87,7 +87,7 @@ impl Default for Seen {
         Seen {
             began: Instant::now(),
             logins: 0,
-            visits: 0,
+            fetches: 0,
             asked: BTreeMap::new(),
             refused: 0,
             pending: None,
@@ -110,7 +110,7 @@ impl Fixture {
         self.seen().asked.get(collector).copied().unwrap_or_default()
     }
 
-    /// The kept session ends; the next fetch needs a login.
+    /// Ends the kept session; the next fetch needs a login.
     pub fn end_session(&self) {
         self.seen.lock().session = false;
     }
@@ -122,7 +122,7 @@ impl Fixture {
         SourceStatus { replica: seen.replica, pooled, sessions, login_pending, ..SourceStatus::default() }
     }
 
-    /// It never asks for a password.
+    /// The server never asks for a password.
     pub fn login(&self) -> Option<LoginInfo> {
         let way = Way { is_local: true, encryption: Encryption::None };
         self.seen.lock().session.then_some(LoginInfo { method: LoginMethod::None, way, fallback: None })
@@ -141,7 +141,7 @@ impl Fixture {
         }
     }
 
-    /// Begins the login or goes on with the one that is pending; `None` while it is not answered.
+    /// Starts the login or continues the pending one; `None` while it is not answered.
     fn try_login(&self) -> Option<Result<(), FetchError>> {
         let Behavior { login, silent, .. } = self.behavior();
         let mut seen = self.seen.lock();
@@ -169,7 +169,7 @@ impl Fixture {
         until: Instant,
         sink: EventSink<'_>,
     ) -> Result<(), FetchError> {
-        self.seen.lock().visits += 1;
+        self.seen.lock().fetches += 1;
         if !self.behavior().silent && self.behavior().lost.is_none() {
             self.learn();
             sink(Event::Answered);
@@ -218,7 +218,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// How a fetch ended as a whole.
+    /// The result of a fetch as a whole.
     async fn outcome(&self, until: Instant) -> Result<(), FetchError> {
         if self.behavior().silent {
             sleep_until(until).await;

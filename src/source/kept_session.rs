@@ -1,7 +1,7 @@
-//! Servers that are asked over one kept session: what PgBouncer and Redis have in common.
+//! A server that is asked over one kept session: the common part of PgBouncer and Redis.
 //!
-//! A session that died is replaced within the fetch, as a PostgreSQL server's is. One that does not answer by its
-//! deadline is given up.
+//! A lost session is replaced within the fetch, as for a PostgreSQL server. One that does not answer by its deadline is
+//! dropped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::source::net::session_limit::SessionLimit;
 use crate::source::pending_login::{LoginOutcome, LoginTask, PendingLogin};
 use crate::source::sections::{SectionSource, Tables};
 
-/// Sessions that a fetch may use up.
+/// The maximum of sessions that a fetch may use.
 const ATTEMPTS: usize = 3;
 
 /// A kind of server.
@@ -29,7 +29,7 @@ pub trait SectionServer: Send + Sync + 'static {
     /// Opens a session, which is counted in `sessions`.
     fn log_in(&self, sessions: &SessionLimit) -> impl Future<Output = Result<Self::Session, FetchError>> + Send;
 
-    /// For people: the product and its version.
+    /// The product and its version, for people.
     fn description(&self) -> String;
 
     /// Asks for these sections, each once.
@@ -54,7 +54,7 @@ impl<S: SectionServer> KeptSession<S> {
         KeptSession { server: server.into(), sessions, pending, session }
     }
 
-    /// The session, once nobody else asks on it.
+    /// The session, once no other fetch uses it.
     async fn lock(&self, until: Instant) -> Result<MutexGuard<'_, Option<S::Session>>, FetchError> {
         let late = |_| FetchError::new(Reason::Timeout, "another fetch was not answered before the deadline");
         timeout_at(until, self.session.lock()).await.map_err(late)
@@ -88,7 +88,7 @@ impl<S: SectionServer> KeptSession<S> {
         let mut result = Ok(Tables::new());
         for _ in 0..ATTEMPTS {
             let session = self.open(&mut kept, until).await?;
-            let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the visit"));
+            let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the fetch"));
             result = timeout_at(until, S::fetch(session, sections)).await.unwrap_or_else(late);
             if result.is_ok() {
                 break;

@@ -1,4 +1,4 @@
-//! Sources: what fetches Tables.
+//! Sources: each fetches tables from one kind of server, tool or machine.
 
 pub mod backup;
 pub mod blocking_pool;
@@ -46,8 +46,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// A source for this endpoint. The rows of a PostgreSQL server take their memory from `budget`; `start_probe` is given by
-    /// the layer above, where probes are.
+    /// A source for this endpoint. The rows of a PostgreSQL server take their memory from `budget`; the layer above,
+    /// which has the probes, passes `start_probe`.
     pub fn new(
         endpoint: &Endpoint,
         budget: MemoryBudget,
@@ -63,7 +63,7 @@ impl Source {
         })
     }
 
-    /// Whether collectors of this kind are fetched from it.
+    /// Returns whether it answers collectors of this kind.
     pub fn answers(&self, kind: SourceKind) -> bool {
         match self {
             Source::Postgres(_) => matches!(kind, SourceKind::Postgres | SourceKind::Statements),
@@ -82,7 +82,7 @@ impl Source {
         }
     }
 
-    /// How the last sessions were let in, each way once.
+    /// The methods of the last logins, each once.
     pub fn logins(&self) -> BTreeSet<LoginInfo> {
         match self {
             Source::Postgres(server) => server.entry().into_iter().collect(),
@@ -92,7 +92,7 @@ impl Source {
         }
     }
 
-    /// Makes sure that quick collectors can be fetched. True if that took a new login, false if the session was kept.
+    /// Connects, so that quick collectors can be fetched. Returns true after a new login, false if a session was kept.
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
         match self {
             Source::Postgres(server) => server.connect(until).await,
@@ -102,11 +102,11 @@ impl Source {
         }
     }
 
-    /// Fetches quick collectors, all at once, and (`discover`) which databases there are; ends by `until`.
+    /// Fetches quick collectors, all at once, and (`discover`) the list of databases; ends by `until`.
     ///
     /// # Errors
-    /// The connection failed, or nothing at all was answered. Every collector is reported all the same, with its answers or
-    /// its errors.
+    /// The connection failed, or nothing was answered. Every collector is still reported, with its answers or its
+    /// errors.
     pub async fn fetch_quick(
         &self,
         due: &[Arc<Collector>],
@@ -134,8 +134,8 @@ impl Source {
         }
     }
 
-    /// Fetches what is due in one of so many `databases`, which share `max_rows`, when its turn comes; errors as above. Only PostgreSQL has
-    /// databases.
+    /// Fetches the collectors that are due in one of this many `databases`, which share `max_rows`, when its turn
+    /// comes; errors as above. Only PostgreSQL has databases.
     pub async fn fetch_database(
         &self,
         database: &str,
@@ -151,7 +151,7 @@ impl Source {
         }
     }
 
-    /// For people: the product, its version, and what else counts.
+    /// The product, its version, and other important facts, for people.
     pub fn description(&self) -> String {
         match self {
             Source::Postgres(server) => server.about(),
@@ -161,7 +161,7 @@ impl Source {
         }
     }
 
-    /// What its rows report as not known.
+    /// The problems that its rows report.
     pub fn problems(&self) -> Vec<SourceProblem> {
         match self {
             Source::Sections(source) => source.problems(),

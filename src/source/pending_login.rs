@@ -1,5 +1,5 @@
-//! A pending login: it outlives whoever started it, and the next caller joins it, because abandoned logins pile up at a server that
-//! does not answer them.
+//! A pending login outlives the caller that started it, and the next caller joins it, because abandoned logins pile up
+//! at a server that does not answer them.
 //!
 //! ```text
 //!           start                answered, open
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! - *joined*: callers queue for the mutex, each until its own deadline. The one that holds it waits for the task itself.
-//! - *replaced*: a failure that happened before the caller came tells nothing of the server now, and a session that was closed while
-//!   nobody waited is useless. If the fresh login fails too, that is the caller's own error.
+//! - *replaced*: a failure before the caller came says nothing about the server now, and a session that was closed
+//!   while no caller waited is useless. If the fresh login fails too, that is the caller's own error.
 //! - *failed*: also after 10 minutes without an answer, behind a locked catalogue or a frozen server. The next caller starts another.
 //! - Dropping the task aborts it, and closes its connection.
 
@@ -26,13 +26,13 @@ use crate::source::fetch::{FetchError, Reason};
 
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What a login leads to.
+/// The result of a login.
 pub trait LoginOutcome: Send + 'static {
     /// The connection has ended.
     fn is_closed(&self) -> bool;
 }
 
-/// A login under way.
+/// A login in progress.
 pub struct LoginTask<S>(JoinHandle<Result<S, FetchError>>);
 
 impl<S: LoginOutcome> LoginTask<S> {
@@ -61,7 +61,7 @@ impl<S> Default for PendingLogin<S> {
 }
 
 impl<S: LoginOutcome> PendingLogin<S> {
-    /// A login is under way, or somebody waits for one.
+    /// A login is in progress, or a caller waits for one.
     pub fn is_pending(&self) -> bool {
         self.0.try_lock().map_or(true, |task| task.is_some())
     }
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    /// Starts logins that take so many seconds each, one after the other.
+    /// Starts logins that take this many seconds each, one after the other.
     fn starter(
         outcomes: impl IntoIterator<Item = (u64, Result<&'static str, Reason>)>,
     ) -> impl Fn() -> LoginTask<Outcome> {
@@ -125,7 +125,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_login_outlives_its_caller_and_is_joined() {
         let refused = Err(Reason::Refused);
-        // The logins; what the first caller gets, who waits for 2 s; and the second, who comes 5 s later and waits for 10 s.
+        // The logins; the result of the first caller, which waits for 2 s; and of the second, 5 s later, which waits
+        // for 10 s.
         for (logins, first, second) in [
             (vec![(1, Ok("a")), (1, Ok("b"))], Ok("a"), Ok("b")),
             (vec![(1, refused), (1, Ok("b"))], refused, Ok("b")),

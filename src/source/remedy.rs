@@ -1,18 +1,18 @@
-//! What helps against an error: chosen where the error is understood, worded where it is printed.
+//! Remedies for errors: chosen where the error is interpreted, worded where it is printed.
 
 use std::borrow::Cow;
 
-/// A remedy. Its words name the user that logs in.
+/// A remedy. Its text names the user that logs in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remedy {
     Advice(Cow<'static, str>),
-    /// SQL that gives the role these rights.
+    /// SQL that grants the role these rights.
     Grant(Vec<String>),
-    /// SQL that gives the role the default of this setting again.
+    /// SQL that resets the role's value of this setting.
     Reset(&'static str),
     /// A login trigger must be allowed to write.
     WritingLogin,
-    /// A rule that the user lacks in the access control list of Redis.
+    /// A rule that the user lacks in Redis' access control list.
     AclRule(&'static str),
     /// The user lacks access to the console of PgBouncer.
     StatsUser,
@@ -47,7 +47,7 @@ impl Remedy {
     }
 }
 
-/// As SQL writes a name.
+/// A name, quoted for SQL.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! Sources whose rows come in named sections, and how each collector gets its part of them.
+//! Sources whose rows come in named sections, and the distribution of these to collectors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::source::net::login_guard::LoginInfo;
 use crate::source::remedy::Remedy;
 use crate::table::Table;
 
-/// After this long, what is known by then is reported, and the rest when it comes: a tool that hangs keeps nobody waiting.
+/// After this long, the tables known by then are reported, and the rest later: a hanging tool delays nothing else.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The tables of some sections, or why there is none.
+/// The tables of some sections, or their errors.
 pub type Tables = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 
 /// A source whose rows come in named sections.
@@ -26,7 +26,7 @@ pub trait SectionSource: Send + Sync {
     /// The collectors that read it.
     fn kind(&self) -> SourceKind;
 
-    /// For people: the product and its version, or what else names it.
+    /// The product and its version, or another name, for people.
     fn description(&self) -> String;
 
     /// Fetches these sections, each once, by `until`.
@@ -35,17 +35,17 @@ pub trait SectionSource: Send + Sync {
     /// The connection failed.
     fn tables<'a>(&'a self, sections: &'a [&'a str], until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>>;
 
-    /// All sections as they are known before a fetch has ended, where that is of use.
+    /// All sections as known before a fetch has ended, if the source has them.
     fn known_tables(&self) -> Option<Tables> {
         None
     }
 
-    /// It is a part of this machine or this program: it always answers, whatever it knows.
+    /// The source is part of this machine or this program: it always answers.
     fn is_local(&self) -> bool {
         true
     }
 
-    /// Makes sure that it can be asked; true if that took a new login.
+    /// Opens a session if none is open; returns whether that took a new login.
     fn connect(&self, _until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
         future::ready(Ok(false)).boxed()
     }
@@ -54,18 +54,18 @@ pub trait SectionSource: Send + Sync {
         SourceStatus::default()
     }
 
-    /// How the last sessions were let in, each way once.
+    /// The methods of the last logins, each once.
     fn logins(&self) -> BTreeSet<LoginInfo> {
         BTreeSet::new()
     }
 
-    /// What its rows report as not known.
+    /// The problems that its rows report.
     fn problems(&self) -> Vec<SourceProblem> {
         Vec::new()
     }
 }
 
-/// Something that a source could not find out, while the rest of it is well.
+/// A part that a source could not find out, while the rest is available.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceProblem {
     pub message: String,
@@ -73,7 +73,7 @@ pub struct SourceProblem {
 }
 
 impl dyn SectionSource {
-    /// Fetches what these collectors read, all at once, and reports to each what is its own.
+    /// Fetches the sections of these collectors at once, and reports to each its own.
     pub async fn fetch(&self, due: &[Arc<Collector>], until: Instant, sink: EventSink<'_>) -> Result<(), FetchError> {
         if self.is_local() {
             sink(Event::Answered);
@@ -94,7 +94,7 @@ impl dyn SectionSource {
     }
 }
 
-/// Tables that are all known.
+/// Wraps tables that are all known.
 pub fn known(tables: SectionTables) -> Tables {
     tables.by_name.into_iter().map(|(section, table)| (section.to_owned(), Ok(table.into()))).collect()
 }

@@ -58,7 +58,7 @@ fn p24_a_database_that_lets_us_not_in_is_skipped_with_its_reason() {
         let (code, told) = check(&url);
         assert_eq!(code, Some(0), "{told}");
         for (name, _, reason) in CLOSED {
-            assert!(told.contains(&format!("  off        database {name} is not visited: ")), "{reason}: {told}");
+            assert!(told.contains(&format!("  off        database {name} is skipped: ")), "{reason}: {told}");
         }
     }
 }

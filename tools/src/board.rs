@@ -1,6 +1,6 @@
-//! A Board: one file in `dashboards/boards/`, validated. It says which questions a dashboard answers, by which panels.
+//! A Board: one file in `dashboards/boards/`, validated: the questions of a dashboard, and the panels that answer them.
 //!
-//! Everything is resolved: expressions have their selectors, variables and states their meaning.
+//! Everything is resolved: selectors in expressions, and the references to variables and states.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ pub const COLUMNS: u32 = 24;
 pub struct Board {
     /// Equals the file's name without `.yaml`.
     pub name: String,
-    /// What links name it by; it never changes.
+    /// Its name in links; it never changes.
     pub uid: String,
     pub title: String,
-    /// The comment at the head of the file: what the board is for.
+    /// The comment at the head of the file: the purpose of the board.
     pub about: String,
     pub variables: Vec<Variable>,
     pub annotations: Vec<Annotation>,
@@ -27,23 +27,23 @@ pub struct Board {
 }
 
 impl Board {
-    /// The name of what is made of it.
+    /// The name of the generated file.
     pub fn file(&self) -> String {
         format!("{}.json", self.name)
     }
 }
 
 declare! {
-    /// What a reader of the board chooses; several at once, or all.
+    /// A choice of the board's reader: one value, several, or all.
     #[derive(Clone, Debug, PartialEq)]
     pub struct Variable: "a variable" {
         /// Its name in expressions and links.
         name: String = snake(),
-        /// What it is called.
+        /// Its title.
         label: String = text(),
-        /// Where the choices come from: `label_values(..)`.
+        /// The query for its values: `label_values(..)`.
         query: String = text(),
-        /// The regular expression that stands for all; `.*` where series may lack the label.
+        /// The regular expression for all values; `.*` where series may lack the label.
         all: String = text(),
     }
 }
@@ -52,15 +52,15 @@ declare! {
     /// Events that are drawn into every graph.
     #[derive(Clone, Debug, PartialEq)]
     pub struct Annotation: "an annotation" {
-        /// What it is called.
+        /// Its title.
         title: String = text(),
         /// PromQL; `@name@` is one of the selectors.
         expr: String = text(),
-        /// What is said of an event; `{{label}}` stands for a label.
+        /// The text of an event; `{{label}}` stands for a label.
         text: String = text(),
         /// Its color.
         color: String = text(),
-        /// The value is when it happened, in milliseconds. Otherwise it happens while there is a value.
+        /// The value is the time of the event, in milliseconds. Otherwise the event lasts while there is a value.
         value_is_time: bool = flag().or(false),
         /// Not drawn until the reader switches it on.
         is_off as "off": bool = flag().or(false),
@@ -82,33 +82,33 @@ pub struct Panel {
     pub width: u32,
     pub height: u32,
     pub queries: Vec<BoardQuery>,
-    /// What values mean.
+    /// The meanings of values.
     pub states: Vec<State>,
-    /// Where alerts begin, one line for each severity.
+    /// The thresholds of alerts, one line for each severity.
     pub lines: Vec<BoardQuery>,
 }
 
 declare! {
-    /// What a panel is as it is written.
+    /// The keys of a panel in the file.
     #[derive(Clone, Debug, PartialEq)]
     pub struct PanelOptions: "a panel" {
-        /// What it shows.
+        /// Its title.
         title: String = text(),
         /// How it shows its values.
         kind: Kind = word(&KINDS),
         /// Grafana's id of the unit: `s`, `bytes`, `percentunit`.
         unit: String = text(),
-        /// Of a table: the labels shown, in order.
+        /// For a table: the labels shown, in order.
         columns: Vec<Column> = list(map()).or(Vec::new()),
-        /// Of a table: the legend of the query it is sorted by, the largest first.
+        /// For a table: the legend of the query by which it is sorted, the largest value first.
         worst: Option<Placed<String>> = text().placed().optional(),
-        /// Shown instead of nothing.
+        /// The text shown if there is no value.
         empty: Option<String> = text().optional(),
-        /// The most the value can be: 1 for a part of a whole.
+        /// The maximum of the value: 1 for a part of a whole.
         max: Option<f64> = number().optional(),
-        /// From this value on it is bad, below it good.
+        /// Values from this one on are bad, those below are good.
         bad: Option<f64> = number().optional(),
-        /// Uids of boards that say more.
+        /// Uids of boards with more details.
         opens: Vec<String> = list(text()).or(Vec::new()),
     }
 }
@@ -143,30 +143,30 @@ pub const KINDS: [(&str, Kind); 7] = [
     ("heatmap", Kind::Heatmap),
 ];
 
-/// A query and what its series, or in a table its column, are called.
+/// A query, and the legend of its series, or in a table the title of its column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoardQuery {
     pub expr: String,
     pub legend: String,
-    /// Grafana asks for no more points than one in this time: its rates would fall to 0 between readings.
+    /// Grafana requests at most one point in this time: its rates would fall to 0 between readings.
     pub step: Option<Duration>,
-    /// Drawn dashed: it is of another time than now.
+    /// Drawn dashed: it shows another time than now.
     pub is_dashed: bool,
-    /// In a table: its labels are wanted, and not its value.
+    /// In a table: its labels are shown, but not its value.
     pub is_hidden: bool,
-    /// In a table, where it differs from the panel's.
+    /// In a table, if it differs from the panel's.
     pub unit: Option<String>,
-    /// In a table, what its values mean.
+    /// In a table, the meanings of its values.
     pub states: Vec<State>,
 }
 
 declare! {
-    /// What a value means.
+    /// The meaning of a value.
     #[derive(Clone, Debug, PartialEq)]
     pub struct State: "a state" {
         /// The value.
         value: String = text(),
-        /// What it means.
+        /// Its meaning.
         says: String = text(),
         /// Its color.
         color: String = text(),
@@ -179,15 +179,15 @@ declare! {
     pub struct Column: "a column" {
         /// The label.
         label: String = text(),
-        /// What it is called.
+        /// Its title.
         title: String = text(),
-        /// The uid of the board that a click leads to.
+        /// The uid of the board that a click opens.
         opens: Option<String> = text().beside(&["variable"]).optional(),
-        /// Which of its variables takes the label's value.
+        /// The variable of that board that takes the label's value.
         variable: Option<String> = text().beside(&["opens"]).optional(),
-        /// Where a click leads, as Grafana writes it.
+        /// The address that a click opens, in Grafana's form.
         url: Option<String> = text().optional(),
-        /// Not shown: there for the links of others.
+        /// Not shown: used by the links of other labels.
         is_hidden as "hidden": bool = flag().or(false),
     }
 }

@@ -1,4 +1,4 @@
-//! `pgvigil check --health`: whether a pgvigil that serves answers. For health checks in images that have nothing but pgvigil.
+//! `pgvigil check --health`: checks a running pgvigil, for images that contain nothing else.
 
 use std::env;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::settings::web::WebSettings;
 use crate::source::net::http_client;
 use crate::source::net::http_client::HttpAddress;
 
-/// The page that only says that the process lives.
+/// The page that only reports that the process lives.
 const LIVES: &str = "/healthz";
 
 /// How long an answer may take.
@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// More than any health page has.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// Asks the address; without one, the pgvigil that this environment and this web configuration would start.
+/// Asks this address, or else the pgvigil that this environment and this web configuration would start.
 pub fn run(url: &str, web: Option<&Path>) -> Result<(), CommandError> {
     let url = match url {
         "" => {
@@ -34,7 +34,7 @@ pub fn run(url: &str, web: Option<&Path>) -> Result<(), CommandError> {
         }
         url => url.to_owned(),
     };
-    // It is not repeated: it may hold a password.
+    // The message does not repeat the address: it may hold a password.
     let wrong = || {
         CommandError::Usage(
             "--health: the address must be like http://127.0.0.1:9878/healthz, without a user".to_owned(),
@@ -52,9 +52,9 @@ pub fn run(url: &str, web: Option<&Path>) -> Result<(), CommandError> {
     })
 }
 
-/// The answer's status, if it is a good one. A server that asks for a password lives, but has not said how its targets are.
+/// Returns the answer's status if it is a good one. A server that requires a password lives; its targets are unknown.
 async fn ask(place: &HttpAddress) -> anyhow::Result<StatusCode> {
-    // The only question is whether somebody answers, who gets no secret: any certificate will do.
+    // Only the fact of an answer counts, and no secret is sent: any certificate will do.
     let tls = TlsSettings { mode: TlsMode::Require, roots: Roots::System, client: None };
     let request = Request::get(&place.path).header(HOST, &place.host).body(Empty::new())?;
     let status = http_client::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?.status();
@@ -64,8 +64,8 @@ async fn ask(place: &HttpAddress) -> anyhow::Result<StatusCode> {
     }
 }
 
-/// The address of a pgvigil that listens there, from its own machine: a unix socket, if it has one. `listen` is empty for the
-/// default.
+/// The address of a pgvigil that listens there, from its own machine: a unix socket, if it has one. An empty `listen`
+/// means the default.
 fn local_url(listen: &str, scheme: &str) -> String {
     let mut places = listen.split(',').map(str::trim);
     if let Some(socket) = places.clone().find(|place| place.starts_with("unix:")) {

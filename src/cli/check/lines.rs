@@ -1,4 +1,4 @@
-//! The lines that `check --connect` prints of a target.
+//! The lines that `check --connect` prints for a target.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::truncate;
 /// Databases beyond this many are counted, not named.
 const MOST_NAMED: usize = 10;
 
-/// A target's lines, and how many of them report a failure. What is merely off is not a failure.
+/// A target's lines, and how many of them report a failure. A collector that is off is not a failure.
 #[derive(Default)]
 pub struct CheckReport {
     pub text: String,
@@ -30,7 +30,7 @@ pub fn is_well(report: &DatabaseReport) -> bool {
 }
 
 impl CheckReport {
-    /// What the target is. False if it is down, and nothing more can be said.
+    /// Describes the target. False if it is down, and has no further lines.
     pub fn head(&mut self, target: &Target, began: Instant) -> bool {
         let report = target.status(began);
         let user = target.settings.user();
@@ -52,7 +52,7 @@ impl CheckReport {
         true
     }
 
-    /// A database that is left out, and why.
+    /// A database that is skipped, and why.
     pub fn closed(&mut self, database: &str, reason: &str, user: &str) {
         let why = match reason {
             "privilege" => Remedy::grant(format!("CONNECT ON DATABASE {}", quoted(database))).text(user),
@@ -62,7 +62,7 @@ impl CheckReport {
             "encoding" => "its name is not UTF-8, so pgvigil cannot name it at login".to_owned(),
             _ => "it refused a login (see above); it is tried again every 5 minutes".to_owned(),
         };
-        let line = format!("  off        database {database} is not visited: {why} ({reason})");
+        let line = format!("  off        database {database} is skipped: {why} ({reason})");
         _ = writeln!(self.text, "{}", truncate::message(&line));
     }
 
@@ -78,7 +78,7 @@ impl CheckReport {
     pub fn collector(&mut self, report: &CollectorReport, is_on: bool, wait: Duration, user: &str) {
         let (name, reports) = (report.collector.as_str(), &report.databases);
         if reports.is_empty() {
-            return self.line("off", name, &[], "there is no database to ask it in");
+            return self.line("off", name, &[], "there is no database to run it in");
         }
         let well: Vec<_> = reports.iter().filter(|report| is_well(report)).collect();
         if !well.is_empty() {
@@ -92,7 +92,7 @@ impl CheckReport {
             self.line("FAILED", name, &databases, &format!("no answer within {}", format_duration(wait)));
         }
         for (error, databases) in by_error(reports) {
-            // To a scrape, what is undefined is just not there; to the author of the SQL it is a mistake, unless
+            // For a scrape an undefined object is merely absent; for the author of the SQL it is a mistake, unless
             // another target or database has it.
             let fails = !error.reason.is_skip() || error.reason == Reason::Undefined && !is_on;
             let what = format!("{error}{}", clause(error.remedy.as_deref(), user));
@@ -100,7 +100,7 @@ impl CheckReport {
         }
     }
 
-    /// What the rows of a collector report as not known.
+    /// A problem that the rows of a collector report.
     pub fn problem(&mut self, problem: &SourceProblem, user: &str) {
         self.failed += 1;
         _ = writeln!(self.text, "  FAILED     {}{}", problem.message, clause(problem.remedy.as_ref(), user));
@@ -120,7 +120,7 @@ fn clause(remedy: Option<&Remedy>, user: &str) -> String {
     remedy.map_or(String::new(), |remedy| format!("; {}", remedy.text(user)))
 }
 
-/// The errors in the order they came in, each with the databases that gave it.
+/// The errors in the order of the reports, each with its databases.
 fn by_error(reports: &[DatabaseReport]) -> Vec<(&FetchError, Vec<&str>)> {
     let mut found: Vec<(&FetchError, Vec<&str>)> = Vec::new();
     for DatabaseReport { database, status } in reports.iter().filter(|report| report.status.attempt.is_some()) {

@@ -1,4 +1,4 @@
-//! `pgvigil check`: settings and collectors; with `--connect` also every query, on the live servers.
+//! `pgvigil check`: checks settings and collectors; with `--connect` also every query, on the live servers.
 
 mod health;
 mod lines;
@@ -20,7 +20,7 @@ use crate::scrape::target::Target;
 use crate::scrape::target::report::CollectorReport;
 use crate::settings::{Settings, env};
 
-/// The longest time that a check takes, however many slow collectors there are.
+/// The maximum duration of a check, with any number of slow collectors.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 #[derive(Args)]
@@ -29,11 +29,11 @@ pub struct CheckArguments {
     config: ConfigArguments,
     #[command(flatten)]
     web: WebArguments,
-    /// Also connect, ask each query of each collector, and say what is on and what is off, and why
+    /// Also connect, run each query of each collector, and report which are on or off, and why
     #[arg(long)]
     connect: bool,
-    /// Instead, ask a pgvigil that serves whether it does: exit code 0 if it answers well within 2 s, else 1. Without URL, the one that
-    /// PGVIGIL_LISTEN speaks of; without a path, /healthz
+    /// Instead, check a running pgvigil: exit code 0 if it reports well within 2 s, else 1. Without URL, the one that
+    /// PGVIGIL_LISTEN names; without a path, /healthz
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with = "connect")]
     health: Option<String>,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub fn run(mut arguments: CheckArguments) -> Result<(), CommandError> {
     if let Some(url) = &arguments.health {
         return health::run(url, arguments.web.web_config.as_deref());
     }
-    // The problems that the log would report are printed.
+    // Problems for the log are printed instead.
     if arguments.connect && arguments.log.log_level == tracing::level_filters::LevelFilter::INFO {
         arguments.log.log_level = tracing::level_filters::LevelFilter::OFF;
     }
@@ -99,7 +99,7 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
     }
 }
 
-/// Goes over each path of a probe once, except the one that writes.
+/// Tries each path of a probe once, except the one that writes.
 async fn try_paths(target: &Target, lines: &mut CheckReport) {
     let Some(probe) = &target.probe else { return };
     for runner in &probe.state.paths {
@@ -109,7 +109,7 @@ async fn try_paths(target: &Target, lines: &mut CheckReport) {
     }
 }
 
-/// Long enough for each slow collector to use up its own time, one after the other.
+/// Long enough for all slow collectors to use their whole timeout, one after the other.
 fn wait_for(settings: &Settings, catalogue: &Catalogue) -> Duration {
     let slow = catalogue.collectors.iter().filter(|collector| !collector.is_quick());
     let all = slow.fold(settings.scrape_timeout, |sum, collector| sum.saturating_add(collector.timeout));

@@ -22,7 +22,7 @@ use crate::settings::connection::postgres;
 use crate::settings::probe::ProbeSettings;
 use crate::settings::{Endpoint, TargetSettings};
 
-/// The URL of the role that creates and drops the tables, if the probe's own role may not.
+/// The variable with the URL of a role that creates and drops the tables, if the probe's own role may not.
 const ADMIN: &str = "PGVIGIL_PROBE_ADMIN_URL";
 
 /// How often progress is printed: on a terminal, where a line replaces the last one, and elsewhere.
@@ -33,23 +33,23 @@ const PROGRESS_ELSEWHERE: Duration = Duration::from_secs(10);
 pub struct ProbeArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// The probe, where there are several
+    /// The probe, if there are several
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
     /// How often each query goes over each path
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     rounds: u64,
-    /// The time of a round
+    /// The duration of a round
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     interval: Duration,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Make the tables that the probe's own queries read, in the primary's database: schema pgvigil_probe, about 5 MB.
-    /// As the probe's role or, if PGVIGIL_PROBE_ADMIN_URL is set, as the role of that URL
+    /// Create the tables that the probe's own queries read, in the primary's database: schema pgvigil_probe, about 5
+    /// MB. As the probe's role or, if PGVIGIL_PROBE_ADMIN_URL is set, as the role of that URL
     #[arg(long, conflicts_with = "uninstall")]
     install: bool,
-    /// Remove them
+    /// Drop these tables
     #[arg(long)]
     uninstall: bool,
     #[command(flatten)]

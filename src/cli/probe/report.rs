@@ -1,4 +1,4 @@
-//! What `pgvigil probe` prints: how fast each query was on each path, and how much faster one path is than another.
+//! The report of `pgvigil probe`: the latency of each query on each path, and how much faster one path is than another.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::probe::stats::PathStats;
 /// The share of the attempts that must succeed within the objective.
 const OBJECTIVE_SHARE: f64 = 0.95;
 
-/// The kinds of path that are compared: the first should be faster than the second.
+/// The kinds of path to compare: the first should be faster than the second.
 const COMPARED: [(&str, &str); 3] = [("cached", "pooled"), ("pooled", "direct"), ("cached", "direct")];
 
 /// The results of a run.
@@ -24,15 +24,15 @@ pub struct ProbeReport {
     speed_up: Vec<SpeedUp>,
 }
 
-/// One query on one path.
+/// The results of one query on one path.
 struct QueryResult {
     path: String,
     query: String,
     attempts: u64,
     errors: u64,
     failures: Vec<FailureGroup>,
-    /// Within which time 50, 95 and 99 % of the attempts succeeded, if so many did; and how long the slowest success
-    /// took.
+    /// The time within which 50, 95 and 99 % of the attempts succeeded, if that many did; and the time of the slowest
+    /// success.
     times_ms: [Option<f64>; 4],
     objective_ms: f64,
     objective_met: bool,
@@ -43,11 +43,11 @@ struct FailureGroup {
     phase: &'static str,
     reason: &'static str,
     times: u64,
-    /// Of the last one, if the path still remembers it.
+    /// The message of the last failure, if the path still has it.
     message: Option<String>,
 }
 
-/// `path` is so many times as fast as `over`.
+/// `path` is this many times as fast as `over`.
 struct SpeedUp {
     path: String,
     over: String,
@@ -181,14 +181,14 @@ fn last_message(stats: &PathStats, query: &str, phase: Phase, reason: FailureRea
     Some(last.message.to_string())
 }
 
-/// How much faster the first path of one kind is than the first of another, if both had a success.
+/// The speed-up from the first path of one kind to the first of another, if both had a success.
 fn speed_up(state: &ProbeState, fast: &str, slow: &str) -> Option<SpeedUp> {
     let (path, took) = first_mean(state, fast)?;
     let (over, longer) = first_mean(state, slow)?;
     Some(SpeedUp { path, over, times: longer / took })
 }
 
-/// The first path of this kind that had a success, and its mean in seconds, in which each query weighs the same.
+/// The first path of this kind with a success, and its mean in seconds, in which each query weighs the same.
 fn first_mean(state: &ProbeState, kind: &str) -> Option<(String, f64)> {
     let of_kind = state.paths.iter().filter(|runner| runner.path.kind.word() == kind);
     of_kind.filter_map(|runner| Some((runner.path.name.clone(), mean(&runner.stats.lock())?))).next()

@@ -1,9 +1,8 @@
-//! The connections there are: how many may be open, and which one is closed where permits run out ([`state`] has the
-//! rules).
+//! Limits the number of open connections, and closes one when permits run out ([`state`] has the rules).
 //!
-//! A client that closes its side may still wait for its response, or may have gone; the two look the same. It gets its
-//! response, but only the newest few of such clients are waited for: the others are evicted, and what is made for them
-//! ends. The same holds for clients that send more behind a request, because hyper does not read on then, and so would
+//! A client that closes its side may still wait for its response, or may have left; the two look the same. It gets its
+//! response, but only the newest few such clients are waited for: the others are evicted, and their responses are
+//! dropped. The same holds for clients that send more after a request, because hyper does not read on then, and would
 //! not see them close.
 
 mod state;
@@ -22,13 +21,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::http::connections::state::{ConnectionPhase, ConnectionState};
 use crate::http::listen::Peer;
 
-/// Connections at a time. More wait in the kernel's queue.
+/// The maximum of connections. More wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 3072;
 
 /// How long an evicted connection may take to close, before another is evicted too.
 const EVICTION_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Half-closed connections that are waited for.
+/// The maximum of half-closed connections that are waited for.
 const MAX_HALF_CLOSED: usize = 16;
 
 /// All connections of the server.
@@ -40,7 +39,7 @@ pub struct Connections {
 
 #[derive(Default)]
 struct ConnectionTable {
-    /// By number, so in the order in which they were accepted.
+    /// By number, which is the order in which they were accepted.
     open: BTreeMap<u64, OpenConnection>,
     count_by_peer: HashMap<Peer, usize>,
     /// In the order in which they were half-closed.
@@ -88,7 +87,7 @@ impl ConnectionTable {
         }
     }
 
-    /// One more is half-closed; the oldest of too many is evicted.
+    /// Adds a half-closed connection; above the maximum, the oldest is evicted.
     fn add_half_closed(&mut self, number: u64) {
         self.half_closed.push_back(number);
         while self.half_closed.len() > MAX_HALF_CLOSED {
@@ -101,13 +100,13 @@ impl ConnectionTable {
 }
 
 impl Connections {
-    /// Half of the files that may be open are for the servers.
+    /// Half of the allowed open files are reserved for our connections to servers.
     pub fn new(max_files: usize) -> Arc<Connections> {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS.min(max_files / 2)));
         Arc::new(Connections { permits, table: Mutex::default(), next_number: AtomicU64::new(0) })
     }
 
-    /// Waits for a permit, and evicts connections where there is none.
+    /// Waits for a permit, and evicts connections if there is none.
     pub async fn acquire(self: &Arc<Connections>) -> UnassignedPermit {
         loop {
             if self.permits.available_permits() == 0 {
@@ -127,7 +126,7 @@ pub struct UnassignedPermit {
 }
 
 impl UnassignedPermit {
-    /// A connection of this peer has been accepted.
+    /// Gives the permit to an accepted connection of this peer.
     pub fn assign(self, peer: Peer) -> ConnectionPermit {
         let number = self.connections.next_number.fetch_add(1, Ordering::Relaxed);
         let state = watch::Sender::new(ConnectionState::new());
@@ -136,7 +135,7 @@ impl UnassignedPermit {
     }
 }
 
-/// The permit of a connection. It learns what happens on the connection, and decides when that must end.
+/// The permit of a connection. Others report to it what happens on the connection, and it decides when that must end.
 pub struct ConnectionPermit {
     connections: Arc<Connections>,
     number: u64,
@@ -159,7 +158,7 @@ impl ConnectionPermit {
 
     /// The head of a request is complete.
     pub fn request_received(&self) {
-        // Out of `Idle` where the request came behind another.
+        // From `Idle` if the request came right after another.
         self.enter(ConnectionPhase::Answering, &[ConnectionPhase::RequestHead, ConnectionPhase::Idle]);
         self.state.send_modify(|state| state.has_response_pending = true);
     }
@@ -168,19 +167,19 @@ impl ConnectionPermit {
         self.enter(ConnectionPhase::Idle, &[ConnectionPhase::Answering]);
     }
 
-    /// The response is sent, or given up.
+    /// The response is sent, or abandoned.
     pub fn response_done(&self) {
         self.state.send_modify(|state| state.has_response_pending = false);
     }
 
-    /// The client has a response to come, or the rest of one.
+    /// The client still has to get a response, or the rest of one.
     pub fn has_response_pending(&self) -> bool {
         let state = self.state.borrow();
-        // hyper drops a body when it has read the last of it, which the client may not have read yet.
+        // hyper drops a body after reading its last piece, which the client may not have read yet.
         state.has_response_pending || state.is_write_blocked
     }
 
-    /// The client has closed its side before its response was sent, or would not be seen closing it.
+    /// The client has closed its side before its response was sent, or could close it unnoticed.
     pub fn half_closed(&self) {
         let is_first = self.state.send_if_modified(|state| !std::mem::replace(&mut state.is_half_closed, true));
         if is_first {
@@ -188,7 +187,7 @@ impl ConnectionPermit {
         }
     }
 
-    /// Whether the last write was not taken.
+    /// Records whether the last write was refused.
     pub fn set_write_blocked(&self, is_blocked: bool) {
         self.state.send_if_modified(|state| std::mem::replace(&mut state.is_write_blocked, is_blocked) != is_blocked);
     }
@@ -203,7 +202,7 @@ impl ConnectionPermit {
         });
     }
 
-    /// Waits until a phase has taken too long, or the connection is evicted; returns why it must be closed.
+    /// Waits until a phase has taken too long, or the connection is evicted; returns the reason for closing it.
     pub async fn timed_out(&self) -> &'static str {
         let mut states = self.state.subscribe();
         loop {

@@ -1,4 +1,4 @@
-//! The phases of a connection: how long each may take, and which connection is evicted first.
+//! The phases of a connection: the time limit of each, and the order in which connections are evicted.
 //!
 //! ```text
 //!      accepted ──> FirstByte (5 s) <──(TLS only)──> Handshake (10 s)
@@ -14,18 +14,17 @@
 //! ```
 //!
 //! A limit runs from the beginning of its phase, however often bytes come: a client that sends a head byte by byte
-//! gains nothing. There is none while the client waits for us. A response is sent during `Idle`: what counts then is
+//! gains nothing. There is no limit while the client waits for us. A response is sent during `Idle`: there it matters
 //! whether the client reads it.
 //!
-//! Eviction has to choose where permits run out. Connections of peers with more than their share go first; then those
-//! that keep us waiting, by how much of their time they have used up; a connection that waits for us goes only if its
-//! peer has more than its share. Time used up is relative to the limit, since 4 s of silence in a new connection say
-//! more than 100 s between two scrapes.
+//! Eviction chooses a connection when permits run out. Connections of peers above their share go first; then those that
+//! keep us waiting, by how much of their time they have used up; a connection that waits for us goes only if its peer
+//! is above its share. Time used up is relative to the limit, because 4 s of silence in a new connection mean more than
+//! 100 s between two scrapes.
 //!
-//! Beside the phase three facts matter, which change at other moments than it does. `is_write_blocked`: the client does
-//! not read. `has_response_pending`: a response is being made or sent. `is_half_closed`: the client has closed its
-//! side, which is how a client that went away looks, and also how one looks that sent its only request and waits for
-//! the response.
+//! Three facts change independently of the phase. `is_write_blocked`: the client does not read. `has_response_pending`:
+//! a response is being made or sent. `is_half_closed`: the client has closed its side; a client that has left looks
+//! like this, and also one that sent its only request and waits for the response.
 
 use std::time::Duration;
 
@@ -33,17 +32,16 @@ use tokio::time::Instant;
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Until the first byte of a new connection, or of one whose handshake is done.
+/// Until the first byte of a new connection, or after a handshake.
 const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(5);
 
 /// From the first byte of a request to the end of its head.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
-/// Until the client must have read its response, however slowly: the connection holds it until then.
+/// Until the client must have read its response, at any speed: the connection holds it until then.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
-/// Until the next request. Prometheus closes an idle connection after 5 minutes; the client should be the one that
-/// closes first.
+/// Until the next request. Prometheus closes an idle connection after 5 minutes; the client should close first.
 const IDLE_LIMIT: Duration = Duration::from_secs(360);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,7 +86,7 @@ impl ConnectionState {
         }
     }
 
-    /// How long the phase may take, and why the connection is closed then.
+    /// The time limit of the phase, and the reason for closing after it.
     pub fn limit(&self) -> Option<(Duration, &'static str)> {
         match self.phase {
             ConnectionPhase::Handshake => Some((HANDSHAKE_LIMIT, "the TLS handshake timed out")),
@@ -103,7 +101,7 @@ impl ConnectionState {
         }
     }
 
-    /// `None`: it is not evicted.
+    /// The rank; `None` if it must not be evicted.
     pub fn eviction_rank(&self, is_over_share: bool, now: Instant) -> Option<EvictionRank> {
         let since = now.saturating_duration_since(self.since).as_secs_f64();
         let (awaits_client, waited) = match self.limit() {
@@ -121,7 +119,7 @@ impl ConnectionState {
 mod tests {
     use super::*;
 
-    /// The later ones are evicted first; the first three are not evicted at all.
+    /// Later ones are evicted first; the first three are never evicted.
     #[tokio::test(start_paused = true)]
     async fn the_order_of_eviction() {
         let order = [

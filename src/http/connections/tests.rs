@@ -1,4 +1,4 @@
-//! How connections end while time passes.
+//! Tests of when and why connections end.
 
 use std::convert::Infallible;
 
@@ -16,10 +16,10 @@ use crate::http::watched_stream::WatchedStream;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A client's end of a connection, and why the other end was closed.
+/// A client's end of a connection, and the reason why the other end was closed.
 type Connected = (DuplexStream, JoinHandle<Option<&'static str>>);
 
-/// A connection on which every request is answered with so many bytes.
+/// A connection on which every request is answered with this many bytes.
 async fn connect(connections: &Arc<Connections>, bytes: usize) -> Connected {
     connect_from(connections, bytes, 1, Duration::ZERO).await
 }
@@ -69,7 +69,7 @@ async fn each_phase_has_its_limit() {
     }
 }
 
-/// As a scraper does that comes every two minutes. A head may begin long after the limit of a head has passed.
+/// A scraper that comes every two minutes. A head may begin later than its own time limit.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_comes_back_is_answered_on_the_same_connection() {
     let (mut client, life) = connect(&Connections::new(100), 1).await;
@@ -104,7 +104,7 @@ async fn where_permits_run_out_the_longest_silent_is_evicted_first() {
     assert!(!of_half.is_finished());
 }
 
-/// A peer with more than its share loses connections first, even if all of them wait for our response.
+/// A peer above its share loses connections first, even if all of them wait for our response.
 #[tokio::test(start_paused = true)]
 async fn where_permits_run_out_a_peer_keeps_its_share() {
     for (sent, after) in
@@ -114,7 +114,7 @@ async fn where_permits_run_out_a_peer_keeps_its_share() {
         let (mut few, of_few) = connect_from(&connections, 1, 1, Duration::ZERO).await;
         few.write_all(REQUEST).await.expect("sending");
         read_response(&mut few).await;
-        // It has used up more of its time than any of the others by now.
+        // It has used up more of its time than the others by now.
         sleep(Duration::from_secs(300)).await;
         let mut many = Vec::new();
         for _ in 0..40 {
@@ -127,7 +127,7 @@ async fn where_permits_run_out_a_peer_keeps_its_share() {
         few.write_all(REQUEST).await.expect("sending again");
         read_response(&mut few).await;
         let (cut, kept): (Vec<_>, Vec<_>) = many.into_iter().partition(|(_, life)| life.is_finished());
-        // One permit is kept for the next.
+        // One permit is kept for the next connection.
         assert!((6..=7).contains(&kept.len()), "{sent:?}: {} are kept", kept.len());
         for (_client, life) in cut {
             assert_eq!(life.await.expect("a life"), Some("evicted for another connection"));
@@ -137,7 +137,7 @@ async fn where_permits_run_out_a_peer_keeps_its_share() {
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86400);
 
-/// Behind a proxy all clients are one peer, and come and go as before.
+/// Behind a proxy all clients are one peer, and connect and disconnect as before.
 #[tokio::test(start_paused = true)]
 async fn a_single_peer_may_have_all_permits_and_a_client_that_waits_for_us_stays() {
     let connections = Connections::new(16);
@@ -151,10 +151,10 @@ async fn a_single_peer_may_have_all_permits_and_a_client_that_waits_for_us_stays
     assert!(!of_asks.is_finished());
 }
 
-/// A client that closes its side gets its response, however large, and however slowly it reads it.
+/// A client that closes its side gets its response, of any size and at any reading speed.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_closes_its_side_is_answered() {
-    // Which of several things that are ready comes first is chosen at random.
+    // tokio picks at random among several ready events.
     let cases = [(1, 0, 0), (1, 9, 0), (100_000, 0, 10), (100_000, 9, 10)];
     for (bytes, after, pause) in cases.repeat(20) {
         let (client, life) = connect_from(&Connections::new(16), bytes, 1, Duration::from_secs(after)).await;
@@ -169,7 +169,7 @@ async fn a_client_that_closes_its_side_is_answered() {
     }
 }
 
-/// Of many clients that closed their side, the newest are waited for.
+/// Of many clients that closed their side, only the newest are waited for.
 #[tokio::test(start_paused = true)]
 async fn of_many_half_closed_connections_few_are_waited_for() {
     for sent in [REQUEST.to_vec(), REQUEST.repeat(2)] {
@@ -177,7 +177,7 @@ async fn of_many_half_closed_connections_few_are_waited_for() {
     }
 }
 
-/// Each sends this, and closes its side.
+/// Each client sends this, and closes its side.
 async fn few_are_waited_for(sent: &[u8]) {
     let connections = Connections::new(1000);
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! Targets x collectors: a scrape refreshes the targets together and gathers what they show into a page.
+//! The engine runs scrapes: it refreshes the targets together, and gathers their results for a page.
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +22,7 @@ use crate::scrape::target::refresh::{Freshness, MAX_SHARED_AGE};
 use crate::scrape::target::report::TargetStatus;
 use crate::settings::Settings;
 
-/// What a scrape wants: targets and collectors by name, all where none is named.
+/// The targets and collectors that a scrape wants, by name; all if none is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
     pub targets: BTreeSet<String>,
@@ -39,7 +39,7 @@ impl Selection {
     }
 }
 
-/// All that one configuration means. A reload makes a new one.
+/// One configuration in force. A reload makes a new one.
 pub struct Engine {
     pub settings: Settings,
     pub catalogue: Catalogue,
@@ -48,8 +48,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for these settings. It takes over from the one `before` what did not change, with its sessions and results. The next
-    /// scrape refreshes all the same: whoever asks for a reload wants to see what it has changed.
+    /// An engine for these settings. It takes over unchanged targets from the one `before`, with their sessions and
+    /// results. The next scrape refreshes anyway: a reload's caller wants to see its effect.
     pub fn new(settings: Settings, mut catalogue: Catalogue, process: Arc<Process>, before: Option<&Engine>) -> Self {
         let is_same_catalogue = before.is_some_and(|before| before.catalogue == catalogue);
         if let Some(before) = before {
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// # Errors
-    /// Names what is selected and does not exist, and what there is.
+    /// A selected name does not exist; the message lists those that do.
     pub fn check(&self, selection: &Selection) -> Result<(), String> {
         let targets: Vec<_> = self.targets.iter().map(|target| target.name()).collect();
         let collectors: Vec<_> = self.catalogue.collectors.iter().map(|collector| collector.name.as_str()).collect();
@@ -84,7 +84,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Refreshes what is selected, to the deadline at most, and returns what there is to show.
+    /// Refreshes the selection, until the deadline at most, and returns the results.
     pub async fn scrape(&self, selection: &Selection, deadline: Instant) -> Vec<Block> {
         let scrape = self.begin(selection, Instant::now());
         scrape.refresh(deadline, &|| ()).await;
@@ -98,7 +98,7 @@ impl Engine {
         Scrape { selection: selection.clone(), began, targets }
     }
 
-    /// What there is to show to a scrape, in the order of the catalogue.
+    /// The results for a scrape, in the order of the catalogue.
     pub fn show(&self, scrape: &Scrape) -> Vec<Block> {
         let wanted = |collector: &Collector| scrape.selection.has_collector(collector);
         let mut blocks = Vec::new();
@@ -112,7 +112,7 @@ impl Engine {
                 own.iter().for_each(|collector| push_own(&mut blocks, collector, &labels, &tables));
             }
         }
-        // Blocks of one query must stand together. The sort is stable, so that the targets keep their order.
+        // Blocks of one query must be adjacent. The sort is stable, so that the targets keep their order.
         blocks.sort_by(|a, b| (&a.collector.name, a.query).cmp(&(&b.collector.name, b.query)));
         self.process.scraped(scrape.began.elapsed());
         blocks
@@ -125,7 +125,7 @@ impl Engine {
         self.targets.iter().map(|target| (target.name(), target.status(freshness.since()))).collect()
     }
 
-    /// The exporter's own state, of each target under its labels and of the whole.
+    /// The exporter metrics, of each target under its labels and of the process.
     fn own_tables(&self, targets: &[(Arc<Target>, Freshness)]) -> Vec<(TargetLabels, SectionTables)> {
         let of_target = |(target, freshness): &(Arc<Target>, Freshness)| {
             (target.labels.clone(), self_metrics::target_tables(target, freshness.since()))
@@ -135,7 +135,8 @@ impl Engine {
     }
 }
 
-/// Collectors that did not change stay the same objects: slots that are kept have them, and a page tells collectors apart by identity.
+/// Unchanged collectors stay the same objects: slots that are kept refer to them, and a page compares collectors by
+/// identity.
 fn keep_collectors(catalogue: &mut Catalogue, before: &Catalogue) {
     for collector in &mut catalogue.collectors {
         if let Some(kept) = before.get(&collector.name).filter(|kept| *kept == collector) {
@@ -144,7 +145,7 @@ fn keep_collectors(catalogue: &mut Catalogue, before: &Catalogue) {
     }
 }
 
-/// A scrape: what it wants, and how fresh that must be at each target.
+/// A scrape: its selection, and the freshness that it needs at each target.
 pub struct Scrape {
     selection: Selection,
     began: Instant,
@@ -152,12 +153,12 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// How many targets it is about.
+    /// The number of targets in it.
     pub fn targets(&self) -> usize {
         self.targets.len()
     }
 
-    /// Refreshes all targets together, to the deadline at most. Calls `refreshed` whenever one is done.
+    /// Refreshes all targets together, until the deadline at most. Calls `refreshed` whenever one is done.
     pub async fn refresh(&self, deadline: Instant, refreshed: &(dyn Fn() + Sync)) {
         let wanted = |collector: &Collector| self.selection.has_collector(collector);
         let wanted = &wanted;
@@ -169,7 +170,7 @@ impl Scrape {
     }
 }
 
-/// What a collector of the exporter's own metrics shows of these tables.
+/// Adds the blocks of a collector of exporter metrics from these tables.
 fn push_own(blocks: &mut Vec<Block>, collector: &Arc<Collector>, labels: &TargetLabels, tables: &SectionTables) {
     for (index, query) in collector.queries.iter().enumerate() {
         let Rows::Section(section) = &query.rows else { continue };

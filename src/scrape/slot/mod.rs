@@ -1,7 +1,7 @@
-//! A slot: one collector of one target, or of one of its databases. It caches the last tables, knows when they are due, and counts what
-//! became of each attempt. The clock comes in from outside.
+//! A slot caches one collector's tables for one target or database, knows when they are due, and counts the results of
+//! each attempt. The caller passes in the time.
 //!
-//! A slow collector (`ttl` above 0s) is fetched in the background and shown from the cache. What the slot has, and what it does:
+//! A slow collector (`ttl` above 0s) is fetched in the background and shown from the cache. Its states:
 //!
 //! ```text
 //!             answers                   3 ttl without answers
@@ -16,13 +16,13 @@
 //! ```
 //!
 //! - Fresh tables are on every page, also while the next fetch is in flight. Stale ones are on none.
-//! - A scrape waits for the fetch only while the slot is empty or stale: it would have nothing to show. If its deadline comes first,
-//!   that counts as a failure (`timeout`), and the fetch goes on for the next scrape.
+//! - A scrape waits for the fetch only while the slot is empty or stale, and has nothing to show. If its deadline comes
+//!   first, that counts as a failure (`timeout`), and the fetch continues for the next scrape.
 //! - It is due a `ttl` after the last attempt ended; sooner after a failure (a minute) or a skipped query (five); at once when dropped.
-//! - A fetch that began before the drop still ends, but it describes the server as it was: its tables are dropped too.
+//! - A fetch that began before the drop still ends, but it describes the earlier server: its tables are dropped too.
 //! - A collector that remembers (`remember: true`) is never stale, and only new rows replace its tables.
 //!
-//! A quick collector is fetched by each scrape and shown by that scrape. A table that comes after its scrape's deadline is shown once,
+//! A quick collector is fetched and shown by each scrape. A table that comes after its scrape's deadline is shown once,
 //! by the next scrape within a minute that gets none of its own (ADR 8). A failure drops it.
 
 mod report;
@@ -44,13 +44,13 @@ use crate::map::Mapped;
 pub use crate::scrape::slot::report::{Attempt, CollectorStatus, SlotCounts};
 use crate::source::fetch::{Answer, Answers, FetchError, Reason};
 
-/// A quick result that came too late for its scrape waits at most this long for the next one.
+/// A quick result too late for its scrape waits at most this long for the next one.
 const LATE_RESULT: Duration = Duration::from_secs(60);
 
 /// A slow collector that failed is due again after its `ttl`, or after this if that is shorter.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// The same after a query was skipped: what was missing may exist by now.
+/// The same after a skipped query: the missing object may exist by then.
 const RETRY_SKIPPED: Duration = Duration::from_secs(300);
 
 /// One collector of one target.
@@ -66,11 +66,11 @@ struct SlotState {
     /// By query: why there is no table.
     errors: Vec<FetchError>,
     attempt: Option<Attempt>,
-    /// Fetched since it was made or its results were dropped; otherwise it is due.
+    /// Fetched since the slot was made or its results were dropped; otherwise it is due.
     is_fetched: bool,
-    /// When the results were dropped last: a fetch that began before describes the server as it was.
+    /// When the results were last dropped: a fetch that began earlier describes the earlier server.
     dropped: Option<Instant>,
-    /// The slow fetch that was started last; its sender is dropped when it ends.
+    /// The last started slow fetch; its sender is dropped when it ends.
     fetch: Option<watch::Receiver<()>>,
     last_success: Option<SystemTime>,
     counts: SlotCounts,
@@ -119,12 +119,12 @@ impl Slot {
     pub async fn wait_for_fetch(&self) {
         let awaited = self.awaited_fetch(&self.state.lock(), Instant::now());
         if let Some(mut fetch) = awaited {
-            // An error is the end of the fetch.
+            // An error means that the fetch has ended.
             _ = fetch.changed().await;
         }
     }
 
-    /// A scrape has nothing to show of it before the fetch in flight ends.
+    /// A scrape has nothing to show before the fetch in flight ends.
     pub fn is_awaited(&self, now: Instant) -> bool {
         self.awaited_fetch(&self.state.lock(), now).is_some()
     }
@@ -143,7 +143,7 @@ impl Slot {
         self.state.lock().counts.add_failure(Reason::Timeout, 1);
     }
 
-    /// Stores what an attempt gave. Returns the errors that the attempt before did not have.
+    /// Stores the answers of an attempt. Returns the errors that the previous attempt did not have.
     pub fn store(&self, answers: Answers, began: Instant, now: Instant) -> Vec<FetchError> {
         let mut state = self.state.lock();
         let remembers = self.collector.remember;
@@ -174,12 +174,12 @@ impl Slot {
         state.errors.iter().filter(|error| !known_errors.contains(error)).cloned().collect()
     }
 
-    /// Whether the last table stays after this failure: a timeout says nothing against it.
+    /// Returns whether the last table stays after this failure: a timeout does not contradict it.
     fn outlives(&self, reason: Reason) -> bool {
         !self.collector.is_quick() && matches!(reason, Reason::Timeout | Reason::LockTimeout)
     }
 
-    /// Its rows say which database they are about, and databases may go while they are cached.
+    /// Each row belongs to a database, and databases may be dropped while their rows are cached.
     pub fn is_per_database(&self) -> bool {
         !self.collector.is_quick() && self.collector.queries.iter().any(|query| query.has_label(DATABASE_LABEL))
     }
@@ -197,7 +197,7 @@ impl Slot {
         }
     }
 
-    /// Forgets the tables and is due at once: the server is not what it was.
+    /// Drops the tables and makes the slot due at once: the server has changed.
     pub fn drop_results(&self, now: Instant) {
         let mut state = self.state.lock();
         if !self.collector.remember {
@@ -207,7 +207,7 @@ impl Slot {
         state.dropped = Some(now);
     }
 
-    /// A skipped query may be possible on a new connection: a slow collector that has one is due at once.
+    /// A skipped query may work on a new connection: a slow collector with one is due at once.
     pub fn retry_skipped(&self) {
         let mut state = self.state.lock();
         if state.errors.iter().any(|error| error.reason.is_skip()) {
@@ -215,7 +215,7 @@ impl Slot {
         }
     }
 
-    /// Forgets the tables because the target is down.
+    /// Drops the tables because the target is down.
     pub fn mark_down(&self, error: &FetchError, now: Instant) {
         self.drop_results(now);
         let mut state = self.state.lock();
@@ -223,7 +223,7 @@ impl Slot {
         state.attempt = Some(Attempt { ended: now, took: Duration::ZERO, success: false });
     }
 
-    /// What a page whose scrape began at `scrape` shows of it, by query, with these labels.
+    /// Its blocks on a page whose scrape began at `scrape`, by query, with these labels.
     pub fn show(&self, labels: &TargetLabels, scrape: Instant, now: Instant) -> Vec<Block> {
         let mut blocks = Vec::new();
         for (query, table) in self.state.lock().tables.iter_mut().enumerate() {
@@ -256,7 +256,7 @@ impl Slot {
         3 * self.collector.ttl
     }
 
-    /// What became of the last attempt, and the counts.
+    /// The status of the last attempt, and the counts.
     pub fn status(&self, now: Instant) -> CollectorStatus {
         let state = self.state.lock();
         let is_kept = |table: &&CachedTable| self.collector.is_quick() || self.is_fresh(table, now);
@@ -278,7 +278,7 @@ impl SlotState {
         self.fetch.as_ref().filter(|fetch| fetch.has_changed().is_ok())
     }
 
-    /// Maps an answer, and counts what is left out of it.
+    /// Maps an answer, and counts what is dropped from it.
     fn map(&mut self, query: &Query, answer: Answer, before: Option<CachedTable>, now: Instant) -> CachedTable {
         let mapped = map::map_next(query, answer.table, before.as_ref().map(|before| &*before.mapped));
         self.counts.cut += answer.cut;

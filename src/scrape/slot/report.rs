@@ -1,4 +1,4 @@
-//! The status of a slot: how the last attempt ended, and what has been counted.
+//! The status of a slot: the result of its last attempt, and its counts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::source::fetch::{FetchError, Reason};
 
-/// How the last attempt ended.
+/// The result of the last attempt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attempt {
     pub ended: Instant,
@@ -15,23 +15,23 @@ pub struct Attempt {
     pub success: bool,
 }
 
-/// Counted since the slot was made.
+/// Counts since the slot was made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SlotCounts {
     /// Rows cut by `max_rows`.
     pub cut: u64,
     pub duplicates: u64,
     pub invalid: u64,
-    /// Texts of labels that were too long.
+    /// Labels' texts that were too long.
     pub texts: u64,
     /// Queries that failed, by reason.
     pub failures: BTreeMap<Reason, u64>,
 }
 
-/// What pages and `check --connect` say of a collector.
+/// The status of a collector, for pages and `check --connect`.
 #[derive(Clone, Debug)]
 pub struct CollectorStatus {
-    /// `None`: never asked.
+    /// `None` before the first.
     pub attempt: Option<Attempt>,
     /// There is nothing to show before the fetch in flight ends.
     pub is_late: bool,
@@ -45,7 +45,7 @@ pub struct CollectorStatus {
 }
 
 impl CollectorStatus {
-    /// The same collector in two databases together: as good as the worse, as old as the older.
+    /// Merges the same collector in two databases: the worse result, the older age.
     pub fn merge(mut self, other: CollectorStatus) -> CollectorStatus {
         self.attempt = match (self.attempt, other.attempt) {
             (Some(one), Some(two)) => Some(Attempt {

@@ -1,4 +1,4 @@
-//! A slot, case by case: when it is due, shown and waited for, and what it counts.
+//! Tests of a slot, case by case: when it is due, shown and waited for, and what it counts.
 
 use crate::collector::catalogue::Catalogue;
 use crate::scrape::slot::*;
@@ -95,14 +95,14 @@ fn a_quick_slot_is_due_to_each_scrape_that_began_after_its_last_fetch() {
     assert!(slot.is_due_since(start));
 }
 
-/// Each case: the collector, when the scrape began that follows the first, when it looks; the table came at second 0.
+/// Each case: the collector, when the second scrape began, when it looks; the table came at second 0.
 #[test]
 fn tables_are_shown_while_they_are_fresh() {
     for (head, scrape, now, wanted) in [
-        // To the scrape that a quick table came for it is shown at any time.
+        // Shown at any time to the scrape that fetched it.
         ("", 0.0, 90.0, true),
         ("", -1.0, 0.0, true),
-        // To a later one it is late, and was shown before.
+        // Late for a later scrape, and shown before.
         ("", 0.1, 0.2, false),
         ("ttl: 20s", 0.1, 0.2, true),
         ("ttl: 20s", 59.0, 60.0, true),
@@ -196,7 +196,7 @@ fn a_target_that_is_down_has_no_tables_and_one_error() {
     }
 }
 
-/// Nobody waits for a fetch while there is something to show.
+/// Scrapes do not wait for a fetch while there is something to show.
 #[tokio::test(start_paused = true)]
 async fn a_scrape_waits_for_the_fetch_in_flight_if_the_slot_is_empty_or_stale() {
     for (stored, waits) in [(None, true), (Some(30.0), false), (Some(30.1), true)] {
@@ -259,7 +259,7 @@ fn only_new_errors_are_returned() {
     }
 }
 
-/// Success is that nothing failed; a last success is one that brought an answer.
+/// Success means that no query failed; the last success is the last attempt with an answer.
 #[test]
 fn success_and_its_time() {
     let (skip, fail) = (fails(Reason::Undefined), fails(Reason::Query));
@@ -323,7 +323,7 @@ fn two_databases_together_are_as_good_as_the_worse() {
     }
 }
 
-/// Rows about databases that are gone are not shown.
+/// Rows about dropped databases are not shown.
 #[test]
 fn rows_of_databases_that_are_gone_are_dropped() {
     for (head, labels, is_per_database, samples) in [

@@ -1,4 +1,4 @@
-//! The databases of a target and their slots. They come and go as the server's databases do.
+//! The databases of a target and their slots, which follow the server's list of databases.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,31 +15,31 @@ use crate::scrape::slot::Slot;
 use crate::settings::connection::model::DatabasePatterns;
 use crate::source::fetch::{Database, FetchError, Reason};
 
-/// Databases beyond this many are not fetched from.
+/// Databases beyond this many are not fetched.
 const MAX_OPEN: usize = 1000;
 
-/// How long a database that refused a login is left alone: each attempt is a line in the server's log.
+/// How long a database that refused a login is skipped: each attempt is a line in the server's log.
 const RETRY_REFUSED: Duration = Duration::from_secs(300);
 
-/// Of the databases that we cannot log in to, so many are named.
+/// The maximum of databases that are named among those that refuse our login.
 const MAX_NAMED: usize = 100;
 
-/// The databases that existed when the server was last asked.
+/// The databases that existed in the server's last list.
 pub struct Databases {
-    /// The collectors that are fetched from each.
+    /// The collectors that are fetched in each database.
     pub collectors: Vec<Arc<Collector>>,
     labels: TargetLabels,
     choice: DatabasePatterns,
     known: Mutex<KnownDatabases>,
-    /// Limits the fetches that run or wait for their turn: without it, a server that names other databases each time would let them
-    /// pile up.
+    /// Limits the fetches that run or wait for their turn: a server that names other databases each time would
+    /// otherwise pile them up.
     pub places: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 struct KnownDatabases {
     open: BTreeMap<String, Arc<DatabaseSlots>>,
-    /// Chosen, but we cannot log in to them: by name, with the reason.
+    /// Selected databases that refuse our login: by name, with the reason.
     closed: BTreeMap<String, String>,
 }
 
@@ -54,12 +54,12 @@ pub struct DatabaseSlots {
 }
 
 impl Databases {
-    /// No databases yet. `labels` are the target's.
+    /// Starts without databases. `labels` are the target's.
     pub fn new(collectors: Vec<Arc<Collector>>, labels: TargetLabels, choice: DatabasePatterns) -> Self {
         Databases { collectors, labels, choice, known: Mutex::default(), places: Arc::new(Semaphore::new(MAX_OPEN)) }
     }
 
-    /// Takes over which databases exist now, and forgets all others.
+    /// Takes over the list of databases that exist now, and forgets all others.
     pub fn replace(&self, existing: &[Database]) {
         let mut known = self.known.lock();
         let mut before = std::mem::take(&mut *known);
@@ -86,7 +86,7 @@ impl Databases {
         self.known.lock().open.values().cloned().collect()
     }
 
-    /// Those that we cannot log in to, each with the reason, a word. Where there are many, the first of them.
+    /// The databases that refuse our login, each with the word of the reason, up to the maximum.
     pub fn closed(&self) -> Vec<(String, String)> {
         let known = self.known.lock();
         let refusing = known.open.values().filter(|database| database.refused.lock().is_some());
@@ -97,19 +97,19 @@ impl Databases {
 }
 
 impl DatabaseSlots {
-    /// Notes how its last fetch ended.
+    /// Records the result of its last fetch.
     pub fn note_result(&self, result: &Result<(), FetchError>) {
         let refused = result.as_ref().is_err_and(|error| error.reason == Reason::Closed);
         *self.refused.lock() = refused.then(Instant::now);
     }
 
-    /// It refused a login not long ago.
+    /// It refused a login recently.
     pub fn is_refusing(&self) -> bool {
         self.refused.lock().is_some_and(|at| at.elapsed() < RETRY_REFUSED)
     }
 }
 
-/// Included, and not excluded.
+/// The name is included, and not excluded.
 fn is_chosen(choice: &DatabasePatterns, name: &str) -> bool {
     let fits = |patterns: &[String]| patterns.iter().any(|pattern| WildMatch::new(pattern).matches(name));
     fits(&choice.include) && !fits(&choice.exclude)

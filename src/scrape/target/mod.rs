@@ -8,15 +8,16 @@
 //!      +--------------------- a refresh fails without any answer --------------------------+
 //! ```
 //!
-//! - Up is said to a scrape: the target answered since that scrape began. A scrape that joined a refresh under way also takes an answer
-//!   of the last two seconds, because the server ends each quick statement after one.
+//! - A scrape sees the target as up if it has answered since that scrape began. A scrape that joined a running refresh
+//!   also accepts an answer of the last two seconds, because the server ends each quick statement after one.
 //! - A refresh that fails after an answer is cut short. The target stays up, and shows what came before.
-//! - Going down empties every slot: what was found before is not true of a server that cannot be asked. Collectors that remember keep
-//!   their tables. A change of the server's role empties the slow slots only; the quick ones are fetched by each scrape anyhow.
-//! - Every failed refresh counts for the circuit breaker, also one that is cut short. Each new login closes it.
+//! - Going down empties every slot: earlier results do not describe a server that cannot be asked. Collectors that
+//!   remember keep their tables. A change of the server's role empties the slow slots only; the quick ones are fetched
+//!   by each scrape.
+//! - Every failed refresh counts for the circuit breaker, also one that was cut short. Each new login closes it.
 //!
-//! `refresh` holds what a scrape does with a target, `report` what pages show of it, `share` its limits on a page, and `databases` the
-//! slots of collectors that are fetched in each database.
+//! `refresh` fetches for a scrape, `report` makes pages and the status, `share` limits its part of a page, and
+//! `databases` has the slots of collectors that are fetched in each database.
 
 mod databases;
 pub mod refresh;
@@ -48,11 +49,11 @@ use crate::source::Source;
 use crate::source::fetch::{Answers, FetchError, Reason, SourceStatus};
 use crate::source::sections::SectionSource;
 
-/// A target that answered this long ago in the refresh still under way is up: the server ends each quick statement
-/// after a second, so what takes longer may hang.
+/// A target that answered this recently in the running refresh is up: the server ends each quick statement after a
+/// second, so a longer one may hang.
 const JUST_NOW: Duration = Duration::from_secs(2);
 
-/// One watched thing.
+/// One watched server, console, repository or other thing.
 pub struct Target {
     pub settings: settings::TargetSettings,
     /// The labels of all its samples: `target="orders"`, `cluster="eu"`.
@@ -62,7 +63,7 @@ pub struct Target {
     pub probe: Option<Arc<Probe>>,
     slots: Vec<Arc<Slot>>,
     databases: Databases,
-    /// Held by the refresh under way.
+    /// Held by the running refresh.
     refreshing: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<TargetState>,
     log_limit: LogLimit,
@@ -72,18 +73,18 @@ pub struct Target {
 struct TargetState {
     breaker: CircuitBreaker,
     last_answer: Option<LastAnswer>,
-    /// When the refresh under way began.
+    /// When the running refresh began.
     refresh_began: Option<Instant>,
-    /// How the last refresh ended; not known before the first, nor after a reload.
+    /// How the last refresh ended; unknown before the first, and after a reload.
     last_refresh: Option<LastRefresh>,
     /// Why the target is down; `None` while it is not.
     error: Option<FetchError>,
-    /// The log says that it is down.
+    /// The log reports that it is down.
     is_down_logged: bool,
     left_out: LeftOut,
     /// At the end of the last refresh.
     status: SourceStatus,
-    /// The kinds of warnings about logins that the log has: each once, in whatever words.
+    /// The kinds of login warnings in the log: each is logged once.
     login_warnings: HashSet<&'static str>,
 }
 
@@ -91,7 +92,7 @@ struct TargetState {
 #[derive(Clone, Copy)]
 enum LastRefresh {
     Succeeded,
-    /// The target is down, by a refresh that began then.
+    /// The target is down, found by a refresh that began then.
     Down(Instant),
 }
 
@@ -102,8 +103,8 @@ struct LastAnswer {
 }
 
 impl Target {
-    /// A target. From the one `before` it at the same server it takes over the sessions, and the slots of collectors that are still
-    /// the same.
+    /// A target. It takes over the sessions of the one `before` it at the same server, and the slots of unchanged
+    /// collectors.
     pub fn new(settings: settings::TargetSettings, catalogue: &Catalogue, before: Option<&Target>) -> Self {
         let same =
             |before: &&Target| (&before.settings.endpoint, before.settings.most) == (&settings.endpoint, settings.most);
@@ -154,18 +155,18 @@ impl Target {
         &self.settings.name
     }
 
-    /// The label by which alerts and boards take targets together, if it has one.
+    /// The label by which alerts and boards group targets, if it has one.
     pub fn cluster(&self) -> Option<&str> {
         let label = self.settings.labels.iter().find(|(name, _)| name == "cluster");
         label.map(|(_, cluster)| cluster.as_str()).filter(|cluster| !cluster.is_empty())
     }
 
-    /// Databases that we cannot log in to, each with the reason, a word.
+    /// The databases that refuse our login, each with the word of the reason.
     pub fn closed_databases(&self) -> Vec<(String, String)> {
         self.databases.closed()
     }
 
-    /// Those of the whole server and those of its databases.
+    /// The slots of the whole server and of its databases.
     fn all_slots(&self) -> Vec<Arc<Slot>> {
         let databases = self.databases.all();
         let of_databases = databases.iter().flat_map(|database| &database.slots);
@@ -180,7 +181,7 @@ impl Target {
         for error in slot.store(answers, began, now) {
             match error.reason {
                 Reason::Role | Reason::Version => debug!(target, collector, database, "{error}"),
-                // An error of the target as a whole is logged once, of the target.
+                // An error of the target as a whole is logged once, for the target.
                 _ if error.query.is_some() || database.is_some() => {
                     if let Some(held) = self.log_limit.say(error.reason.word(), now) {
                         warn!(target, collector, database, "{error}{held}");
@@ -191,15 +192,15 @@ impl Target {
         }
     }
 
-    /// Makes the next scrape fetch, however fresh the results are.
+    /// Makes the next scrape fetch, even if the results are fresh.
     pub fn require_refresh(&self) {
         self.state.lock().last_refresh = None;
     }
 
-    /// Logs how many lines were held back that no other has followed.
+    /// Logs how many lines were held back without a later line.
     fn log_held_back(&self) {
         for (reason, held) in self.log_limit.overdue(Instant::now()) {
-            warn!(target = self.name(), "{held} more like it ({reason}); `pgvigil check --connect` says which");
+            warn!(target = self.name(), "{held} more like it ({reason}); `pgvigil check --connect` lists them");
         }
     }
 
@@ -225,7 +226,7 @@ impl Target {
         }
     }
 
-    /// Notes that a refresh failed. Without an answer since it began the target is down, and its slots are emptied.
+    /// Records a failed refresh. Without an answer since it began the target is down, and its slots are emptied.
     fn note_failure(&self, error: &FetchError, began: Instant) {
         let (has_answered, now) = (self.has_answered_since(began), Instant::now());
         if !has_answered {
@@ -236,10 +237,7 @@ impl Target {
         if state.breaker.record_failure(now)
             && let Some(held) = self.log_limit.say("circuit open", now)
         {
-            warn!(
-                target = self.name(),
-                "circuit open after repeated failures: scrapes wait only for a moment now{held}"
-            );
+            warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only briefly now{held}");
         }
         if has_answered {
             if let Some(held) = self.log_limit.say(error.reason.word(), now) {
@@ -256,7 +254,7 @@ impl Target {
         state.error = Some(error.clone());
     }
 
-    /// Logs, once, what people should know of how the server lets us in.
+    /// Logs warnings about the login, each once.
     fn log_login_warnings(&self) {
         for login in self.source.logins() {
             for (kind, warning) in login.warnings() {
@@ -267,7 +265,7 @@ impl Target {
         }
     }
 
-    /// Notes what the source is now. What slow collectors found on a primary does not hold for a replica, nor the other way round.
+    /// Records the source's state. Slow results of a primary do not hold for a replica, nor the reverse.
     fn note_status(&self) {
         let (status, now) = (self.source.status(), Instant::now());
         let before = std::mem::replace(&mut self.state.lock().status, status);

@@ -1,4 +1,4 @@
-//! A refresh: what a scrape does with a target. One at a time runs on a target, in a task of its own.
+//! A refresh fetches a target's results for a scrape. One at a time runs on a target, in its own task.
 //!
 //! ```text
 //!   a scrape comes
@@ -15,14 +15,14 @@
 //!     outliving its scrape -----------------------------+
 //! ```
 //!
-//! - A joined scrape shows what others fetched. Fresh is what came after the scrape began, while it waited for its turn, or up to 250 ms
-//!   before, if the last refresh succeeded.
-//! - A refresh that has started is never dropped, so that no session is left in the middle of a query. The slots have what it brings
-//!   after its scrape's deadline, for the next scrape.
-//! - It connects, starts the slow fetches that are due, and fetches the quick collectors. Slow fetches, and those in databases, are tasks
-//!   of their own and may outlive it. The scrape waits for those without which it has nothing to show.
-//! - While the circuit breaker is open it waits for the login only for a moment. The login itself stays pending, and the next refresh
-//!   waits for the same one.
+//! - A joined scrape shows results that others fetched. A result is fresh if it came after the scrape began, while it
+//!   waited for its turn, or up to 250 ms before, if the last refresh succeeded.
+//! - A refresh that has started is never dropped, so that no session is left in the middle of a query. Results after
+//!   its scrape's deadline stay in the slots for the next scrape.
+//! - It connects, starts the slow fetches that are due, and fetches the quick collectors. Slow fetches, and those in
+//!   databases, are tasks of their own and may outlive it. The scrape waits for those whose slots have nothing to show.
+//! - While the circuit breaker is open it waits only briefly for the login. The login itself stays pending, and the
+//!   next refresh waits for the same one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,31 +37,32 @@ use crate::scrape::slot::Slot;
 use crate::scrape::target::{LastRefresh, Target};
 use crate::source::fetch::{Database, Event, FetchError};
 
-/// A result no older than this is good for the next scrape too: a pair of scrapers, a page loaded again, a hundred at once.
+/// The maximum age of a result that the next scrape may share: two scrapers, a page loaded again, a hundred requests
+/// at once.
 pub const MAX_SHARED_AGE: Duration = Duration::from_millis(250);
 
-/// A refresh's own deadline, whatever its scrape's: the quick lane is cancelled at it.
+/// A refresh's own deadline, independent of its scrape's: the quick lane is cancelled at it.
 const REFRESH_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long it waits for the login while the circuit breaker is open.
 const PATIENCE_WHEN_OPEN: Duration = Duration::from_millis(900);
 
-/// Which results of one target are fresh enough for one scrape.
+/// Decides which results of one target are fresh enough for one scrape.
 pub struct Freshness {
     began: Instant,
-    /// How old a shared result may be.
+    /// The maximum age of a shared result.
     max_age: Duration,
-    /// The scrape shows results that were there before it.
+    /// The scrape shows results from before it began.
     is_shared: AtomicBool,
 }
 
 impl Freshness {
-    /// For a scrape that began then. It takes results that are at most `max_age` old, if all that it wants is.
+    /// For a scrape that began then. It shares results of at most `max_age`, if all that it wants are that fresh.
     pub fn new(began: Instant, max_age: Duration) -> Self {
         Freshness { began, max_age, is_shared: AtomicBool::new(false) }
     }
 
-    /// The scrape shows what was answered from then on.
+    /// The scrape shows results from this time on.
     pub fn since(&self) -> Instant {
         if self.is_shared.load(Ordering::Relaxed) { self.earliest() } else { self.began }
     }
@@ -71,7 +72,7 @@ impl Freshness {
     }
 }
 
-/// What a scrape wants of a target.
+/// The slots of a target that a scrape wants.
 struct RefreshPlan {
     quick: Vec<Arc<Slot>>,
     slow: Vec<Arc<Slot>>,
@@ -93,7 +94,7 @@ impl RefreshPlan {
 }
 
 impl Target {
-    /// Refreshes what a scrape wants, which waits to its deadline and no longer.
+    /// Refreshes the results that a scrape wants; the scrape waits until its deadline at most.
     pub async fn refresh(
         self: &Arc<Self>,
         wanted: &(dyn Fn(&Collector) -> bool + Sync),
@@ -111,7 +112,7 @@ impl Target {
         }
     }
 
-    /// A scrape goes without what it waited for: counted once for each collector, in however many databases that is.
+    /// Counts missed results: once for each collector, in any number of databases.
     fn count_timeouts(&self, wanted: &(dyn Fn(&Collector) -> bool + Sync)) {
         let (now, mut counted) = (Instant::now(), HashSet::new());
         for slot in self.slow_slots(wanted).into_iter().filter(|slot| slot.is_awaited(now)) {
@@ -121,7 +122,7 @@ impl Target {
         }
     }
 
-    /// The slow slots, of the whole server and of its databases.
+    /// The slow slots of the whole server and of its databases.
     fn slow_slots(&self, wanted: &(dyn Fn(&Collector) -> bool + Sync)) -> Vec<Arc<Slot>> {
         self.all_slots().into_iter().filter(|slot| !slot.collector.is_quick() && wanted(&slot.collector)).collect()
     }
@@ -144,7 +145,7 @@ impl Target {
         _ = refresh.await;
     }
 
-    /// All that the scrape wants came since it began, or shortly before.
+    /// All results that the scrape wants came since it began, or shortly before.
     fn is_fresh(&self, plan: &RefreshPlan, freshness: &Freshness) -> bool {
         let came_since = |then| plan.due_since(then).is_empty() && self.has_answered_since(then);
         if came_since(freshness.began) {
@@ -156,8 +157,8 @@ impl Target {
         is_shared
     }
 
-    /// A refresh that began after the scrape found the target down: scrapes that waited for their turn meanwhile need not find out one
-    /// after the other.
+    /// A refresh that began after the scrape found the target down: scrapes that waited for their turn meanwhile need
+    /// not find out one after the other.
     fn is_down_since(&self, scrape: Instant) -> bool {
         matches!(self.state.lock().last_refresh, Some(LastRefresh::Down(began)) if began >= scrape)
     }
@@ -200,12 +201,12 @@ impl Target {
             Event::Collected(index, answers) => self.store(&quick[index], "", answers, asked),
             Event::TurnBegan => (),
         };
-        // Also when the scrape wants none of them: databases that are gone must not be shown.
+        // Also when the scrape wants none of them: dropped databases must not be shown.
         let discover = !self.databases.collectors.is_empty() || self.slots.iter().any(|slot| slot.is_per_database());
         self.source.fetch_quick(&due, discover, began + REFRESH_LIMIT, &sink).await
     }
 
-    /// Forgets what was found in databases that are gone.
+    /// Forgets results about dropped databases.
     fn note_databases(&self, existing: &[Database]) {
         self.databases.replace(existing);
         let names: HashSet<&str> = existing.iter().map(|database| database.name.as_str()).collect();
@@ -218,14 +219,14 @@ impl Target {
             let (target, slot) = (self.clone(), slot.clone());
             tokio::spawn(async move {
                 let sink = target.storing(std::slice::from_ref(&slot), "");
-                // The slot has the error by now, if there was one.
+                // The slot has the error already, if there was one.
                 _ = target.source.fetch_slow(&slot.collector, &sink).await;
                 drop(fetch);
             });
         }
     }
 
-    /// Stores what slow collectors bring. They began when it was their turn, not when they fell due.
+    /// Stores the answers of slow collectors. Their fetch began when it was their turn, not when they fell due.
     fn storing<'a>(&'a self, slots: &'a [Arc<Slot>], database: &'a str) -> impl Fn(Event) + 'a {
         let began = Mutex::new(Instant::now());
         move |event| match event {
@@ -235,7 +236,7 @@ impl Target {
         }
     }
 
-    /// Starts a fetch in each database in which something is due.
+    /// Starts a fetch in each database with a due collector.
     fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
         let databases = self.databases.all();
         let count = databases.len();
@@ -257,7 +258,7 @@ impl Target {
                 let sink = target.storing(&slots, &database.name);
                 let due: Vec<_> = slots.iter().map(|slot| slot.collector.clone()).collect();
                 let result = target.source.fetch_database(&database.name, count, &due, &sink).await;
-                // The slots have the errors by now.
+                // The slots have the errors already.
                 database.note_result(&result);
                 drop((fetches, place));
             });

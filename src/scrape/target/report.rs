@@ -1,4 +1,4 @@
-//! What a target shows on a page, and its status.
+//! A target's part of a page, and its status.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::scrape::target::databases::DatabaseSlots;
 use crate::scrape::target::{Target, share};
 use crate::source::fetch::{FetchError, Reason, SourceStatus};
 
-/// What a page says of a target itself.
+/// The status of a target on a page.
 pub struct TargetStatus {
     pub up: bool,
     pub last_answer: Option<SystemTime>,
@@ -23,25 +23,25 @@ pub struct TargetStatus {
     /// 0 closed, 1 half-open (a login is under way), 2 open.
     pub circuit: i64,
     pub trips: u64,
-    /// Collectors of which something was left out of the last page that had them.
+    /// Collectors that lost samples on the last page that had them.
     pub left_out: Vec<String>,
 }
 
-/// What became of one collector in each database, or once in the whole server.
+/// The status of one collector in one database, or in the whole server.
 pub struct CollectorReport {
     pub collector: String,
     pub databases: Vec<DatabaseReport>,
 }
 
 pub struct DatabaseReport {
-    /// `None`: the whole server.
+    /// `None` for the whole server.
     pub database: Option<String>,
     pub status: CollectorStatus,
 }
 
 impl Target {
-    /// What a page whose scrape began at `scrape` shows of this target, in the order of the catalogue. Without an answer since then it
-    /// is down, and a target that is down shows nothing but that, and what is remembered of it.
+    /// The target's part of a page whose scrape began at `scrape`, in the order of the catalogue. Without an answer
+    /// since then it is down, and a target that is down shows only its status and what is remembered.
     pub fn show(&self, wanted: &dyn Fn(&Collector) -> bool, scrape: Instant) -> Vec<Block> {
         let (is_up, now) = (self.has_answered_since(scrape), Instant::now());
         let databases = self.databases.all();
@@ -58,7 +58,7 @@ impl Target {
         blocks
     }
 
-    /// Counts what was left out of a page that shows these collectors, and logs when that begins and ends.
+    /// Counts the samples dropped from a page that shows these collectors, and logs when that begins and ends.
     fn note_left_out<'a>(&self, left_out: BTreeMap<String, u64>, shown: impl Iterator<Item = &'a str>, now: Instant) {
         let samples: u64 = left_out.values().sum();
         let collectors = left_out.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -68,7 +68,7 @@ impl Target {
         }
         let Some(held) = self.log_limit.say("left out", now) else { return };
         if samples == 0 {
-            info!(target = self.name(), "all of it fits on a page again{held}");
+            info!(target = self.name(), "all samples fit on a page again{held}");
         } else {
             let limits = self.settings.most;
             warn!(
@@ -80,13 +80,13 @@ impl Target {
         }
     }
 
-    /// By collector, how many samples have been left out of pages; and whether some were when it was shown last.
+    /// By collector, the number of samples dropped from pages; and whether the last page with it lost some.
     pub fn left_out(&self) -> BTreeMap<String, (u64, bool)> {
         let left_out = &self.state.lock().left_out;
         left_out.counts.iter().map(|(name, samples)| (name.clone(), (*samples, left_out.now.contains(name)))).collect()
     }
 
-    /// What became of each collector, in all databases together; without any database nothing has.
+    /// The status of each collector over all databases; a collector without any database has none.
     pub fn collectors(&self) -> impl Iterator<Item = (String, CollectorStatus)> {
         self.collectors_by_database().into_iter().filter_map(|report| {
             let statuses = report.databases.into_iter().map(|report| report.status);
@@ -94,7 +94,7 @@ impl Target {
         })
     }
 
-    /// What became of each collector, database by database.
+    /// The status of each collector, database by database.
     pub fn collectors_by_database(&self) -> Vec<CollectorReport> {
         let (now, databases) = (Instant::now(), self.databases.all());
         let mut reports = Vec::new();
@@ -113,7 +113,7 @@ impl Target {
         reports
     }
 
-    /// The status of the target itself, to a scrape that began at `scrape`.
+    /// The status of the target itself, for a scrape that began at `scrape`.
     pub fn status(&self, scrape: Instant) -> TargetStatus {
         let mut status = self.status_if(self.has_answered_since(scrape));
         if !status.up && status.error.is_none() {
@@ -146,7 +146,7 @@ impl Target {
     }
 }
 
-/// Why a target is down whose refresh goes on beyond the scrape's deadline.
+/// Why a target is down whose refresh outlives the scrape's deadline.
 fn unanswered(status: SourceStatus) -> FetchError {
     if status.login_pending {
         FetchError::new(Reason::LoginPending, "the login is not answered yet")

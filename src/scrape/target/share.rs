@@ -1,4 +1,4 @@
-//! A target's share of a page: what is more than its limits is left out, whole tables, the largest first, so that the other targets
+//! Limits a target's share of a page: it drops whole tables beyond the limits, the largest first, so that other targets
 //! lose nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,23 +8,23 @@ use crate::exposition::Block;
 use crate::map::{Mapped, Size};
 use crate::settings::RowLimits;
 
-/// What was left out of pages.
+/// The samples that were dropped from pages.
 #[derive(Default)]
 pub struct LeftOut {
     /// Samples, by collector, since the start.
     pub counts: BTreeMap<String, u64>,
-    /// The collectors of which something was left out when they were last shown.
+    /// The collectors that lost samples when they were last shown.
     pub now: BTreeSet<String>,
 }
 
-/// Leaves out what is too much; returns how many samples of which collectors that is.
+/// Drops tables beyond the limits; returns the number of dropped samples by collector.
 pub fn fit(blocks: &mut Vec<Block>, limits: RowLimits) -> BTreeMap<String, u64> {
     let is_too_much = |size: Size| size.bytes > limits.bytes || size.samples > limits.samples;
     if !is_too_much(total(&sizes(blocks, Mapped::size_at_most))) {
         return BTreeMap::new();
     }
     let sizes = sizes(blocks, Mapped::size);
-    // How much of its limits a block takes. Of two that take as much, the later one goes first.
+    // The share of its limits that a block takes. Of two equal ones, the later one goes first.
     let weight =
         |size: Size| (size.bytes as f64 / limits.bytes as f64).max(size.samples as f64 / limits.samples as f64);
     let mut by_weight: Vec<usize> = (0..blocks.len()).collect();
@@ -57,8 +57,8 @@ fn total(sizes: &[Size]) -> Size {
 }
 
 impl LeftOut {
-    /// Notes what was left out of a page that shows these collectors. True if nothing was left out before and now is, or
-    /// the other way round.
+    /// Records the samples dropped from a page that shows these collectors. Returns whether dropping has just begun or
+    /// ended.
     pub fn note<'a>(&mut self, left_out: BTreeMap<String, u64>, shown: impl Iterator<Item = &'a str>) -> bool {
         let was_empty = self.now.is_empty();
         if was_empty && left_out.is_empty() {

@@ -1,7 +1,7 @@
-//! A folder of archived WAL, whichever program writes it: what is missing in it since a backup began, and when its last segment came.
+//! Finds gaps in a folder of archived WAL since a backup began, and when its last segment was archived.
 //!
-//! Files are found by their names, which begin with the 24 characters of a segment: timeline, log and number, each 8 hexadecimal digits. All
-//! timelines are taken together: after a failover, the next one continues where the last ended.
+//! Files are recognised by their names, which begin with the 24 characters of a segment: timeline, log and number, each
+//! 8 hexadecimal digits. Timelines are merged: after a failover, the next one continues where the last ended.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,18 +9,18 @@ use std::{fs, io};
 
 use crate::source::backup::problem::{BackupProblem, BackupReason};
 
-/// The place of a segment in the log, on whichever timeline.
+/// The position of a segment in the log, on any timeline.
 pub type Segment = (u32, u32);
 
-/// What an archive has from the beginning of a backup on.
+/// The state of an archive from the beginning of a backup on.
 pub struct ArchivedWal {
-    /// How many segments are missing.
+    /// The number of missing segments.
     pub gaps: u64,
     /// When the last segment before the first gap was archived.
     pub last: Option<SystemTime>,
 }
 
-/// The segment that a file is named after, if it is one and is complete.
+/// The segment in a file's name, if the file is a complete segment.
 pub fn segment(name: &str) -> Option<Segment> {
     let (digits, rest) = name.split_at_checked(24)?;
     let is_whole = !rest.ends_with(".backup") && !rest.ends_with(".partial") && !rest.ends_with(".tmp");
@@ -35,11 +35,11 @@ fn hexadecimal(digits: &str) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok()
 }
 
-/// Reads a folder: what is missing from `begin` on.
+/// Finds the gaps of a folder from `begin` on.
 ///
 /// # Errors
-/// The folder cannot be read, or has nothing from there on. A backup is complete only when its own WAL is archived, so that would be the folder of
-/// another server.
+/// The folder cannot be read, or has nothing from `begin` on. A backup is complete only when its own WAL is archived,
+/// so that would be the folder of another server.
 pub fn find_gaps(folder: &Path, begin: Segment) -> Result<ArchivedWal, BackupProblem> {
     let unreadable = |error: io::Error| BackupProblem::of_file(folder, &error);
     // There may be a million segments: their paths are not kept.
@@ -71,24 +71,24 @@ fn archived_at(folder: &Path, wanted: Segment) -> io::Result<Option<SystemTime>>
     file.map(|file| fs::metadata(file)?.modified()).transpose()
 }
 
-/// Visits each segment and its file, from the log before `begin` on. Segments are in the folder itself, or one below it in folders named after their
-/// timeline and log.
-fn walk(folder: &Path, begin: u32, is_top: bool, visit: &mut dyn FnMut(Segment, PathBuf)) -> io::Result<()> {
+/// Calls `each` for every segment and its file, from the log before `begin` on. Segments are in the folder itself, or
+/// in folders below it that are named after timeline and log.
+fn walk(folder: &Path, begin: u32, is_top: bool, each: &mut dyn FnMut(Segment, PathBuf)) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let log = if is_top && name.len() == 16 { name.get(8..).and_then(hexadecimal) } else { None };
         match (log, segment(&name)) {
-            (Some(log), _) if log.saturating_add(1) >= begin => walk(&entry.path(), begin, false, visit)?,
-            (None, Some(segment)) => visit(segment, entry.path()),
+            (Some(log), _) if log.saturating_add(1) >= begin => walk(&entry.path(), begin, false, each)?,
+            (None, Some(segment)) => each(segment, entry.path()),
             _ => (),
         }
     }
     Ok(())
 }
 
-/// What is missing in a series of segments.
+/// The gaps in a series of segments.
 #[derive(Debug, PartialEq)]
 struct WalGaps {
     gaps: u64,
@@ -96,8 +96,8 @@ struct WalGaps {
     last: Option<Segment>,
 }
 
-/// Follows rising segments from `begin`. How many of them make a log depends on their size, which is not known here: it is a power of two, and above
-/// the highest number in any log.
+/// Follows rising segments from `begin`. The number of segments in a log depends on their size, which is not known
+/// here: it is a power of two, and above the highest number in any log.
 fn follow(segments: &[Segment], begin: Segment, highest: u32) -> WalGaps {
     let per_log = u64::from(highest.max(begin.1)).saturating_add(1).next_power_of_two().max(4);
     let place = |(log, number): Segment| u64::from(log).saturating_mul(per_log).saturating_add(u64::from(number));
@@ -143,7 +143,7 @@ mod tests {
             (vec![(0, 4), (0, 5)], (0, 2), 2, None),
             (vec![(0, 0xfe), (0, 0xff), (1, 0)], (0, 0xfe), 0, Some((1, 0))),
             (vec![(0, 0x3f), (1, 0), (1, 1)], (0, 0x3f), 0, Some((1, 1))),
-            // After a power of two of them, where another log shows that there are more.
+            // After a power of two of them, where another log shows that a log has more.
             (vec![(0, 0x3f), (1, 0), (1, 0x40)], (0, 0x3f), 64 + 63, Some((0, 0x3f))),
             (vec![(7, 3), (8, 0), (8, 0xff), (9, 0)], (7, 3), 252 + 254, Some((7, 3))),
             (vec![(0, 0xfd), (1, 0)], (0, 0xfd), 2, Some((0, 0xfd))),

@@ -1,7 +1,8 @@
-//! Barman: `barman diagnose`, which describes all servers, their backups and their WAL at once.
+//! Reads Barman's `barman diagnose`, which describes all servers, their backups and their WAL at once.
 //!
-//! Before 2.19 it writes times without their time zone. The time that it wrote into the document shows how far its own clock was from UTC. A
-//! backup's id has the time when the backup began on Barman's clock, and so shows how far the server's time zone is from Barman's.
+//! Before 2.19 it writes times without their time zone. The time in the document shows how far Barman's clock was from
+//! UTC. A backup's id has the backup's beginning on Barman's clock, and so shows how far the server's time zone is from
+//! Barman's.
 
 use serde_json::Value;
 
@@ -11,16 +12,16 @@ use crate::source::backup::problem::{BackupProblem, BackupReason};
 use crate::source::backup::time;
 use crate::truncate;
 
-/// Time zones differ by quarters of an hour.
+/// Time zones differ by multiples of a quarter of an hour.
 const QUARTER: f64 = 900.0;
 
-/// No two time zones are farther apart.
+/// The largest difference between two time zones.
 const APART: f64 = 26.0 * 3600.0;
 
-/// Reads all servers that are active, or one. `at`: when Barman wrote this, in Unix seconds.
+/// Reads all active servers, or one of this name. `at`: when Barman wrote this, in Unix seconds.
 ///
 /// # Errors
-/// This is not the output of Barman, or such a server is not in it.
+/// The bytes are not the output of Barman, or do not contain such a server.
 pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<RepositoryContents, BackupProblem> {
     let (mut reader, mut contents) = (JsonReader::default(), RepositoryContents::default());
     let document = reader.parse(bytes)?;
@@ -43,19 +44,19 @@ pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<RepositoryCo
     Ok(contents)
 }
 
-/// Servers are switched off by `active = false`, but `diagnose` shows them. With `--show-config-source`, each setting is a map of its value and
-/// its source.
+/// `active = false` switches a server off, but `diagnose` still shows it. With `--show-config-source`, each setting is
+/// a map of its value and its source.
 fn is_active(server: &Value) -> bool {
     let active = &server["config"]["active"];
     active != &Value::Bool(false) && active["value"] != Value::Bool(false)
 }
 
-/// A time without its time zone, as if it were UTC.
+/// A time without its time zone, read as UTC.
 fn local_time(json: &Value) -> Option<f64> {
     time::parse_local(json.as_str()?)
 }
 
-/// How far one clock is ahead of the other, if that can come from their time zones.
+/// The difference of two clocks, if time zones can explain it.
 fn zones_between(one: f64, other: f64) -> Option<f64> {
     Some(((one - other) / QUARTER).round() * QUARTER).filter(|seconds| seconds.abs() <= APART)
 }
@@ -84,7 +85,7 @@ fn read_server(
                     stanza.push_failed(end);
                 }
             }
-            // Under way, or complete and without the WAL that makes it consistent.
+            // Running, or finished without the WAL that makes it consistent.
             Some("EMPTY" | "STARTED" | "SYNCING" | "WAITING_FOR_WALS") => (),
             _ => {
                 contents.malformed += 1;
@@ -105,7 +106,8 @@ fn read_server(
     contents.push(stanza);
 }
 
-/// How many seconds the server's clock was ahead of Barman's: its times are without their time zone, those in a backup's id are Barman's.
+/// How many seconds the server's clock was ahead of Barman's: its times have no time zone, and a backup's id has
+/// Barman's time.
 fn server_ahead(id: &str, backup: &Value) -> f64 {
     let times = local_time(&backup["begin_time"]).zip(time::find_in_name(id, "%Y%m%dT%H%M%S"));
     times.and_then(|(begin, id)| zones_between(begin, id)).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What a repository contains: restore points, described alike for every tool.
+//! The contents of a repository: its stanzas and backups, in the same form for every tool.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use crate::source::backup::archive::{Segment, segment};
 use crate::source::backup::problem::{BackupProblem, BackupReason};
 use crate::table::{Cell, Table};
 
-/// What one repository is known to contain.
+/// The known contents of one repository.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RepositoryContents {
     pub stanzas: Vec<Stanza>,
     /// Rows of sections that only this tool has.
     pub tool_tables: SectionTables,
-    /// What could not be found out, in sentences.
+    /// Sentences about missing knowledge.
     pub unknown: Vec<String>,
-    /// Values that were there and could not be read.
+    /// Values that are present but could not be read.
     pub malformed: u64,
 }
 
-/// Limits of memory, far above what anybody needs: stanzas, sentences about what is unknown, kinds of backups in one stanza, and bytes of the rows of
-/// a section that only one tool has.
+/// Limits on memory, far above any real need: stanzas, sentences about missing knowledge, kinds of backups in one
+/// stanza, and bytes of the rows of a section that only one tool has.
 const MOST_STANZAS: usize = 2000;
 const MOST_UNKNOWN: usize = 20;
 const MOST_KINDS: usize = 20;
 const MOST_BYTES: usize = 1 << 20;
 
-/// A clock that is wrong by a time zone is ahead by less than this; later times are mistakes.
+/// A clock that is wrong by a time zone is ahead by less than this; later times are errors.
 pub const MOST_AHEAD: Duration = Duration::from_secs(86_400);
 
 impl RepositoryContents {
-    /// Adds a stanza; one too many counts as malformed.
+    /// Adds a stanza; one above the limit counts as malformed.
     pub fn push(&mut self, stanza: Stanza) {
         if self.stanzas.len() < MOST_STANZAS {
             self.stanzas.push(stanza);
@@ -42,7 +42,7 @@ impl RepositoryContents {
         }
     }
 
-    /// Adds a row of a section that only one tool has; one too many counts as malformed.
+    /// Adds a row of a section that only one tool has; one above the limit counts as malformed.
     pub fn push_row<'a, R: SectionRow<'a>>(&mut self, row: R) {
         if self.tool_tables.by_name.get(R::NAME).map_or(0, Table::bytes) < MOST_BYTES {
             self.tool_tables.push(row);
@@ -51,14 +51,14 @@ impl RepositoryContents {
         }
     }
 
-    /// Adds a sentence about what could not be found out. Further ones are left out: the first say enough.
+    /// Adds a sentence about missing knowledge, up to the limit: the first ones suffice.
     pub fn push_unknown(&mut self, sentence: impl Into<String>) {
         if self.unknown.len() < MOST_UNKNOWN {
             self.unknown.push(sentence.into());
         }
     }
 
-    /// Leaves out backups that ended in the future: they would stay the newest for ever.
+    /// Removes backups that ended in the future: they would stay the newest for ever.
     pub fn leave_out_future(&mut self, now: f64) {
         let latest = now + MOST_AHEAD.as_secs_f64();
         let mut left_out = Vec::new();
@@ -81,47 +81,47 @@ impl RepositoryContents {
 /// The backups of one server in one place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stanza {
-    /// pgBackRest's stanza, Barman's server; empty where the tool has no such thing.
+    /// pgBackRest's stanza, or Barman's server; empty for other tools.
     pub name: String,
     /// The number of pgBackRest's repository.
     pub repo_key: String,
-    /// Those that can be restored, in any order.
+    /// The restorable backups, in any order.
     pub backups: Vec<FinishedBackup>,
-    /// There are more that could not be read, so neither the number of backups nor the oldest is known.
+    /// Some could not be read, so neither the number of backups nor the oldest is known.
     pub partial: bool,
-    /// When the last failed backup ended, where failed ones are known.
+    /// When the last failed backup ended, if the tool reports failed ones.
     pub failed: Option<f64>,
-    /// Segments of WAL that are missing since the newest backup began.
+    /// Segments of WAL missing since the newest backup began.
     pub gaps: Option<u64>,
     /// When the newest WAL without a gap before it was archived.
     pub archived: Option<f64>,
-    /// The system identifier of its server, where the tool shows it for the stanza.
+    /// The system identifier of its server, if the tool shows it for the stanza.
     pub system_identifier: Option<String>,
-    /// Where this stanza's WAL is, below the folder of the archive.
+    /// The location of this stanza's WAL, below the folder of the archive.
     pub archive: Option<String>,
 }
 
-/// A backup that was completed. Times in Unix seconds, sizes in bytes.
+/// A completed backup. Times are in Unix seconds, sizes in bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FinishedBackup {
     /// `full`, `diff`, `incr`.
     pub kind: String,
     pub start: Option<f64>,
     pub end: f64,
-    /// Of what was backed up.
+    /// The size of the backed-up data.
     pub size: Option<f64>,
-    /// Of what is stored for it, where that is known to differ.
+    /// The size in the repository, if it is known and differs.
     pub stored: Option<f64>,
-    /// Completed, but with errors in it, where the tool looks for them.
+    /// The backup has errors, if the tool looks for them.
     pub error: Option<bool>,
-    /// The segment of WAL it begins with: 24 hexadecimal digits.
+    /// The first segment of WAL that it needs: 24 hexadecimal digits.
     pub wal: Option<String>,
-    /// The system identifier of its server, where the tool shows it for each backup.
+    /// The system identifier of its server, if the tool shows it for each backup.
     pub system_identifier: Option<String>,
 }
 
 impl Stanza {
-    /// Notes that a backup failed.
+    /// Records a failed backup.
     pub fn push_failed(&mut self, end: f64) {
         self.failed = Some(self.failed.map_or(end, |known| known.max(end)));
     }
@@ -130,7 +130,7 @@ impl Stanza {
         newest(self.backups.iter())
     }
 
-    /// The newest time that is known to be restorable: the end of the newest backup, or of the WAL archived after it.
+    /// The newest time known to be restorable: the end of the newest backup, or of the WAL archived after it.
     pub fn restorable(&self) -> Option<f64> {
         let end = self.newest()?.end;
         Some(self.archived.map_or(end, |archived| archived.max(end)))
@@ -141,7 +141,7 @@ impl Stanza {
         self.system_identifier.as_deref().or_else(of_newest)
     }
 
-    /// Its rows, in the sections that every tool has.
+    /// Adds its rows to the sections that every tool has.
     pub fn push(&self, tables: &mut SectionTables, repository: &str) {
         let (repository, stanza, repo_key) = (repository.into(), (&self.name).into(), (&self.repo_key).into());
         let oldest = self.backups.iter().map(|backup| backup.end).min_by(f64::total_cmp);
@@ -180,17 +180,17 @@ impl Stanza {
         }
     }
 
-    /// A value that is known only where all backups are.
+    /// A value that is known only if all backups are.
     fn unless_partial<'a>(&self, value: impl Into<Cell<'a>>) -> Cell<'a> {
         if self.partial { Cell::Absent } else { value.into() }
     }
 }
 
 impl FinishedBackup {
-    /// The segment of WAL it begins with.
+    /// The first segment of WAL that the backup needs.
     ///
     /// # Errors
-    /// It is unknown.
+    /// The segment is unknown.
     pub fn wal_begin(&self) -> Result<Segment, BackupProblem> {
         let message = "the newest backup does not show where its WAL begins";
         let begin = self.wal.as_deref().and_then(segment);
@@ -202,7 +202,7 @@ impl FinishedBackup {
     }
 }
 
-/// The one that ended last.
+/// The backup that ended last.
 pub fn newest<'b>(backups: impl Iterator<Item = &'b FinishedBackup>) -> Option<&'b FinishedBackup> {
     backups.max_by(|one, two| one.end.total_cmp(&two.end))
 }

@@ -1,4 +1,4 @@
-//! Backups that are files: those that match a pattern.
+//! Finds backups that are files matching a pattern.
 
 use std::fs;
 use std::io::{self, Read};
@@ -19,19 +19,19 @@ pub struct NamedFile {
     pub changed: f64,
 }
 
-/// The most memory that names may take, each with so many bytes beside it, and the most files: a folder with more has something else than backups
-/// in it.
+/// The most memory that names may take, each with this many bytes beside it, and the most files: a folder with more
+/// contains something other than backups.
 pub const KEPT_LIMIT: usize = 16 << 20;
 pub const KEPT_EACH: usize = 80;
 const MOST_FILES: usize = 100_000;
 
-/// A file that was changed within this time may still be growing.
+/// A file that changed within this time may still be growing.
 const SETTLED: Duration = Duration::from_secs(300);
 
-/// The ends of the names of unfinished files, as programs that copy files write them.
+/// Suffixes of unfinished files, from common programs that copy files.
 const UNFINISHED: [&str; 7] = [".part", ".partial", ".tmp", ".temp", ".incomplete", ".filepart", ".new"];
 
-/// The files that match and are finished, as backups.
+/// Returns the finished files that match, as backups.
 ///
 /// # Errors
 /// A folder of the pattern is missing or cannot be read, or too many files match.
@@ -55,13 +55,13 @@ pub fn list(files: &FilesSettings) -> Result<RepositoryContents, BackupProblem> 
     Ok(contents(matches.finished, files.name_time.as_deref()))
 }
 
-/// What matches a pattern.
+/// The matches of a pattern.
 #[derive(Default)]
 struct PatternMatches {
     files: usize,
-    /// The files that do not change any more.
+    /// The files that have stopped changing.
     finished: Vec<NamedFile>,
-    /// The memory that these take.
+    /// The memory of their names.
     kept: usize,
     folders: usize,
 }
@@ -113,7 +113,7 @@ fn walk(folder: &Path, parts: &[&str], matches: &mut PatternMatches) -> io::Resu
     Ok(())
 }
 
-/// `None` for a file that was removed meanwhile, or is a link to one.
+/// `None` for a file that was removed meanwhile, or whose target was.
 fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -121,8 +121,8 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Files as backups. An empty file is a backup that failed. A file whose name has no time is malformed; if none has one, it is unknown
-/// which backups there are.
+/// Converts files to backups. An empty file is a failed backup. A file without a time in its name is malformed; if no
+/// file has one, the backups are unknown.
 pub fn contents(files: Vec<NamedFile>, name_time: Option<&str>) -> RepositoryContents {
     let (mut contents, mut stanza) = (RepositoryContents::default(), Stanza::default());
     for file in files.into_iter().filter(|file| !UNFINISHED.iter().any(|end| file.name.ends_with(end))) {
@@ -154,10 +154,10 @@ pub struct DatedDocument {
     pub at: SystemTime,
 }
 
-/// Reads a document that a job writes.
+/// Reads a document written by a job.
 ///
 /// # Errors
-/// It cannot be read, or is too large.
+/// The file cannot be read, or is too large.
 pub fn read(path: &Path, limit: usize) -> Result<DatedDocument, BackupProblem> {
     let document = read_to(path, limit + 1).map_err(|error| BackupProblem::of_file(path, &error))?;
     if document.bytes.len() > limit {

@@ -1,4 +1,4 @@
-//! Reads a tool's JSON leniently: a value that is malformed is as absent as one that is not there, and is counted.
+//! Reads a tool's JSON leniently: a malformed value counts as absent, and is counted.
 
 use serde_json::{Map, Value};
 
@@ -6,42 +6,43 @@ use crate::source::backup::problem::{BackupProblem, BackupReason};
 use crate::source::backup::time;
 use crate::truncate;
 
-/// The most memory that the values of a document may take, without their texts, and with the texts and the document itself: 6,000 backups take as
-/// much in the JSON of pgBackRest.
+/// The most memory for the values of a document, without their texts, and with the texts and the document itself: 6,000
+/// backups take that much in pgBackRest's JSON.
 const MOST_MEMORY: usize = 40 << 20;
 const MOST_TOGETHER: usize = 56 << 20;
 
-/// The longest text. There are several copies of it while it is read.
+/// The longest text. Several copies of it exist while it is read.
 const LONGEST_TEXT: usize = 1 << 20;
 
-/// A name or two may not be UTF-8. More bytes than this are not a text, and each of them takes three when it is replaced.
+/// A few names may not be UTF-8. More invalid bytes than this are not text, and each takes three when replaced.
 const MOST_BROKEN: usize = 64 << 10;
 
-/// The memory of a value; of a list, which has room for four; and of a map, which has room for eleven, with their names.
+/// The memory of a value; of a list, which has a capacity of four; and of a map, which has one of eleven, with their
+/// names.
 const VALUE: usize = 32;
 const LIST: usize = 4 * VALUE + 16;
 const MAP: usize = 11 * (VALUE + 24) + 24;
 
-/// Go writes a time that is not set as this day.
+/// Go writes an unset time as this day.
 const GO_UNSET_TIME: &str = "0001-01-01";
 
-/// Reads a document and then, one by one, the values in it. A value is malformed if it has another type than it should have, or cannot be true.
+/// Reads a document, then its values one by one. A value is malformed if its type is wrong or it is impossible.
 ///
 /// `document["info"]["size"]` is `null` if `info` is absent, or is not a map; `null` is absent everywhere.
 #[derive(Debug, Default)]
 pub struct JsonReader {
-    /// How many values were malformed.
+    /// The number of malformed values.
     pub malformed: u64,
 }
 
 impl JsonReader {
-    /// Reads a document. Some bytes that are not UTF-8 are replaced and count as one malformed value.
+    /// Reads a document. Bytes that are not UTF-8 are replaced, and count as one malformed value.
     ///
     /// # Errors
-    /// It is not JSON, or larger than any that a tool writes.
+    /// The text is not JSON, or larger than any tool's output.
     pub fn parse(&mut self, bytes: &[u8]) -> Result<Value, BackupProblem> {
         let broken: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
-        // The document, its texts as values, and the text in which bytes were replaced.
+        // The document, its texts as values, and the text with replaced bytes.
         check_size(bytes, if broken > 0 { 3 } else { 2 })?;
         match broken {
             0 => (),
@@ -57,7 +58,7 @@ impl JsonReader {
         })
     }
 
-    /// A number that is not negative; in quotes too.
+    /// A non-negative number, also in quotes.
     pub fn number(&mut self, value: &Value) -> Option<f64> {
         let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
         self.checked(value, number.filter(|number| number.is_finite() && *number >= 0.0))
@@ -67,7 +68,7 @@ impl JsonReader {
         self.checked(value, value.as_bool())
     }
 
-    /// A text, no longer than that of a label; a number is taken as its digits.
+    /// A text, cut to the length of a label; a number becomes its digits.
     pub fn text(&mut self, value: &Value) -> Option<String> {
         let text = match value {
             Value::String(text) => Some(truncate::label(text).into_owned()),
@@ -89,7 +90,7 @@ impl JsonReader {
         self.time_in(value, None)
     }
 
-    /// The same; a text may be without a time zone if it is known how many seconds the clock was ahead of UTC.
+    /// The same; a text may lack a time zone if `ahead`, the seconds that the clock was ahead of UTC, is known.
     pub fn time_in(&mut self, value: &Value, ahead: Option<f64>) -> Option<f64> {
         let Some(text) = value.as_str() else {
             return self.checked(value, value.as_f64().and_then(time::sensible));
@@ -117,7 +118,7 @@ impl JsonReader {
         maps
     }
 
-    /// What must be there: if it is absent, that counts as malformed.
+    /// A required value: if it is absent, that counts as malformed.
     pub fn required<T>(&mut self, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.malformed += 1;
@@ -125,13 +126,13 @@ impl JsonReader {
         value
     }
 
-    /// What was read of a value, which is malformed if that is nothing, unless it is `null`.
+    /// Passes on the value that was read; `None` counts as malformed, unless the JSON value is `null`.
     fn checked<T>(&mut self, value: &Value, read: Option<T>) -> Option<T> {
         if value.is_null() { None } else { self.required(read) }
     }
 }
 
-/// Refuses a document that would take too much memory. `copies`: how many there are of its bytes at a time.
+/// Refuses a document that would take too much memory. `copies`: how many copies of its bytes exist at a time.
 fn check_size(bytes: &[u8], copies: usize) -> Result<(), BackupProblem> {
     let Needs { structure, longest } = Needs::of(bytes);
     if structure > MOST_MEMORY || copies * bytes.len() + structure > MOST_TOGETHER {
@@ -146,7 +147,7 @@ fn check_size(bytes: &[u8], copies: usize) -> Result<(), BackupProblem> {
     Ok(())
 }
 
-/// What a document needs, if it is JSON.
+/// The memory that a document needs if it is JSON.
 #[derive(Default)]
 struct Needs {
     /// The memory of its values without their texts.

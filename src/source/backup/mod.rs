@@ -1,5 +1,5 @@
-//! Backups, as tools, files and buckets show them. The target itself always answers; what is known about each repository, and what is
-//! not, are rows.
+//! Backups in tools, files and buckets as a source. The target is always up; what is known about each repository, and
+//! its problems, are rows.
 
 mod archive;
 pub mod barman;
@@ -43,7 +43,7 @@ impl BackupSource {
         BackupSource { repositories: settings.repositories.into_iter().map(Repository::new).collect() }
     }
 
-    /// All sections, from what is known now.
+    /// All sections from current knowledge.
     fn all_tables(&self) -> SectionTables {
         let mut tables = SectionTables::new(SECTIONS);
         for repository in &self.repositories {
@@ -119,7 +119,7 @@ fn push_repository(tables: &mut SectionTables, repository: &Repository) {
     }
 }
 
-/// What helps, where that is known.
+/// The known remedy for a problem.
 fn remedy(problem: &BackupProblem, tool: &Tool) -> Option<Remedy> {
     let advice = match (problem.reason, tool) {
         // From 2.59 on.
@@ -128,7 +128,7 @@ fn remedy(problem: &BackupProblem, tool: &Tool) -> Option<Remedy> {
              --regid=postgres, --init-groups, pgbackrest, info, --output=json]"
         }
         (BackupReason::Missing, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
-            "name it in `binary`, or let a job beside the tool write what it says to a file and name that in `from_file`"
+            "name it in `binary`, or let a job next to the tool write its output to a file and name that in `from_file`"
         }
         (BackupReason::Failed, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
             "run it as the user that pgvigil runs as, with `config`, `env` or rights that it lacks"

@@ -1,4 +1,4 @@
-//! pgBackRest: `info --output=json`, of any version from 2.0 on. Before 2.32 there was one repository and it had no key.
+//! Reads pgBackRest's `info --output=json`, of any version from 2.0 on. Before 2.32 a repository had no key.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,26 @@ use crate::source::backup::problem::BackupProblem;
 
 const COMMAND: &str = "pgbackrest info --output=json";
 
-/// The kinds of backup, and which of them count when the last of a kind is looked for: a differential backup is
-/// no older than the full one that was made after it. pgbackrest_exporter counts in this way.
+/// The kinds of backup, and which of them count as the last of a kind: a differential backup is no older than the full
+/// one that was made after it. pgbackrest_exporter counts in this way.
 const KINDS: [(&str, &[&str]); 3] =
     [("full", &["full"]), ("diff", &["full", "diff"]), ("incr", &["full", "diff", "incr"])];
 
-/// The status codes of a repository that was read: it has backups (0) or none (2), the stanza's folder is missing (1), or there is nothing in it (3).
-/// With any other code, such as 99 where the repository could not be read, an empty list does not mean that there are no backups.
+/// The status codes of a repository that was read: it has backups (0) or none (2), the stanza's folder is missing (1),
+/// or the repository is empty (3). With any other code, such as 99 where the repository could not be read, an empty
+/// list does not mean that there are no backups.
 const READ_CODES: [f64; 4] = [0.0, 1.0, 2.0, 3.0];
 
-/// It has 256 repositories at most.
+/// pgBackRest has at most 256 repositories.
 const MOST_REPOS: usize = 256;
 
-/// pgBackRest's name for the stanza if the command names none and it could read none.
+/// pgBackRest's name for the stanza if the command names none and it could not read one.
 const INVALID: &str = "[invalid]";
 
-/// Reads the output. If it has no stanza, the contents have one without backups, so that this is visible.
+/// Reads the output. If it has no stanza, the contents have one without backups, so that the problem is visible.
 ///
 /// # Errors
-/// This is not the output of pgBackRest.
+/// The bytes are not the output of pgBackRest.
 pub fn parse(bytes: &[u8], repository: &str, stanza: Option<&str>) -> Result<RepositoryContents, BackupProblem> {
     let (mut reader, mut contents) = (JsonReader::default(), RepositoryContents::default());
     let document = reader.parse(bytes)?;
@@ -57,7 +58,7 @@ pub fn parse(bytes: &[u8], repository: &str, stanza: Option<&str>) -> Result<Rep
     Ok(contents)
 }
 
-/// Adds a stanza to the contents.
+/// Reads one stanza into the contents.
 struct StanzaReader<'r> {
     json: &'r Value,
     name: &'r str,
@@ -113,7 +114,7 @@ impl<'r> StanzaReader<'r> {
         }
     }
 
-    /// Adds a sentence about what is unknown of the stanza.
+    /// Adds a sentence on missing knowledge about the stanza.
     fn push_unknown(&mut self, what: &str) {
         self.contents.push_unknown(format!("stanza {}{what}", self.name));
     }
@@ -138,7 +139,7 @@ impl<'r> StanzaReader<'r> {
         self.reader.text(&database["repo-key"]).unwrap_or_else(|| "1".to_owned())
     }
 
-    /// The archive of each repository. A server that was upgraded has one for each version; the last is in use.
+    /// The archive of each repository. An upgraded server has one for each version; the last is in use.
     fn archives(&mut self) -> BTreeMap<String, Option<String>> {
         let mut archives = BTreeMap::new();
         for json in self.reader.maps(&self.json["archive"]) {
@@ -158,13 +159,13 @@ impl<'r> StanzaReader<'r> {
         archives
     }
 
-    /// The system identifier of the server in each repository; of an upgraded server the last is in use.
+    /// The server's system identifier in each repository; for an upgraded server the last is in use.
     fn system_identifiers(&mut self) -> BTreeMap<String, Option<String>> {
         let databases = self.reader.maps(&self.json["db"]);
         databases.into_iter().map(|json| (self.repo_key(json), self.reader.digits(&json["system-id"]))).collect()
     }
 
-    /// The stanza's repositories. Old versions have one, which is not listed.
+    /// The stanza's repositories. Old versions have one and do not list it.
     fn repos(&mut self) -> Vec<StanzaRepo> {
         let mut repos: Vec<StanzaRepo> = Vec::new();
         for json in self.reader.maps(&self.json["repo"]) {
@@ -191,7 +192,7 @@ impl<'r> StanzaReader<'r> {
         repos
     }
 
-    /// Whether pgBackRest could read a repository, by its status.
+    /// Returns whether pgBackRest could read a repository, by its status.
     fn is_read(&mut self, status: &Value, what: &str) -> bool {
         let code = self.reader.number(&status["code"]);
         let is_read = code.is_some_and(|code| READ_CODES.contains(&code));
@@ -217,7 +218,7 @@ impl<'r> StanzaReader<'r> {
         });
     }
 
-    /// A row about the last backup of a kind.
+    /// Adds the row of the last backup of a kind.
     fn push_last_row(&mut self, backups: &[ListedBackup<'_>], kind: &str, counted: &[&str]) {
         let of_kind = backups.iter().filter(|backup| counted.contains(&backup.finished.kind.as_str()));
         let Some(last) = of_kind.max_by(|one, two| one.finished.end.total_cmp(&two.finished.end)) else { return };

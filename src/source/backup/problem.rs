@@ -1,29 +1,29 @@
-//! Why something about a repository is unknown.
+//! The reasons why a part of a repository is unknown.
 
 use std::fmt;
 
-/// A reason, and for people what happened.
+/// A reason, and a message for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BackupProblem {
     pub reason: BackupReason,
     pub message: String,
 }
 
-/// The reasons, each a word that is also the value of the label `reason`.
+/// The reasons; each is a word, which is also the value of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BackupReason {
     /// No attempt has ended yet.
     Pending,
-    /// There is no such program, file or folder.
+    /// The program, file or folder does not exist.
     Missing,
-    /// The attempt failed: an exit code, a refusal.
+    /// The attempt failed: an exit code, or a refusal.
     Failed,
-    /// It did not end in time, and a program was killed.
+    /// The attempt did not end in time, and its program was killed.
     Timeout,
-    /// An earlier process has not ended yet, though it was killed; no second one is started beside it.
+    /// An earlier process was killed but has not ended yet; a second one is not started.
     Busy,
     TooLarge,
-    /// This is not the output of the tool.
+    /// The bytes are not the output of the tool.
     Garbage,
     /// The file has not been written for longer than `max_age`.
     Stale,
@@ -49,12 +49,12 @@ impl BackupProblem {
         BackupProblem { reason, message: message.into() }
     }
 
-    /// Of bytes that are not what a command writes.
+    /// The bytes are not the output of this command.
     pub fn not_output_of(command: &str, what: impl fmt::Display) -> Self {
         BackupProblem::new(BackupReason::Garbage, format!("this is not the output of `{command}`: {what}"))
     }
 
-    /// Of a file or folder that could not be read.
+    /// A file or folder could not be read.
     pub fn of_file(path: &std::path::Path, error: &std::io::Error) -> Self {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
         let reason = if is_missing { BackupReason::Missing } else { BackupReason::Failed };

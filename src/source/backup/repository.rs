@@ -1,7 +1,7 @@
-//! One repository: finds out what it contains, and remembers that while it is of use.
+//! One repository: reads its contents on each refresh, and keeps them for a limited time.
 //!
-//! What was known stays when nothing new comes, until it is `max_age` old: a tool that fails must not hide how old the newest backup is. The
-//! failure itself is reported at once.
+//! If a refresh brings nothing, the last contents stay until they are `max_age` old: a tool that fails must not hide
+//! how old the newest backup is. The failure itself is reported at once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,38 +23,38 @@ use crate::source::blocking_pool::BlockingPool;
 use crate::source::sections::unix_seconds;
 use crate::{settings, truncate};
 
-/// A repository, and what is known of it.
+/// A repository, and its last known state.
 pub struct Repository {
     pub settings: settings::RepositorySettings,
     /// One refresh at a time.
     refreshing: tokio::sync::Mutex<()>,
-    /// One process at a time, until it is gone.
+    /// One process at a time, until it has ended.
     process: ProcessLock,
     reading: BlockingPool,
     archive: BlockingPool,
     verified: BlockingPool,
     state: Mutex<RepositoryState>,
-    /// What was logged about each part: the reason why it is unknown, or (`None`) that it is known again.
+    /// The last log line of each part: the reason why it is unknown, or `None` once it is known again.
     logged: LogLimit<(DocumentPart, Option<BackupReason>)>,
 }
 
-/// What is known, and what is not.
+/// The known contents, and the problems.
 #[derive(Clone, Default)]
 pub struct RepositoryState {
     pub known: Option<DatedContents>,
     pub problems: BackupProblems,
-    /// Malformed values in everything that was read so far.
+    /// Malformed values in everything read so far.
     pub malformed: u64,
     /// When the marker of a tested restore was touched.
     pub verified: Option<SystemTime>,
-    /// How long the last attempt took.
+    /// The duration of the last attempt.
     pub took: Option<Duration>,
     refreshed: Option<Instant>,
 }
 
 type BackupProblems = BTreeMap<DocumentPart, BackupProblem>;
 
-/// What a repository contained at a time.
+/// A repository's contents, and the time they were read.
 #[derive(Clone)]
 pub struct DatedContents {
     pub contents: RepositoryContents,
@@ -77,14 +77,14 @@ impl Repository {
         }
     }
 
-    /// The state now, without contents that are too old.
+    /// The current state, without contents that are too old.
     pub fn state(&self) -> RepositoryState {
         let mut state = self.state.lock().clone();
         state.known.take_if(|known| distance_from_now(known.at) > self.settings.max_age);
         state
     }
 
-    /// Finds out everything again; ends soon after `until`. A caller that waited for another's refresh uses its result.
+    /// Reads everything again; ends soon after `until`. A caller that waited for another's refresh uses its result.
     pub async fn refresh(&self, until: Instant) {
         let called = Instant::now();
         let Ok(_guard) = timeout_at(until, self.refreshing.lock()).await else { return };
@@ -111,14 +111,14 @@ impl Repository {
         (state.problems, state.took, state.refreshed) = (problems, Some(began.elapsed()), Some(Instant::now()));
     }
 
-    /// Logs problems that are new, and that others have ended.
+    /// Logs new problems, and the end of earlier ones.
     fn log_changes(&self, problems: &BackupProblems) {
         let (repository, state, now) = (&self.settings.name, self.state.lock(), Instant::now());
         for (part, problem) in problems {
             if state.problems.get(part).is_none_or(|before| before.reason != problem.reason)
                 && let Some(held) = self.logged.say((*part, Some(problem.reason)), now)
             {
-                warn!(repository, part = part.word(), "not known: {problem}{held}");
+                warn!(repository, part = part.word(), "unknown: {problem}{held}");
             }
         }
         for (part, before) in state.problems.iter().filter(|(part, _)| !problems.contains_key(part)) {
@@ -131,7 +131,7 @@ impl Repository {
     }
 }
 
-/// One attempt to find out everything. Each part can fail without the others.
+/// One attempt to read everything. Each part can fail without the others.
 struct RefreshAttempt<'r> {
     repository: &'r Repository,
     until: Instant,
@@ -139,7 +139,7 @@ struct RefreshAttempt<'r> {
 }
 
 impl RefreshAttempt<'_> {
-    /// The value, or else none, and a problem of this part.
+    /// The value, or `None` after recording the problem of this part.
     fn unless_problem<T>(&mut self, part: DocumentPart, result: Result<T, BackupProblem>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -176,10 +176,10 @@ impl RefreshAttempt<'_> {
         Ok(known)
     }
 
-    /// The contents as the first document shows them, and what is missing in the WAL if there is a second.
+    /// The contents from the first document, and the gaps in the WAL if there is a second.
     async fn documents(&mut self) -> Result<DatedContents, BackupProblem> {
         let mut documents = self.repository.settings.documents.iter();
-        let nothing = || BackupProblem::new(BackupReason::Missing, "there is nothing to ask");
+        let nothing = || BackupProblem::new(BackupReason::Missing, "no document is configured");
         let mut known = self.parse(&self.read(documents.next().ok_or_else(nothing)?).await?)?;
         for document in documents {
             let wal = self.read(document).await;
@@ -211,7 +211,7 @@ impl RefreshAttempt<'_> {
         let file = path.clone();
         let document = self.look(reading, &path, move || files::read(&file, OUTPUT_LIMIT)).await?;
         if document.bytes.trim_ascii().is_empty() {
-            // Some tools write nothing if they have no backups, and end well; but so does a job that fails.
+            // Some tools write nothing and exit with 0 if they have no backups; but so does a job that fails.
             let message = format!("{} is empty: did the job that writes it fail?", path.display());
             return Err(BackupProblem::new(BackupReason::Garbage, message));
         }
@@ -219,8 +219,8 @@ impl RefreshAttempt<'_> {
         Ok(document)
     }
 
-    /// Adds what the folder of archived WAL shows for each stanza that has backups. If pgBackRest has several repositories, the folder belongs to
-    /// the one that is named, or else to the first.
+    /// Adds the gaps in the folder of archived WAL for each stanza with backups. If pgBackRest has several
+    /// repositories, the folder belongs to the one named in the settings, or else to the first.
     async fn add_archive(&mut self, folder: &Path, contents: &mut RepositoryContents) {
         let key = match &self.repository.settings.tool {
             Tool::PgBackRest { repo, .. } => repo.unwrap_or(1).to_string(),
@@ -247,7 +247,8 @@ impl RefreshAttempt<'_> {
         self.unless_problem(DocumentPart::Verified, changed)
     }
 
-    /// Looks at a filesystem, which may hang. Even after a tool has taken all the time there is a second left: a look is quick.
+    /// Reads from a filesystem, which may hang. Even after a tool has taken all the time there is a second left: the
+    /// read is quick.
     async fn look<T: Send + 'static>(
         &self,
         pool: &BlockingPool,
@@ -272,7 +273,7 @@ async fn list_bucket(_: &settings::S3, _: Instant) -> Result<RepositoryContents,
     Err(BackupProblem::new(BackupReason::Missing, "this pgvigil was built without the feature `s3`"))
 }
 
-/// When a file was changed, which cannot be in the future.
+/// When a file was changed; a time in the future is an error.
 fn changed(path: &Path) -> Result<SystemTime, BackupProblem> {
     let changed = fs::metadata(path).and_then(|data| data.modified());
     let changed = changed.map_err(|error| BackupProblem::of_file(path, &error))?;
@@ -296,7 +297,7 @@ fn check_age(path: &Path, at: SystemTime, max_age: Duration) -> Result<(), Backu
     Err(BackupProblem::new(BackupReason::Stale, message))
 }
 
-/// How far a time is from now, in the past or in the future: what is far in the future does not show the present either.
+/// The distance of a time from now, past or future: a time far in the future is not current either.
 fn distance_from_now(at: SystemTime) -> Duration {
     at.elapsed().unwrap_or_else(|ahead| ahead.duration())
 }

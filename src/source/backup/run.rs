@@ -1,5 +1,5 @@
-//! Runs a backup tool: without a shell, in a process group of its own, with a deadline and a limit of its output. The whole group is killed, at the
-//! deadline and after the tool's own end alike.
+//! Runs a backup tool without a shell, in its own process group, with a deadline and a limit on its output. The whole
+//! group is killed at the deadline, and also after the tool itself has ended.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -20,17 +20,17 @@ use crate::source::backup::problem::{BackupProblem, BackupReason};
 /// The most bytes that a tool may write.
 pub const OUTPUT_LIMIT: usize = 16 << 20;
 
-/// How much of its standard error is kept: the end.
+/// How much of the end of standard error is kept.
 const TAIL: usize = 2 << 10;
 
-/// After the tool's own end its outputs are closed soon, unless one of its children keeps them open.
+/// The outputs close soon after the tool has ended, unless one of its children keeps them open.
 const DRAINING: Duration = Duration::from_secs(1);
 
-/// A killed process that is not gone after this hangs in the kernel; a task waits for it.
+/// A killed process that has not ended after this hangs in the kernel; a task waits for it.
 const REAPING: Duration = Duration::from_secs(1);
 
-/// Variables that are passed on to tools: those they are known to read, and the few that every program needs. Others may be secrets of other
-/// programs.
+/// Variables that are passed on to tools: those that tools are known to read, and the few that every program needs.
+/// Others may be secrets of other programs.
 const PASSED: [&str; 13] = [
     "PATH",
     "HOME",
@@ -61,16 +61,16 @@ const PASSED_FAMILIES: [&str; 12] = [
     "OS_",
 ];
 
-/// Parts of the names of variables whose values are not shown.
+/// Words in the names of variables whose values are not shown.
 const SECRET: [&str; 5] = ["KEY", "PASS", "SECRET", "TOKEN", "CREDENTIAL"];
 
-/// Held until a process is gone: one at a time.
+/// Held until a process has ended: only one runs at a time.
 pub type ProcessLock = Arc<Mutex<()>>;
 
-/// The standard output of a program that ended well. `command` is the program and its arguments.
+/// Returns the standard output of a successful run. `command` is the program and its arguments.
 ///
 /// # Errors
-/// It could not be started, failed, did not end in time, or wrote too much.
+/// The program could not be started, failed, did not end in time, or wrote too much.
 pub async fn run(
     command: &[String],
     environment: &Environment,
@@ -117,8 +117,8 @@ fn start(command: &[String], environment: &Environment) -> Result<Child, BackupP
     })
 }
 
-/// The text without the values of a program's variables, which it may have written: all from the settings, and those that were passed
-/// on and have the name of a secret. Values that are too short for a password stay.
+/// Removes the values of a program's variables from its text: all from the settings, and those passed on whose name
+/// suggests a secret. Values too short for a password stay.
 pub fn without_secrets(text: &str, environment: &Environment) -> String {
     let is_secret = |name: &str| is_passed(name) && SECRET.iter().any(|word| name.contains(word));
     let passed = env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy()));
@@ -135,15 +135,15 @@ fn is_passed(name: &str) -> bool {
     PASSED.contains(&name) || PASSED_FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// The processes of a run. They are killed when this is dropped, as when the program ends.
+/// The processes of a run. Dropping it, as when the program ends, kills them.
 struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
-    /// Kills what is left of the group. Its leader may have been reaped a moment ago, but the kernel counts through all other numbers before it
-    /// uses this one again.
+    /// Kills the rest of the group. Its leader may just have been reaped, but the kernel uses all other numbers before
+    /// it reuses this one.
     fn kill(&mut self) {
         if let Some(group) = self.0.take() {
-            // Most of the time there is no process left.
+            // Usually no process is left.
             _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -155,16 +155,16 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// What a tool has written so far.
+/// The output of a tool so far.
 #[derive(Default)]
 struct ToolOutput {
     stdout: Vec<u8>,
-    /// The end of it.
+    /// Only the end of it is kept.
     stderr: Vec<u8>,
 }
 
 impl ToolOutput {
-    /// Reads both outputs until they are closed, and waits for the tool's end.
+    /// Reads both outputs until they close, and waits for the tool to end.
     async fn read_until_end(&mut self, child: &mut Child) -> Result<ExitStatus, BackupProblem> {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let reads = async { tokio::try_join!(read(stdout, &mut self.stdout), read_tail(stderr, &mut self.stderr)) };
@@ -184,7 +184,7 @@ impl ToolOutput {
         ended.map_err(failed)
     }
 
-    /// The end of its standard error on one line, for messages.
+    /// The end of standard error on one line, for messages.
     fn shown_stderr(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);
         let words: Vec<_> = text.split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! Times as tools, file names and HTTP write them, in Unix seconds.
+//! Parses times in the forms of tools, file names and HTTP, into Unix seconds.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -6,13 +6,13 @@ use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 
-/// Times before 2000 and after 2999 are mistakes.
+/// Times before 2000 and after 2999 are errors.
 const SENSIBLE: std::ops::Range<f64> = 946_684_800.0..32_503_680_000.0;
 
-/// The longest name of a file or an object: a time is looked for at each of its characters.
+/// The longest name of a file or an object: a time is searched at each of its characters.
 const LONGEST_NAME: usize = 1024;
 
-/// The time, unless it is a mistake.
+/// The time, unless it is an error.
 pub fn sensible(seconds: f64) -> Option<f64> {
     SENSIBLE.contains(&seconds).then_some(seconds)
 }
@@ -21,30 +21,31 @@ pub fn sensible(seconds: f64) -> Option<f64> {
 pub fn parse(text: &str) -> Option<f64> {
     // Some tools write a space before the offset.
     let text = text.trim_end().replace(" +", "+").replace(" -", "-");
-    // The parser also reads a time without seconds, and one with the name of a time zone, whose rules are not included here.
+    // The parser also accepts a time without seconds, and one with the name of a time zone, whose rules are not
+    // included here.
     let has_seconds = text.as_bytes().get(16) == Some(&b':');
     let pieces = Pieces::parse(&text).ok().filter(|pieces| has_seconds && pieces.time_zone_annotation().is_none())?;
     unix(DateTime::from_parts(pieces.date(), pieces.time()?), pieces.to_numeric_offset().unwrap_or(Offset::UTC))
 }
 
-/// `Mon Nov 23 02:00:01 2026`, as `ctime` writes a local time: taken as if it were UTC.
+/// `Mon Nov 23 02:00:01 2026`, a local time in the format of `ctime`; read as UTC.
 pub fn parse_local(text: &str) -> Option<f64> {
     unix(strtime::parse("%a %b %e %H:%M:%S %Y", text).and_then(|time| time.to_datetime()).ok()?, Offset::UTC)
 }
 
-/// `Sat, 21 Nov 2026 12:54:20 GMT`, as in the headers of HTTP.
+/// `Sat, 21 Nov 2026 12:54:20 GMT`, as in HTTP headers.
 #[cfg(feature = "s3")]
 pub fn parse_http_date(text: &str) -> Option<f64> {
     seconds(jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?)
 }
 
-/// Finds a time in a name by a pattern: `%Y %m %d %H %M %S` are parts of it, `%s` are Unix seconds, `%%` is a percent
-/// sign, other characters stand for themselves. It is taken as UTC. A part that the pattern leaves out is the first: 1, or 0 o'clock.
+/// Finds a time in a name by a pattern: `%Y %m %d %H %M %S` are its parts, `%s` are Unix seconds, `%%` is a percent
+/// sign, other characters stand for themselves. The time is read as UTC. An omitted part has its first value: 1, or 0.
 pub fn find_in_name(name: &str, pattern: &str) -> Option<f64> {
     let literal = pattern.split('%').next().unwrap_or_default();
     for (at, _) in name.char_indices().take(LONGEST_NAME) {
         let rest = &name[at..];
-        // A look at the next character saves most attempts.
+        // Checking the next character first saves most attempts.
         let next = rest.strip_prefix(literal).unwrap_or_default();
         if !next.starts_with(|c: char| c.is_ascii_digit() || c == '%') {
             continue;
@@ -58,7 +59,8 @@ pub fn find_in_name(name: &str, pattern: &str) -> Option<f64> {
 
 fn parse_prefix(name: &str, pattern: &str) -> Option<f64> {
     let (mut time, length) = BrokenDownTime::parse_prefix(pattern, name).ok()?;
-    // The parser accepts a sign, white space, or fewer digits: 202611 could be November of a year, or the first of January.
+    // The parser accepts a sign, white space, or fewer digits: 202611 could be November of a year, or the first of
+    // January.
     if time.to_string(pattern).ok()? != name.get(..length)? {
         return None;
     }
@@ -102,7 +104,7 @@ mod tests {
             ("2026-11-22 02:39:20+13:45", Some(1795265660.0)),
             ("2026-11-22 02:54:20+14:00", Some(1795265660.0)),
             ("2026-11-21 00:54:20-12:00", Some(1795265660.0)),
-            // Go, with all digits, and without zeros at the end.
+            // Go, with all digits, and without trailing zeros.
             ("2026-11-21T12:54:20.123456789Z", Some(1795265660.1234567)),
             ("2026-11-21T12:54:20.5Z", Some(1795265660.5)),
             ("2024-02-29 00:00:00", Some(1709164800.0)),
@@ -110,7 +112,7 @@ mod tests {
             ("2023-02-29 00:00:00", None),
             ("2100-02-29 00:00:00", None),
             ("2000-02-29 00:00:00", Some(951782400.0)),
-            // The first and the last that are sensible.
+            // The first and the last valid times.
             ("1999-12-31T23:59:59Z", None),
             ("2000-01-01T00:00:00Z", Some(946684800.0)),
             ("2999-12-31T23:59:59Z", Some(32503679999.0)),

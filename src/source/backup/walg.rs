@@ -1,4 +1,4 @@
-//! WAL-G: `backup-list --detail --json`, and `wal-show --detailed-json` for the segments that are missing in the WAL.
+//! Reads WAL-G's `backup-list --detail --json`, and `wal-show --detailed-json` for missing segments of WAL.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ const SHOW: &str = "wal-g wal-show --detailed-json";
 /// Reads the list of backups.
 ///
 /// # Errors
-/// This is not the output of WAL-G.
+/// The bytes are not the output of WAL-G.
 pub fn parse(bytes: &[u8]) -> Result<RepositoryContents, BackupProblem> {
     let mut reader = JsonReader::default();
     // Some versions write nothing or `null` if there are no backups.
@@ -33,8 +33,8 @@ pub fn parse(bytes: &[u8]) -> Result<RepositoryContents, BackupProblem> {
     Ok(contents)
 }
 
-/// A backup in the list is complete. Without details (`--detail` finds no metadata of very old ones) there is only the time at
-/// which it was stored: `time`, or `modified` in versions with several storages.
+/// A listed backup is complete. Without details (`--detail` finds no metadata for very old ones) it has only the time
+/// of storage: `time`, or `modified` in versions with several storages.
 fn backup(reader: &mut JsonReader, json: &Value) -> Option<FinishedBackup> {
     let name = reader.text(&json["backup_name"]);
     let name = reader.required(name)?;
@@ -53,10 +53,10 @@ fn backup(reader: &mut JsonReader, json: &Value) -> Option<FinishedBackup> {
     })
 }
 
-/// Adds how many segments of WAL are missing since the newest backup began.
+/// Adds the number of WAL segments missing since the newest backup began.
 ///
 /// # Errors
-/// This is not the output of WAL-G.
+/// The bytes are not the output of WAL-G.
 pub fn add_wal(contents: &mut RepositoryContents, bytes: &[u8]) -> Result<(), BackupProblem> {
     let document = JsonReader::default().parse(bytes)?;
     let garbage = |what| BackupProblem::not_output_of(SHOW, what);

@@ -1,5 +1,5 @@
-//! The admin console of a PgBouncer: `SHOW` commands over the simple protocol, which is all that it speaks. An extended
-//! query, even an empty one, ends the session.
+//! The admin console of a PgBouncer as a source: `SHOW` commands over the simple protocol, the only one that it speaks.
+//! An extended query, even an empty one, ends the session.
 
 pub mod shown;
 
@@ -29,22 +29,22 @@ use crate::source::postgres::{error, startup};
 use crate::source::sections::Tables;
 use crate::table::{Cell, Table};
 
-/// The most memory that all tables of a visit may take: ten thousand pools take a third of it.
+/// The most memory that all tables of one fetch may take: ten thousand pools take a third of it.
 const TABLES_LIMIT: usize = 8 << 20;
 
-/// How long a session that was given up may take to say goodbye.
+/// How long an abandoned session may take to close.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How to log in to one.
+/// A console: its login, and the known facts about it.
 pub struct Console {
     settings: PostgresSettings,
     known: Arc<Mutex<ConsoleInfo>>,
 }
 
-/// What the last login told.
+/// The facts from the last login.
 #[derive(Default)]
 struct ConsoleInfo {
-    /// As it names itself.
+    /// The program's name and version.
     version: Option<String>,
     /// Commands that this version does not have: they are not sent again until the version changes.
     lacks: BTreeMap<String, FetchError>,
@@ -54,7 +54,7 @@ struct ConsoleInfo {
 pub struct ConsoleSession {
     client: Client,
     connection: JoinHandle<()>,
-    /// Commands that it refuses: it logs a warning each time one is sent.
+    /// Commands that it refuses: it would log a warning each time one is sent.
     refused: BTreeMap<String, FetchError>,
     known: Arc<Mutex<ConsoleInfo>>,
 }
@@ -110,7 +110,7 @@ impl LoginOutcome for ConsoleSession {
 
 impl Drop for ConsoleSession {
     fn drop(&mut self) {
-        // Once the client is gone, the connection says goodbye, unless an answer is still to come.
+        // Once the client is dropped, the connection sends Terminate, unless an answer is outstanding.
         match Handle::try_current() {
             Ok(runtime) => {
                 let connection = self.connection.abort_handle();
@@ -141,7 +141,7 @@ async fn open(
     Ok(ConsoleSession { client, connection, refused: BTreeMap::new(), known })
 }
 
-/// How it names itself; `None` if it does not.
+/// Reads the program's name and version; `None` if it does not report them.
 async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
     let (_, version) = show(client, "version", &AtomicUsize::new(0)).await?;
     Ok(version.ok().and_then(|table| match table.cell(0, 0) {
@@ -150,7 +150,7 @@ async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
     }))
 }
 
-/// What one command shows. A command that it does not have is not an error of the session.
+/// Runs one command. A command that the console does not have is not an error of the session.
 async fn show(
     client: &Client,
     command: &str,
@@ -178,15 +178,15 @@ async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Tab
         }
         let more = table.bytes().saturating_sub(before);
         if taken.fetch_add(more, Ordering::Relaxed) + more > TABLES_LIMIT {
-            let message = format!("what it shows takes more than {} MiB, with SHOW {command}", TABLES_LIMIT >> 20);
+            let message = format!("its tables take more than {} MiB with SHOW {command}", TABLES_LIMIT >> 20);
             return Err(FetchError::new(Reason::TooLarge, message));
         }
     }
     Ok(table)
 }
 
-/// A row with a text that is not UTF-8, such as the name of a database that a client made up, has no values: each is
-/// counted as invalid.
+/// A row with a text that is not UTF-8, for example the name of a database that a client invented, has no values: each
+/// counts as invalid.
 fn push(table: &mut Table, row: &SimpleQueryRow) {
     let (before, width) = (table.rows(), table.columns().len());
     for column in 0..width {
@@ -198,7 +198,7 @@ fn push(table: &mut Table, row: &SimpleQueryRow) {
     }
 }
 
-/// The console gives everything that it refuses the code 08P01, which elsewhere means that the session ends.
+/// The console refuses everything with the code 08P01, which elsewhere means that the session ends.
 fn of_query(error: &Error) -> FetchError {
     let Some(db) = error.as_db_error() else { return error::from_query(error) };
     let reason = match db.message() {

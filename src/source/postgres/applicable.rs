@@ -1,4 +1,4 @@
-//! Which SQL of a collector fits a server, or why none does.
+//! Selects the SQL of a query that fits a server, or says why none does.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! A batch: the collectors that are asked together on one session, and which of them are still unanswered. It survives the session.
+//! A batch: the collectors that one session asks together, and which are still unanswered. It outlives the session.
 //!
 //! ```text
 //!                    all queries answered, and the server's role is still the believed one
@@ -28,10 +28,10 @@ use crate::source::statements::Histories;
 
 pub struct Batch<'a> {
     collectors: &'a [Arc<Collector>],
-    /// The index of the first of them where the caller counts.
+    /// The caller's index of the first collector.
     first_index: usize,
     pub statement_timeout: Duration,
-    /// Also ask which databases there are.
+    /// The batch also asks for the list of databases.
     pub lists_databases: bool,
     /// Databases among which each collector's `max_rows` is shared out.
     pub databases: usize,
@@ -61,7 +61,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Of one collector, which is this one of the caller's.
+    /// A batch of one collector, with the caller's index of it.
     pub fn of_one(
         collector: &'a Arc<Collector>,
         first_index: usize,
@@ -72,17 +72,17 @@ impl<'a> Batch<'a> {
         Batch { first_index, ..batch }
     }
 
-    /// The collectors that are to be asked, with their indexes.
+    /// The collectors that are still to be asked, with their indexes.
     pub fn unanswered(&self) -> Vec<(usize, &'a Collector)> {
         self.unanswered.lock().iter().map(|index| (*index, &*self.collectors[*index])).collect()
     }
 
-    /// Rows that are kept of each query of a collector: `max_rows` is for the whole target.
+    /// Rows kept of each query of a collector: `max_rows` is for the whole target.
     pub fn max_rows(&self, collector: &Collector) -> usize {
         collector.max_rows.div_ceil(self.databases.max(1))
     }
 
-    /// It looks at all relations of a database.
+    /// A collector in it reads all relations of a database.
     pub fn reads_whole_database(&self) -> bool {
         self.collectors.iter().any(|collector| collector.scope == Scope::Database)
     }
@@ -91,7 +91,7 @@ impl<'a> Batch<'a> {
         self.collectors.iter().flat_map(|collector| &collector.queries).any(|query| query.requires.is_some())
     }
 
-    /// The server has answered something.
+    /// The server has answered a query.
     pub fn is_server_answering(&self) -> bool {
         self.server_answered.load(Ordering::Relaxed)
     }
@@ -112,7 +112,7 @@ impl<'a> Batch<'a> {
         (self.sink)(Event::Collected(self.first_index + index, answers));
     }
 
-    /// Reports an error for each query that is unanswered.
+    /// Reports an error for each unanswered query.
     pub fn fail(&self, error: impl Fn(&Query) -> FetchError) {
         for (index, collector) in self.unanswered() {
             self.finish(index, collector.queries.iter().map(|query| Err(error(query))).collect());
@@ -129,7 +129,7 @@ mod tests {
 
     const SQL: &str = "sql: [{since: 13, text: SELECT 1 AS n}], ";
 
-    /// What a batch reports, as texts.
+    /// The reports of a batch as texts.
     fn reported(act: impl FnOnce(EventSink<'_>, &Mutex<Histories>)) -> Vec<String> {
         let events = Mutex::new(Vec::new());
         let sink = |event: Event| {

@@ -1,4 +1,4 @@
-//! One login to a PostgreSQL server: dial, start up, apply our settings, and learn what the server is.
+//! One login to a PostgreSQL server: connect, start up, apply our settings, and read what the server is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::source::postgres::session::{Session, SessionContext};
 use crate::source::postgres::session_settings::startup_options;
 use crate::source::postgres::startup;
 
-/// A login that is to be made.
+/// A login to make.
 pub struct LoginRequest {
     pub context: SessionContext,
-    /// To the target's own database, not to another one of its server.
+    /// The login is to the target's own database, not to another one of its server.
     pub is_own_database: bool,
     pub options_refusal: Arc<OptionsRefusal>,
 }
 
-/// When a pooler in front last refused our settings in the startup packet: it logs each refusal.
+/// When a pooler last refused our settings in the startup packet: it logs each refusal.
 #[derive(Default)]
 pub struct OptionsRefusal(Mutex<Option<Instant>>);
 
-/// Afterwards the settings are sent again: there may be another pooler behind the address by then, or none.
+/// After this long the settings are sent again: another pooler may be behind the address by then, or none.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(3600);
 
 impl OptionsRefusal {
@@ -43,7 +43,7 @@ impl OptionsRefusal {
     }
 }
 
-/// A connection that the server has let in.
+/// A connection whose login the server accepted.
 struct StartedConnection {
     client: Client,
     task: JoinHandle<()>,
@@ -54,11 +54,11 @@ struct StartedConnection {
 /// Logs in.
 ///
 /// # Errors
-/// The server was not reached, did not let us in, or did not tell what it is.
+/// The server was not reached, refused the login, or did not report its version and role.
 pub async fn log_in(request: LoginRequest) -> Result<Session, FetchError> {
     let LoginRequest { context, is_own_database, options_refusal } = request;
     let mut started = start_up(&context, !options_refusal.is_recent()).await;
-    // A transaction pooler refuses settings that it cannot keep for each client: they are left out then.
+    // A transaction pooler refuses settings that it cannot keep for each client: we log in without them then.
     if let Err(PostgresError::Driver(error)) = &started
         && error::is_refused_option(error)
     {
@@ -75,7 +75,7 @@ pub async fn log_in(request: LoginRequest) -> Result<Session, FetchError> {
     Ok(Session::new(client, task, context, server_info))
 }
 
-/// Dials and starts up, with or without our settings in the startup packet.
+/// Connects and starts up, with or without our settings in the startup packet.
 async fn start_up(context: &SessionContext, with_settings: bool) -> Result<StartedConnection, PostgresError> {
     let password = secret::resolve(context.settings.password.as_ref()).await.map_err(FetchError::password)?;
     let stream = dial::postgres(&context.settings, &context.sessions).await?;

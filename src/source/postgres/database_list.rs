@@ -1,4 +1,4 @@
-//! The databases of a server, and why a login to one of them would be refused.
+//! Lists the databases of a server, and why a login to one of them would be refused.
 
 use crate::source::fetch::Database;
 use crate::table::{Cell, Table};
@@ -6,7 +6,7 @@ use crate::table::{Cell, Table};
 /// Further databases are ignored.
 pub const MAX_DATABASES: usize = 100_000;
 
-/// No connection limit holds for a superuser.
+/// Connection limits do not apply to superusers.
 pub const SQL: &str = "SELECT datname, CASE WHEN datistemplate THEN 'template' WHEN datconnlimit = -2 THEN 'invalid' \
          WHEN NOT datallowconn THEN 'not_allowed' WHEN NOT pg_catalog.has_database_privilege(oid, 'CONNECT') THEN 'privilege' \
          WHEN datconnlimit = 0 AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN 'connection_limit' \
@@ -18,7 +18,7 @@ pub fn from_table(table: &Table) -> Vec<Database> {
     let mut databases = Vec::with_capacity(table.rows());
     for row in 0..table.rows() {
         let (Cell::Text(name), Cell::Text(closed)) = (table.cell(row, 0), table.cell(row, 1)) else { continue };
-        // A login sends the name in UTF-8: one in another encoding would be the name of another database.
+        // A login sends the name in UTF-8: in another encoding the same bytes would name another database.
         let is_utf8 = table.cell(row, 2) == Cell::Int(name.len() as i64);
         let closed = if closed.is_empty() && !is_utf8 { "encoding" } else { closed };
         let closed = (!closed.is_empty()).then(|| closed.to_owned());

@@ -1,4 +1,4 @@
-//! PostgreSQL's binary values as cells. Two different names stay different, whatever their bytes.
+//! Decodes PostgreSQL's binary values into cells. Two different names stay different, whatever their bytes.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::table::native::NativeBuckets;
 use crate::table::{Cell, Table};
 
-/// PostgreSQL counts from 2000-01-01.
+/// PostgreSQL's times count from 2000-01-01.
 const EPOCH_2000: f64 = 946_684_800.0;
 
 /// How a column's bytes are read.
@@ -23,20 +23,20 @@ pub enum Decoder {
     Float,
     Numeric,
     Text(Charset),
-    /// Of a type that is not built in: its bytes must look like a text.
+    /// A type that is not built in: its bytes must look like text.
     NotBuiltIn(Charset),
-    /// Native buckets, written as a text; any other text stays a text.
+    /// Native buckets in text form; any other text stays a text.
     Native(Charset),
-    /// Seconds since 1970.
+    /// Seconds since 1970-01-01.
     Timestamp,
-    /// Seconds since 1970, of midnight.
+    /// Midnight, in seconds since 1970-01-01.
     Date,
     /// Seconds; a month is 30 days.
     Interval,
 }
 
 impl Decoder {
-    /// The decoder of the same column if it has native buckets: a plain text would be cut to the length of a label.
+    /// The decoder of the same column if it holds native buckets: a plain text would be cut to the length of a label.
     pub fn of_native(self) -> Self {
         match self {
             Decoder::Text(charset) => Decoder::Native(charset),
@@ -45,7 +45,7 @@ impl Decoder {
     }
 }
 
-/// The indexes and decoders of the columns that are needed; an error names one whose type must be cast.
+/// The indexes and decoders of the needed columns; an error names a column whose type must be cast.
 pub fn decoders(
     columns: &[Column],
     charset: Charset,
@@ -73,7 +73,7 @@ fn decoder(kind: &Type, charset: Charset) -> Option<Decoder> {
         Type::TIMESTAMP | Type::TIMESTAMPTZ => Decoder::Timestamp,
         Type::DATE => Decoder::Date,
         Type::INTERVAL => Decoder::Interval,
-        // The stream substitutes it for all types that are not built in. A domain comes as its base type.
+        // The stream substitutes it for all types that are not built in. A domain arrives as its base type.
         Type::ANYENUM => Decoder::NotBuiltIn(charset),
         _ => return None,
     })
@@ -95,7 +95,7 @@ impl<'a> FromSql<'a> for RawValue<'a> {
 /// Appends one row. A value of the wrong length, which no server sends, is absent.
 ///
 /// # Errors
-/// A value of a type that is not built in is not a text.
+/// A value of a type that is not built in is not text.
 pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) -> Result<(), FetchError> {
     for (index, decoder) in decoders {
         match row.try_get::<_, Option<RawValue>>(*index) {
@@ -165,7 +165,7 @@ fn float(bytes: &[u8]) -> Option<f64> {
     }
 }
 
-/// `infinity` and `-infinity` are not points in time: absent.
+/// `infinity` and `-infinity` are not points in time, so they are absent.
 fn timestamp(bytes: &[u8]) -> Option<Cell<'static>> {
     match signed(bytes)? {
         i64::MIN | i64::MAX => None,
@@ -192,10 +192,10 @@ fn interval(bytes: &[u8]) -> Option<Cell<'static>> {
     Some(Cell::Float(micros as f64 / 1e6 + days as f64 * 86_400.0))
 }
 
-/// Digit groups beyond the precision of a number here; further ones are ignored.
+/// The maximum of digit groups: further ones are beyond the precision of a number, and ignored.
 const MAX_DIGITS: usize = 100;
 
-/// Digits in base 10,000 with a weight, a sign and a scale; whole numbers that fit stay exact.
+/// Digits in base 10,000 with a weight, a sign and a scale; whole numbers stay exact where they fit.
 fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
     let (head, digits) = bytes.split_at_checked(8)?;
     let field = |at: usize| i16::from_be_bytes([head[at], head[at + 1]]);

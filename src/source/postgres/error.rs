@@ -1,4 +1,4 @@
-//! PostgreSQL's errors as reasons: by SQLSTATE, so that code can branch and people can read.
+//! Maps PostgreSQL's errors to reasons by SQLSTATE, so that code can branch and people can read them.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::login_guard::LoginRefused;
 use crate::source::postgres::remedy;
 
-/// Why a login or a query failed: the driver's error, which stands for the server's and the connection's, or one that we found.
+/// Why a login or a query failed: an error of the driver (from the server or the connection), or one of our own.
 #[derive(Debug)]
 pub enum PostgresError {
     Driver(Error),
@@ -30,7 +30,8 @@ impl From<FetchError> for PostgresError {
 }
 
 impl PostgresError {
-    /// The error of a query, with the place in the collector's file that the server points to, or else the place of its SQL.
+    /// The error of a query, with the position in the collector's file that the server reports, or else that of its
+    /// SQL.
     pub fn into_fetch_error(self, sent_sql: &str, variant: Option<&Variant>) -> FetchError {
         let (error, pointed) = match self {
             PostgresError::Fetch(error) => (error, None),
@@ -44,21 +45,21 @@ impl PostgresError {
     }
 }
 
-/// What an error of a query means.
+/// The meaning of an error of a query.
 pub fn from_query(error: &Error) -> FetchError {
     match error.as_db_error() {
         // A pooler in statement mode never accepts our transactions.
         Some(db) if db.message().contains("statement pooling mode") => from_server(Reason::Refused, db),
         Some(db) if is_end_of_session(db) => from_server(Reason::Lost, db),
-        // A statement that was prepared before the table it reads was changed.
+        // A prepared statement whose table was changed since.
         Some(db) if db.routine() == Some("RevalidateCachedQuery") => from_server(Reason::Query, db),
         Some(db) => from_server(query_reason(db), db),
         None => FetchError::new(Reason::Lost, format!("connection lost: {}", causes(error))),
     }
 }
 
-/// What an error of a login to another database than the target's own means: that login works, so an error of this database alone
-/// comes from how it is set up, and is not a failure.
+/// The meaning of an error of a login to a database that is not the target's own. The target's own login works, so an
+/// error that concerns this database alone comes from its setup, and is not a failure.
 pub fn from_database_login(error: &Error) -> FetchError {
     match error.as_db_error().filter(|db| is_database_setup(db)) {
         Some(db) => {
@@ -69,9 +70,10 @@ pub fn from_database_login(error: &Error) -> FetchError {
     }
 }
 
-/// pg_hba.conf has no line for the database, or one that rejects; CONNECT is revoked; no connections are allowed, or the limit is reached; it is
-/// dropped, or half dropped; its login trigger raises an error; the pooler does not know it. A wrong password, a role that may not log in
-/// anywhere, and a server that is full or starting, are not matters of the database.
+/// pg_hba.conf has no line for the database, or one that rejects; CONNECT is revoked; no connections are allowed, or
+/// the limit is reached; it is dropped, or half dropped; its login trigger raises an error; the pooler does not know
+/// it. A wrong password, a role that may not log in anywhere, and a server that is full or starting do not concern the
+/// database.
 fn is_database_setup(db: &DbError) -> bool {
     let code = db.code().code();
     match db.routine() {
@@ -83,7 +85,7 @@ fn is_database_setup(db: &DbError) -> bool {
     }
 }
 
-/// Words in a pooler's messages that concern not one database, but the pooler or its server.
+/// Words in a pooler's messages that concern the pooler or its server, not one database.
 const SERVER_WIDE: [&str; 12] = [
     "authentication failed",
     "no more connections",
@@ -99,7 +101,7 @@ const SERVER_WIDE: [&str; 12] = [
     "shutting down",
 ];
 
-/// What an error of a login means.
+/// The meaning of an error of a login.
 pub fn from_login(error: &Error) -> FetchError {
     let Some(db) = error.as_db_error() else {
         return of_failed_login(error);
@@ -111,14 +113,14 @@ pub fn from_login(error: &Error) -> FetchError {
         _ if db.message().starts_with("no more connections allowed") => Reason::ConnectionsExhausted,
         &SqlState::TOO_MANY_CONNECTIONS => Reason::ConnectionsExhausted,
         &SqlState::CANNOT_CONNECT_NOW => Reason::Starting,
-        // Only this session was ended; another may be let in.
+        // Only this session was ended; another login may succeed.
         &SqlState::ADMIN_SHUTDOWN => Reason::Lost,
         _ => Reason::Refused,
     };
     from_server(reason, db)
 }
 
-/// A login that failed without a message from the server: for want of what it asks for, or by the connection.
+/// A login that failed without a message from the server: a missing setting on our side, or the connection.
 fn of_failed_login(error: &Error) -> FetchError {
     if let Some(refused) = refused(error) {
         return FetchError::new(Reason::Authentication, refused.to_string());
@@ -138,13 +140,13 @@ fn of_failed_login(error: &Error) -> FetchError {
     FetchError::new(Reason::Authentication, message)
 }
 
-/// The server's request that our side refused.
+/// The server's authentication request that our side refused.
 fn refused(error: &Error) -> Option<&LoginRefused> {
     use std::error::Error as _;
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
-/// The pooler in front refuses our startup options.
+/// The pooler refuses our startup options.
 pub fn is_refused_option(error: &Error) -> bool {
     error.as_db_error().is_some_and(|db| db.message().contains("unsupported startup parameter"))
 }
@@ -155,7 +157,7 @@ fn is_end_of_session(db: &DbError) -> bool {
 
 fn query_reason(db: &DbError) -> Reason {
     match db.code().code() {
-        // The server cannot convert a text of another database into the encoding of this one.
+        // The server cannot convert a text of another database to this database's encoding.
         "22P05" | "22021" => Reason::Unsupported,
         "42883" if db.message().starts_with("default conversion function") => Reason::Unsupported,
         "57014" => Reason::Timeout,
@@ -165,7 +167,7 @@ fn query_reason(db: &DbError) -> Reason {
         "42P01" | "42703" | "42883" | "3F000" | "42704" => Reason::Undefined,
         // "pg_stat_statements must be loaded via shared_preload_libraries"
         "55000" => Reason::Setting,
-        // A service that has taken the function away.
+        // A managed service has removed the function.
         "0A000" => Reason::Unsupported,
         _ => Reason::Query,
     }
@@ -187,8 +189,8 @@ fn causes(error: &Error) -> String {
     }
 }
 
-/// The place in the collector's file that the server points to: `sent` is the SQL after substitution, `written` the text in the
-/// file, which begins at `start`.
+/// The position in the collector's file that the server points to: `sent` is the SQL after substitution, `written` the
+/// text in the file, which begins at `start`.
 fn place(error: &Error, sent: &str, written: &str, start: &Place) -> Option<Place> {
     let Some(ErrorPosition::Original(position)) = error.as_db_error()?.position() else { return None };
     let index = (*position as usize).checked_sub(1)?;

@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests, that answers each SQL text as a script says.
+//! A PostgreSQL server for tests: a script decides its answer to each SQL text.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::collector::Collector;
 use crate::collector::catalogue::Catalogue;
 use crate::settings::connection::model::{Address, DatabasePatterns, PostgresSettings, Roots, TlsMode, TlsSettings};
 
-/// What the server answers to a login (`LOGIN`), a cancel (`CANCEL`) or an SQL text.
+/// The answer to a login (`LOGIN`), a cancel (`CANCEL`) or an SQL text.
 pub enum FakeReply {
     /// Columns, and rows of binary values.
     Rows(Vec<(&'static str, Type)>, Vec<Vec<Option<Vec<u8>>>>),
@@ -38,7 +38,7 @@ pub fn error(code: &'static str, message: &'static str) -> FakeReply {
     FakeReply::Error(vec![(b'S', "ERROR"), (b'V', "ERROR"), (b'C', code), (b'M', message)])
 }
 
-/// A primary of version 18, on whose sessions all settings could be applied.
+/// A primary of version 18 that accepts all settings.
 pub fn primary(sql: &str) -> FakeReply {
     match sql {
         sql if sql.contains("server_version_num'), ") => {
@@ -63,7 +63,7 @@ pub async fn client(script: Script) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-/// Listens on a port; the settings to reach it.
+/// Listens on a port; returns the settings to reach it.
 pub async fn listen(script: Script) -> PostgresSettings {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();

@@ -10,7 +10,7 @@
 //! The session of a lane (`ReusableSession`):
 //!
 //! ```text
-//!            a batch needs it               let in
+//!            a batch needs it              accepted
 //!   none ────────────────────► logging in ──────────► open ──┐ answered: kept for the next batch
 //!    ▲                           ▲   │                 ▲ │   │
 //!    │   the deadline passes:    └───┘                 └─│───┘
@@ -21,10 +21,10 @@
 //!        the batch has read a large database: dropped, since its caches keep 30 MB
 //! ```
 //!
-//! - *lost*: where sessions are ended at random (by a pooler's limits, an administrator), two in a row are lost now and then.
+//! - *lost*: where sessions are ended at random (by a pooler's limits, an administrator), two in a row may be lost.
 //! - *cancelled and dropped*: a cancel names a server process, not a query, so later it could hit the next batch. A session with
 //!   unanswered queries could not be used for other ones either.
-//! - If a database cannot be reached for one collector, the others due there fail with it, without a login for each.
+//! - If a database cannot be reached for one collector, the others due there fail with it, without further logins.
 
 mod applicable;
 mod batch;
@@ -63,13 +63,13 @@ use crate::source::postgres::pending_logins::PendingLogins;
 use crate::source::postgres::session::Session;
 use crate::source::statements::Histories;
 
-/// The limit the server puts on each quick statement.
+/// The server-side timeout of each quick statement.
 const QUICK_STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sessions that a batch may use up.
+/// The maximum of sessions that a batch may use.
 const MAX_ATTEMPTS: usize = 3;
 
-/// Databases other than the target's own that are asked at a time.
+/// The maximum of databases asked at a time, besides the target's own.
 const MAX_DATABASE_SESSIONS: usize = 2;
 
 /// One PostgreSQL server, or the pooler in front of one.
@@ -79,14 +79,14 @@ pub struct PostgresServer {
     slow: AsyncMutex<ReusableSession>,
     database_sessions: Semaphore,
     status: Mutex<SourceStatus>,
-    /// The last readings of statements. They outlive sessions, so that the calls during a gap are counted by the next reading.
+    /// The last readings of statements. They outlive sessions, so the next reading counts the calls during a gap.
     histories: Mutex<Histories>,
 }
 
-/// A session that batches use one after the other, opened when one needs it.
+/// A session that batches use one after the other; it is opened when needed.
 #[derive(Default)]
 struct ReusableSession {
-    /// `None`: the target's own.
+    /// `None` for the target's own.
     database: Option<String>,
     session: Option<Session>,
 }
@@ -109,7 +109,7 @@ impl PostgresServer {
         SourceStatus { sessions, login_pending, ..*self.status.lock() }
     }
 
-    /// How the last session was let in.
+    /// The login method of the last session.
     pub fn entry(&self) -> Option<LoginInfo> {
         self.logins.sessions().entry()
     }
@@ -118,13 +118,13 @@ impl PostgresServer {
         let status = self.status();
         let role = if status.replica == Some(true) { "replica" } else { "primary" };
         let protocol = match status.pooled {
-            Some(true) => "pooled mode: a transaction pooler stands between",
+            Some(true) => "pooled mode: behind a transaction pooler",
             _ => "prepared statements",
         };
         format!("PostgreSQL {}, {role}, {protocol}", status.major.unwrap_or_default())
     }
 
-    /// Opens the session of the quick lane, if it is not open; true if it is a new one.
+    /// Opens the session of the quick lane unless it is open; returns whether it is new.
     pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
         let mut reusable = self.quick.lock().await;
         let was_open = reusable.session.as_ref().is_some_and(|session| !session.is_closed());
@@ -138,7 +138,7 @@ impl PostgresServer {
         result.map(|()| !was_open)
     }
 
-    /// Asks quick collectors all at once, and which databases there are.
+    /// Asks all quick collectors at once, and for the list of databases.
     pub async fn fetch_quick(
         &self,
         due: &[Arc<Collector>],
@@ -160,8 +160,8 @@ impl PostgresServer {
         self.run(&mut reusable, batch, slow_deadline(collector)).await
     }
 
-    /// Asks what is due in one database, collector by collector: in the target's own on the slow lane, whose session has planned these
-    /// queries before; in another on a session of its own, or several one after the other.
+    /// Asks the collectors that are due in one database, one by one: in the target's own on the slow lane, whose
+    /// session has planned these queries before; in another on a session of its own, or on several in turn.
     pub async fn fetch_database(
         &self,
         database: &str,
@@ -187,7 +187,7 @@ impl PostgresServer {
     ) -> Result<(), FetchError> {
         let mut result: Result<(), FetchError> = Ok(());
         for (index, collector) in due.iter().enumerate() {
-            // Locked for one collector at a time, so that others who wait for the slow lane get their turn.
+            // Locked for one collector at a time, so that others waiting for the slow lane get their turn.
             let mut reusable = lane.lock().await;
             sink(Event::TurnBegan);
             let mut batch = Batch::of_one(collector, index, sink, &self.histories);
@@ -267,7 +267,7 @@ impl PostgresServer {
     }
 }
 
-/// The server's own limit comes first; this one is for a server that does not keep it.
+/// The server's own timeout comes first; this deadline is for a server that does not enforce it.
 fn slow_deadline(collector: &Collector) -> Instant {
     Instant::now() + collector.timeout + Duration::from_secs(1)
 }

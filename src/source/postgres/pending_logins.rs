@@ -1,4 +1,4 @@
-//! The logins of one target: at most one is pending for each database, and few for all of them.
+//! Limits the pending logins of one target: one for each database, and three for the databases beside its own.
 //!
 //! ```text
 //!   the target's own database ──► its pending login; it may always start one
@@ -8,9 +8,9 @@
 //!                    └─► has none, and 3 have ────────────► refused (login_pending)
 //! ```
 //!
-//! A server that stops answering logins (a locked catalogue, a frozen pooler) keeps each of them as a session. Without a limit,
-//! a target with a thousand databases would leave a thousand there. A database is forgotten once its login has ended and no caller
-//! waits for it, so the map holds those few alone.
+//! A server that stops answering logins (a locked catalogue, a frozen pooler) keeps a session for each of them. Without
+//! a limit, a target with a thousand databases would leave a thousand there. A database is forgotten once its login
+//! has ended and no caller waits for it, so the map holds only those few.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const MAX_PENDING: usize = 3;
 
 /// The pending logins of a target, and what its sessions share.
 pub struct PendingLogins {
-    /// Of sessions on the target's own database.
+    /// The context of sessions on the target's own database.
     context: SessionContext,
     options_refusal: Arc<OptionsRefusal>,
     own: PendingLogin<Session>,
@@ -59,7 +59,7 @@ impl PendingLogins {
         self.own.is_pending()
     }
 
-    /// The target itself logs in to this database.
+    /// This database is the target's own.
     pub fn is_own(&self, database: &str) -> bool {
         self.context.settings.database == database
     }
@@ -87,7 +87,7 @@ impl PendingLogins {
         let mut others = self.others.lock();
         others.retain(|_, login| Arc::strong_count(login) > 1 || login.is_pending());
         if others.len() >= MAX_PENDING && !others.contains_key(database) {
-            let message = format!("logins to {MAX_PENDING} databases are not answered; no more are started");
+            let message = format!("logins to {MAX_PENDING} databases are pending; no more are started");
             return Err(FetchError::new(Reason::LoginPending, message));
         }
         Ok(others.entry(database.to_owned()).or_default().clone())
@@ -117,7 +117,7 @@ mod tests {
             assert!(!logins.is_pending());
             assert_eq!(*pending(logins.log_in_to(database, soon()).await), *"the login is not answered yet");
         }
-        let refused = "logins to 3 databases are not answered; no more are started";
+        let refused = "logins to 3 databases are pending; no more are started";
         assert_eq!(*pending(logins.log_in_to("d", soon()).await), *refused);
         assert_eq!(*pending(logins.log_in_to("a", soon()).await), *"the login is not answered yet");
         assert_eq!(logins.sessions().count(), 3);

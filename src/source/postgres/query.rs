@@ -1,4 +1,4 @@
-//! One query, and its rows: read into a table, up to its limits.
+//! Runs one query and reads its rows into a table, up to its limits.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,30 +15,30 @@ use crate::source::postgres::decode::{Decoder, decoders, push_row};
 use crate::source::postgres::error::PostgresError;
 use crate::table::{ColumnNames, Table};
 
-/// PostgreSQL's own limit for a query.
+/// PostgreSQL's own maximum for a query.
 const MAX_COLUMNS: usize = 1664;
 
-/// One SQL text, its limits, and the columns that are read.
+/// One SQL text, its limits, and the columns to read.
 #[derive(Clone, Copy)]
 pub struct SqlQuery<'a> {
-    /// The key of its prepared statement.
+    /// The name of its prepared statement.
     pub name: &'a str,
     pub sql: &'a str,
     pub limit: Duration,
     pub max_rows: usize,
-    /// The columns that must be there.
+    /// The required columns.
     pub columns: &'a [&'a str],
     /// Columns among them that are native buckets.
     pub native: &'a [&'a str],
-    /// Read the other columns too.
+    /// The other columns are read too.
     pub all_columns: bool,
     /// The encoding of texts.
     pub charset: Charset,
-    /// For the memory of its rows.
+    /// The memory budget of its rows.
     pub memory: &'a MemoryBudget,
 }
 
-/// How a result is read: the columns that are needed, with their indexes and decoders.
+/// How a result is read: the needed columns, with their indexes and decoders.
 #[derive(Clone)]
 pub struct RowReader {
     columns: Arc<ColumnNames>,
@@ -49,7 +49,7 @@ impl SqlQuery<'_> {
     /// A reader of rows with these columns.
     ///
     /// # Errors
-    /// A column that a metric needs is missing, or of a type that must be cast.
+    /// A column that a metric needs is missing, or its type must be cast.
     pub fn row_reader(&self, columns: &[Column]) -> Result<RowReader, FetchError> {
         let is_needed = |name: &str| self.all_columns || self.columns.contains(&name);
         let names = || columns.iter().map(Column::name);
@@ -71,7 +71,7 @@ impl SqlQuery<'_> {
         Ok(RowReader { columns, decoders: decoders.into() })
     }
 
-    /// Reads the rows, the first `max_rows` of them into a table; the rest is counted. Without a `row_reader`, the first row makes
+    /// Reads the first `max_rows` rows into a table, and counts the rest. Without a `row_reader`, the first row makes
     /// one; a result without rows then has no columns either.
     pub async fn read(self, rows: RowStream, mut row_reader: Option<RowReader>) -> Result<Answer, PostgresError> {
         let mut rows = pin!(rows);
@@ -97,8 +97,8 @@ impl SqlQuery<'_> {
     }
 }
 
-/// Runs a query in a transaction with settings of its own. The three parts are sent in one go and in this order, so a transaction pooler
-/// gives them the same server session.
+/// Runs a query in a transaction with its own settings. The three parts are sent together and in this order, so a
+/// transaction pooler gives them the same server session.
 pub async fn in_transaction<T>(
     client: &Client,
     begin: &str,

@@ -1,4 +1,4 @@
-//! Remedies for what a PostgreSQL server or a pooler refuses, by its SQLSTATE and its words.
+//! Remedies for the refusals of a PostgreSQL server or a pooler, by SQLSTATE and message.
 
 use crate::collector::OWN_FUNCTIONS;
 use crate::source::remedy::Remedy;
@@ -6,7 +6,7 @@ use crate::source::remedy::Remedy;
 const ENCODING: &str = "a statement text of another database cannot be converted to this database's encoding: log in to a database with \
      encoding UTF8; if this one has it, the text is from a SQL_ASCII database: run pg_stat_statements_reset(0, OID) with that database's oid";
 
-/// What is known to help against an error with this SQLSTATE and message.
+/// The known remedy for an error with this SQLSTATE and message.
 pub fn find(code: &str, message: &str) -> Option<Remedy> {
     match code {
         "42501" => missing_right(message),
@@ -18,7 +18,7 @@ pub fn find(code: &str, message: &str) -> Option<Remedy> {
         "42883" if message.starts_with("default conversion function") => Some(Remedy::Advice(ENCODING.into())),
         "53400" if message.contains("temp_file_limit") => Some(Remedy::Reset("temp_file_limit")),
         "54001" => Some(Remedy::Reset("max_stack_depth")),
-        // A pooler repeats a server's words with a code of its own.
+        // A pooler repeats a server's message with its own code.
         _ if message.contains("in a read-only transaction") => Some(Remedy::WritingLogin),
         _ if message == "not allowed" => Some(Remedy::StatsUser),
         _ if message.contains("statement pooling mode") => Some(Remedy::PoolMode),
@@ -41,7 +41,7 @@ fn missing_right(message: &str) -> Option<Remedy> {
     })
 }
 
-/// The name that was not found, if it was written without a schema and may be one of the user's.
+/// The name that was not found, if it has no schema and may be one of the user's.
 fn bare_name(message: &str) -> Option<&str> {
     let (what, _) = message.split_once(" does not exist")?;
     let name = ["relation \"", "type \"", "function "].iter().find_map(|kind| what.strip_prefix(kind))?;

@@ -1,4 +1,4 @@
-//! What a server is: its version, role, encoding and extensions.
+//! Reads what a server is: its version, role, encoding and extensions.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::source::postgres::query::in_transaction;
 use crate::source::postgres::session_settings::{self, ClientEncoding, SessionMarker};
 use crate::table::{Cell, Table};
 
-/// A database with a larger `pg_class`, in bytes, has some 10,000 tables, indexes and TOAST tables or more: a session that looks at them
-/// all keeps 30 MB of caches until it ends. The 5 ms that a login takes of the server are little then.
+/// A database with a larger `pg_class`, in bytes, has at least some 10,000 tables, indexes and TOAST tables: a session
+/// that reads them all keeps 30 MB of caches until it ends. A new login, which costs the server 5 ms, is cheaper.
 const LARGE_PG_CLASS: u64 = 2 << 20;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// More extensions than any database has, and more bytes than these take.
+/// More rows than any database has extensions.
 pub const MAX_INFO_ROWS: usize = 1000;
 const MAX_INFO_BYTES: usize = 256 << 10;
 
@@ -32,8 +32,9 @@ const SERVER: &str = "SELECT pg_catalog.current_setting('server_version_num'), p
                              pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding')";
 
 /// Every name is qualified, as above.
-/// Our own functions count as an extension, but only in the schema of a superuser or of a role that administers ours: in any other they
-/// could be its owner's, and would run as our role. A role that administers ours can become it anyway (and a superuser administers all).
+/// Our own functions count as an extension, but only in the schema of a superuser or of a role that administers ours:
+/// elsewhere they could be its owner's, and would run as our role. A role that administers ours can become it anyway
+/// (and a superuser administers all).
 pub const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, pg_catalog.quote_ident(n.nspname::pg_catalog.text) \
      FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace \
     WHERE e.extname OPERATOR(pg_catalog.<>) 'pgvigil' \
@@ -43,27 +44,28 @@ pub const EXTENSIONS: &str = "SELECT e.extname::pg_catalog.text, e.extversion, p
     WHERE n.nspname OPERATOR(pg_catalog.=) 'pgvigil' \
       AND pg_catalog.pg_has_role(n.nspowner, current_user, 'MEMBER WITH ADMIN OPTION')";
 
-/// What a server is, as of its last answer.
+/// The server as of its last answer.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
     pub major: u32,
     pub replica: bool,
-    /// The server's session may not be ours alone: a transaction pooler stands between.
+    /// The server's session may not be ours alone: we are behind a transaction pooler.
     pub pooled: bool,
     /// Our role is a member of pg_monitor.
     pub monitor: bool,
-    /// The database's encoding. If it is not UTF-8, the server sends its bytes unchanged: names that databases share may be in another encoding.
+    /// The database's encoding. If it is not UTF-8, the server sends its bytes unchanged: names that databases share
+    /// may be in another encoding.
     pub charset: Charset,
-    /// The one that we are logged in to: it has the extensions.
+    /// The database that we are logged in to: it has the extensions.
     pub database: String,
-    /// It has so many relations that a session which looked at them is not kept; false where that could not be read.
+    /// It has so many relations that a session which has read them is not kept; false if that is unknown.
     pub is_large: bool,
-    /// The error if they could not be read: their catalogue may be locked.
+    /// An error if they could not be read: their catalogue may be locked.
     pub extensions: Result<Vec<InstalledExtension>, FetchError>,
     pub read_at: Instant,
 }
 
-/// An installed extension; `schema` is as SQL writes it.
+/// An installed extension; `schema` is quoted for SQL.
 #[derive(Clone, Debug)]
 pub struct InstalledExtension {
     pub name: String,
@@ -83,11 +85,11 @@ impl InstalledExtension {
     }
 }
 
-/// Learns in one round trip what a new session's server is, and first applies the settings that the startup packet did not. Behind a
-/// transaction pooler none are applied: the server's session may be another client's next.
+/// Reads in one round trip what a new session's server is, and first applies the settings that the startup packet did
+/// not. Behind a transaction pooler none are applied: another client may get the server's session next.
 ///
 /// # Errors
-/// The connection failed, or the server does not tell what it is.
+/// The connection failed, or the server does not report its version and role.
 pub async fn initialize_session(
     client: &Client,
     major: u32,
@@ -99,13 +101,13 @@ pub async fn initialize_session(
     let pooled = match applied {
         Ok(rows) => rows.is_empty(),
         Err(error) if error.reason.is_connection() => return Err(error),
-        // Each query brings the settings, as behind a pooler.
+        // As behind a pooler, each query brings the settings.
         Err(_) => true,
     };
     Ok(ServerInfo { pooled, ..info? })
 }
 
-/// Asks what the server is, in one round trip.
+/// Reads what the server is in one round trip.
 pub async fn read_server_info(
     client: &Client,
     major: u32,
@@ -115,7 +117,7 @@ pub async fn read_server_info(
     let (server, extensions, is_large) =
         join3(ask(client, major, SERVER), ask(client, major, EXTENSIONS), ask_size(client, major, marker)).await;
     let server = server?;
-    let no_row = || FetchError::new(Reason::Refused, "the server does not tell what it is");
+    let no_row = || FetchError::new(Reason::Refused, "the server did not report its version and role");
     let row = server.first().ok_or_else(no_row)?;
     let version: u32 = text(row, 0, Charset::default()).parse().unwrap_or_default();
     let charset = Charset::of(&text(row, 3, Charset::default()));
@@ -147,9 +149,10 @@ pub fn installed_extensions(table: &Table) -> Vec<InstalledExtension> {
     (0..table.rows()).map(|row| InstalledExtension::new([0, 1, 2].map(|column| text(row, column)))).collect()
 }
 
-/// Whether the database is large. On sessions of ours it also chooses, from 15 on, how the server treats the statistics of a table or index
-/// that a query looks at. Our queries do not need statistics of one moment, but a copy (280 bytes, kept until the transaction ends) is
-/// cheaper to read again. In a large database, where the copies would take 17 MB for 60,000 relations, none are made.
+/// Returns whether the database is large. On sessions of ours it also chooses, from 15 on, how the server treats the
+/// statistics of a table or index that a query reads. Our queries do not need statistics of one moment, but a copy (280
+/// bytes, kept until the transaction ends) makes a second read cheaper. In a large database, where the copies would
+/// take 17 MB for 60,000 relations, none are made.
 async fn ask_size(client: &Client, major: u32, marker: &SessionMarker) -> bool {
     let is_ours = marker.sql_condition();
     let sql = format!(
@@ -178,7 +181,7 @@ fn in_ascii(quoted: String) -> String {
     format!("U&{}", quoted.chars().map(escape).collect::<String>())
 }
 
-/// In a transaction with settings of its own, so it means the same on any server and passes through any pooler.
+/// Runs in a transaction with its own settings, so it means the same on any server and works through any pooler.
 async fn ask(client: &Client, major: u32, sql: &str) -> Result<Vec<Row>, FetchError> {
     let begin = session_settings::begin_sql(major, TIMEOUT, ClientEncoding::SqlAscii);
     in_transaction(client, &begin, read(client, sql)).await.map_err(|error| error.into_fetch_error(sql, None))

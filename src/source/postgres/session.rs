@@ -1,8 +1,8 @@
-//! One session on a PostgreSQL server, and how it asks.
+//! One session on a PostgreSQL server, and the way it sends queries.
 //!
 //! ```text
 //!   login ──► our marker is there: the server's session is ours alone ──────► prepared, pipelined
-//!         └─► it is not: a transaction pooler stands between (`pooled`) ────► unnamed, in a transaction
+//!         └─► it is not: a transaction pooler is in between (`pooled`) ─────► unnamed, in a transaction
 //!
 //!   prepared, pipelined                           unnamed, in a transaction
 //!     login      all settings, once                 BEGIN; SET LOCAL of all settings
@@ -16,9 +16,12 @@
 //! - *in a transaction*: a transaction pooler gives each transaction whichever server session is free. Named statements and settings
 //!   would be missing there, or stay for another client, so each query brings its settings and takes them along. Nothing is cancelled
 //!   through a pooler.
-//! - A query in letters beyond ASCII is sent in a transaction too, if the database is not in UTF-8: it alone needs the server to convert.
-//! - The way is chosen at login and stays. What the server is (role, extensions) is read again after 5 minutes, and the role with each batch.
-//! - A query that cannot be asked (a missing table, a missing privilege) is skipped for 5 minutes, so its error does not fill the server's log.
+//! - A query with letters beyond ASCII is sent in a transaction too, if the database is not in UTF-8: only it needs the
+//!   server to convert.
+//! - The way is chosen at login and stays. The server's role and extensions are read again after 5 minutes, and the
+//!   role with each batch.
+//! - A query that the server cannot answer (a missing table or privilege) is skipped for 5 minutes, so its error does
+//!   not fill the server's log.
 //! - A connection error ends the session: its owner drops it, which closes the connection, and runs the batch on the next one.
 
 use std::collections::HashMap;
@@ -53,16 +56,16 @@ use crate::source::postgres::session_settings::{self, ClientEncoding, SessionMar
 use crate::source::postgres::startup::PassThroughTls;
 use crate::table::Cell;
 
-/// How long a query is skipped, and how long the server's description of itself is believed.
+/// How long a query is skipped, and how long the server's description of itself is trusted.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(300);
 
-/// What a session needs besides its connection.
+/// The context of a session besides its connection.
 #[derive(Clone)]
 pub struct SessionContext {
     pub settings: Arc<PostgresSettings>,
     pub sessions: SessionLimit,
     pub marker: SessionMarker,
-    /// For the memory of its rows.
+    /// The memory budget of its rows.
     pub memory: MemoryBudget,
 }
 
@@ -72,14 +75,14 @@ pub struct Session {
     connection: JoinHandle<()>,
     context: SessionContext,
     pub server_info: ServerInfo,
-    /// By the names of collector and query, as are the skipped ones.
+    /// By the names of collector and query; so is `skipped`.
     statements: Mutex<HashMap<String, PreparedStatement>>,
     skipped: Mutex<HashMap<String, SkippedQuery>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
 }
 
-/// A statement the server has prepared.
+/// A statement that the server has prepared.
 #[derive(Clone)]
 struct PreparedStatement {
     sql: Arc<str>,
@@ -119,7 +122,7 @@ impl Session {
         }
     }
 
-    /// Asks what is unanswered in a batch, and along with it the server's role. If the role is not the believed one, the answers
+    /// Asks the unanswered queries of a batch, and with them the server's role. If the role has changed, the answers
     /// under the old role are dropped, and the queries asked again.
     ///
     /// # Errors
@@ -143,7 +146,7 @@ impl Session {
         }
     }
 
-    /// Whether the server is a replica, which is told to those who wait for it.
+    /// Returns whether the server is a replica, and sends it to the queries that wait for it.
     async fn ask_role(&self, batch: &Batch<'_>, tell: watch::Sender<Option<bool>>) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
         let is_replica = match self.ask_ours(self.query("role", SQL, batch.statement_timeout)).await {
@@ -170,7 +173,7 @@ impl Session {
         Ok(())
     }
 
-    /// Asks all queries of a collector at once. Its answers count only if the role was the believed one.
+    /// Asks all queries of a collector at once. Its answers count only if the role has not changed.
     async fn collect_under_role(
         &self,
         batch: &Batch<'_>,
@@ -190,7 +193,7 @@ impl Session {
         Ok(())
     }
 
-    /// Asks the server again what it is, if that was long ago; skipped queries are tried again then.
+    /// Reads again what the server is, if the last time was long ago; skipped queries are tried again then.
     async fn refresh_server_info(&mut self) -> Result<(), FetchError> {
         let (known, context) = (&self.server_info, &self.context);
         if known.read_at.elapsed() < RECHECK_INTERVAL && known.extensions.is_ok() {
@@ -208,8 +211,8 @@ impl Session {
         }
     }
 
-    /// Reads the extensions again before their functions are called by name: the owner of the schema may have dropped the extension
-    /// meanwhile, and put functions of his own there, which would run as our role.
+    /// Reads the extensions again before their functions are called by name: the owner of the schema may have dropped
+    /// the extension meanwhile, and created functions of his own there, which would run as our role.
     async fn refresh_extensions(&mut self, limit: Duration) -> Result<(), FetchError> {
         let query = SqlQuery { max_rows: MAX_INFO_ROWS, ..self.query("extensions", EXTENSIONS, limit) };
         let answer = self.ask_ours(query).await;
@@ -222,7 +225,7 @@ impl Session {
         Ok(())
     }
 
-    /// Asks a collector's query. The error has the query's name.
+    /// Runs a collector's query. The error has the query's name.
     async fn ask(&self, batch: &Batch<'_>, collector: &Collector, query: &Query) -> Result<Answer, FetchError> {
         let name = format!("{}.{}", collector.name, query.name);
         let answer = self.ask_unless_skipped(&name, batch, collector, query).await;
@@ -247,13 +250,13 @@ impl Session {
             max_rows: batch.max_rows(collector),
             columns: &columns,
             native: &native,
-            // The further columns of a reading identify the statement.
+            // The other columns of a reading identify the statement.
             all_columns: collector.source == SourceKind::Statements,
             ..self.query(name, &sql, batch.statement_timeout)
         });
         let answer = answer.await.map_err(|error| error.into_fetch_error(&sql, Some(variant)));
         if let Err(error) = &answer {
-            // Its table may have changed since it was prepared.
+            // Its table may have changed since the statement was prepared.
             self.statements.lock().remove(name);
             if error.reason.is_skip() {
                 let skipped = SkippedQuery { error: error.clone(), since: Instant::now() };
@@ -263,7 +266,7 @@ impl Session {
         answer
     }
 
-    /// A query of our own, of which one row with all its columns is read.
+    /// A query of our own; one row with all its columns is read.
     fn query<'a>(&'a self, name: &'a str, sql: &'a str, limit: Duration) -> SqlQuery<'a> {
         let (charset, memory) = (self.server_info.charset, &self.context.memory);
         SqlQuery { name, sql, limit, max_rows: 1, columns: &[], native: &[], all_columns: true, charset, memory }
@@ -276,7 +279,7 @@ impl Session {
 
     async fn send(&self, query: SqlQuery<'_>) -> Result<Answer, PostgresError> {
         let is_utf8 = self.server_info.charset.is_utf8();
-        // The server must convert letters beyond ASCII to the database's encoding; the session itself passes bytes as they are.
+        // The server must convert letters beyond ASCII to the database's encoding; the session itself does not convert.
         let encoding = if is_utf8 || !query.sql.is_ascii() { ClientEncoding::Utf8 } else { ClientEncoding::SqlAscii };
         if self.server_info.pooled || encoding == ClientEncoding::Utf8 && !is_utf8 {
             self.send_in_transaction(query, encoding).await
@@ -330,8 +333,9 @@ impl Session {
         in_transaction(&self.client, &begin, rows).await
     }
 
-    /// Asks the server to cancel the running queries of this session. Tried once, for a second. Never through a pooler: its server's
-    /// `statement_timeout` does that, and a cancel whose client is gone before it was passed on ends a PgBouncer ("bad client state").
+    /// Asks the server to cancel this session's running queries, once, for a second. Never through a pooler: its
+    /// server's `statement_timeout` does that, and a cancel whose client has left before it was passed on ends a
+    /// PgBouncer ("bad client state").
     pub async fn cancel(&self) {
         if self.server_info.pooled {
             return;

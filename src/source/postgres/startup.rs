@@ -1,5 +1,5 @@
-//! The startup of a session, shared by all sources that speak PostgreSQL's protocol: over a stream that is connected and encrypted already,
-//! with channel binding to its TLS end point.
+//! Starts a session for all sources that speak PostgreSQL's protocol, over a stream that is connected and encrypted
+//! already, with channel binding to its TLS end point.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -25,7 +25,7 @@ pub fn config(server: &PostgresSettings, password: Option<&Secret>, application:
         ChannelBinding::Prefer => ClientBinding::Prefer,
         ChannelBinding::Require => ClientBinding::Require,
     });
-    // The stream is encrypted if it is to be: the driver must not negotiate.
+    // The stream is encrypted already where it should be: the driver must not negotiate.
     config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
     config
 }
@@ -33,7 +33,7 @@ pub fn config(server: &PostgresSettings, password: Option<&Secret>, application:
 /// Logs in on the stream.
 ///
 /// # Errors
-/// The server does not let us in, or asks for a password in a form that we refuse.
+/// The server refuses the login, or asks for a password in a form that we refuse.
 pub async fn start(
     config: &Config,
     stream: ServerStream,
@@ -41,7 +41,7 @@ pub async fn start(
     config.connect_raw(stream, PassThroughTls).await
 }
 
-/// A TLS connector that passes the stream through. The driver asks it for the end point, as it asks a TLS stream.
+/// A TLS connector that passes the stream through. The driver asks it for the end point, as it would a TLS stream.
 pub struct PassThroughTls;
 
 impl TlsConnect<ServerStream> for PassThroughTls {

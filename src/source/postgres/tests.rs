@@ -1,4 +1,4 @@
-//! The lanes of a server: what is asked again, cancelled, skipped or given up.
+//! The lanes of a server: which queries are asked again, cancelled, skipped or given up.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,7 +7,7 @@ use crate::source::postgres::fake_server::{FakeReply, collector, error, flag, li
 
 const SQL: &str = "sql: [{since: 13, text: SELECT 7 AS n}], ";
 
-/// A server that runs a script, and what it was asked.
+/// A server that runs a script, and the requests it got.
 struct Scripted {
     server: PostgresServer,
     asked: Arc<Mutex<Vec<String>>>,
@@ -15,7 +15,7 @@ struct Scripted {
     quick_deadline: Duration,
 }
 
-/// Long enough for all that the script answers.
+/// Long enough for every answer of the script.
 const SHORT_DEADLINE: Duration = Duration::from_secs(2);
 
 impl Scripted {
@@ -32,7 +32,7 @@ impl Scripted {
         Scripted { server, asked, reported: Mutex::default(), quick_deadline: Duration::from_secs(60) }
     }
 
-    /// How often it was asked this, each time an SQL text was parsed, described or executed.
+    /// How often this was requested: each time an SQL text was parsed, described or executed.
     fn count(&self, part: &str) -> usize {
         self.asked.lock().iter().filter(|sql| sql.contains(part)).count()
     }
@@ -50,7 +50,7 @@ impl Scripted {
         }
     }
 
-    /// What is reported, and the error.
+    /// The reported answers, and the error.
     fn taken(&self, result: Result<(), FetchError>) -> Vec<String> {
         let error = result.err().map(|error| error.reason.word().to_owned());
         self.reported.lock().drain(..).chain(error).collect()
@@ -70,7 +70,7 @@ impl Scripted {
     }
 }
 
-/// Asks quick collectors twice of a server with this script; what is reported, and the number of logins.
+/// Asks quick collectors twice of a server with this script; returns the reports and the number of logins.
 async fn events(
     collectors: &[Arc<Collector>],
     script: impl Fn(&str, usize) -> FakeReply + Send + Sync + 'static,
@@ -108,7 +108,7 @@ async fn a_session_is_kept_and_replaced_when_lost() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_in_time_is_left() {
     let collectors = [collector("", SQL), collector("", "sql: [{since: 13, text: SELECT 8 AS n}], ")];
-    // It hangs when it is executed, after it was parsed and described; the role and the other one were answered before.
+    // The query hangs on execution, after Parse and Describe; the role and the other query were answered before.
     let calls = AtomicUsize::new(0);
     let (found, logins) = events(&collectors, move |sql, _| match sql {
         "SELECT 8 AS n" if calls.fetch_add(1, Ordering::Relaxed) == 2 => FakeReply::Silence,
@@ -164,7 +164,7 @@ async fn a_pooled_session_asks_in_transactions() {
         if sql.contains("set_config('work_mem'") { texts(["x"], &[]) } else { seven(sql) }
     })
     .await;
-    // Each time the role and the query.
+    // The role and the query, each time.
     assert_eq!((found, begun.load(Ordering::Relaxed)), (vec!["0: 1 rows".into(), "0: 1 rows".into()], 4));
 }
 
@@ -182,7 +182,7 @@ async fn a_connection_is_made_once_and_described() {
     assert_eq!(scripted.count("LOGIN"), 2);
     let pooled = Scripted::new(|sql, _| if sql.contains("set_config") { texts(["x"], &[]) } else { seven(sql) }).await;
     assert_eq!(pooled.server.connect(until).await, Ok(true));
-    assert_eq!(pooled.server.about(), "PostgreSQL 18, primary, pooled mode: a transaction pooler stands between");
+    assert_eq!(pooled.server.about(), "PostgreSQL 18, primary, pooled mode: behind a transaction pooler");
     let refused = Scripted::new(|_, _| error("28P01", "password authentication failed")).await;
     assert!(refused.server.connect(until).await.is_err_and(|error| error.reason == Reason::Authentication));
     assert_eq!(refused.count("LOGIN"), 1);
@@ -240,7 +240,7 @@ async fn a_slow_collector_brings_its_timeout_and_reads_extensions_again() {
     }
     assert_eq!((scripted.count("SET statement_timeout = "), scripted.count("SET statement_timeout = 3000")), (1, 1));
     assert_eq!((scripted.count("LOGIN"), scripted.count("pg_extension")), (2, 6), "3 for each login");
-    // Twice parsed, since it is prepared in each session; executed each time.
+    // Parsed twice, because it is prepared in each session; executed each time.
     assert_eq!(scripted.count("SELECT 7 AS n"), 2 * 2 + 3);
     let extension = collector("ttl: 1m\n", &format!("requires: {{extension: ext}}, {SQL}"));
     assert_eq!(scripted.slow(&extension).await, ["0: 1 rows"]);

@@ -1,5 +1,6 @@
-//! Rewrites the types of columns as their descriptions pass: a type that is not built in gets the OID of one that is. For other types the driver
-//! would ask the server, once for each type that a type is made of, and cache all answers: a server that lies could go on for ever.
+//! Replaces the type OIDs in column descriptions as they pass: a type that is not built in gets the OID of one that is.
+//! For other types the driver would ask the server, once for each component type, and cache all answers: a malicious
+//! server could keep it asking for ever.
 
 use tokio_postgres::types::Type;
 
@@ -17,13 +18,13 @@ pub struct TypeOidRewriter {
 
 #[derive(Debug, Default)]
 enum MessagePosition {
-    /// In a message that describes nothing.
+    /// In a message without descriptions.
     #[default]
     Elsewhere,
-    /// In the number of fields, so many bytes before its end.
+    /// In the number of fields, this many bytes before its end.
     Count(usize),
     Name,
-    /// So many bytes behind the name.
+    /// This many bytes after the name.
     AfterName(usize),
 }
 
@@ -31,7 +32,7 @@ enum MessagePosition {
 #[derive(Clone, Copy, Debug, Default)]
 struct FieldLayout {
     has_name: bool,
-    /// Bytes behind the name.
+    /// The number of bytes after the name.
     width: usize,
     /// The offset of the OID in them.
     oid_offset: usize,
@@ -41,7 +42,7 @@ const COLUMN: FieldLayout = FieldLayout { has_name: true, width: 18, oid_offset:
 const PARAMETER: FieldLayout = FieldLayout { has_name: false, width: OID_BYTES, oid_offset: 0 };
 
 impl TypeOidRewriter {
-    /// A message with this tag begins.
+    /// Starts a message with this tag.
     pub fn begin(&mut self, tag: u8) {
         (self.layout, self.position) = match tag {
             b'T' => (COLUMN, MessagePosition::Count(2)),
@@ -50,8 +51,8 @@ impl TypeOidRewriter {
         };
     }
 
-    /// Follows the next bytes of the message, and rewrites the OIDs in them. If they end within an OID, returns the number of its bytes: these
-    /// must be passed again, with the rest of it.
+    /// Follows the next bytes of the message, and rewrites the OIDs in them. If they end within an OID, returns the
+    /// number of its bytes: these must be passed again with the rest of it.
     pub fn pass(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {

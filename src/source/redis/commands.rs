@@ -1,4 +1,4 @@
-//! Which commands give which sections, and how their replies become tables.
+//! Maps sections to the commands that return them, and turns the replies into tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use crate::source::redis::session::RedisSession;
 use crate::source::sections::Tables;
 use crate::table::{Cell, Table};
 
-/// A denied command is sent again after this long: we must not fill the server's log of denials.
+/// A denied command is sent again after this long, so that it does not fill the server's log with denials.
 const RETRY_DENIED: Duration = Duration::from_secs(300);
 
-/// The most rows of an answer that are read: there are about 20 kinds of events.
+/// The maximum of rows that are read from an answer: there are about 20 kinds of events.
 const MOST_ROWS: usize = 1000;
 
-/// One command, or a few of the same kind.
+/// One command, or several of the same kind.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct RedisCommand {
     name: &'static str,
-    /// The rule of an access control list that allows it.
+    /// The rule that an access control list needs to allow it.
     rule: &'static str,
-    /// What is sent: commands as their words.
+    /// The commands to send, split into words.
     lines: &'static [&'static [&'static str]],
 }
 
@@ -52,7 +52,7 @@ const SLOWLOG: &RedisCommand =
     &RedisCommand { name: "SLOWLOG LEN", rule: "+slowlog|len", lines: &[&["SLOWLOG", "LEN"]] };
 const LATENCY: &RedisCommand =
     &RedisCommand { name: "LATENCY LATEST", rule: "+latency|latest", lines: &[&["LATENCY", "LATEST"]] };
-/// Sent only where INFO reports a cluster: elsewhere it would count as an error.
+/// Sent only where INFO reports a cluster: elsewhere the server would count it as an error.
 const CLUSTER: &RedisCommand =
     &RedisCommand { name: "CLUSTER INFO", rule: "+cluster|info", lines: &[&["CLUSTER", "INFO"]] };
 
@@ -61,12 +61,12 @@ type CommandReplies = BTreeMap<&'static RedisCommand, Result<Vec<Reply>, FetchEr
 /// A session on which sections are fetched.
 pub struct SectionSession {
     session: RedisSession,
-    /// What it was not allowed: not sent again for a while.
+    /// The denied commands: they are not sent again for a while.
     denied: BTreeMap<&'static RedisCommand, (FetchError, Instant)>,
     description: ServerDescription,
 }
 
-/// For people: what the server is, once it has told.
+/// The server's version and role for people, once known.
 pub type ServerDescription = Arc<Mutex<Option<String>>>;
 
 impl RedisCommand {
@@ -80,7 +80,7 @@ impl RedisCommand {
         }
     }
 
-    /// Its replies; the first refusal stands for all.
+    /// Returns its replies, or the first refusal among them.
     fn check(&self, replies: Vec<Reply>) -> Result<Vec<Reply>, FetchError> {
         let refusal = replies.iter().find_map(|reply| match reply {
             Reply::Error(message) => Some(error::of_command(message, self.name, self.rule)),
@@ -89,11 +89,11 @@ impl RedisCommand {
         refusal.map_or(Ok(replies), Err)
     }
 
-    /// Its reply as a text.
+    /// Returns its reply as text.
     fn text(&self, replies: &[Reply]) -> Result<String, FetchError> {
         match replies {
             [Reply::Text(bytes)] => Ok(utf8(bytes).into_owned()),
-            _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not a text", self.name))),
+            _ => Err(FetchError::new(Reason::Query, format!("{}: the answer is not text", self.name))),
         }
     }
 }
@@ -109,7 +109,7 @@ impl SectionSession {
         SectionSession { session, denied: BTreeMap::new(), description }
     }
 
-    /// Fetches these sections, in one round trip; in a second what only a cluster has.
+    /// Fetches these sections in one round trip; a cluster's own sections take a second one.
     ///
     /// # Errors
     /// The connection failed, the server refuses everything, or it is still loading its data.
@@ -143,7 +143,7 @@ impl SectionSession {
         let mut replies: CommandReplies = wanted.iter().filter_map(denied).collect();
         let allowed: Vec<_> = wanted.iter().copied().filter(|command| !replies.contains_key(command)).collect();
         let mut lines: Vec<&[&str]> = allowed.iter().flat_map(|command| command.lines).copied().collect();
-        // Without any command it would stay unknown whether the server is there.
+        // Without any command we would not learn whether the server is up.
         if lines.is_empty() {
             lines.push(&["PING"]);
         }
@@ -161,7 +161,7 @@ impl SectionSession {
     }
 }
 
-/// For people: what the server is.
+/// Describes the server for people.
 fn description(info: &InfoReply<'_>) -> String {
     let product = match info.get("valkey_version") {
         Some(version) => format!("Valkey {version}"),
@@ -176,13 +176,13 @@ fn description(info: &InfoReply<'_>) -> String {
     format!("{product}, {role}{cluster}")
 }
 
-/// One section; without rows where there is nothing of the kind.
+/// One section; it has no rows where the server has nothing of the kind.
 fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, replies: &CommandReplies) -> Result<Table, FetchError> {
     let unknown = || FetchError::new(Reason::Undefined, "there is no such section");
     let section = sections::section(SourceKind::Redis, name).ok_or_else(unknown)?;
     let command = RedisCommand::of(name);
     let Some(replies) = replies.get(command) else {
-        // Of a server that is not a cluster, CLUSTER INFO was not sent.
+        // CLUSTER INFO was not sent to a server that is not a cluster.
         let table = |info: &InfoReply<'_>| if command == INFO { info.table(section) } else { Table::default() };
         return info.as_ref().map(table).map_err(Clone::clone);
     };
@@ -196,27 +196,27 @@ fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, replies: &Command
     })
 }
 
-/// One row: each answer is a name and a value, or nothing where the server does not know the name.
+/// One row: each answer is a name and a value, or empty where the server does not know the name.
 fn config(section: &Section, answers: &[Reply]) -> Table {
     let pairs: Vec<_> = answers.iter().filter_map(pair).collect();
     let value = |column: &str| pairs.iter().find(|(name, _)| name == column);
     let mut table = Table::new(section.columns.iter().copied());
     for column in section.columns {
-        // -1 switches off what has a threshold.
+        // -1 disables a threshold.
         let value = value(column).map(|(_, value)| value.as_str()).filter(|value| *value != "-1");
         table.push(value.map_or(Cell::Absent, Cell::Text));
     }
     table
 }
 
-/// The name as a column is called.
+/// The name, as a column is named, and the value.
 fn pair(answer: &Reply) -> Option<(String, String)> {
     let Reply::List(values) = answer else { return None };
     let [Reply::Text(name), Reply::Text(value)] = values.as_slice() else { return None };
     Some((utf8(name).replace('-', "_"), utf8(value).into_owned()))
 }
 
-/// An integer is a row, and so is each list within a list; values beyond the columns are left out.
+/// Each integer is a row, and so is each list within a list; values beyond the columns are dropped.
 fn numbers(section: &Section, answers: &[Reply]) -> Table {
     let mut table = Table::new(section.columns.iter().copied());
     let rows = answers.iter().flat_map(|answer| match answer {

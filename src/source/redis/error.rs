@@ -1,4 +1,4 @@
-//! Errors of a Redis server as reasons: by the word in capitals that they begin with.
+//! Maps the errors of a Redis server to reasons, by the word in capitals at their beginning.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use redis::RedisError;
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::remedy::Remedy;
 
-/// The words with which the server refuses everything, not only this command.
+/// Beginnings of errors with which the server refuses every command, not only this one.
 const OF_SESSION: [(&str, Reason); 9] = [
     ("NOAUTH", Reason::Authentication),
     ("WRONGPASS", Reason::Authentication),
@@ -22,15 +22,15 @@ const OF_SESSION: [(&str, Reason); 9] = [
     ("BUSY", Reason::Refused),
 ];
 
-/// What an error means that ends the session; `None` if it is about one command only.
+/// The meaning of an error that ends the session; `None` if it concerns one command only.
 pub fn of_session(message: &str) -> Option<FetchError> {
     let (_, reason) = OF_SESSION.iter().find(|(word, _)| message.starts_with(word))?;
     Some(FetchError::new(*reason, message))
 }
 
-/// What an error of one command means; `rule` is what an ACL must say to allow it.
+/// The meaning of an error of one command; `rule` is the ACL rule that would allow it.
 pub fn of_command(message: &str, command: &str, rule: &'static str) -> FetchError {
-    // A provider renames the commands that it does not allow; a Sentinel has few of a server's commands.
+    // Providers rename the commands that they do not allow; a Sentinel has few of a server's commands.
     let is_unknown = ["ERR unknown command", "ERR unknown subcommand", "ERR Unknown subcommand"];
     match is_unknown.iter().any(|word| message.starts_with(word)) {
         true => FetchError::new(Reason::Privilege, format!("{command} does not exist here: {message}")),
@@ -42,9 +42,9 @@ pub fn of_command(message: &str, command: &str, rule: &'static str) -> FetchErro
     }
 }
 
-/// What it means that an answer cannot be read: the connection failed, or what came is not the protocol.
+/// The meaning of an unreadable answer: the connection failed, or the peer does not speak the protocol.
 pub fn of_reading(error: &RedisError) -> FetchError {
-    // The connection's own error is inside, as the crate shares it among the copies of its own.
+    // The connection's own error is inside, because the crate shares it among the clones of its error.
     let shared = error.source().and_then(|error| error.downcast_ref::<Arc<dyn Error + Send + Sync>>());
     match shared.and_then(|error| error.downcast_ref::<io::Error>()) {
         Some(error) => of_connection(error),
@@ -52,7 +52,7 @@ pub fn of_reading(error: &RedisError) -> FetchError {
     }
 }
 
-/// What a failed connection means.
+/// The meaning of a failed connection.
 pub fn of_connection(error: &io::Error) -> FetchError {
     match error.kind() {
         ErrorKind::InvalidData => FetchError::new(Reason::Refused, format!("not a Redis server? {error}")),

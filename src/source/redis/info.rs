@@ -1,5 +1,5 @@
-//! The reply to `INFO` as tables: one row of fields for each of its sections, and its lists as tables of their own.
-//! Unknown fields are columns that nobody reads; missing ones are absent.
+//! Parses the reply to `INFO` into tables: one row of fields for each of its sections, and a table for each of its
+//! lists. Unknown fields become columns that nothing reads; missing ones are absent.
 
 use std::ops::Range;
 
@@ -10,31 +10,31 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::source::redis::replicas;
 use crate::table::{Cell, Table};
 
-/// The most lines, and the most fields of a section, that are read: a server has about 300, and 70.
+/// The maximum of lines, and of fields in a section, that are read: a server has about 300, and 70.
 const MOST_LINES: usize = 20_000;
 const MOST_FIELDS: usize = 1000;
 
-/// The most percentiles: a server has about 250 commands, and reports three for each that was called.
+/// The maximum of percentiles: a server has about 250 commands, and reports three for each command called.
 const MOST_PERCENTILES: usize = 5000;
 
-/// Room for as many before the first is read.
+/// The initial capacity for lines.
 const EXPECTED_LINES: usize = 300;
 
-/// A list within INFO: its lines begin alike.
+/// A list within INFO: its lines have a common prefix.
 struct InfoList {
     section: &'static str,
-    /// How its lines begin.
+    /// The prefix of its lines.
     prefix: &'static str,
-    /// What follows must be a number, as in `slave0`.
+    /// A number must follow the prefix, as in `slave0`.
     numbered: bool,
     named: FirstColumn,
 }
 
-/// What the first column is.
+/// The source of the first column.
 enum FirstColumn {
-    /// What the line begins with: `db0`.
+    /// The whole name of the line: `db0`.
     Whole,
-    /// What follows the prefix: `get` of `cmdstat_get`.
+    /// The text after the prefix: `get` of `cmdstat_get`.
     Rest,
     /// A value like the others.
     No,
@@ -48,20 +48,20 @@ const LISTS: [InfoList; 5] = [
     InfoList { section: "modules", prefix: "module", numbered: false, named: FirstColumn::No },
 ];
 
-/// How the lines of the percentiles begin.
+/// The prefix of the percentiles' lines.
 const PERCENTILES: &str = "latency_percentiles_usec_";
 
-/// Values that stand for an absent one. Times and offsets, in which -1 does, are recognised by their names.
+/// Values that mean "absent". Times and offsets, where -1 means it, are recognised by their names.
 const NONE: [(&str, &str); 2] = [("maxmemory", "0"), ("avg_ttl", "0")];
 
-/// A status as a number.
+/// The numbers of statuses.
 const STATUS: [(&str, i64); 5] = [("ok", 1), ("up", 1), ("err", 0), ("down", 0), ("fail", 0)];
 
-/// An answer to INFO, or to another command that answers like it.
+/// A reply to INFO, or to another command with replies of the same form.
 pub struct InfoReply<'a> {
-    /// Each line's field and value, in order.
+    /// The field and the value of each line, in order.
     lines: Vec<(&'a str, &'a str)>,
-    /// Each section's title, and which lines it has.
+    /// The title of each section, and the range of its lines.
     sections: Vec<(&'a str, Range<usize>)>,
 }
 
@@ -89,12 +89,12 @@ impl<'a> InfoReply<'a> {
         }
     }
 
-    /// The value of a field, wherever it stands.
+    /// The value of a field, in any section.
     pub fn get(&self, field: &str) -> Option<&'a str> {
         self.lines.iter().find(|(other, _)| *other == field).map(|(_, value)| *value)
     }
 
-    /// After its start, or while it fetches all as a replica, a server answers; but not to those who want its data.
+    /// While a server loads its data, or a replica its first copy, it answers INFO but refuses commands on data.
     pub fn expect_loaded(&self) -> Result<(), FetchError> {
         if self.get("loading") != Some("1") {
             return Ok(());
@@ -104,7 +104,7 @@ impl<'a> InfoReply<'a> {
         Err(FetchError::new(Reason::Starting, format!("loading its data: {percent} %, {seconds} s to go")))
     }
 
-    /// A section as a table; without rows if there is nothing of the kind.
+    /// A section as a table, without rows if the reply has nothing of the kind.
     pub fn table(&self, section: &Section) -> Table {
         match (section.name, LISTS.iter().find(|list| list.section == section.name)) {
             ("replicas", Some(list)) => replicas::worst(&self.list(list, section.columns)),
@@ -115,8 +115,8 @@ impl<'a> InfoReply<'a> {
         }
     }
 
-    /// One row: the fields of a section, whose title may have capitals; "" are those before the first title. Of two
-    /// with the same title, which no server is known to send, the first.
+    /// One row: the fields of a section, whose title may have capitals; "" selects the fields before the first title.
+    /// If two sections have the same title, which no known server sends, the first is taken.
     pub fn fields(&self, section: &str) -> Table {
         let titled = |(title, _): &&(&str, _)| title.eq_ignore_ascii_case(section);
         let lines = self.sections.iter().find(titled).map_or(&[][..], |(_, lines)| &self.lines[lines.clone()]);
@@ -129,7 +129,7 @@ impl<'a> InfoReply<'a> {
     fn instance(&self, columns: &[&str]) -> Table {
         let mut table = Table::new(columns.iter().copied());
         let value = |column: &&str| match *column {
-            // What Valkey calls it.
+            // Valkey's name of the field.
             "redis_mode" => self.get("redis_mode").or(self.get("server_mode")),
             column => self.get(column),
         };
@@ -170,7 +170,7 @@ impl<'a> InfoReply<'a> {
             for (key, usec) in pairs(value).take(MOST_PERCENTILES.saturating_sub(rows.len())) {
                 let percent = key.strip_prefix('p').and_then(|text| text.parse::<f64>().ok());
                 let Some(percent) = percent.filter(|percent| (0.0..=100.0).contains(percent)) else { continue };
-                // In one step of rounding, so that 99.9 is 0.999 and nothing near it.
+                // Rounded once, so that 99.9 becomes exactly 0.999.
                 let quantile = (percent * 1e7).round() / 1e9;
                 rows.push(PercentileRow { cmd: command.into(), quantile: quantile.into(), usec: usec.into() });
             }
@@ -179,8 +179,8 @@ impl<'a> InfoReply<'a> {
     }
 }
 
-/// The parts before and behind the first such byte. In texts this short it is found sooner than by `split_once`, which prepares a search
-/// for any text.
+/// Splits the text at the first such byte. In texts this short, this is faster than `split_once`, which prepares a
+/// search for any text.
 fn parted(text: &str, at: u8) -> Option<(&str, &str)> {
     let at = text.bytes().position(|byte| byte == at)?;
     Some((&text[..at], &text[at + 1..]))
@@ -196,7 +196,7 @@ fn named<'a>(text: &'a str, name: &str) -> Cell<'a> {
     pairs(text).find(|(key, _)| *key == name).map_or(Cell::Absent, |(key, value)| cell(key, value))
 }
 
-/// A value as it is meant: a status as a number, a value that stands for nothing as absent.
+/// Converts a value: a status to a number, a value that means "absent" to an absent cell.
 fn cell<'a>(field: &str, value: &'a str) -> Cell<'a> {
     let is_status = || field.ends_with("_status") || field == "cluster_state";
     let counts_from_zero = || field.contains("_sec") || field.ends_with("_offset");
@@ -286,7 +286,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
-        /// Whatever is said, tables have whole rows, and what is odd is text that a metric does not take.
+        /// On any input, tables have whole rows, and unexpected values are texts, which a metric does not take.
         #[test]
         fn no_text_makes_it_panic(text in "((# )?(db|slave|module|cmdstat_|latency_percentiles_usec_|maxmemory)?[0-9]{0,2}[:=,p.a-]{0,3}[\r\né]{0,2}){0,30}|.{0,100}") {
             let info = InfoReply::new(&text);

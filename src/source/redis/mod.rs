@@ -1,5 +1,5 @@
-//! A Redis or Valkey server: one `INFO` for all wanted sections, and a few other commands, in one round trip on a kept
-//! session.
+//! A Redis or Valkey server as a source: one `INFO` for all wanted sections, and a few other commands, in one round
+//! trip on a session that is kept.
 
 mod commands;
 pub mod error;
@@ -25,11 +25,11 @@ pub use crate::source::redis::session::RedisSession;
 use crate::source::sections::Tables;
 use crate::{secret, truncate};
 
-/// How to log in to one, and what is known of it.
+/// A server: its login, and the known facts about it.
 pub struct RedisServer {
     settings: RedisSettings,
     description: ServerDescription,
-    /// It does not speak RESP3: nobody tries that again.
+    /// The server does not speak RESP3: it is not tried again.
     speaks_resp2: AtomicBool,
 }
 
@@ -41,14 +41,14 @@ impl RedisServer {
     /// A new session, counted in `sessions`.
     ///
     /// # Errors
-    /// The server cannot be reached, or does not let us in.
+    /// The server cannot be reached, or refuses the login.
     pub async fn connect(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
         let password = secret::resolve(self.settings.password.as_ref()).await.map_err(FetchError::password)?;
         let password = password.as_ref().map_or("", Secret::expose);
         let session = match self.speaks_resp2.load(Ordering::Relaxed) {
             true => self.greeted(sessions, password, Protocol::Resp2).await,
             false => match self.greeted(sessions, password, Protocol::Resp3).await {
-                // Some proxies hang up on a command that they do not know.
+                // Some proxies close the connection on a command that they do not know.
                 Err(error) if error.reason == Reason::Lost => {
                     let session = self.greeted(sessions, password, Protocol::Resp2).await;
                     self.speaks_resp2.fetch_or(session.is_ok(), Ordering::Relaxed);
@@ -93,7 +93,7 @@ impl SectionServer for RedisServer {
     }
 }
 
-/// A server that does not know a command may repeat what came with it.
+/// A server that does not know a command may repeat its arguments in the error.
 fn without_password(error: FetchError, password: &str) -> FetchError {
     match truncate::may_repeat(&error.message, password) {
         true => FetchError::new(error.reason, "the server's answer repeats the password and is not shown"),

@@ -1,11 +1,11 @@
-//! The replicas of a server, by what they announce. Pure.
+//! Merges a server's replicas by the address that they announce. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::table::{Cell, Number, Table};
 
-/// Rows of address, port, state, offset and lag. Replicas that announce the same, as from behind one NAT, become one row: with the
-/// lowest offset and the longest lag.
+/// Rows of address, port, state, offset and lag. Replicas that announce the same address, for example from behind one
+/// NAT, become one row with the lowest offset and the longest lag.
 pub fn worst(replicas: &Table) -> Table {
     let mut rows: BTreeMap<[&str; 3], Vec<Cell<'_>>> = BTreeMap::new();
     for row in 0..replicas.rows() {
@@ -24,7 +24,7 @@ pub fn worst(replicas: &Table) -> Table {
     table
 }
 
-/// The worse of both, or the one that is known.
+/// The worse of both values, or the one that is known.
 fn worse<'c>(kept: Cell<'c>, other: Cell<'c>, is_worse: fn(f64, f64) -> bool) -> Cell<'c> {
     let number = |cell: Cell<'_>| cell.number().ok().flatten().map(Number::as_f64);
     match (number(kept), number(other)) {

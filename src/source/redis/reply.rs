@@ -1,4 +1,4 @@
-//! What a command is answered, in RESP2 and RESP3 alike. The crate reads it; its many kinds of values become the few that we know.
+//! Reads the replies to commands, in RESP2 and RESP3, and reduces the crate's many kinds of values to the few we use.
 
 use redis::{Value, parse_redis_value_async};
 use tokio::io::{AsyncRead, BufReader};
@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, BufReader};
 use crate::source::fetch::FetchError;
 use crate::source::redis::error;
 
-/// What a command is answered.
+/// The reply to a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     Text(Vec<u8>),
@@ -14,14 +14,14 @@ pub enum Reply {
     Error(String),
     Int(i64),
     Nothing,
-    /// Of a map, each name and its value in turn.
+    /// A map is a list of its names and values in turn.
     List(Vec<Reply>),
 }
 
-/// The answers to so many commands, in order, and whether more has come than was asked for. Push messages are not answers, and are left out.
-///
+/// Reads this many answers, in order, and returns whether more bytes followed. Push messages are not answers, and are
+/// skipped.
 /// # Errors
-/// The connection failed, what comes is not the protocol, or the server refuses everything: then nothing need follow.
+/// The connection failed, the peer does not speak the protocol, or the server refuses everything.
 pub async fn read<R: AsyncRead + Unpin>(
     from: &mut BufReader<R>,
     commands: usize,
@@ -57,7 +57,7 @@ fn answer(value: Value) -> Option<Reply> {
             None => error.code().to_owned(),
         }),
         Value::Push { .. } => return None,
-        // A kind that a later version of the crate knows.
+        // A kind of value that only a later version of the crate knows.
         _ => Reply::Nothing,
     })
 }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::source::fetch::Reason;
 
-    /// What is read from these bytes, which are all that comes, with a buffer of so many.
+    /// Reads from these bytes, with a buffer of this size.
     fn read_all(bytes: &[u8], commands: usize, buffer: usize) -> Result<(Vec<Reply>, bool), Reason> {
         let mut from = BufReader::with_capacity(buffer, bytes);
         let answers = read(&mut from, commands).now_or_never().expect("bytes in memory keep nobody waiting");

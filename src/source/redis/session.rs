@@ -1,4 +1,4 @@
-//! A session: commands are sent in one write, and their replies are read.
+//! A session on a Redis server: sends commands in one write, and reads their replies.
 
 use futures_util::FutureExt;
 use redis::Cmd;
@@ -15,14 +15,14 @@ use crate::source::redis::{error, reply};
 /// A session.
 pub struct RedisSession {
     stream: BufReader<ServerStream>,
-    /// The connection is of no use any more.
+    /// The connection cannot be used any more.
     is_over: bool,
 }
 
-/// The version of the protocol that a server is asked for.
+/// The version of the protocol that we ask for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Protocol {
-    /// Every server begins with it.
+    /// Every connection begins with it.
     Resp2,
     Resp3,
 }
@@ -32,22 +32,23 @@ impl RedisSession {
         RedisSession { stream: BufReader::new(stream), is_over: false }
     }
 
-    /// The connection has ended, or is of no use any more.
+    /// The connection is closed, or cannot be used any more.
     pub fn is_closed(&self) -> bool {
         self.is_over
     }
 
-    /// The server has let us in by this method.
+    /// Records that the server accepted this login method.
     pub fn let_in(&self, method: LoginMethod) {
         self.stream.get_ref().let_in(method);
     }
 
-    /// Sends these commands at once, each as its words; their answers in order.
+    /// Sends these commands at once, each as its words, and returns their answers in order.
     ///
     /// # Errors
     /// The connection failed, or the server refuses everything.
     pub async fn ask<W: AsRef<[u8]>>(&mut self, commands: &[&[W]]) -> Result<Vec<Reply>, FetchError> {
-        // Until all is answered: an interrupted exchange leaves replies behind that would be taken for those of the next.
+        // Until all replies are read: the next exchange would take the leftover replies of an interrupted one for its
+        // own.
         self.is_over = true;
         self.expect_silence()?;
         let mut bytes = Vec::new();
@@ -61,7 +62,7 @@ impl RedisSession {
         self.stream.flush().await.map_err(failed)?;
         let (answers, is_more) = reply::read(&mut self.stream, commands.len()).await?;
         match is_more {
-            true => Err(FetchError::new(Reason::Refused, "the server answers more than it was asked")),
+            true => Err(FetchError::new(Reason::Refused, "the server sent more replies than commands")),
             false => {
                 self.is_over = false;
                 Ok(answers)
@@ -69,21 +70,21 @@ impl RedisSession {
         }
     }
 
-    /// Bytes that came before a command would be taken for its reply. Only a refusal may come unasked.
+    /// Bytes that arrived before a command would be taken for its reply. Only a refusal may arrive unrequested.
     fn expect_silence(&mut self) -> Result<(), FetchError> {
         match self.stream.fill_buf().now_or_never() {
             None | Some(Ok([b'-', ..])) => Ok(()),
             Some(Ok([])) => Err(error::of_connection(&std::io::ErrorKind::UnexpectedEof.into())),
-            Some(Ok(_)) => Err(FetchError::new(Reason::Lost, "the server sent something that nobody asked for")),
+            Some(Ok(_)) => Err(FetchError::new(Reason::Lost, "the server sent data that was not requested")),
             Some(Err(error)) => Err(error::of_connection(&error)),
         }
     }
 
-    /// Who we are, which protocol and database, a name that the server's list of clients shows; and whether the server is ready. True if
-    /// it speaks the protocol that was asked for.
+    /// Sends the login, the protocol, the database and a name for the server's list of clients, and checks that the
+    /// server is ready. Returns whether it speaks the requested protocol.
     ///
     /// # Errors
-    /// The server does not let us in, or is loading its data.
+    /// The server refuses the login, or is loading its data.
     pub async fn greet(
         &mut self,
         settings: &RedisSettings,
@@ -99,7 +100,8 @@ impl RedisSession {
             (None, Some(_)) => commands.push(&alone),
             (None, None) => (),
         }
-        // After AUTH, not with it: a server that does not know HELLO has let us in then, and did not get the password twice.
+        // Sent after AUTH, not with it: a server without HELLO has accepted the login then, and got the password only
+        // once.
         if protocol == Protocol::Resp3 {
             commands.push(&["HELLO", "3"]);
         }
@@ -108,7 +110,7 @@ impl RedisSession {
             commands.push(&select);
         }
         commands.push(&["CLIENT", "SETNAME", "pgvigil"]);
-        // A server that is loading lets us in, but gives nobody its data.
+        // A server that is loading accepts logins, but refuses commands on data.
         commands.push(&["INFO", "persistence"]);
         let answers = self.ask(&commands).await?;
         let mut is_spoken = true;
@@ -116,7 +118,7 @@ impl RedisSession {
             let Reply::Error(message) = answer else { continue };
             match command[0] {
                 "AUTH" => return Err(FetchError::new(Reason::Authentication, message)),
-                // Nothing that is asked depends on the database; but one that does not exist is a mistake.
+                // No command here depends on the database; but a database that does not exist is a mistake.
                 "SELECT" if !message.starts_with("NOPERM") => return Err(FetchError::new(Reason::Refused, message)),
                 "HELLO" => is_spoken = false,
                 _ => (),

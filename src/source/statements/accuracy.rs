@@ -1,4 +1,4 @@
-//! The accuracy of the histograms: statements whose every duration is known, compared with what is shown of them.
+//! Tests the accuracy of the histograms: statements with known durations against the histogram of their statistics.
 
 use crate::source::statements::History;
 use crate::source::statements::histogram::BOUNDS;
@@ -6,8 +6,8 @@ use crate::source::statements::tests::{Durations, histogram, inverse_normal, nat
 use crate::source::statements::totals::{Extreme, StatementTotals};
 use crate::table::native::quantile::{of_classic, of_native, off};
 
-/// How durations are distributed: what a share of them does not exceed; by how many buckets percentiles may be off, and by what
-/// share of the calls the counts of slow ones.
+/// A distribution of durations by its quantiles; by how many buckets percentiles may be off, and by what share of the
+/// calls the counts of slow ones.
 struct Case {
     name: &'static str,
     quantile: fn(f64) -> f64,
@@ -32,7 +32,7 @@ const CASES: [Case; 6] = [
 /// Calls before the first of two readings, and between the two.
 const CALLS: [(usize, usize); 7] = [(0, 5000), (5000, 2500), (1000, 500), (1000, 1), (0, 1), (0, 2), (0, 3)];
 
-/// So many of them, in an order of which nothing follows; the golden ratio's multiples are spread evenly.
+/// That many durations in an order without a pattern: multiples of the golden ratio are spread evenly.
 fn durations(case: &Case, calls: usize) -> Durations {
     (1..=calls).map(|n| (case.quantile)((n as f64 * 0.618_033_988_749_895).fract())).collect()
 }
@@ -74,7 +74,7 @@ fn compare(what: &str, case: &Case, shown: &[i64], all: &[f64], before: usize) {
         assert!(*bound < 0.1 || off as f64 <= may, "{what}: {} of {} up to {bound}", shown[index], truth[index]);
     }
     for share in [0.5, 0.9, 0.95, 0.99] {
-        // A percentile beside a bound is in the one bucket or the other.
+        // A percentile near a bound may be in either bucket.
         let (from, to) = (percentile(&truth, share - 0.005), percentile(&truth, share + 0.005));
         let found = percentile(shown, share);
         assert!(
@@ -84,7 +84,7 @@ fn compare(what: &str, case: &Case, shown: &[i64], all: &[f64], before: usize) {
     }
 }
 
-/// What is known of the shape is the same for both kinds of buckets. Native ones lose less of it.
+/// Both kinds of buckets get the same knowledge of the shape. Native ones lose less of it.
 #[test]
 fn native_quantiles_are_nearer_to_the_truth_than_classic_ones() {
     let (mut all_native, mut all_classic) = (0.0, 0.0);
@@ -105,7 +105,7 @@ fn native_quantiles_are_nearer_to_the_truth_than_classic_ones() {
     assert!(all_native < all_classic, "together off by {all_native}, the classic ones by {all_classic}");
 }
 
-/// What was faster and slower once is no longer there: of one that is fast or slow by turns, most calls are fast all the same.
+/// Earlier extremes are lost: a statement that is fast or slow by turns still has most calls in fast buckets.
 #[test]
 fn two_kinds_of_calls_are_told_apart_within_wider_limits() {
     for (least, most) in [(0.0005, 0.31), (0.00001, 0.35), (0.0005, 0.4)] {
@@ -120,7 +120,7 @@ fn two_kinds_of_calls_are_told_apart_within_wider_limits() {
     }
 }
 
-/// The one that is known to be the slowest does not make others slow.
+/// The one call that is known to be the slowest does not make others slow.
 #[test]
 fn one_outlier_is_one() {
     let mut history = History::default();
@@ -134,7 +134,7 @@ fn one_outlier_is_one() {
     assert_eq!(shown[..BOUNDS.len()], expected);
 }
 
-/// PostgreSQL 17 and later can forget minimum and maximum alone: what they are since says nothing of calls before.
+/// PostgreSQL 17 and later can reset minimum and maximum alone: the new ones say nothing about calls before.
 #[test]
 fn limits_say_what_they_were_while_it_was_called() {
     let totals =

@@ -1,4 +1,4 @@
-//! Apportionment: whole calls for buckets of which fractions of calls are expected, by the largest remainder. Pure.
+//! Apportionment by the largest remainder: turns expected fractions of calls into whole calls per bucket. Pure.
 
 /// Distributes `more` whole calls over the counts. Each count comes as near to its expectation as it can without falling: first it gets
 /// the whole calls that it lacks, then the largest remainders get one more each. A call that was given too early is not taken back; the
@@ -16,8 +16,8 @@ pub fn apportion(counts: &mut [u64], expected: &[f64], more: u64) {
     counts.iter_mut().zip(given).for_each(|(count, given)| *count = count.saturating_add(given));
 }
 
-/// Corrects the sum of what is given: one more for each in this order, or one less from the other end. More than one at a time only
-/// where numbers are so large that their last digits are lost.
+/// Corrects the sum of the calls given: adds one to each in this order, or takes one from the other end. More than one
+/// at a time only where numbers are so large that their last digits are lost.
 fn adjust(given: &mut [u64], order: &[usize], sum: u64) {
     let mut left = i128::from(sum) - given.iter().map(|given| i128::from(*given)).sum::<i128>();
     while left > 0 {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     proptest! {
-        /// Of any number of readings, each with calls here and there, none of whose parts may get lost.
+        /// Any number of readings, each with calls in any bucket: no fraction may be lost.
         #[test]
         fn none_falls_all_are_there_and_each_is_near(readings in vec((vec(0.0..1.0_f64, 12), 0_u64..40), 1..200)) {
             let (mut counts, mut expected, mut total) = (vec![0; 12], vec![0.0; 12], 0);

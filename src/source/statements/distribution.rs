@@ -1,23 +1,23 @@
-//! The distribution of calls of which only count, mean, variance and extremes are known: a log-normal, or, where that would not
-//! end at the slowest call, a logit-normal, or two kinds of calls. Pure.
+//! The distribution of calls of which only count, mean, variance and extremes are known: a log-normal; where that would
+//! not end at the slowest call, a logit-normal or two kinds of calls. Pure.
 
 use crate::source::statements::logit_normal;
 use crate::source::statements::normal::NormalDistribution;
 use crate::source::statements::totals::IntervalCalls;
 
-/// The largest share of a log-normal beyond the slowest call; with more, it is the wrong distribution.
+/// The largest share of a log-normal beyond the slowest call; above it, the log-normal does not fit.
 const MAX_BEYOND: f64 = 5e-3;
 
-/// Up to this share of the largest variance that the limits allow, calls may be anywhere between them; the share of evenly spread
-/// calls is a third. Above it, there are two kinds of calls: some at one limit, and a cluster near the other.
+/// Up to this share of the largest variance that the limits allow, calls may be anywhere between them (evenly spread
+/// calls have a third). Above it, there are two kinds of calls: some at one limit, and a cluster near the other.
 const MAX_SPREAD: f64 = 0.5;
 
 /// The cluster's standard deviation, relative to its mean.
 const CLUSTER_DEVIATION: f64 = 0.5;
 
 impl IntervalCalls {
-    /// Adds to each bucket the number of calls that are expected above the bound before it and up to its own. Bounds rise; the last
-    /// bucket has no bound, and holds the calls above all of them.
+    /// Adds to each bucket the number of calls expected above the previous bound and up to its own. Bounds rise; the
+    /// last bucket has no bound, and holds the calls above all of them.
     pub fn spread(mut self, bounds: &[f64], expected: &mut [f64]) {
         for limit in [self.most, self.least] {
             if limit.reached && self.count > 0 {
@@ -30,7 +30,7 @@ impl IntervalCalls {
         }
     }
 
-    /// Leaves one call out, of which all is known.
+    /// Removes one call whose duration is known exactly.
     fn exclude(&mut self, seconds: f64) {
         let (count, others) = (self.count as f64, self.count - 1);
         let apart = seconds - self.seconds / count;
@@ -52,7 +52,7 @@ enum Curve {
     Point(f64),
     /// Of `ln(seconds - least)`.
     LogNormal(NormalDistribution),
-    /// Of `ln((seconds - least) / (most - seconds))`; besides, these shares of the calls are exactly at the two limits.
+    /// Of `ln((seconds - least) / (most - seconds))`; these shares of the calls are exactly at the two limits.
     LogitNormal { normal: NormalDistribution, at_least: f64, at_most: f64 },
 }
 
@@ -60,8 +60,9 @@ impl Distribution {
     fn of(calls: IntervalCalls) -> Distribution {
         let (count, mean) = (calls.count as f64, calls.seconds / calls.count as f64);
         let variance = calls.squared_deviations / count;
-        // By Samuelson's inequality, none of `n` values is farther from their mean than `sqrt(n - 1)` standard deviations
-        // (Samuelson 1968, "How deviant can you be?"). So a single call is exactly at the mean, and a few calls have no long tail.
+        // By Samuelson's inequality, none of `n` values is farther from their mean than `sqrt(n - 1)` standard
+        // deviations (Samuelson 1968, "How deviant can you be?"): a single call is at the mean, and a few calls have no
+        // long tail.
         let reach = (variance * (count - 1.0)).sqrt();
         let widest = ((mean - reach).max(0.0), mean + reach);
         let (least, most) = limits(calls, mean, widest);
@@ -98,7 +99,7 @@ impl Distribution {
     }
 }
 
-/// The narrower of the server's and the widest possible limits. A server may have forgotten its own, or report 0 for one that it does not know.
+/// The narrower of the server's and the widest possible limits. A server may have forgotten its own, or report 0.
 fn limits(calls: IntervalCalls, mean: f64, widest: (f64, f64)) -> (f64, f64) {
     let least = Some(calls.least.seconds).filter(|least| *least <= mean).map_or(widest.0, |least| least.max(widest.0));
     let most = Some(calls.most.seconds).filter(|most| *most >= mean).map_or(widest.1, |most| most.min(widest.1));
@@ -106,7 +107,7 @@ fn limits(calls: IntervalCalls, mean: f64, widest: (f64, f64)) -> (f64, f64) {
 }
 
 impl Curve {
-    /// For a mean that is so far `above` the least and `below` the most.
+    /// For a mean that is this far `above` the least and `below` the most.
     fn of(above: f64, below: f64, mean: f64, variance: f64) -> Curve {
         // The mean and variance of a log-normal, solved for its parameters.
         let sigma2 = (variance / (above * above)).ln_1p();

@@ -4,8 +4,8 @@ use crate::source::statements::apportionment;
 use crate::source::statements::totals::IntervalCalls;
 use crate::table::{Cell, Table};
 
-/// Upper bounds of the classic buckets, in seconds: 1, 2, 5 of each power of ten, from the time that reading one row takes to more than
-/// a person waits. They include those of [`SLOW`].
+/// Upper bounds of the classic buckets, in seconds: 1, 2, 5 of each power of ten, from the time of reading one row to
+/// longer than a person waits. They include those of [`SLOW`].
 pub const BOUNDS: [f64; 20] = [
     0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
     10.0, 20.0, 60.0,
@@ -14,18 +14,18 @@ pub const BOUNDS: [f64; 20] = [
 /// The bounds, in seconds, above which calls are also counted as slow.
 const SLOW: [f64; 6] = [0.05, 0.1, 1.0, 2.0, 5.0, 60.0];
 
-/// Native buckets for each doubling. In `collectors/statement_histogram.yaml` their schema is 1, the binary logarithm of this. The
-/// shape of the distribution is not known well enough for finer ones.
+/// Native buckets per doubling. In `collectors/statement_histogram.yaml` their schema is 1, the binary logarithm of
+/// this. The shape of the distribution is not known well enough for finer ones.
 const PER_DOUBLING: i32 = 2;
 
-/// The first native bucket holds calls of at most 2^-16 s, which read one row, the last those of more than 17 minutes.
+/// The first native bucket holds calls of at most 2^-16 s (reading one row), the last those of over 17 minutes.
 const FIRST: i32 = -16 * PER_DOUBLING;
 const LAST: i32 = 10 * PER_DOUBLING + 1;
 
-/// How many native buckets there are; each but the last has an upper bound among [`EDGES`].
+/// The number of native buckets; each but the last has an upper bound among [`EDGES`].
 pub const NATIVE: usize = (LAST - FIRST + 1) as usize;
 
-/// The bounds of both kinds of buckets, rising. Where two are the same, nothing is between them.
+/// The bounds of both kinds of buckets, rising. Where two bounds are equal, the bucket between them is empty.
 pub const EDGES: [f64; BOUNDS.len() + NATIVE - 1] = {
     let mut edges = [0.0; BOUNDS.len() + NATIVE - 1];
     let (mut classic, mut index, mut at) = (0, FIRST, 0);
@@ -52,8 +52,8 @@ const fn native_bound(index: i32) -> f64 {
 
 /// The calls in one database since the first reading.
 pub struct StatementHistogram {
-    /// Calls expected above the edge before and up to this one; the last are above all edges. The output has whole calls, so fractions
-    /// stay here until they add up to one.
+    /// Calls expected above the previous edge and up to this one; the last element is above all edges. The output has
+    /// whole calls, so fractions stay here until they add up to one.
     expected: [f64; EDGES.len() + 1],
     native: [u64; NATIVE],
     count: u64,

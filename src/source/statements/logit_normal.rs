@@ -1,4 +1,5 @@
-//! The logit-normal: the log-normal's relative between two limits. As the upper one goes away it becomes a log-normal. Pure.
+//! Fits a logit-normal, which is a log-normal's relative between two limits: as the upper limit grows, it becomes a
+//! log-normal. Pure.
 
 use std::f64::consts::TAU;
 
@@ -12,11 +13,11 @@ const STEP: f64 = 0.5;
 const TOLERANCE: f64 = 1e-3;
 const MAX_STEPS: usize = 12;
 
-/// The nearest that a mean may be to a limit.
+/// The smallest distance of a mean from a limit.
 pub const MIN_MEAN: f64 = 1e-6;
 
-/// The distribution of `ln(x / (1 - x))` for an x between 0 and 1 with this mean, whose variance is this `share` of the largest possible
-/// one, `mean (1 - mean)`. There is no formula for it, so Newton's method finds it, beginning at the log-normal.
+/// The distribution of `ln(x / (1 - x))` for an x between 0 and 1 with this mean, whose variance is this `share` of the
+/// largest possible one, `mean (1 - mean)`. No formula exists, so Newton's method starts at the log-normal.
 pub fn fit(mean: f64, share: f64) -> NormalDistribution {
     if mean > 0.5 {
         return fit(1.0 - mean, share).mirrored();
@@ -70,7 +71,7 @@ impl Moments {
         moments
     }
 
-    /// The largest variance that is possible with this mean.
+    /// The largest possible variance with this mean.
     fn max_variance(&self) -> f64 {
         self.mean * (1.0 - self.mean)
     }

@@ -1,12 +1,13 @@
-//! Statements: successive readings of a server's statistics by statement become a histogram for each database. Pure.
+//! Turns successive readings of a server's statistics by statement into a histogram for each database. Pure.
 //!
-//! The server keeps calls, total time, standard deviation, minimum and maximum of each statement since it was first seen. From two
-//! readings the same numbers follow for the calls between them (`totals`). These calls are spread over the buckets by the distribution
-//! that fits them (`distribution`: `normal`, `logit_normal`), and added up (`histogram`, `apportionment`).
+//! The server keeps calls, total time, standard deviation, minimum and maximum of each statement since it was first
+//! seen. Two readings give the same numbers for the calls between them (`totals`). These calls are spread over the
+//! buckets by the distribution that fits them (`distribution`: `normal`, `logit_normal`), and added up (`histogram`,
+//! `apportionment`).
 //!
-//! Promises: the output are counters. Bucket counts are integers and never fall, neither from reading to reading nor from bucket to
-//! bucket; the last one counts every call between two readings exactly once. So do the native buckets together, none of which falls
-//! by itself either.
+//! Guarantees: the output consists of counters. Bucket counts are integers and never fall, neither from reading to
+//! reading nor from bucket to bucket; the last one counts every call between two readings exactly once. The native
+//! buckets together do so too, and none of them falls.
 
 #[cfg(test)]
 mod accuracy;
@@ -30,13 +31,13 @@ use crate::source::statements::histogram::StatementHistogram;
 use crate::source::statements::totals::{IntervalCalls, StatementTotals};
 use crate::table::{Cell, Table};
 
-/// The most databases with a histogram: each has 21 rows.
+/// The maximum of databases with a histogram: each has 21 rows.
 const MOST_DATABASES: usize = 2000;
 
-/// The histories of a target's queries, by collector and place in it.
+/// The histories of a target's queries, by collector and the query's position in it.
 pub struct Histories {
     all: HashMap<(String, usize), History>,
-    /// For the memory of the histograms' tables.
+    /// The budget for the histograms' tables.
     memory: MemoryBudget,
 }
 
@@ -45,7 +46,7 @@ impl Histories {
         Histories { all: HashMap::new(), memory }
     }
 
-    /// Replaces a collector's readings by histograms; answers of other collectors stay as they are.
+    /// Replaces a collector's readings with histograms; answers of other collectors stay as they are.
     pub fn apply(&mut self, collector: &Collector, answers: Answers) -> Answers {
         if collector.source != SourceKind::Statements {
             return answers;
@@ -66,16 +67,16 @@ pub struct History {
     last: Option<Snapshot>,
     /// By oid.
     databases: BTreeMap<i64, DatabaseStatements>,
-    /// Databases of the last reading beyond the most.
+    /// Databases of the last reading beyond the maximum.
     dropped_databases: u64,
 }
 
 /// All statements of one reading.
 struct Snapshot {
-    /// The server's run. The next run, or another server behind the same address, has statistics of its own: a difference between
-    /// the two would mean nothing.
+    /// The server's run. The next run, or another server behind the same address, has statistics of its own: a
+    /// difference between two runs would mean nothing.
     server: u64,
-    /// No row was cut: a statement that is not in it did not exist.
+    /// No row was cut: a statement that is missing did not exist.
     complete: bool,
     statements: HashMap<u64, StatementTotals>,
 }
@@ -102,8 +103,8 @@ struct StatementColumns {
 }
 
 impl History {
-    /// Adds the calls since the last reading; returns the histograms of the databases in this one. The first reading, and the first of
-    /// each run of the server, is only the start of the count.
+    /// Adds the calls since the last reading and returns the histograms of its databases. The first reading of each run
+    /// of the server only starts the count.
     ///
     /// # Errors
     /// A column is missing, or the histograms exceed the memory budget.
@@ -111,7 +112,7 @@ impl History {
         let mut histograms = Table::new(STATEMENTS.columns.iter().copied()).with_budget(memory);
         let before = self.last.take();
         if table.rows() == 0 {
-            // The statistics cannot be read; there may be statements all the same.
+            // The statistics cannot be read, but there may be statements.
             return Ok(histograms);
         }
         let columns = StatementColumns::of(table)?;
@@ -189,7 +190,7 @@ impl StatementColumns {
         }
     }
 
-    /// `None` where the row has no statement, or numbers that make no sense.
+    /// `None` if the row has no statement, or inconsistent numbers.
     fn totals(&self, table: &Table, row: usize) -> Option<StatementTotals> {
         let number = |column| table.cell(row, column).number().ok().flatten().map(|number| number.as_f64());
         let (calls, seconds, stddev) = (number(self.calls)?, number(self.total)?, number(self.stddev)?);
@@ -202,7 +203,7 @@ impl StatementColumns {
         all.then_some(StatementTotals { calls: calls as u64, seconds, squared_deviations, least, most })
     }
 
-    /// 64 bits for each statement: among 50,000 of them two are taken for one once in 10^10 servers.
+    /// A hash of 64 bits: among 50,000 statements two collide once in 10^10 servers.
     fn statement(&self, table: &Table, row: usize) -> u64 {
         hash(self.identity.iter().map(|column| table.cell(row, *column)))
     }
@@ -227,7 +228,7 @@ impl Snapshot {
         match self.statements.get(&statement) {
             Some(before) => Some(now.since(*before)),
             None if self.complete => Some(now.since(StatementTotals::NONE)),
-            // It may have been there, and cut: its count starts now.
+            // It may have existed and been cut: its count starts now.
             None => None,
         }
     }

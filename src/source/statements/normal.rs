@@ -1,4 +1,4 @@
-//! The normal distribution. Pure.
+//! The normal distribution function, exact in both tails. Pure.
 
 #[derive(Clone, Copy)]
 pub struct NormalDistribution {
@@ -11,7 +11,7 @@ impl NormalDistribution {
         NormalDistribution { mu: -self.mu, ..self }
     }
 
-    /// The share of its values that are at most this one.
+    /// The share of its values up to this one.
     pub fn cdf(self, value: f64) -> f64 {
         standard_cdf((value - self.mu) / self.sigma)
     }

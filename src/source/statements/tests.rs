@@ -1,4 +1,4 @@
-//! What readings become: integers that never fall and count every call once, whatever the server does meanwhile.
+//! The histograms from successive readings: integers never fall and count every call once, whatever the server does.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,12 +10,12 @@ use crate::source::statements::normal::standard_cdf;
 use crate::table::native::NativeBuckets;
 use crate::table::{Cell, Table};
 
-/// A statement's whole past: what each of its calls took.
+/// A statement's whole history: the duration of each call.
 pub type Durations = Vec<f64>;
 
 const COLUMNS: [&str; 9] = ["datname", "server", "dbid", "queryid", "calls", "total", "stddev", "least", "most"];
 
-/// A reading of run `server`: one database, no statements yet.
+/// A reading of run `server`: one database, and no statements yet.
 fn empty(server: i64, datname: &str, dbid: i64) -> Table {
     let mut table = Table::new(COLUMNS);
     let database = [Cell::Text(datname), Cell::Int(server), Cell::Int(dbid)];
@@ -62,7 +62,7 @@ pub fn native(table: &Table) -> NativeBuckets {
     NativeBuckets::of(1, buckets)
 }
 
-/// How many calls are in the native bucket of this index.
+/// The number of calls in the native bucket of this index.
 fn calls_in(native: &NativeBuckets, index: i32) -> u64 {
     native.buckets.iter().find(|(at, _)| *at == index).map_or(0, |(_, count)| *count)
 }
@@ -182,7 +182,7 @@ fn a_database_comes_and_goes_with_its_row() {
     assert_eq!((table.cell(0, 0), histogram(&table).0.last()), (Cell::Text("new"), Some(&4)), "once");
 }
 
-/// A part of a call is not lost: over many readings it becomes a whole one.
+/// A fraction of a call is not lost: over many readings it adds up to a whole call.
 #[test]
 fn remainders_are_carried_over() {
     let mut history = History::default();
@@ -198,7 +198,7 @@ fn remainders_are_carried_over() {
     assert_eq!(buckets.last(), Some(&900));
 }
 
-/// The truth of one statement is in the bucket it belongs to, in both kinds of buckets; what is beyond all of them is in the last.
+/// A single statement's call is in its bucket, in both kinds of buckets; calls beyond all bounds are in the last.
 #[test]
 fn a_call_is_in_its_native_bucket() {
     assert!(EDGES.is_sorted());
@@ -213,7 +213,7 @@ fn a_call_is_in_its_native_bucket() {
     }
 }
 
-/// What may happen to a statement between two readings.
+/// An event of a statement between two readings.
 #[derive(Clone, Debug)]
 enum Happens {
     Called(Durations),
@@ -246,7 +246,7 @@ proptest! {
                         seconds += more.iter().sum::<f64>();
                         durations.extend(more);
                     }
-                    // Seen as such only because it is read before it is called again.
+                    // Noticed only because it is read before it is called again.
                     Happens::Reset | Happens::Evicted => durations.clear(),
                 }
             }
@@ -265,7 +265,7 @@ proptest! {
         }
     }
 
-    /// A server may say anything.
+    /// The server may report anything.
     #[test]
     fn no_numbers_break_it(rows in vec(vec((any::<i64>(), any::<[f64; 4]>()), 1..4), 1..6)) {
         let mut history = History::default();

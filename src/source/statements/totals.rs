@@ -1,16 +1,16 @@
-//! One statement's statistics since the server knows it, and what two readings of them tell of the calls between. Pure.
+//! One statement's statistics since the server first saw it, and the calls between two readings of them. Pure.
 
 /// Sums that a server computes from the same calls differ in their last digits. Only a larger fall is a fall.
 const ROUNDING: f64 = 1e-9;
 
-/// What the server knows of a statement; times are in seconds.
+/// A statement's statistics on the server; times are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StatementTotals {
     pub calls: u64,
     pub seconds: f64,
     /// The sum of the squared deviations from the mean.
     pub squared_deviations: f64,
-    /// What its fastest and its slowest call took, as far as the server remembers.
+    /// The durations of its fastest and slowest calls, as far as the server remembers.
     pub least: f64,
     pub most: f64,
 }
@@ -26,25 +26,26 @@ pub struct IntervalCalls {
     pub most: Extreme,
 }
 
-/// The bound, in seconds, that no call goes beyond.
+/// A bound on the durations of all calls, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Extreme {
     pub seconds: f64,
-    /// One of the calls took exactly that.
+    /// One of the calls took exactly that long.
     pub reached: bool,
 }
 
 impl StatementTotals {
-    /// Of a statement without calls: any call is faster and slower than what it had.
+    /// A statement without calls: any call is faster and slower than its extremes.
     pub const NONE: StatementTotals =
         StatementTotals { calls: 0, seconds: 0.0, squared_deviations: 0.0, least: f64::INFINITY, most: 0.0 };
 
-    /// The calls since `before`. A statement that was reset or evicted meanwhile began again from zero: one of its numbers
-    /// has fallen then, and all that it has is new.
+    /// The calls since `before`. A statement that was reset or evicted meanwhile started again from zero: one of its
+    /// numbers has fallen then, and all its calls are new.
     ///
-    /// The squares of two sets of calls add up to those of both and what their means differ by (Chan, Golub and
-    /// LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances"). That is the
-    /// difference of the sums of squares, calls x (stddev^2 + mean^2), without the digits which that loses.
+    /// The squared deviations of two sets of calls add up to those of their union less a term for the distance of their
+    /// means (Chan, Golub and LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample
+    /// variances"). This equals the difference of the sums of squares, calls x (stddev^2 + mean^2), without its loss of
+    /// digits.
     pub fn since(self, before: StatementTotals) -> IntervalCalls {
         let fell = |now: f64, before: f64| now < before * (1.0 - ROUNDING);
         let was_reset = self.calls < before.calls
@@ -63,8 +64,8 @@ impl StatementTotals {
         IntervalCalls { count, seconds, squared_deviations, least, most }
     }
 
-    /// A minimum that falls was reached by one of the calls since. One that rises was reset (PostgreSQL 17 and later can do that
-    /// alone) and tells nothing of the calls before that.
+    /// A minimum that falls was reached by a call since. One that rises was reset (PostgreSQL 17 and later can do that
+    /// alone) and says nothing about the calls before the reset.
     fn least_since(self, before: StatementTotals) -> Extreme {
         let seconds = if self.least > before.least { 0.0 } else { self.least };
         Extreme { seconds, reached: self.least < before.least }

@@ -1,21 +1,21 @@
-//! Where panels stand: rows under each other, in a row from left to right and on to the next line.
+//! Places panels on the board: rows below each other, and each row from left to right and on to the next line.
 
 use serde_json::{Value, json};
 
 use super::panel;
 use crate::board::{Board, COLUMNS, Panel};
 
-/// The place of the next panel.
+/// The position of the next panel.
 #[derive(Default)]
 struct Cursor {
     x: u32,
     y: u32,
-    /// Of the highest panel of this line.
+    /// The height of the highest panel on this line.
     height: u32,
 }
 
 impl Cursor {
-    /// The place of a panel of this size.
+    /// The position of a panel of this size.
     fn place(&mut self, width: u32, height: u32) -> Value {
         if self.x + width > COLUMNS {
             self.end_line();

@@ -1,6 +1,6 @@
-//! A Board as the JSON that Grafana imports: by its web form, from a folder, from a ConfigMap.
+//! Writes a Board as JSON that Grafana imports: through its web form, from a folder, or from a ConfigMap.
 //!
-//! The same board gives the same bytes. No data source is named in it: the variable `datasource` chooses one.
+//! The same board gives the same bytes. The JSON names no data source: the variable `datasource` selects one.
 
 mod grid;
 mod panel;
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::board::{Annotation, Board, Variable};
 
-/// On every board, so that their links find each other.
+/// The tag of every board, by which their links find each other.
 pub const TAG: &str = "pgvigil";
 
-/// Grafana's version of the format: 10.3 and later read it.
+/// Grafana's version of the format, which 10.3 and later read.
 const SCHEMA: u32 = 39;
 
 /// The dashboard, as a JSON text.
@@ -43,7 +43,7 @@ pub fn json(board: &Board) -> String {
     format!("{dashboard:#}\n")
 }
 
-/// Whatever Prometheus the reader chooses.
+/// The Prometheus that the reader selects.
 fn datasource() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
@@ -55,7 +55,7 @@ fn datasources() -> Value {
     })
 }
 
-/// Its choices are asked for again when the time range changes.
+/// A variable, whose values are queried again when the time range changes.
 fn variable(variable: &Variable) -> Value {
     json!({
         "allValue": variable.all, "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
@@ -66,7 +66,7 @@ fn variable(variable: &Variable) -> Value {
     })
 }
 
-/// What people write into graphs.
+/// Annotations that people write into graphs.
 fn by_hand() -> Value {
     json!({
         "builtIn": 1, "datasource": {"type": "grafana", "uid": "-- Grafana --"}, "enable": true, "hide": true,
@@ -82,7 +82,7 @@ fn annotation(annotation: &Annotation) -> Value {
     })
 }
 
-/// To all other boards, for the same time and with the same choices.
+/// Links to all other boards, for the same time and with the same choices.
 fn links() -> Value {
     json!({
         "asDropdown": false, "icon": "external link", "includeVars": true, "keepTime": true, "tags": [TAG],

@@ -1,11 +1,11 @@
-//! A Panel as JSON, but for its place.
+//! Writes a Panel as JSON, without its position.
 
 use serde_json::{Value, json};
 
 use super::{datasource, table};
 use crate::board::{BoardQuery, Kind, Panel, State};
 
-/// Where an alert begins, by the severity that is the line's legend.
+/// Colors of the thresholds of alerts, by severity, which is the line's legend.
 const LINE_COLORS: [(&str, &str); 2] = [("warning", "orange"), ("critical", "red")];
 
 /// Keeps the reader's time range and choices.
@@ -28,7 +28,7 @@ pub fn json(panel: &Panel) -> Value {
     json
 }
 
-/// Grafana's word.
+/// Grafana's name of the kind.
 fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Stat => "stat",
@@ -49,7 +49,7 @@ fn targets(panel: &Panel) -> Vec<Value> {
     queries.zip('A'..='Z').map(|(query, id)| target(panel.options.kind, query, id)).collect()
 }
 
-/// Graphs ask for a range, the others for what is now.
+/// Graphs query a range, the others the current value.
 fn target(kind: Kind, query: &BoardQuery, id: char) -> Value {
     let is_range = matches!(kind, Kind::Graph | Kind::Stack | Kind::Timeline | Kind::Heatmap);
     let format = match kind {
@@ -95,7 +95,7 @@ fn usual_color(kind: Kind) -> &'static str {
     }
 }
 
-/// What is neither good nor bad has the color of neither.
+/// Values that are neither good nor bad get a neutral color.
 fn steps(panel: &Panel) -> Value {
     match (panel.options.bad, panel.options.kind) {
         (Some(bad), _) => json!([{"color": "green", "value": null}, {"color": "red", "value": bad}]),
@@ -104,7 +104,7 @@ fn steps(panel: &Panel) -> Value {
     }
 }
 
-/// What values mean, each with its color.
+/// The meanings of values, each with its color.
 pub fn mappings(states: &[State]) -> Value {
     let meaning = |(index, state): (usize, &State)| {
         (state.value.clone(), json!({"color": state.color, "index": index, "text": state.says}))
@@ -137,7 +137,7 @@ fn overrides(panel: &Panel) -> Vec<Value> {
     }
 }
 
-/// How a query of another time looks.
+/// The style of a query for another time.
 fn dash(id: char) -> Value {
     json!({
         "matcher": {"id": "byFrameRefID", "options": id.to_string()},
@@ -149,7 +149,7 @@ fn dash(id: char) -> Value {
     })
 }
 
-/// How the line of a threshold looks. It comes and goes with the data near it, so what is between is spanned.
+/// The style of a threshold's line. It comes and goes with the data near it, so gaps are spanned.
 fn line(query: &BoardQuery) -> Value {
     let color = LINE_COLORS.iter().find(|(severity, _)| *severity == query.legend).map_or("red", |(_, color)| color);
     json!({

@@ -1,14 +1,14 @@
-//! What only tables have: one row per set of labels, a column for each query, links from labels to other boards.
+//! Writes the parts that only tables have: one row per set of labels, a column for each query, links to other boards.
 
 use serde_json::{Map, Value, json};
 
 use super::panel::mappings;
 use crate::board::{BoardQuery, Column, Panel};
 
-/// What of the reader's choices goes along when a label is clicked: the label's own variable takes what was clicked.
+/// The choices that a link keeps: the label's own variable takes the clicked value.
 const KEEP: &str = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${cluster:queryparam}";
 
-/// The queries' answers put side by side, without what the panel does not name.
+/// Joins the queries' answers, without fields that the panel does not name.
 pub fn transformations(panel: &Panel) -> Value {
     let shown: Vec<&str> = columns(panel).map(|(title, _)| title).collect();
     let order: Map<_, _> = shown.iter().enumerate().map(|(at, title)| ((*title).to_owned(), json!(at))).collect();
@@ -20,13 +20,13 @@ pub fn transformations(panel: &Panel) -> Value {
     ])
 }
 
-/// Titles, and what fields are called before: a label's name, or `Value #A`.
+/// Titles, with the fields' original names: a label's name, or `Value #A`.
 fn columns(panel: &Panel) -> impl Iterator<Item = (&str, String)> {
     let labels = panel.options.columns.iter().map(|column| (column.title.as_str(), column.label.clone()));
     labels.chain(panel.queries.iter().zip('A'..='Z').map(|(query, id)| (query.legend.as_str(), format!("Value #{id}"))))
 }
 
-/// Where but one query has an answer, its field is called `Value`: most likely that of the first.
+/// If only one query has an answer, its field is called `Value`: most likely that of the first.
 fn renamed(panel: &Panel) -> Map<String, Value> {
     let only = panel.queries.first().map(|query| (query.legend.as_str(), "Value".to_owned()));
     columns(panel).chain(only).map(|(title, field)| (field, json!(title))).collect()
@@ -46,7 +46,7 @@ fn label(column: &Column) -> Value {
     json!({"matcher": {"id": "byName", "options": column.title}, "properties": properties})
 }
 
-/// To another board, or wherever the column says.
+/// A link to another board, or to the column's own address.
 fn link(column: &Column) -> Option<Value> {
     match (column.opens.as_ref().zip(column.variable.as_ref()), &column.url) {
         (Some((uid, variable)), _) => {
@@ -58,7 +58,7 @@ fn link(column: &Column) -> Option<Value> {
     }
 }
 
-/// Where a query's column differs from the panel.
+/// The properties of a query's column that differ from the panel's.
 fn own(query: &BoardQuery) -> Option<Value> {
     let mut properties: Vec<_> = query.unit.iter().map(|unit| json!({"id": "unit", "value": unit})).collect();
     if !query.states.is_empty() {

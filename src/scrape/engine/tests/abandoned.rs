@@ -1,4 +1,4 @@
-//! Pages that nobody waits for any more, and how many are in flight at a time.
+//! Tests of abandoned pages, whose requests have all gone, and of the limit on pages in flight.
 
 use std::future::Future;
 
@@ -9,7 +9,7 @@ use crate::scrape::coalescer::{Busy, Coalescer, PageKey};
 use crate::scrape::engine::tests::*;
 use crate::source::fixture::Login;
 
-/// Waits for a page with this timeout in seconds: another timeout is another page.
+/// Requests a page with this timeout in seconds: another timeout makes another page.
 fn ask(pages: &Arc<Coalescer>, world: &World, timeout: u64) -> JoinHandle<Option<Page>> {
     ask_within(pages, world, Duration::from_secs(timeout))
 }
@@ -50,7 +50,7 @@ async fn a_page_that_nobody_waits_for_is_abandoned() {
     assert!(format!("{scrapes:?}").contains("scrapes: 1,"), "one page was written: {scrapes:?}");
 }
 
-/// One of the requests that wait for a page, or for a refresh, may go.
+/// One of several requests that wait for a page, or for a refresh, may leave.
 #[tokio::test(start_paused = true)]
 async fn what_is_shared_goes_on_for_the_others() {
     let (world, pages) = (World::new(), pages());
@@ -60,10 +60,10 @@ async fn what_is_shared_goes_on_for_the_others() {
     for page in [same, other] {
         page.await.expect("a request").expect("a page").expect("quick=1 other=1 up=1");
     }
-    assert_eq!(world.server.seen().visits, 1);
+    assert_eq!(world.server.seen().fetches, 1);
 }
 
-/// A refresh that has started comes to its end, and the next scrape has what it brings.
+/// A refresh that has started runs to its end, and the next scrape has its results.
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_has_started_comes_to_its_end() {
     let (world, pages) = (World::new(), pages());
@@ -71,10 +71,10 @@ async fn a_refresh_that_has_started_comes_to_its_end() {
     abandon([ask(&pages, &world, 9)]).await;
     pause(1.0).await;
     ask(&pages, &world, 9).await.expect("a request").expect("a page").expect("quick=1 up=1");
-    assert_eq!((world.server.seen().visits, world.server.asked("quick"), world.server.seen().logins), (2, 1, 1));
+    assert_eq!((world.server.seen().fetches, world.server.asked("quick"), world.server.seen().logins), (2, 1, 1));
 }
 
-/// A request that joins at the very moment in which the last one goes is not forgotten.
+/// A request that joins at the very moment when the last one leaves is not forgotten.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_comes_when_the_last_one_goes_is_answered() {
     let (world, pages) = (World::new(), pages());
@@ -85,12 +85,12 @@ async fn a_request_that_comes_when_the_last_one_goes_is_answered() {
     ask(&pages, &world, 9).await.expect("a request").expect("a page").expect("quick=1 up=1");
 }
 
-/// Beyond a thousand pages there is no room for another, only for requests that join one. There is room again when somebody has gone.
+/// Beyond a thousand pages only requests that join a page are accepted. A place is free again when a request leaves.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_pages_are_made_at_a_time() {
     let (world, pages) = (World::new(), pages());
     world.server.change(|server| server.login = Login::Hangs);
-    // With one target, so many are made at a time.
+    // With one target, that many can be in flight.
     let asked: Vec<_> = (0..1065).map(|n| ask(&pages, &world, 1000 + n)).collect();
     pause(0.01).await;
     assert!(asked.iter().all(|page| !page.is_finished()), "there is room for all of them");
@@ -110,7 +110,7 @@ async fn a_thousand_pages_are_made_at_a_time() {
     assert!(pages.is_idle());
 }
 
-/// Others wait for a server that hangs, and have time; a page that has less does not wait for them.
+/// Others wait for a hanging server, and have time; a page with less time does not wait for them.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_has_less_time_need_not_wait_for_those_with_more() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), pages());
@@ -122,7 +122,7 @@ async fn a_page_that_has_less_time_need_not_wait_for_those_with_more() {
     ask(&pages, &world, 8).await.expect("a request").expect("room for it").expect("up=0 up.b=1 quick.b=2");
 }
 
-/// Nor where so many hang that pages wait for their turn.
+/// The same holds where so many hang that pages wait for their turn.
 #[tokio::test(start_paused = true)]
 async fn a_page_in_a_hurry_is_made_out_of_turn() {
     let hung: Vec<_> = (0..20).map(|n| (format!("h{n}"), Fixture::default())).collect();
@@ -137,7 +137,7 @@ async fn a_page_in_a_hurry_is_made_out_of_turn() {
     ask(&pages, &world, 8).await.expect("a request").expect("room for it").expect("up.h0=0 up.b=1");
 }
 
-/// However many requests for a server that hangs come, again and again, and with as little time, a healthy one is asked.
+/// Any number of short requests for a hanging server does not keep a healthy one from being asked.
 #[tokio::test(start_paused = true)]
 async fn requests_for_a_server_that_hangs_keep_nobody_from_another() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), pages());
@@ -169,7 +169,7 @@ async fn many_pages_of_a_server_that_hangs_take_as_long_as_two() {
     assert_eq!((began.elapsed(), world.server.seen().logins), (seconds(10.0), 1));
 }
 
-/// At shutdown pages show what is there, those in flight and those that come.
+/// At shutdown, pages in flight and new ones show the results already there.
 #[tokio::test(start_paused = true)]
 async fn no_page_waits_at_shutdown() {
     let (world, pages) = (World::new(), pages());

@@ -1,4 +1,4 @@
-//! The breaker: after five failures in a row a scrape waits only for a moment, and still finds out at once.
+//! Tests of the circuit breaker: after five failures in a row a scrape waits briefly, and still notices a recovery.
 
 use crate::scrape::engine::tests::*;
 use crate::source::fetch::Reason;
@@ -7,7 +7,7 @@ use crate::source::fixture::Login;
 /// How long an open breaker lets a scrape wait.
 const MOMENT: Duration = Duration::from_millis(900);
 
-/// A target whose breaker has just opened, by logins that hang.
+/// A target whose breaker has just opened, because its logins hang.
 async fn opened() -> World {
     let world = World::new();
     world.server.change(|server| server.login = Login::Hangs);
@@ -27,7 +27,7 @@ async fn five_failures_open_it_and_scrapes_wait_for_a_moment_only() {
         assert_eq!(began.elapsed(), MOMENT);
         pause(15.0).await;
     }
-    assert_eq!((world.server.seen().logins, world.server.seen().visits), (1, 0), "one login, no queries");
+    assert_eq!((world.server.seen().logins, world.server.seen().fetches), (1, 0), "one login, no queries");
 }
 
 #[tokio::test(start_paused = true)]

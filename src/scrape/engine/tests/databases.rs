@@ -1,4 +1,4 @@
-//! Collectors that are asked in each database: the databases come and go as the server says on each scrape.
+//! Tests of collectors that are asked in each database, while databases appear and disappear.
 
 use crate::scrape::engine::tests::*;
 use crate::source::fetch::Reason;

@@ -1,11 +1,11 @@
-//! A result that is fresh enough is good for the next scrape too.
+//! Tests of freshness: the next scrape shares a result that is fresh enough.
 
 use crate::scrape::engine::tests::*;
 use crate::scrape::target::refresh::MAX_SHARED_AGE;
 use crate::source::fetch::Reason;
 use crate::source::fixture::Login;
 
-/// The longest pause after which it is still fresh, and the shortest after which it is not.
+/// The longest pause after which a result is still fresh, and the shortest after which it is not.
 const JUST: Duration = Duration::from_millis(250);
 const OVER: Duration = Duration::from_millis(251);
 
@@ -16,13 +16,13 @@ async fn scrapes_shortly_after_one_another_cost_one_refresh() {
     world.scrape().await.expect("quick=1 other=1 slow=1 up=1");
     sleep(JUST).await;
     world.scrape().await.expect("quick=1 other=1 slow=1 up=1 age.quick=0.25 success.quick=1");
-    assert_eq!(world.server.seen().visits, 1);
+    assert_eq!(world.server.seen().fetches, 1);
     sleep(OVER - JUST).await;
     world.scrape().await.expect("quick=2 other=2 slow=1 up=1");
-    assert_eq!(world.server.seen().visits, 2);
+    assert_eq!(world.server.seen().fetches, 2);
 }
 
-/// A scrape every 100 ms shows no result that is older than it may be.
+/// A scrape every 100 ms never shows a result older than the maximum.
 #[tokio::test(start_paused = true)]
 async fn a_shared_result_does_not_get_younger() {
     let world = World::new();
@@ -42,7 +42,7 @@ async fn what_was_not_fetched_is_fetched() {
     assert_eq!((world.server.asked("quick"), world.server.asked("other")), (1, 1));
 }
 
-/// A scrape that has to fetch, and gets no answer, does not count one from before.
+/// A scrape that has to fetch, and gets no answer, does not count an earlier one.
 #[tokio::test(start_paused = true)]
 async fn a_scrape_that_has_to_fetch_takes_no_old_answer() {
     let world = World::new();
@@ -52,7 +52,7 @@ async fn a_scrape_that_has_to_fetch_takes_no_old_answer() {
     world.scrape().await.expect("up=0 quick=- other=- down.timeout=1");
 }
 
-/// A failure is tried again at once: the first scrape after a recovery says up.
+/// A failure is retried at once: the first scrape after a recovery reports up.
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_not_shared() {
     let world = World::new();
@@ -66,7 +66,7 @@ async fn a_failure_is_not_shared() {
     world.scrape().await.expect("up=1 quick=2 other=2");
 }
 
-/// After a reload the next scrape shows what has changed.
+/// After a reload the next scrape shows its changes.
 #[tokio::test(start_paused = true)]
 async fn a_reload_requires_a_refresh() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! The log of a target: each change once.
+//! Tests of a target's log lines: each change is logged once.
 
 use std::fmt::Debug;
 
@@ -12,7 +12,7 @@ use crate::scrape::engine::tests::*;
 use crate::source::fetch::Reason;
 use crate::source::fixture::{Login, error, fails};
 
-/// Collects level and message of what this thread logs.
+/// Collects the level and the message of this thread's log lines.
 #[derive(Clone, Default)]
 struct LogLines(Arc<Mutex<Vec<String>>>);
 
@@ -65,7 +65,7 @@ async fn a_target_that_goes_down_and_comes_back_is_logged_once() {
         (Login::Fails(Reason::Unreachable), &[]),
         (Login::Fails(Reason::Tls), &["WARN down: as the test wants it (tls)"]),
         (Login::Fails(Reason::Tls), &[]),
-        (Login::Fails(Reason::Tls), &["WARN circuit open after repeated failures: scrapes wait only for a moment now"]),
+        (Login::Fails(Reason::Tls), &["WARN circuit open after repeated failures: scrapes wait only briefly now"]),
         (Login::Fails(Reason::Tls), &[]),
         (Login::default(), &["INFO up again; it was down: as the test wants it (tls)"]),
         (Login::default(), &[]),
@@ -95,7 +95,7 @@ async fn a_pooler_is_logged_when_it_is_found() {
     }
 }
 
-/// A target that flaps has a line a minute; what was held back is counted.
+/// A flapping target logs one line a minute; suppressed lines are counted.
 #[tokio::test(start_paused = true)]
 async fn a_line_that_was_held_back_is_counted() {
     let (lines, _guard) = LogLines::collect();
@@ -117,10 +117,10 @@ async fn a_line_that_was_held_back_is_counted() {
     }
     pause(60.0).await;
     world.scrape().await;
-    lines.expect(&["WARN 1 more like it (unreachable); `pgvigil check --connect` says which"]);
+    lines.expect(&["WARN 1 more like it (unreachable); `pgvigil check --connect` lists them"]);
 }
 
-/// An error of a query, or in a database, is logged when it is new; one of the whole target is logged of the target.
+/// An error of a query, or in a database, is logged when it is new; one of the whole target is logged for the target.
 #[tokio::test(start_paused = true)]
 async fn new_errors_of_queries_are_logged() {
     let (lines, _guard) = LogLines::collect();
@@ -146,7 +146,7 @@ async fn new_errors_of_queries_are_logged() {
     }
 }
 
-/// The server has answered, and then the connection is lost: the target is up.
+/// The server has answered before the connection is lost: the target is up.
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_is_cut_short_is_logged() {
     let (lines, _guard) = LogLines::collect();

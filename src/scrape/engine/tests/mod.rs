@@ -1,7 +1,7 @@
-//! Scrapes on a clock that the tests set, against servers that do what a test tells them.
+//! Tests of scrapes on a clock that the tests set, against scripted servers.
 //!
-//! The collectors are small: `quick` and `other` are asked on each scrape, `slow` when older than 60 s within 5 s. Their
-//! series have their names, and the value says how often the server was asked for them.
+//! The collectors are small: `quick` and `other` are asked on each scrape, `slow` when older than 60 s within 5 s.
+//! Their series have their names, and the value counts how often the server was asked for them.
 
 mod abandoned;
 mod breaker;
@@ -31,7 +31,7 @@ use crate::settings::Settings;
 use crate::source::Source;
 use crate::source::fixture::Fixture;
 
-/// A scrape's deadline where a test does not choose another.
+/// A scrape's deadline unless a test chooses another.
 const DEADLINE: Duration = Duration::from_millis(9500);
 
 const OWN: &str = r#"
@@ -77,13 +77,14 @@ queries:
     example: [{collector: c, reason: timeout, count: 1}]
 "#;
 
-/// An engine on servers that do what a test tells them.
+/// An engine on scripted servers.
 struct World {
     engine: Arc<Engine>,
     server: Fixture,
 }
 
-/// A page's samples. The key is the name and the values of its labels; those of the target `a` go without its name.
+/// A page's samples. The key is the name and the values of its labels; those of the target `a` are without the target's
+/// name.
 #[derive(Debug, PartialEq)]
 struct Page(BTreeMap<String, String>);
 
@@ -110,7 +111,7 @@ impl World {
         scrape(&self.engine, &select(&[], collectors), timeout).await
     }
 
-    /// As [`World::scrape`], beside what the test does meanwhile.
+    /// Like [`World::scrape`], concurrently with the test.
     fn start(&self, timeout: Duration) -> tokio::task::JoinHandle<Page> {
         let engine = self.engine.clone();
         tokio::spawn(async move { scrape(&engine, &Selection::default(), timeout).await })

@@ -1,4 +1,4 @@
-//! Scrapes that overlap: one refresh, and for the same page one rendering.
+//! Tests of overlapping scrapes: one refresh, and one rendering of the same page.
 
 use futures_util::future::join_all;
 use hyper::body::Bytes;
@@ -27,7 +27,7 @@ async fn a_hundred_scrapes_of_one_page_are_one() {
         let page = Page::of(std::str::from_utf8(&all[0]).expect("text"));
         page.expect(&format!("quick={round} slow=1 up=1"));
         let seen = world.server.seen();
-        assert_eq!((seen.visits, world.server.asked("quick"), world.server.asked("slow")), (round, round, 1));
+        assert_eq!((seen.fetches, world.server.asked("quick"), world.server.asked("slow")), (round, round, 1));
         pause(15.0).await;
     }
 }
@@ -47,7 +47,7 @@ async fn different_pages_share_the_refresh() {
     ];
     let all = join_all(keys.map(|key| page(&pages, &world, key))).await;
     let seen = world.server.seen();
-    assert_eq!((seen.visits, world.server.asked("quick"), world.server.asked("other")), (1, 1, 1));
+    assert_eq!((seen.fetches, world.server.asked("quick"), world.server.asked("other")), (1, 1, 1));
     let text = |page: usize| std::str::from_utf8(&all[page]).expect("text");
     assert!(text(1).ends_with("# EOF\n") && all[2].starts_with(&[0x1f, 0x8b]));
     for (page, wanted) in [
@@ -60,7 +60,7 @@ async fn different_pages_share_the_refresh() {
     }
 }
 
-/// A page that has waited long for one target says nothing new of the others: a request that comes meanwhile does not join it.
+/// A page that has waited long for one target has old results of the others: a new request does not join it.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_waits_for_one_target_is_no_news_of_another() {
     let (a, b, pages) = (Fixture::default(), Fixture::default(), Arc::new(Coalescer::default()));
@@ -86,7 +86,7 @@ async fn a_page_that_waits_for_one_target_is_no_news_of_another() {
     }
 }
 
-/// Nor is one of the configuration before.
+/// A request does not join a page of the earlier configuration.
 #[tokio::test(start_paused = true)]
 async fn after_a_reload_nobody_joins_a_page_of_before() {
     let (before, after, pages) = (World::new(), World::new(), Arc::new(Coalescer::default()));
@@ -110,10 +110,10 @@ async fn each_scrape_has_its_own_deadline() {
     let (short, long) = (world.start(seconds(1.0)), world.start(DEADLINE));
     short.await.expect("a page").expect("quick=- other=1 up=1");
     long.await.expect("a page").expect("quick=1 other=1 up=1");
-    assert_eq!(world.server.seen().visits, 1);
+    assert_eq!(world.server.seen().fetches, 1);
 }
 
-/// A scrape that joins takes what the refresh brings, and fetches only the rest.
+/// A scrape that joins takes the refresh's results, and fetches only the rest.
 #[tokio::test(start_paused = true)]
 async fn a_scrape_that_joins_takes_what_the_refresh_brings() {
     let world = World::new();
@@ -126,7 +126,7 @@ async fn a_scrape_that_joins_takes_what_the_refresh_brings() {
     first.await.expect("a page").expect("quick=1 up=1");
 }
 
-/// The server is answering; that a scrape has no time to see the end of it does not make it down.
+/// The server is answering: it is not down because a scrape ends before its answer is complete.
 #[tokio::test(start_paused = true)]
 async fn a_scrape_that_joins_for_a_moment_finds_the_target_up() {
     let world = World::new();
@@ -138,7 +138,7 @@ async fn a_scrape_that_joins_for_a_moment_finds_the_target_up() {
     first.await.expect("a page").expect("quick=1 other=1 up=1");
 }
 
-/// A refresh waits for its turn no longer than its scrape: scrapes of a target that hangs do not pile up.
+/// A refresh waits for its turn no longer than its scrape: scrapes of a hanging target do not pile up.
 #[tokio::test(start_paused = true)]
 async fn scrapes_of_a_target_that_hangs_do_not_pile_up() {
     let world = World::new();
@@ -154,7 +154,7 @@ async fn scrapes_of_a_target_that_hangs_do_not_pile_up() {
     world.scrape_within(seconds(0.5)).await.expect("up=1 quick=1 trips=0");
 }
 
-/// A scrape that waited while the target failed tries for itself, and asks for everything.
+/// A scrape that waited while the target failed tries again itself, and asks for everything.
 #[tokio::test(start_paused = true)]
 async fn a_scrape_that_saw_a_failure_sees_the_recovery() {
     let world = World::new();
@@ -168,7 +168,8 @@ async fn a_scrape_that_saw_a_failure_sees_the_recovery() {
     second.await.expect("a page").expect("up=1 quick=1 other=1 slow=1");
 }
 
-/// Nobody waits for a page whose task panics (here, because no clock goes so far): neither those who joined it nor those who come later.
+/// No request waits for a page whose task panics (here, because of a time beyond the clock's range): neither those
+/// that joined it nor later ones.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_fails_keeps_nobody_waiting() {
     let (world, pages) = (World::new(), Arc::new(Coalescer::default()));

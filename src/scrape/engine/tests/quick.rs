@@ -1,4 +1,4 @@
-//! Collectors that are asked on each scrape.
+//! Tests of collectors that are asked on each scrape.
 
 use crate::scrape::engine::tests::*;
 use crate::source::fetch::Reason;
@@ -24,7 +24,7 @@ async fn at_the_deadline_the_page_has_what_is_there() {
     world.scrape_within(seconds(1.0)).await.expect("quick=- other=1 slow=1 up=1");
 }
 
-/// A result that came too late for its scrape is shown once, with its age, while the next fetch is in flight.
+/// A result too late for its scrape is shown once, with its age, while the next fetch is in flight.
 #[tokio::test(start_paused = true)]
 async fn a_late_result_is_shown_once() {
     let world = World::new();
@@ -99,7 +99,7 @@ async fn a_target_that_is_down_shows_only_that() {
     }
 }
 
-/// A connection that is lost while asking, and lost again on the fresh one.
+/// A connection that is lost during a query, and lost again on the new session.
 #[tokio::test(start_paused = true)]
 async fn a_lost_connection_leaves_no_series() {
     let world = World::new();

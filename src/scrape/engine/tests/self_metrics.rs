@@ -1,4 +1,4 @@
-//! The program's own state: each section has its rows, and what stands under a column is what the column says.
+//! Tests of the exporter metrics: each section has its rows, and each column its own values.
 
 use crate::collector::sections::row::SectionTables;
 use crate::collector::{SourceKind, sections};
@@ -11,7 +11,7 @@ use crate::table::Cell;
 const LABELLED: &str = "collector: labelled\nsource: postgres\nqueries:\n  - name: q\n    sql: [{since: 13, text: SELECT}]\n    labels: [l]\n    \
                         metrics: [{name: labelled, type: gauge, value: n, ecosystem: true, help: N.}]\n    example: [{l: a, n: 1}]\n";
 
-/// What stands under a column, row after row.
+/// The values of a column, row after row.
 fn column(tables: &SectionTables, section: &str, column: &str) -> Vec<String> {
     let table = tables.by_name.get(section).unwrap();
     let column = table.column(column).unwrap();
@@ -38,7 +38,7 @@ async fn every_section_is_filled() {
     });
     world.scrape().await;
     let target = &world.engine.targets[0];
-    // A scrape that begins now has not been answered, so that there is a reason to tell.
+    // A scrape that begins now has no answer yet, so there is a reason to report.
     pause(1.0).await;
     let (of_target, of_process) = (self_metrics::target_tables(target, Instant::now()), world.engine.process.tables());
     for section in sections::of(SourceKind::Own) {

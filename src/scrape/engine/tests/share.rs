@@ -1,4 +1,4 @@
-//! Limits of a target on a page: its largest tables are left out, which is counted, and the other targets lose nothing.
+//! Tests of a target's limits on a page: its largest tables are dropped and counted, and other targets lose nothing.
 
 use crate::scrape::engine::tests::*;
 use crate::source::fixture::rows;
@@ -11,7 +11,7 @@ fn labelled(name: &str) -> String {
     )
 }
 
-/// Two targets, of which `a` may have so much on a page.
+/// Two targets; `a` has this limit on a page.
 fn world(most: &str) -> (Arc<Engine>, Fixture, Fixture) {
     let (small, large) = (labelled("small"), labelled("large"));
     let catalogue = catalogue_with(&[], &[("small.yaml", &small), ("large.yaml", &large)]);
@@ -37,7 +37,7 @@ fn count(page: &str, beginning: &str) -> usize {
     page.lines().filter(|line| line.starts_with(beginning)).count()
 }
 
-/// So many rows with labels of so many letters.
+/// That many rows with labels of that many letters.
 fn tell(server: &Fixture, collector: &'static str, many: usize, letters: usize) {
     let row = |nth: usize| [format!("{nth:0letters$}"), "1".to_owned()];
     server.change(|server| _ = server.answers.insert(collector, rows(["l", "n"], (0..many).map(row))));
@@ -67,7 +67,7 @@ async fn the_largest_is_left_out_and_counted() {
         let target = &engine.targets[0];
         assert_eq!(target.left_out()["large"], (2000, true), "{most}");
         assert_eq!(target.last_status().left_out, ["large"], "{most}");
-        // It is smaller, and all of it is there again.
+        // The table is smaller now, and all of it is back.
         tell(&a, "large", 10, 1);
         pause(1.0).await;
         let page = crate::scrape::engine::tests::share::page(&engine).await;
@@ -76,7 +76,7 @@ async fn the_largest_is_left_out_and_counted() {
     }
 }
 
-/// The sizes that are compared with the limits are those that are written.
+/// The sizes compared with the limits are the sizes written.
 #[tokio::test(start_paused = true)]
 async fn sizes_are_those_of_the_page() {
     let (engine, a, _) = world("labels: {cluster: x}");

@@ -1,4 +1,4 @@
-//! Collectors with a `ttl`: served from what is kept, and refreshed behind it.
+//! Tests of collectors with a `ttl`: shown from the cache, and refreshed in the background.
 
 use crate::scrape::engine::tests::*;
 use crate::source::fetch::Reason;
@@ -47,7 +47,7 @@ async fn what_comes_after_its_scrape_is_served_from_then_on() {
     }
 }
 
-/// A scrape that comes during the first fetch waits for it too, to its own deadline.
+/// A scrape during the first fetch waits for it too, until its own deadline.
 #[tokio::test(start_paused = true)]
 async fn a_scrape_with_nothing_to_show_waits_for_the_fetch_in_flight() {
     let world = World::new();
@@ -79,7 +79,7 @@ async fn after_a_timeout_the_last_result_stands_for_three_ttl() {
     }
 }
 
-/// The scrape when this collector's first result has this age in seconds.
+/// Scrapes when this collector's first result has this age in seconds.
 async fn pause_until(world: &World, age: u64) -> Page {
     tokio::time::sleep_until(world.server.seen().began + Duration::from_secs(age)).await;
     world.scrape().await
@@ -126,7 +126,7 @@ async fn what_is_skipped_is_tried_again_after_the_ttl_or_five_minutes() {
     }
 }
 
-/// However often it is scraped, the slow collector is asked once in `pace` seconds.
+/// At any scrape interval, the slow collector is asked once in `pace` seconds.
 async fn expect_pace(world: &World, pace: f64) {
     for times in 1..4 {
         world.scrape().await;
@@ -195,7 +195,7 @@ async fn a_change_of_role_drops_what_is_under_way() {
     world.scrape().await.expect("slow=3");
 }
 
-/// However seldom it is scraped, and after any gap, each page has the collector's series.
+/// At any scrape interval, and after any gap, each page has the collector's series.
 #[tokio::test(start_paused = true)]
 async fn at_every_interval_each_page_has_it() {
     for interval in [15.0, 60.0, 120.0, 180.0, 181.0, 300.0, 3600.0] {
@@ -212,7 +212,7 @@ async fn at_every_interval_each_page_has_it() {
     }
 }
 
-/// A scrape that goes without a result counts as a timeout of the collector.
+/// A scrape without a result counts as a timeout of the collector.
 #[tokio::test(start_paused = true)]
 async fn a_result_that_comes_too_late_is_a_timeout() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! Several targets, what is selected of them, and what a reload keeps.
+//! Tests of several targets: selection, and what a reload keeps.
 
 use crate::scrape::engine::tests::*;
 use crate::source::fixture::Login;
@@ -49,7 +49,7 @@ fn unknown_names_are_errors() {
     }
 }
 
-/// Sessions and results of a target that did not change outlive a reload; one that is new starts anew.
+/// Sessions and results of an unchanged target survive a reload; a new target starts empty.
 #[tokio::test(start_paused = true)]
 async fn a_reload_keeps_the_targets_that_did_not_change() {
     let (before, a, _) = pair();
@@ -67,7 +67,7 @@ async fn a_reload_keeps_the_targets_that_did_not_change() {
     assert!(!Arc::ptr_eq(&reload(&["a"], &other).targets[0], &before.targets[0]), "its slots are others now");
 }
 
-/// A reload that adds a target: the collectors that both targets have stand on the page once, each with the samples of both.
+/// A reload adds a target: collectors of both targets appear on the page once, each with the samples of both.
 #[tokio::test(start_paused = true)]
 async fn a_page_has_each_metric_once_after_a_reload() {
     let (before, ..) = pair();

@@ -1,4 +1,4 @@
-//! A page of a bucket's list: decides what may be read at all, and leaves the reading to the S3 crate.
+//! Parses one page of a bucket's list: checks that it is safe to read, then leaves the reading to the S3 crate.
 
 use rusty_s3::actions::ListObjectsV2;
 use rusty_s3::actions::list_objects_v2::ListObjectsContent;
@@ -7,24 +7,24 @@ use crate::source::backup::files::NamedFile;
 use crate::source::backup::problem::{BackupProblem, BackupReason};
 use crate::source::backup::time;
 
-/// The request is for a thousand. A service may send more, but in memory each object is larger than on this page.
+/// We request a thousand. A service may send more, but in memory each object is larger than on the page.
 const MOST_OBJECTS: usize = 10_000;
 
-/// The only namespace that is read; some services have another one, or none.
+/// The only namespace we read; some services send another one, or none.
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-/// Some objects, and where to go on.
+/// The objects of a page, and the token of the next one.
 pub struct ObjectPage {
     pub objects: Vec<NamedFile>,
     pub next: Option<String>,
-    /// Objects without a name, a size or a time that can be read.
+    /// Objects without a readable name, size or time.
     pub malformed: u64,
 }
 
-/// Reads a page. No error repeats any of it: a service could send our signature back.
+/// Reads a page. Errors never repeat any of it, because a service could send our signature back.
 ///
 /// # Errors
-/// This is not a page, or it is cut off: an object that is only left out of a list must not count as missing.
+/// The bytes are not a page, or it is cut off: an object missing from a list must not count as deleted.
 pub fn parse(bytes: &[u8]) -> Result<ObjectPage, BackupProblem> {
     let garbage = |what| BackupProblem::new(BackupReason::Garbage, what);
     let text = str::from_utf8(bytes).unwrap_or_default();
@@ -45,13 +45,13 @@ pub fn parse(bytes: &[u8]) -> Result<ObjectPage, BackupProblem> {
     let is_whole = list.trim_end().ends_with("</ListBucketResult>");
     let read = ListObjectsV2::parse_response(&format!("<ListBucketResult xmlns=\"{NAMESPACE}\">{list}"));
     let read = read.ok().filter(|read| is_whole && read.contents.len() == objects).ok_or_else(|| {
-        garbage("the list is cut off or broken, or does not say how it goes on: is this version 2 of it?")
+        garbage("the list is cut off or broken, or has no continuation token: is it a list of version 2?")
     })?;
     let named: Vec<_> = read.contents.into_iter().filter_map(named).collect();
     Ok(ObjectPage { malformed: (objects - named.len()) as u64, objects: named, next: read.next_continuation_token })
 }
 
-/// Whether nothing is in it that an error of the reader would repeat, and at many times its length.
+/// Returns whether the list is free of text that an error of the reader would repeat at many times its length.
 fn is_plain(list: &str) -> bool {
     let is_plain = |byte: u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
     list.bytes().all(is_plain) && !list.contains("<?") && !list.contains("<!")

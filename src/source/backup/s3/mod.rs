@@ -1,4 +1,4 @@
-//! Backups that are objects under a prefix of an S3-compatible bucket: lists them, page by page, and never reads them.
+//! Finds backups that are objects under a prefix of an S3-compatible bucket: lists them page by page, never reads them.
 
 pub mod list;
 
@@ -27,16 +27,17 @@ use crate::source::net::http_client::HttpAddress;
 /// A page has a thousand objects; a bucket with more than 100,000 needs a longer prefix.
 const MOST_PAGES: usize = 100;
 
-/// The most that one page may be: a thousand names of 1,024 bytes, percent-encoded, are 3 MB, and beside each some 300 bytes stand.
+/// The largest page: a thousand names of 1,024 bytes, percent-encoded, are 3 MB, each with some 300 bytes around it.
 const PAGE_LIMIT: usize = 4 << 20;
 
-/// How long a signature is valid: as long as the difference of clocks that services accept, so that a clock that is behind does no harm.
+/// How long a signature is valid: the difference of clocks that services accept, so that a clock running late does no
+/// harm.
 const SIGNED_FOR: Duration = Duration::from_secs(900);
 
-/// If a service refuses a signature, the message mentions clocks that are farther apart than this.
+/// If a service refuses a signature, the message mentions clocks that differ by more than this.
 const FAR_APART: f64 = 300.0;
 
-/// The objects that match, as backups.
+/// Returns the objects that match, as backups.
 ///
 /// # Errors
 /// The bucket could not be listed by `until`.
@@ -50,7 +51,7 @@ pub async fn list_all(settings: &S3, until: Instant) -> Result<RepositoryContent
 
 async fn list_pages(settings: &S3) -> Result<RepositoryContents, BackupProblem> {
     let pattern = WildMatch::new(&settings.pattern);
-    // Consoles make folders as objects whose names end in a slash.
+    // Consoles create folders as objects whose names end in a slash.
     let is_match = |object: &NamedFile| {
         let rest = object.name.strip_prefix(&settings.prefix).unwrap_or(&object.name);
         pattern.matches(rest) && !object.name.ends_with('/')
@@ -91,7 +92,7 @@ async fn list(settings: &S3, token: Option<&str>) -> Result<ObjectPage, BackupPr
     if answer.status() != StatusCode::OK {
         return Err(refused(&answer, SystemTime::now()));
     }
-    // Reading megabytes takes a while, and would keep other tasks from this thread.
+    // Parsing megabytes takes a while, and would block other tasks on this thread.
     spawn_blocking(move || list::parse(answer.body())).await.unwrap_or_else(|error| Err(failed(&error)))
 }
 

@@ -1,11 +1,11 @@
-//! Documents in which a value has another type than it should have, or which are too large.
+//! Documents with a value of the wrong type, and documents that are too large.
 
 use serde_json::{Value, json};
 
 use crate::source::backup::json::JsonReader;
 use crate::source::backup::tests::{barman_document, parse, pgbackrest_document, walg_document};
 
-/// A value in the place of a size, the size that is read, and how many values are malformed then.
+/// A value in place of a size, the size that is read, and the number of malformed values.
 #[test]
 fn values_of_other_types_are_absent_and_never_wrong() {
     for (value, size, malformed) in [
@@ -33,7 +33,7 @@ fn values_of_other_types_are_absent_and_never_wrong() {
     }
 }
 
-/// Values in the place of a map or a list, and how many backups are known then.
+/// Values in place of a map or a list, and the number of backups known then.
 #[test]
 fn a_value_that_is_not_a_map_is_read_as_empty() {
     let list = json!([5, "2026-11-21 12:54:20Z", "x", 1795265621, {}, [], true]);
@@ -129,7 +129,7 @@ fn values_are_read_by_their_type() {
         assert_eq!(reader.flag(&value), flag, "{value}");
         assert_eq!(reader.text(&value).as_deref(), text, "{value}");
         assert_eq!(reader.digits(&value).as_deref(), digits, "{value}");
-        // An hour ahead.
+        // One hour ahead.
         assert_eq!(reader.time_in(&value, Some(3600.0)), time, "{value}");
         let known =
             [number.is_some(), flag.is_some(), text.is_some(), digits.is_some(), time.is_some() || absent(&value)];

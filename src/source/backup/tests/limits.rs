@@ -1,4 +1,4 @@
-//! Limits at their very edge: the memory of a document, and what one repository may contain.
+//! Tests of limits at their exact values: the memory of a document, and the contents of one repository.
 
 use crate::collector::sections::backup::{PgBackRestRepoRow, SECTIONS};
 use crate::collector::sections::row::SectionTables;
@@ -15,7 +15,7 @@ fn list(item: &str, times: usize) -> String {
 fn documents_are_refused_by_the_memory_that_they_would_take() {
     let texts =
         |times, spaces| (list(&format!("\"{}\"", "x".repeat(1_000_000)), times) + &" ".repeat(spaces)).into_bytes();
-    // A byte that is not UTF-8 makes another copy of the document.
+    // A byte that is not UTF-8 causes another copy of the document.
     let broken = |spaces| {
         let mut bytes = texts(19, spaces);
         bytes[2] = 0xff;

@@ -1,4 +1,4 @@
-//! Output of tools in every shape: it is read or refused, and nothing panics.
+//! Tests of the tools' parsers on output of every shape: it is read or refused, without a panic.
 
 mod lenient;
 mod limits;
@@ -13,7 +13,7 @@ use crate::source::backup::contents::{RepositoryContents, Stanza};
 use crate::source::backup::{barman, pgbackrest, walg};
 use crate::table::Cell;
 
-/// The same bytes, read by all parsers.
+/// Reads the same bytes with all parsers.
 fn parse(bytes: &[u8]) -> [Option<RepositoryContents>; 3] {
     let mut parsed =
         [pgbackrest::parse(bytes, "r", None).ok(), barman::parse(bytes, None, 0.0).ok(), walg::parse(bytes).ok()];
@@ -61,7 +61,7 @@ fn walg_document() -> Value {
             "system_identifier": 7501234567890123456_u64}])
 }
 
-/// Replaces the value at a place of a document, counted in the order of writing.
+/// Replaces the value at a position of a document, counted in the order of writing.
 fn replace(value: &mut Value, at: &mut usize, with: &Value) {
     if *at == 0 {
         *value = with.clone();
@@ -135,7 +135,7 @@ fn documents_are_read() {
     }
 }
 
-/// The row with the system identifier of a stanza's server.
+/// The rows with the system identifier of a stanza's server.
 fn servers(stanza: &Stanza) -> Vec<String> {
     let mut tables = SectionTables::new(SECTIONS);
     stanza.push(&mut tables, "r");

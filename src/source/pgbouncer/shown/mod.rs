@@ -1,6 +1,6 @@
-//! What a PgBouncer's console shows, as the tables of its sections. Pure.
+//! Turns the output of PgBouncer's `SHOW` commands into the tables of sections. Pure.
 //!
-//! Columns are found by name, because versions differ in their columns. What a version does not have is absent.
+//! Columns are found by name, because versions differ in them. A column that a version does not have is absent.
 
 #[cfg(test)]
 mod tests;
@@ -13,13 +13,13 @@ use crate::collector::sections::row;
 use crate::source::fetch::FetchError;
 use crate::table::{Cell, Number, Table};
 
-/// What was shown, by the word after `SHOW`; or why it was not.
+/// The output by the word after `SHOW`, or the error.
 pub type ConsoleTables = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 
 /// The console's own database.
 const CONSOLE: &str = "pgbouncer";
 
-/// From this version on, a pool of size 0 has no limit. Before, nobody gets a connection from it.
+/// From this version on, a pool of size 0 has no limit. Before, it gives out no connection.
 const UNLIMITED_SINCE: (u32, u32) = (1, 24);
 
 /// The commands that a section is made from.
@@ -32,20 +32,20 @@ pub fn commands<'a>(section: &'a &'a str) -> &'a [&'a str] {
     }
 }
 
-/// A row for each name, which becomes one row with a column for each.
+/// Its output is a row for each name, which becomes one row with a column for each.
 fn is_on_its_side(command: &str) -> bool {
     ["config", "lists", "state"].contains(&command)
 }
 
-/// The widest table of any version has some 30 columns. Each is looked for among all, in each row.
+/// The widest table of any version has some 30 columns. Each row searches all of them for each name.
 const MOST_COLUMNS: usize = 100;
 
-/// How many of a command's columns are read: a name and a value of those that are put on their side.
+/// How many of a command's columns are read: two, name and value, if the table is transposed.
 pub fn width(command: &str) -> usize {
     if is_on_its_side(command) { 2 } else { MOST_COLUMNS }
 }
 
-/// What a column that a command shows is called here: as in the versions before 1.24.
+/// Our name of a column, which is its name before 1.24.
 pub fn column<'a>(command: &str, name: &'a str) -> &'a str {
     match (command, name) {
         ("databases", "reserve_pool_size") => "reserve_pool",
@@ -53,10 +53,10 @@ pub fn column<'a>(command: &str, name: &'a str) -> &'a str {
     }
 }
 
-/// The table of a section; `None` if a command that it is made from was not sent.
+/// The table of a section; `None` if one of its commands was not sent.
 ///
 /// # Errors
-/// Why a command that it is made from was refused.
+/// A command that the section needs was refused.
 pub fn section(name: &str, shown: &ConsoleTables) -> Option<Result<Arc<Table>, FetchError>> {
     let parts: Vec<_> = commands(&name).iter().map(|command| shown.get(*command)).collect::<Option<_>>()?;
     let tables: Result<Vec<&Arc<Table>>, &FetchError> = parts.into_iter().map(Result::as_ref).collect();
@@ -76,7 +76,7 @@ fn made(name: &str, tables: &[&Arc<Table>]) -> Arc<Table> {
     made.into()
 }
 
-/// Rows of a name and a value as one row with a column for each name; `yes` and `no` as 1 and 0.
+/// Transposes rows of a name and a value into one row with a column for each name; `yes` and `no` become 1 and 0.
 fn on_its_side(table: &Table) -> Table {
     let name = |row| match table.cell(row, 0) {
         Cell::Text(name) => name,
@@ -91,7 +91,7 @@ fn on_its_side(table: &Table) -> Table {
     turned
 }
 
-/// With `maxwait_seconds`: the whole seconds of one column and the microseconds of another.
+/// Adds `maxwait_seconds`: the whole seconds of one column and the microseconds of another.
 fn with_maxwait(pools: &Table) -> Table {
     let mut table = Table::new(pools.columns().chain(["maxwait_seconds"]));
     for pool in rows(pools) {
@@ -105,7 +105,7 @@ fn with_maxwait(pools: &Table) -> Table {
     table
 }
 
-/// Of each pool: its server connections in every state, as PgBouncer counts them against the size; and its sizes, the
+/// For each pool: its server connections in every state, as PgBouncer counts them against the size; and its sizes, the
 /// user's own (from 1.23 on) before the database's, which the console shows with the default filled in.
 fn pool_limits<'t>(pools: &'t Table, databases: &Table, users: &Table, version: &Table) -> Table {
     let is_closed = version_of(version).map(|version| version < UNLIMITED_SINCE);
@@ -129,15 +129,15 @@ fn pool_limits<'t>(pools: &'t Table, databases: &Table, users: &Table, version: 
     row::table(rows(pools).filter_map(limits))
 }
 
-/// `PgBouncer 1.25.2` as 1 and 25; `None` of other programs, and of those before 1.12, which show it elsewhere.
+/// `PgBouncer 1.25.2` as 1 and 25; `None` for other programs, and for versions before 1.12.
 fn version_of(shown: &Table) -> Option<(u32, u32)> {
     let Cell::Text(text) = shown.cell(0, 0) else { return None };
     let mut numbers = text.strip_prefix("PgBouncer ")?.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// What users have set for themselves; `None`: perhaps. Of a user who has set nothing, PgBouncer shows what it has shown
-/// of the user before, so that a value which repeats may be either.
+/// The values that users have set themselves; `None` if uncertain. For a user without a setting, PgBouncer repeats the
+/// previous user's value, so a repeated value may be either.
 fn own_sizes<'t>(users: &'t Table, column: &str) -> BTreeMap<&'t str, Option<f64>> {
     let mut own = BTreeMap::new();
     let mut before = None;
@@ -151,7 +151,7 @@ fn own_sizes<'t>(users: &'t Table, column: &str) -> BTreeMap<&'t str, Option<f64
     own
 }
 
-/// A row of what the console shows.
+/// A row of the console's output.
 #[derive(Clone, Copy)]
 struct ConsoleRow<'t> {
     table: &'t Table,
@@ -163,7 +163,7 @@ fn rows(table: &Table) -> impl Iterator<Item = ConsoleRow<'_>> {
 }
 
 impl<'t> ConsoleRow<'t> {
-    /// How many connections a database has and may have, of servers and of clients.
+    /// A database's server and client connections, and their limits.
     fn database_limits(self) -> Option<DatabaseLimitRow<'t>> {
         Some(DatabaseLimitRow {
             database: self.name()?,
@@ -174,7 +174,7 @@ impl<'t> ConsoleRow<'t> {
         })
     }
 
-    /// The same of a user.
+    /// The same for a user.
     fn user_limits(self) -> Option<UserLimitRow<'t>> {
         Some(UserLimitRow {
             user: self.name()?,
@@ -185,17 +185,17 @@ impl<'t> ConsoleRow<'t> {
         })
     }
 
-    /// Its name, unless it is the console's own.
+    /// Its name; `None` for the console itself.
     fn name(self) -> Option<Cell<'t>> {
         self.text("name").filter(|name| *name != CONSOLE).map(Cell::Text)
     }
 
-    /// 0 is no limit.
+    /// 0 means no limit.
     fn limit(self, column: &str) -> Option<f64> {
         self.number(column).filter(|limit| *limit > 0.0)
     }
 
-    /// Server connections of a pool, in all states; unknown where one is.
+    /// The server connections of a pool in all states; unknown if one of the columns is.
     fn servers(self) -> Option<f64> {
         let mut states = self.table.columns().filter(|name| name.starts_with("sv_")).peekable();
         states.peek()?;
@@ -209,7 +209,7 @@ impl<'t> ConsoleRow<'t> {
         }
     }
 
-    /// Sizes of users are padded with blanks.
+    /// Users' sizes are padded with blanks.
     fn number(self, column: &str) -> Option<f64> {
         let number = match self.table.cell(self.row, self.table.column(column)?) {
             Cell::Text(text) => Cell::Text(text.trim()).number(),

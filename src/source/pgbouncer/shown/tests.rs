@@ -1,4 +1,4 @@
-//! Sections of what versions of PgBouncer show, and of anything.
+//! Sections made from the output of several versions of PgBouncer, and from arbitrary tables.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::source::fetch::Reason;
 use crate::source::pgbouncer::shown::*;
 
-/// A table whose first line names the columns; cells are apart by `|`, and empty ones absent.
+/// A table whose first line names the columns; `|` separates cells, and an empty cell is absent.
 fn table(lines: &[&str]) -> Table {
     let mut table = Table::new(lines[0].split('|'));
     for cell in lines[1..].iter().flat_map(|line| line.split('|')) {
@@ -19,7 +19,7 @@ fn number(table: &Table, row: usize, column: &str) -> Option<f64> {
     ConsoleRow { table, row }.number(column)
 }
 
-/// As one reads it.
+/// The table in a readable form.
 fn lines(table: &Table) -> Vec<String> {
     let cell = |row, column| match table.cell(row, column) {
         Cell::Absent => String::new(),
@@ -104,7 +104,7 @@ fn as_later_versions_show_it() {
                 "name|pool_size|reserve_pool_size|max_user_connections|current_connections",
                 "a|||0|1",
                 "b|        5||7|2",
-                // What is shown of c may be b's.
+                // The values shown for c may be b's.
                 "c|        5|1|0|3",
                 "d|        0|1|0|4",
             ]),
@@ -130,7 +130,7 @@ fn as_later_versions_show_it() {
     assert_eq!(column("users", "reserve_pool_size"), "reserve_pool_size");
 }
 
-/// A pool of size 0 is closed before 1.24, and has no limit from then on.
+/// A pool of size 0 is closed before 1.24, and unlimited from then on.
 #[test]
 fn what_a_size_of_0_means_is_told_by_the_version() {
     for (version, is_zero) in [
@@ -197,7 +197,7 @@ fn any_cell() -> impl Strategy<Value = Option<String>> {
     ]
 }
 
-/// Any of the columns, in any order, repeated or not; a text that is no UTF-8 makes a row of NaN.
+/// Any of the columns, in any order, repeated or not; a text that is not UTF-8 makes a row of NaN.
 fn any_table() -> impl Strategy<Value = Table> {
     vec(0..COLUMNS.len(), 0..8).prop_flat_map(|columns| {
         let width = columns.len();
