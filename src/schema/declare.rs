@@ -39,7 +39,9 @@ macro_rules! declare {
         }
 
         const _: () = {
-            use $crate::schema::{form::Shape, reader::{Keys, Reader, Schema}, yaml::Node};
+            use $crate::schema::form::Shape;
+            use $crate::schema::reader::{Keys, Reader, Schema};
+            use $crate::schema::yaml::Node;
 
             impl Keys for $name {
                 fn shape() -> Shape {
@@ -90,7 +92,10 @@ macro_rules! declare_one_of {
         }
 
         const _: () = {
-            use $crate::schema::{declare::only_one, form::Shape, reader::{Keys, Reader, Schema}, yaml::Node};
+            use $crate::schema::declare::only_one;
+            use $crate::schema::form::Shape;
+            use $crate::schema::reader::{Keys, Reader, Schema};
+            use $crate::schema::yaml::Node;
 
             impl Keys for $name {
                 fn shape() -> Shape {

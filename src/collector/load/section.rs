@@ -10,12 +10,11 @@ use crate::schema::words;
 
 /// The section a query names.
 pub fn section(name: &Placed<String>, source: SourceKind, problems: &mut Problems) -> Option<&'static Section> {
-    let section = sections::section(source, &name.value);
-    if section.is_none() {
-        let known = sections::of(source).iter().map(|section| section.name);
-        problems.add(&name.place, words::unknown("no section", &name.value, "there are", known));
+    let known = sections::of(source).iter().map(|section| section.name);
+    if let Err(message) = words::known("no section", &name.value, known) {
+        problems.add(&name.place, message);
     }
-    section
+    sections::section(source, &name.value)
 }
 
 /// Reports the columns that the section does not have; true if it has all.

@@ -131,10 +131,8 @@ impl PathKeys {
     /// Its names: a PgBouncer has two paths, one over a kept connection and one over new ones.
     fn names(&self) -> Vec<String> {
         let name = self.name();
-        match self.kind {
-            KindKeys::PgBouncer(_) => vec![format!("{name}{NEW}"), name],
-            _ => vec![name],
-        }
+        let new = matches!(self.kind, KindKeys::PgBouncer(_)).then(|| format!("{name}{NEW}"));
+        new.into_iter().chain([name]).collect()
     }
 
     fn paths(self, primary: &Dsn, reader: &mut Reader<'_>) -> Option<Vec<Path>> {
