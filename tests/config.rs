@@ -126,7 +126,7 @@ targets:
     let settings = Settings::parse("f", text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
     let Endpoint::Probe(probe) = &settings.targets[0].endpoint else { panic!("a probe") };
     let told = |path: &Path| {
-        let server = path.kind.server();
+        let server = &path.server;
         let Address::Tcp { host, port } = &server.address else { panic!("a port") };
         let password = server.password.as_ref().map_or("", |password| password.expose());
         format!("{} {} {host}:{port} {} {password} {}", path.name, path.kind.word(), server.user, server.database)
@@ -144,7 +144,7 @@ targets:
             "write write db1:5433 u secret shop",
         ]
     );
-    assert!(probe.paths.iter().all(|path| path.kind.server().tls.mode == TlsMode::Require));
+    assert!(probe.paths.iter().all(|path| path.server.tls.mode == TlsMode::Require));
     assert_eq!(
         (probe.objectives[1], probe.queries[0].parameters.as_slice()),
         (Duration::from_millis(3), &["42".to_owned()][..])

@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 
 use crate::support::yaml;
 
-/// What only the loader can tell, by a piece of its message: how values fit each other, the file's name, other files,
-/// and the server.
+/// Pieces of messages that only the loader can give: about values that must fit each other, the file's name, other files and the
+/// server.
 const LEFT_TO_CHECK: &[&str] = &[
     // How keys fit each other.
     "the file's name says",

@@ -46,7 +46,7 @@ impl WebAccess {
         let tls = written.tls.as_ref().and_then(|written| tls::acceptor(written, &mut problems));
         let users = Users::new(&written.users, before.map(|before| &before.users), &mut problems);
         let rate = written.rate.map(TokenBucket::new);
-        let (headers, hosts) = (written.headers.0.clone(), written.hosts.clone());
+        let (headers, hosts) = (written.headers.clone(), written.hosts.clone());
         problems.unless_any(WebAccess { tls, headers, users, rate, hosts })
     }
 

@@ -21,8 +21,9 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::schema::problem::Problems;
+use crate::schema::reader::{Entry, Placed};
 use crate::secret::Secret;
-use crate::settings::web::{NO_HASH, User};
+use crate::settings::web::NO_HASH;
 
 /// How long a request waits for its turn to compare.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -65,11 +66,12 @@ impl Default for VerifiedPasswords {
 
 impl Users {
     /// These users, with the memory of those `before`.
-    pub fn new(written: &[User], before: Option<&Users>, problems: &mut Problems) -> Self {
-        for user in written.iter().filter(|user| user.hash.expose().parse::<HashParts>().is_err()) {
-            problems.add(&user.place, NO_HASH);
+    pub fn new(written: &[Entry<Placed<Secret>>], before: Option<&Users>, problems: &mut Problems) -> Self {
+        let hashes = written.iter().map(|user| &user.value);
+        for hash in hashes.filter(|hash| hash.value.expose().parse::<HashParts>().is_err()) {
+            problems.add(&hash.place, NO_HASH);
         }
-        let hashes = written.iter().map(|user| (user.name.clone(), user.hash.clone())).collect();
+        let hashes = written.iter().map(|user| (user.key.clone(), user.value.value.clone())).collect();
         Users { hashes, verified: before.map(|before| before.verified.clone()).unwrap_or_default() }
     }
 

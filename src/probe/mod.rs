@@ -59,7 +59,7 @@ impl Probe {
         let start = Instant::now();
         for (index, runner) in state.paths.iter().enumerate() {
             probe.rounds.push(runtime.spawn(rounds::run(state.clone(), index, start, rounds)));
-            if state.settings.write && matches!(runner.path.kind, PathKind::Replica(_) | PathKind::Cached { .. }) {
+            if state.settings.write && matches!(runner.path.kind, PathKind::Replica | PathKind::Cached { .. }) {
                 let writes = state.last_write.subscribe();
                 probe.watchers.push(runtime.spawn(replication_lag::watch(state.clone(), index, writes)));
             }

@@ -46,8 +46,8 @@ pub enum Transport {
 pub fn pools(paths: &[Path]) -> Pools {
     let mut pools = Pools::new();
     for path in paths {
-        if let PathKind::Pooled { server, size } = &path.kind
-            && let Some(pool) = Pool::new(Connector::new(server.clone(), true), *size)
+        if let PathKind::Pooled { size } = path.kind
+            && let Some(pool) = Pool::new(Connector::new(path.server.clone(), true), size)
         {
             pools.insert(path.name.clone(), pool.into());
         }
@@ -57,18 +57,18 @@ pub fn pools(paths: &[Path]) -> Pools {
 
 impl PathRunner {
     pub fn new(path: Path, stats: PathStats, interval: Duration, pools: &Pools) -> Self {
-        let server = path.kind.server();
-        let sends_options = !matches!(path.kind, PathKind::PgBouncer(_) | PathKind::PgBouncerNew(_));
+        let server = &path.server;
+        let sends_options = !matches!(path.kind, PathKind::PgBouncer | PathKind::PgBouncerNew);
         let connector = Arc::new(Connector::new(server.clone(), sends_options));
         let over_pool = match &path.kind {
             PathKind::Pooled { .. } => pools.get(&path.name).cloned().map(Transport::Pool),
-            PathKind::Cached { through, cache, .. } => pools.get(through).cloned().map(|pool| {
+            PathKind::Cached { through, cache } => pools.get(through).cloned().map(|pool| {
                 let prefix = format!("pgvigil_probe:{}/{}:{}", address(server), server.database, path.name);
                 Transport::Cache(CachedPath::new(Cache::new(cache, cached_path::life(interval)), pool, prefix))
             }),
             _ => None,
         };
-        let is_persistent = !matches!(path.kind, PathKind::Direct(_) | PathKind::PgBouncerNew(_));
+        let is_persistent = !matches!(path.kind, PathKind::Direct | PathKind::PgBouncerNew);
         let connection = || Transport::Connection(PathConnection::new(connector.clone(), is_persistent));
         let transport = over_pool.unwrap_or_else(connection);
         let (turn, stats, last_debug_round) = (tokio::sync::Mutex::default(), Mutex::new(stats), Mutex::default());
@@ -76,7 +76,7 @@ impl PathRunner {
     }
 
     pub fn server(&self) -> &PostgresSettings {
-        self.path.kind.server()
+        &self.path.server
     }
 
     /// Its destination for people: `db1:5432`.
@@ -103,7 +103,7 @@ impl PathRunner {
     /// The maximum age of the path's answers. A replica may be behind by any time.
     pub fn max_answer_age(&self) -> Duration {
         match (&self.path.kind, &self.transport) {
-            (PathKind::Replica(_), _) => Duration::MAX,
+            (PathKind::Replica, _) => Duration::MAX,
             (_, Transport::Cache(cached)) => cached.cache.life(),
             _ => Duration::ZERO,
         }

@@ -1,15 +1,15 @@
-//! One declaration per key: a struct whose fields are the keys of a map. Its reader, the messages about its keys, and what editors
-//! are shown of it all follow from that.
+//! One declaration per key: a struct whose fields are the keys of a map. The reader, the messages about keys, docs/keys.md and the
+//! JSON Schema all follow from it.
 //!
 //! ```
 //! use pgvigil::{declare, schema::values::{flag, snake}};
 //!
 //! declare! {
-//!     /// Someone who may ask.
+//!     /// Someone who may send requests.
 //!     pub struct Guest: "a guest" {
-//!         /// For editors: what the key is for.
+//!         /// The purpose of the key: editors and docs/keys.md show this sentence.
 //!         name: String = snake(),
-//!         /// This one may be left out.
+//!         /// Without this key, nobody is trusted.
 //!         trusted: bool = flag().or(false),
 //!     }
 //! }
@@ -19,8 +19,8 @@ use crate::schema::reader::Reader;
 use crate::schema::words;
 use crate::schema::yaml::Node;
 
-/// Declares a map: its name in messages and its keys, each with what it is for, its type and its schema. A field is called like its key, or
-/// `as` says what the key is. Fields after `..`, before and behind the others, are declared maps whose keys stand among these.
+/// Declares a map: its name in messages and its keys, each with its purpose, its type and its schema. A field has the name of its key,
+/// unless `as` gives another key. Fields with `..`, before or after the others, are declared groups of keys that stand in the same map.
 #[macro_export]
 macro_rules! declare {
     (
@@ -38,34 +38,34 @@ macro_rules! declare {
             $(pub $group: $group_type,)*
         }
 
-        impl $crate::schema::reader::Keys for $name {
-            fn shape() -> $crate::schema::form::Shape {
-                $crate::schema::form::Shape::new($what)
-                    $(.with(<$first_type as $crate::schema::reader::Keys>::shape()))*
-                    $(.key(
-                        $crate::schema::reader::typed::<$type>($schema)
-                            .key($crate::key_name!($field $($key)?), concat!($($about),*))
-                    ))*
-                    $(.with(<$group_type as $crate::schema::reader::Keys>::shape()))*
-            }
+        const _: () = {
+            use $crate::schema::form::Shape;
+            use $crate::schema::reader::{Keys, Reader, Schema};
+            use $crate::schema::yaml::Node;
 
-            fn read_keys(
-                map: &$crate::schema::yaml::Node,
-                reader: &mut $crate::schema::reader::Reader<'_>,
-            ) -> Option<Self> {
-                let ($($field,)* $($first,)* $($group,)*) = (
-                    $($crate::schema::reader::typed::<$type>($schema)
-                        .read_key(map, $crate::key_name!($field $($key)?), reader),)*
-                    $(<$first_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
-                    $(<$group_type as $crate::schema::reader::Keys>::read_keys(map, reader),)*
-                );
-                Some($name { $($field: $field?,)* $($first: $first?,)* $($group: $group?,)* })
+            impl Keys for $name {
+                fn shape() -> Shape {
+                    Shape::new($what)
+                        $(.with(<$first_type as Keys>::shape()))*
+                        $(.key(Schema::<$type>::key(&$schema, $crate::key_name!($field $($key)?), concat!($($about),*))))*
+                        $(.with(<$group_type as Keys>::shape()))*
+                }
+
+                fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+                    // All at once: a field `text` must not hide the schema `text()` from the fields behind it.
+                    let ($($field,)* $($first,)* $($group,)*) = (
+                        $(Schema::<$type>::read_key(&$schema, map, $crate::key_name!($field $($key)?), reader),)*
+                        $(<$first_type as Keys>::read_keys(map, reader),)*
+                        $(<$group_type as Keys>::read_keys(map, reader),)*
+                    );
+                    Some($name { $($field: $field?,)* $($first: $first?,)* $($group: $group?,)* })
+                }
             }
-        }
+        };
     };
 }
 
-/// Declares keys of which a map has exactly one: a variant for each.
+/// Declares keys of which exactly one must be present: a variant for each.
 #[macro_export]
 macro_rules! declare_one_of {
     (
@@ -83,7 +83,7 @@ macro_rules! declare_one_of {
             /// The keys.
             pub const WORDS: &[&str] = &[$($key),*];
 
-            /// The key that made it.
+            /// The key of this variant.
             pub fn word(&self) -> &'static str {
                 match self {
                     $($name::$variant(_) => $key,)*
@@ -91,34 +91,31 @@ macro_rules! declare_one_of {
             }
         }
 
-        impl $crate::schema::reader::Keys for $name {
-            fn shape() -> $crate::schema::form::Shape {
-                let mut shape = $crate::schema::form::Shape::new($what)
-                    $(.key(
-                        $crate::schema::reader::typed::<$type>($schema).optional().key($key, concat!($($about),*))
-                    ))*;
-                shape.one_of = Self::WORDS.to_vec();
-                shape
-            }
+        const _: () = {
+            use $crate::schema::declare::only_one;
+            use $crate::schema::form::Shape;
+            use $crate::schema::reader::{Keys, Reader, Schema};
+            use $crate::schema::yaml::Node;
 
-            fn read_keys(
-                map: &$crate::schema::yaml::Node,
-                reader: &mut $crate::schema::reader::Reader<'_>,
-            ) -> Option<Self> {
-                let key = $crate::schema::declare::only_one($what, Self::WORDS, map, reader)?;
-                match key {
-                    $($key => {
-                        let schema = $crate::schema::reader::typed::<$type>($schema);
-                        schema.read_key(map, $key, reader).map($name::$variant)
-                    })*
-                    _ => None,
+            impl Keys for $name {
+                fn shape() -> Shape {
+                    let shape = Shape::new($what)
+                        $(.key(Schema::<$type>::optional($schema).key($key, concat!($($about),*))))*;
+                    Shape { one_of: Self::WORDS.to_vec(), ..shape }
+                }
+
+                fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+                    match only_one($what, Self::WORDS, map, reader)? {
+                        $($key => Schema::<$type>::read_key(&$schema, map, $key, reader).map($name::$variant),)*
+                        _ => None,
+                    }
                 }
             }
-        }
+        };
     };
 }
 
-/// What a key is called: like its field, if nothing else is said.
+/// The name of a key: that of its field, unless another is given.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! key_name {
@@ -130,7 +127,7 @@ macro_rules! key_name {
     };
 }
 
-/// The first of these keys that a map has; that it has another too, or none, is reported.
+/// The first of these keys that is present. It is reported if there is none, or more than one.
 pub fn only_one(what: &str, keys: &[&'static str], map: &Node, reader: &mut Reader<'_>) -> Option<&'static str> {
     let mut given = keys.iter().filter(|key| map.has(key));
     let Some(first) = given.next() else {

@@ -1,4 +1,4 @@
-//! Files of configuration: their text, never read further than a configuration may be long.
+//! Reading configuration files, none further than the largest allowed size.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use crate::schema::yaml;
 use crate::schema::yaml::{MAX_BYTES, NodeValue};
 use crate::secret;
 
-/// YAML files by stem, so that of two sets one can replace the other's: each with its name for messages and its text.
+/// YAML files by stem, so that one set can replace files of another: each with its name for messages, and its text.
 pub type FileSet = BTreeMap<String, (String, String)>;
 
-/// The text of a file; with what is returned it leaves memory, since settings may hold passwords.
+/// The text of a file. It is wiped from memory when dropped, since settings may hold passwords.
 ///
 /// # Errors
-/// It cannot be read, is too large, or is no UTF-8.
+/// The file cannot be read, is too large, or is not UTF-8.
 pub fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     let problem = |message| Problem { place: Place::start(&path.to_string_lossy()), message };
     let bytes = secret::read(path, MAX_BYTES).map_err(|error| problem(format!("the file cannot be read: {error}")))?;
@@ -49,10 +49,7 @@ pub fn read_folder(folder: &Path, problems: &mut Problems) -> FileSet {
 }
 
 fn yaml_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        paths.push(entry?.path());
-    }
+    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.retain(|path| is_yaml(path));
     paths.sort();
     Ok(paths)

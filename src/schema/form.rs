@@ -1,6 +1,6 @@
-//! What people may write, as data: the keys of each kind of map, what each holds, and in a sentence what it is for.
+//! What people may write, as data: the keys of each kind of map, what each holds, and a sentence on its purpose.
 //!
-//! Forms come from the schemas that read the values; messages and the JSON Schemas for editors are made of them.
+//! Each schema has a form. Messages, docs/keys.md and the JSON Schemas for editors are made from forms.
 
 use crate::schema::problem::Problems;
 use crate::schema::words;
@@ -12,10 +12,8 @@ pub enum Form {
     Text,
     /// A text that matches this regular expression.
     Pattern(&'static str),
-    /// A whole number from, to.
-    Whole(u64, u64),
-    /// One of a few whole numbers from, to, some of them below 0.
-    Signed(i32, i32),
+    /// A whole number, from and to. A range that starts below 0 must be short: its JSON Schema lists every number.
+    Whole(i64, i64),
     Number,
     Flag,
     Duration,
@@ -24,11 +22,11 @@ pub enum Form {
     /// A text, a number or null: a cell of an example.
     Cell,
     Map(fn() -> Shape),
-    /// At least so many of these.
+    /// A list of at least so many items.
     List(usize, Box<Form>),
-    /// A map with free keys that match this regular expression, at least so many.
+    /// A map of at least so many entries, whose keys match this regular expression.
     Entries(usize, &'static str, Box<Form>),
-    /// Whichever of these fits.
+    /// Any of these.
     Either(Vec<Form>),
 }
 
@@ -37,7 +35,7 @@ pub struct Shape {
     /// What the map describes, for messages: `a metric`.
     pub what: &'static str,
     pub keys: Vec<KeySpec>,
-    /// A map has exactly one of these of its keys, if there are any.
+    /// If not empty: exactly one of these keys must be present.
     pub one_of: Vec<&'static str>,
 }
 
@@ -46,7 +44,7 @@ pub struct KeySpec {
     pub name: &'static str,
     pub is_required: bool,
     pub form: Form,
-    /// For editors: a sentence or two.
+    /// Its purpose, in a sentence or two.
     pub about: &'static str,
 }
 
@@ -56,13 +54,10 @@ impl Form {
         Form::Word(meanings.iter().map(|(word, _)| *word).collect())
     }
 
-    /// The words that a key of a map may hold.
-    pub fn words_of(&self, name: &str) -> Vec<&'static str> {
-        let Form::Map(shape) = self else { return Vec::new() };
-        match shape().keys.into_iter().find(|key| key.name == name).map(|key| key.form) {
-            Some(Form::Word(words)) => words,
-            _ => Vec::new(),
-        }
+    /// What a key of a map holds.
+    pub fn of_key(&self, name: &str) -> Option<Form> {
+        let Form::Map(shape) = self else { return None };
+        shape().keys.into_iter().find(|key| key.name == name).map(|key| key.form)
     }
 }
 
@@ -96,8 +91,8 @@ impl Shape {
         self.keys.iter().filter(|key| key.is_required).map(|key| key.name)
     }
 
-    /// Reports which keys of a map are unknown, and which are missing and were not just misspelt. Unknown keys are not repeated where
-    /// they may be secrets that lack their key.
+    /// Reports the unknown keys of a map, and the missing ones that were not just misspelt. In a file with secrets, messages do not
+    /// repeat an unknown key: it may be a password whose own key was forgotten.
     pub fn check(&self, node: &Node, may_hold_secrets: bool, problems: &mut Problems) {
         let mut missing: Vec<_> = self.required().filter(|key| !node.has(key)).collect();
         for (key, _) in node.entries().iter().filter(|(key, _)| !self.names().any(|known| known == *key.text)) {

@@ -1,15 +1,15 @@
-//! Forms as JSON Schema, for editors: what completes keys, explains them and marks what is wrong.
+//! Forms as JSON Schema, with which editors complete and explain keys and mark mistakes.
 //!
-//! Never stricter than the loader, but for two things: a key with nothing after it is marked, and so is a name that
-//! looks like a number and is not quoted. What a schema cannot say (that a column is in the example, that two names are
-//! the same) is left to `pgvigil check`.
+//! The schema is never stricter than the loader, with two exceptions: a key without a value is marked, and so is an unquoted name
+//! that looks like a number. What a schema cannot express (a column is in the example, two names are the same) is left to
+//! `pgvigil check`.
 
 use serde_json::{Map, Value, json};
 
 use crate::schema::form::{Form, KeySpec, Shape};
 use crate::schema::reader::Keys;
 
-/// A duration as humantime reads it; how long it is, a pattern cannot say.
+/// A duration as humantime reads it. A pattern cannot limit its length.
 const DURATION: &str = "^0$|^\\s*([0-9][0-9\\s]*(nsec|ns|usec|us|\u{b5}s|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|\
     min|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w|months|month|M|years|year|yrs|yr|y)\\s*)+$";
 
@@ -41,18 +41,18 @@ fn described(key: &KeySpec) -> Value {
     schema
 }
 
-/// A value is typed by what is expected of it: numbers may be quoted, and a text may look like a number.
+/// The expected type decides how a value is read: numbers may be quoted, and a text may look like a number.
 fn value(form: &Form) -> Value {
     match form {
         Form::Text => json!({"type": ["string", "number", "boolean"]}),
         Form::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
         Form::Whole(least, most) => {
-            let quoted = if *least == 0 { r"^\+?[0-9]+$" } else { r"^\+?0*[1-9][0-9]*$" };
-            json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
-        }
-        Form::Signed(least, most) => {
-            let up_to = |most: i32| (0..=most).map(|number| number.to_string()).collect::<Vec<_>>().join("|");
-            let quoted = format!(r"^(\+?0*({})|-0*({}))$", up_to(*most), up_to(-*least));
+            let up_to = |most: i64| (0..=most).map(|number| number.to_string()).collect::<Vec<_>>().join("|");
+            let quoted = match least {
+                0 => r"^\+?[0-9]+$".to_owned(),
+                1.. => r"^\+?0*[1-9][0-9]*$".to_owned(),
+                _ => format!(r"^(\+?0*({})|-0*({}))$", up_to(*most), up_to(-*least)),
+            };
             json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": quoted})
         }
         Form::Number => json!({"type": ["number", "string"], "pattern": NUMBER}),

@@ -1,11 +1,12 @@
-//! What is wrong with a configuration, and where: collected over all files, then shown at once.
+//! Problems of a configuration, each with its place: collected over all files, then shown together.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-/// Where something stands in a file: for a block of SQL, its first character.
+/// A place in a file: for a block of SQL, that of its first character.
 ///
-/// The name alone, with line 0, stands for something that has no lines: an environment variable.
+/// With line 0 only the name is shown: an environment variable has no lines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub file: Arc<str>,
@@ -22,9 +23,9 @@ pub struct Problem {
     pub message: String,
 }
 
-/// All that is wrong: one line each, in the order of the files and lines.
+/// All problems, one line each, in the order of files and lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems(BTreeSet<Problem>);
 
 impl Place {
     /// The start of a file.
@@ -67,40 +68,30 @@ impl fmt::Display for Problem {
 }
 
 impl Problems {
-    /// Notes one more.
+    /// Adds a problem.
     pub fn add(&mut self, place: &Place, message: impl Into<String>) {
-        self.0.push(Problem { place: place.clone(), message: message.into() });
+        self.0.insert(Problem { place: place.clone(), message: message.into() });
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Notes all of those too.
-    pub fn add_all(&mut self, others: Problems) {
-        self.0.extend(others.0);
-    }
-
     /// These problems and those.
     pub fn and(mut self, others: Problems) -> Problems {
-        self.add_all(others);
-        self.0.sort();
+        self.0.extend(others.0);
         self
     }
 
-    /// The value, if nothing was wrong; else all that was, sorted.
-    pub fn unless_any<T>(mut self, value: T) -> Result<T, Problems> {
-        if self.is_empty() {
-            return Ok(value);
-        }
-        self.0.sort();
-        Err(self)
+    /// The value if there are no problems, otherwise the problems.
+    pub fn unless_any<T>(self, value: T) -> Result<T, Problems> {
+        if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }
 
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
-        Problems(vec![problem])
+        Problems([problem].into())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Schemas: each is what a value looks like and how it is read, in one. A reader is tolerant: it reports what is wrong and goes on.
+//! Schemas: each says what a value looks like, and reads it. Reading does not stop at a problem: it is reported, and the rest is read too.
 
 use std::path::Path;
 
@@ -6,26 +6,26 @@ use crate::schema::form::{Form, KeySpec, Shape};
 use crate::schema::problem::{Place, Problems};
 use crate::schema::yaml::{Node, NodeValue};
 
-/// Reads an environment variable. It comes from outside, so that tests have their own environment.
+/// Reads an environment variable. It is passed in, so that tests can have an environment of their own.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// What reading needs beside the value.
 pub struct Reader<'a> {
     pub problems: &'a mut Problems,
     pub env: &'a Env<'a>,
-    /// Where the files are that the file names.
+    /// The folder that file names in the file are relative to.
     pub folder: &'a Path,
-    /// Messages do not repeat keys that are unknown.
+    /// Then messages do not repeat unknown keys.
     pub may_hold_secrets: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// Of a file that holds no secrets, in which no variable is replaced.
+    /// For a file without secrets and without variables.
     pub fn new(problems: &'a mut Problems) -> Reader<'a> {
         Reader { problems, env: &|_| None, folder: Path::new(""), may_hold_secrets: false }
     }
 
-    /// Of a file that may hold secrets.
+    /// For a file that may hold secrets.
     pub fn of_settings(env: &'a Env<'a>, problems: &'a mut Problems) -> Reader<'a> {
         Reader { problems, env, folder: Path::new(""), may_hold_secrets: true }
     }
@@ -36,25 +36,25 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What is read of a node, and of what messages call it: "`ttl`", "an item of `labels`". `None`: what is wrong has been reported.
+/// Reads a node; the text is what messages call it: "`ttl`", "an item of `labels`". `None`: a problem has been reported.
 type Read<T> = dyn Fn(&Node, &str, &mut Reader<'_>) -> Option<T>;
 
-/// What a value looks like, how it is read, and what it is where it is left out.
+/// What a value looks like, how it is read, and what counts if it is missing.
 pub struct Schema<T> {
     pub form: Form,
     pub is_required: bool,
     read: Box<Read<T>>,
-    /// What counts where nothing is written, or nothing that can be read.
+    /// What counts if the key is missing or its value cannot be read.
     fallback: Option<Box<dyn Fn() -> T>>,
-    /// The key that says the same in another way.
+    /// The other key with the same meaning; only one of the two may be present.
     instead_of: Option<&'static str>,
-    /// One of these keys must be there too.
+    /// One of these keys must be present too.
     beside: &'static [&'static str],
-    /// If the key cannot be read, there is no fallback.
+    /// The fallback is only for a missing key, not for one that cannot be read.
     is_strict: bool,
 }
 
-/// A value, and where it stands: that does not count when two are compared.
+/// A value and its place. The place is ignored when two are compared.
 #[derive(Clone, Debug)]
 pub struct Placed<T> {
     pub value: T,
@@ -71,7 +71,7 @@ impl<T: PartialEq> PartialEq for Placed<T> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry<T> {
     pub key: String,
-    /// Of the key.
+    /// That of the key.
     pub place: Place,
     pub value: T,
 }
@@ -80,11 +80,11 @@ pub struct Entry<T> {
 pub trait Keys: Sized + 'static {
     fn shape() -> Shape;
 
-    /// Reads the keys of a map. `None`: something is missing or wrong, and has been reported.
+    /// Reads the keys of a map. `None`: a problem has been reported.
     fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self>;
 }
 
-/// Keys among others that need not be readable for the others to be checked.
+/// If these keys cannot be read, the keys beside them are read and checked all the same.
 impl<K: Keys> Keys for Option<K> {
     fn shape() -> Shape {
         K::shape()
@@ -108,12 +108,12 @@ impl<T: 'static> Schema<T> {
         }
     }
 
-    /// What is shown of a key with this schema.
+    /// The description of a key with this schema.
     pub fn key(&self, name: &'static str, about: &'static str) -> KeySpec {
         KeySpec { name, is_required: self.is_required, form: self.form.clone(), about: about.trim() }
     }
 
-    /// Reads a value that is there.
+    /// Reads a value that is present.
     pub fn read(&self, node: &Node, subject: &str, reader: &mut Reader<'_>) -> Option<T> {
         match node.value {
             NodeValue::Broken => None,
@@ -121,7 +121,7 @@ impl<T: 'static> Schema<T> {
         }
     }
 
-    /// Reads a key of a map. `None`: it is needed, and is missing or cannot be read.
+    /// Reads a key of a map. `None`: it is missing or cannot be read, and has no fallback.
     pub fn read_key(&self, map: &Node, key: &str, reader: &mut Reader<'_>) -> Option<T> {
         let Some(node) = map.get(key).filter(|node| !node.is_absent()) else { return self.fallback() };
         if let Some(other) = self.instead_of.filter(|other| map.has(other)) {
@@ -145,12 +145,12 @@ impl<T: 'static> Schema<T> {
         Schema { is_required: false, ..schema }
     }
 
-    /// The key is needed; but if it is missing or cannot be read, the rest of its map is read and checked all the same.
+    /// The key is needed, but without it the rest of its map is read and checked all the same.
     pub fn tolerant(self) -> Schema<Option<T>> {
         Schema { fallback: Some(Box::new(|| None)), ..self.map(Some) }
     }
 
-    /// The value of a key that is left out.
+    /// The key may be left out: then this is its value.
     pub fn or(self, default: T) -> Schema<T>
     where
         T: Clone,
@@ -158,8 +158,8 @@ impl<T: 'static> Schema<T> {
         Schema { is_required: false, fallback: Some(Box::new(move || default.clone())), ..self }
     }
 
-    /// What is made of the value, of its node, and of what messages call it.
-    fn make<U: 'static>(self, make: impl Fn(T, &Node, &str, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
+    /// Turns the value into another, which may depend on its node and on what messages call it. `None`: a problem has been reported.
+    pub fn make<U: 'static>(self, make: impl Fn(T, &Node, &str, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
         let (form, instead_of, beside) = (self.form.clone(), self.instead_of, self.beside);
         let schema = Schema::new(form, move |node, subject, reader| {
             let value = self.read(node, subject, reader)?;
@@ -168,7 +168,7 @@ impl<T: 'static> Schema<T> {
         Schema { instead_of, beside, ..schema }
     }
 
-    /// A value that passes a check; `wanted` names what would. One that does not is reported and kept, so that the rest can be checked.
+    /// Checks the value; `wanted` says what would pass. A wrong value is reported but kept, so that the rest can be checked.
     pub fn must(self, wanted: &'static str, is_good: impl Fn(&T) -> bool + 'static) -> Schema<T> {
         self.make(move |value, node, subject, reader| {
             if !is_good(&value) {
@@ -178,17 +178,17 @@ impl<T: 'static> Schema<T> {
         })
     }
 
-    /// The same, where the form says it too.
+    /// The same, if a regular expression can say it too.
     pub fn matching(
         self,
-        pattern: &'static str,
+        regex: &'static str,
         wanted: &'static str,
         is_good: impl Fn(&T) -> bool + 'static,
     ) -> Schema<T> {
-        self.must(wanted, is_good).shown_as(Form::Pattern(pattern))
+        self.must(wanted, is_good).shown_as(Form::Pattern(regex))
     }
 
-    /// Reports what is wrong with the value, in words of its own, and keeps it.
+    /// Checks the value with a message of its own. A wrong value is reported but kept.
     pub fn check(self, check: impl Fn(&T) -> Result<(), String> + 'static) -> Schema<T> {
         self.then(move |value, node, reader| {
             if let Err(message) = check(&value) {
@@ -198,12 +198,17 @@ impl<T: 'static> Schema<T> {
         })
     }
 
-    /// What is made of the value, and of the node that it stands in; `None`: what is wrong has been reported.
+    /// The same with a constant message.
+    pub fn refuse_if(self, message: &'static str, is_wrong: impl Fn(&T) -> bool + 'static) -> Schema<T> {
+        self.check(move |value| if is_wrong(value) { Err(message.to_owned()) } else { Ok(()) })
+    }
+
+    /// Turns the value into another, which may depend on its node. `None`: a problem has been reported.
     pub fn then<U: 'static>(self, make: impl Fn(T, &Node, &mut Reader<'_>) -> Option<U> + 'static) -> Schema<U> {
         self.make(move |value, node, _, reader| make(value, node, reader))
     }
 
-    /// What is made of the value, which cannot fail.
+    /// Turns the value into another.
     pub fn map<U: 'static>(self, make: impl Fn(T) -> U + 'static) -> Schema<U> {
         self.then(move |value, _, _| Some(make(value)))
     }
@@ -213,45 +218,38 @@ impl<T: 'static> Schema<T> {
         self.then(|value, node, _| Some(Placed { value, place: node.place.clone() }))
     }
 
-    /// If the key is there and cannot be read, its map cannot be read either: it is not the same as a key that is left out.
+    /// A key that is present but cannot be read makes its map unreadable: to treat it as missing would cause misleading messages.
     pub fn strict(self) -> Schema<T> {
         Schema { is_strict: true, ..self }
     }
 
-    /// What editors are shown instead.
+    /// Replaces the form that editors are shown.
     pub fn shown_as(self, form: Form) -> Schema<T> {
         Schema { form, ..self }
     }
 
-    /// Another key says the same in another way: only one of the two may be there.
+    /// Another key has the same meaning: only one of the two may be present.
     pub fn instead_of(self, key: &'static str) -> Schema<T> {
         Schema { instead_of: Some(key), ..self }
     }
 
-    /// One of these keys must be there too.
+    /// One of these keys must be present too.
     pub fn beside(self, keys: &'static [&'static str]) -> Schema<T> {
         Schema { beside: keys, ..self }
     }
 }
 
-/// A schema of the type that a declaration names.
-pub fn typed<T>(schema: Schema<T>) -> Schema<T> {
-    schema
-}
-
 impl<T: 'static> Schema<Vec<T>> {
-    /// A list or map that must not be empty; the message says so.
-    pub fn not_empty(self, message: &'static str) -> Schema<Vec<T>> {
-        let form = match self.form.clone() {
-            Form::List(_, item) => Form::List(1, item),
-            Form::Entries(_, keys, value) => Form::Entries(1, keys, value),
-            other => other,
-        };
-        Schema::new(form, move |node, subject, reader| {
+    /// The list or map must not be empty.
+    pub fn not_empty(mut self, message: &'static str) -> Schema<Vec<T>> {
+        if let Form::List(least, _) | Form::Entries(least, ..) = &mut self.form {
+            *least = 1;
+        }
+        self.then(move |value, node, reader| {
             if node.is_empty() {
                 reader.problems.add(&node.place, message);
             }
-            self.read(node, subject, reader)
+            Some(value)
         })
     }
 }

@@ -12,10 +12,10 @@ use crate::schema::reader::{Entry, Keys, Schema};
 use crate::schema::words;
 use crate::schema::yaml::{Node, NodeValue};
 
-/// The longest duration that means anything here; above it, arithmetic with durations would have to be checked.
+/// The longest duration that makes sense here. With this limit, arithmetic with durations needs no overflow checks.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
 
-/// A scalar of which a function makes a value; `wanted` says what it takes.
+/// A scalar that `parse` turns into a value; `wanted` names what it accepts, for the message.
 pub fn scalar<T: 'static>(form: Form, wanted: String, parse: impl Fn(&str) -> Option<T> + 'static) -> Schema<T> {
     Schema::new(form, move |node, subject, reader| {
         let value = node.text().and_then(&parse);
@@ -46,18 +46,10 @@ pub fn plain_name() -> Schema<String> {
 /// A whole number within a range.
 pub fn whole<T: FromStr + PartialOrd + Display + Copy + 'static>(range: RangeInclusive<T>) -> Schema<T>
 where
-    u64: TryFrom<T>,
+    i64: TryFrom<T>,
 {
-    let bound = |bound: &T| u64::try_from(*bound).unwrap_or_default();
-    numbers(Form::Whole(bound(range.start()), bound(range.end())), range)
-}
-
-/// A whole number of a few, some of them below 0.
-pub fn signed(range: RangeInclusive<i32>) -> Schema<i32> {
-    numbers(Form::Signed(*range.start(), *range.end()), range)
-}
-
-fn numbers<T: FromStr + PartialOrd + Display + 'static>(form: Form, range: RangeInclusive<T>) -> Schema<T> {
+    let bound = |bound: &T| i64::try_from(*bound).unwrap_or(i64::MAX);
+    let form = Form::Whole(bound(range.start()), bound(range.end()));
     let wanted = format!("a whole number from {} to {}", range.start(), range.end());
     scalar(form, wanted, move |text| text.parse().ok().filter(|number| range.contains(number)))
 }
@@ -86,13 +78,12 @@ pub fn positive_duration() -> Schema<Duration> {
 
 /// One of several words.
 pub fn word<T: Copy + 'static>(meanings: &'static [(&'static str, T)]) -> Schema<T> {
-    let words: Vec<_> = meanings.iter().map(|(word, _)| *word).collect();
-    let wanted = words::either(words.iter().copied());
+    let wanted = words::either(meanings.iter().map(|(word, _)| *word));
     let meaning = |text: &str| meanings.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-    scalar(Form::Word(words), wanted, meaning)
+    scalar(Form::words(meanings), wanted, meaning)
 }
 
-/// One of several words, which mean themselves.
+/// One of several words, kept as it is.
 pub fn one_of(words: &'static [&'static str]) -> Schema<String> {
     let known = |text: &str| words.contains(&text).then(|| text.to_owned());
     scalar(Form::Word(words.to_vec()), words::either(words.iter().copied()), known)
@@ -111,12 +102,14 @@ pub fn map<K: Keys>() -> Schema<K> {
     })
 }
 
-/// A map whose other keys follow from the word under one of them. One with an unknown word is read like the first kind.
+/// A map of one of several kinds: the word under `key` says which. With an unknown word it is read as the first kind.
 pub fn by_word<T: 'static>(key: &'static str, kinds: Vec<Schema<T>>) -> Schema<T> {
     let form = Form::Either(kinds.iter().map(|kind| kind.form.clone()).collect());
     Schema::new(form, move |node, subject, reader| {
         let word = node.get(key).and_then(Node::text).unwrap_or_default();
-        let named = kinds.iter().find(|kind| kind.form.words_of(key).contains(&word));
+        let is_named =
+            |kind: &&Schema<T>| matches!(kind.form.of_key(key), Some(Form::Word(words)) if words.contains(&word));
+        let named = kinds.iter().find(is_named);
         named.or(kinds.first())?.read(node, subject, reader)
     })
 }
@@ -126,8 +119,8 @@ pub fn list<T: 'static>(item: Schema<T>) -> Schema<Vec<T>> {
     unique(item, "", |_| Vec::new(), "")
 }
 
-/// A list in which no two items have the same name. The message stands at the item's key `at`, or at the item itself; `{}` in it is the
-/// name.
+/// A list in which no two items have the same name. The message is reported at the item's key `at`, or at the item if it has no such
+/// key; `{}` in it is replaced by the name.
 pub fn unique<T: 'static>(
     item: Schema<T>,
     at: &'static str,
@@ -182,7 +175,7 @@ pub fn entries<T: 'static>(
     })
 }
 
-/// What messages call a part of what stands under a key.
+/// What messages call a part of a key's value.
 fn part(what: &str, whole: &str) -> String {
     if whole.starts_with('`') { format!("{what} of {whole}") } else { whole.to_owned() }
 }

@@ -1,8 +1,8 @@
-//! Words: which are well formed, which is the nearest to a misspelt one, and how a message lists them.
+//! Words: the rules for names, the nearest known word to a misspelt one, and lists of words in messages.
 
-/// The known word nearest to this one, if any is near enough to be meant.
+/// The known word nearest to this one, if one is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Longer than any of ours; and measuring the distance takes memory by the product of the lengths.
+    // No known word is that long, and computing the distance takes memory proportional to the product of the lengths.
     if word.len() > 64 {
         return None;
     }
@@ -10,12 +10,17 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known.into_iter().map(|k| (k, strsim::damerau_levenshtein(word, k))).filter(near).min_by_key(|n| n.1).map(|n| n.0)
 }
 
-/// What to say of a word that is not known: the nearest that is, or all of them.
+/// The message about an unknown word: it suggests the nearest known one, or lists all.
 pub fn unknown<'a>(what: &str, word: &str, known_are: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match nearest(word, known.clone()) {
         Some(near) => format!("{what} `{word}`: did you mean `{near}`?"),
         None => format!("{what} `{word}`: {known_are} {}", listed(known)),
     }
+}
+
+/// Refuses a word that is not known.
+pub fn known<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Result<(), String> {
+    if known.clone().any(|known| known == word) { Ok(()) } else { Err(unknown(what, word, "there are", known)) }
 }
 
 /// `a, b, c`, in code quotes.
@@ -32,17 +37,6 @@ pub fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// The words of a table of meanings, in its order.
-pub const fn of<T: Copy, const N: usize>(meanings: &[(&'static str, T); N]) -> [&'static str; N] {
-    let mut words = [""; N];
-    let mut nth = 0;
-    while nth < N {
-        words[nth] = meanings[nth].0;
-        nth += 1;
-    }
-    words
-}
-
 /// The form of what [`snake`] takes.
 pub const SNAKE: &str = "^[a-z][a-z0-9_]*$";
 
@@ -55,19 +49,17 @@ pub const LABEL: &str = "^(?!(target|le)$|__)[A-Za-z_][A-Za-z0-9_]*$";
 /// The form of what [`metric`] takes.
 pub const METRIC: &str = "^[A-Za-z_:][A-Za-z0-9_:]*$";
 
-/// Lower snake case: what we name files, queries, sections and our metrics with.
+/// Lower snake case, as in the names of our files, queries, sections and metrics.
 pub fn snake(word: &str) -> Result<(), &'static str> {
     let starts = word.starts_with(|c: char| c.is_ascii_lowercase());
     let rest = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if starts && rest { Ok(()) } else { Err(SNAKE_WANTED) }
 }
 
-/// A Prometheus label name that is free to use: not ours, not a histogram's, not Prometheus's own.
+/// A Prometheus label name that is free: not added by pgvigil, not a histogram's `le`, not reserved by Prometheus.
 pub fn label(word: &str) -> Result<(), String> {
-    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let rest = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     match word {
-        _ if !starts || !rest => {
+        _ if !is_identifier(word) => {
             Err(format!("`{word}` is not a label name: use a-z, 0-9 and _, starting with a letter"))
         }
         "target" => Err("the label `target` is added by the program: choose another name".into()),
@@ -79,8 +71,13 @@ pub fn label(word: &str) -> Result<(), String> {
 
 /// A Prometheus metric name.
 pub fn metric(word: &str) -> bool {
-    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == ':');
-    starts && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+    is_identifier(&word.replace(':', "_"))
+}
+
+/// Letters, digits and `_`, not starting with a digit: the name of a label or of an environment variable.
+pub fn is_identifier(word: &str) -> bool {
+    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

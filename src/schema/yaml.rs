@@ -14,9 +14,9 @@ use crate::schema::problem::{Place, Problems};
 pub const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
 
-/// A value and where it stands; for a scalar the place is that of the first character of its text.
+/// A value and its place; the place of a scalar is that of the first character of its text.
 ///
-/// It has no `Debug`: its texts may be passwords.
+/// It does not implement `Debug`, since its texts may be passwords.
 #[derive(PartialEq)]
 pub struct Node {
     pub place: Place,
@@ -29,14 +29,14 @@ pub enum NodeValue {
     Scalar {
         /// It may be a password.
         text: Zeroizing<String>,
-        /// Not quoted and no block: `null` and nothing at all mean absent.
+        /// Neither quoted nor a block: then `null` or nothing at all means absent.
         plain: bool,
-        /// Each character of the text stands in the file where [`Place::within`] says.
+        /// [`Place::within`] gives the right place of each character of the text.
         exact: bool,
     },
     List(Vec<Node>),
     Map(Vec<(MapKey, Node)>),
-    /// What was here is already a problem: there is nothing more to say about it.
+    /// Its problem has already been reported, so there are no further messages about it.
     Broken,
 }
 
@@ -48,13 +48,13 @@ pub struct MapKey {
 }
 
 impl Node {
-    /// Nothing was written: an empty plain scalar, `~` or `null`.
+    /// Whether nothing was written: an empty plain scalar, `~` or `null`.
     pub fn is_absent(&self) -> bool {
         matches!(&self.value, NodeValue::Scalar { text, plain: true, .. }
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    /// The text of a scalar that is there.
+    /// The text of a scalar that is not absent.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             NodeValue::Scalar { text, .. } if !self.is_absent() => Some(text),
@@ -67,12 +67,12 @@ impl Node {
         self.entries().iter().find(|(k, _)| *k.text == key).map(|(_, node)| node)
     }
 
-    /// Something is written under this key of a map.
+    /// Whether this key of a map has a value.
     pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some_and(|node| !node.is_absent())
     }
 
-    /// The entries of a map, in their order; none of anything else.
+    /// The entries of a map, in order; empty for anything else.
     pub fn entries(&self) -> &[(MapKey, Node)] {
         match &self.value {
             NodeValue::Map(entries) => entries,
@@ -80,7 +80,7 @@ impl Node {
         }
     }
 
-    /// A list or a map with nothing in it.
+    /// Whether this is an empty list or map.
     pub fn is_empty(&self) -> bool {
         match &self.value {
             NodeValue::List(items) => items.is_empty(),
@@ -178,7 +178,7 @@ impl<'t> Builder<'t, '_> {
         }
     }
 
-    /// The key is not repeated in the message: in settings it may be a password that lacks its key.
+    /// The message does not repeat the key: in settings it may be a password whose own key was forgotten.
     fn entry(&mut self, entries: &mut Vec<(MapKey, Node)>, key: MapKey, value: Node) {
         match entries.iter().find(|(k, _)| k.text == key.text) {
             Some((first, _)) => {
@@ -189,7 +189,7 @@ impl<'t> Builder<'t, '_> {
         }
     }
 
-    /// The parser says where the first character of a block is, but skips the blank lines that its text starts with.
+    /// The parser gives the place of the first character of a block that is not a newline, but the text includes the blank lines before it.
     fn scalar(&self, text: Zeroizing<String>, style: ScalarStyle, span: &Span) -> Node {
         let mut place = self.place(span);
         let exact = match style {
@@ -217,12 +217,12 @@ impl<'t> Builder<'t, '_> {
     }
 }
 
-/// On one line, with nothing escaped or folded.
+/// Whether the text is on one line, with nothing escaped or folded.
 fn is_verbatim(text: &str, span: &Span, quotes: usize) -> bool {
     span.start.line() == span.end.line() && span.len() == text.chars().count() + quotes
 }
 
-/// Why an event is not read as data.
+/// Why an event is refused.
 fn refusal(event: &Event<'_>) -> Option<&'static str> {
     match event {
         Event::Alias(_) => Some("aliases (`*name`) are not read: write the value out"),
@@ -238,8 +238,8 @@ fn refusal(event: &Event<'_>) -> Option<&'static str> {
     }
 }
 
-/// The parser's words, and what would be right where they alone do not tell. A character of the file is never
-/// repeated: it may belong to a password.
+/// The parser's message, with advice if it alone does not say what would be right. It never repeats a character of the file, which may
+/// belong to a password.
 fn explain(error: &ScanError) -> String {
     let info = error.info();
     if info.starts_with("unexpected character") {

@@ -1,4 +1,4 @@
-//! A backup target: its repositories, and where what is known of each comes from.
+//! The settings of a backup target: its repositories, and where the information about each comes from.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::secret::Secret;
 use crate::settings::interpolate::{ABSOLUTE, absolute_path, interpolated, secret, secret_in_file};
 
 declare! {
-    /// Backups: repositories, each asked on its own.
+    /// A backup target.
     #[derive(Clone, Debug, PartialEq)]
     pub struct BackupSettings: "`backup`" {
         /// The repositories, each asked on its own.
@@ -25,21 +25,21 @@ declare! {
     }
 }
 
-/// One repository, or all that one run of a tool tells of.
+/// One repository, or several if one run of the tool reports them together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RepositorySettings {
     /// The label `repository`.
     pub name: String,
     pub tool: Tool,
-    /// What the tool says; none where there is no tool.
+    /// The tool's output; empty if no tool is run.
     pub documents: Vec<Document>,
     /// Variables for the tool.
     pub env: Environment,
-    /// What is older than this does not count.
+    /// Older information does not count.
     pub max_age: Duration,
-    /// The WAL archive, if it can be read as a folder.
+    /// The folder of the WAL archive, if pgvigil can read it.
     pub archive: Option<PathBuf>,
-    /// A file that is touched when a restore was tested.
+    /// A file that a job touches after each tested restore.
     pub verified: Option<PathBuf>,
 }
 
@@ -48,22 +48,22 @@ pub struct RepositorySettings {
 pub struct Environment(pub Vec<(String, Secret)>);
 
 impl Environment {
-    /// Names and values, secrets among them.
+    /// Names and values, in clear.
     pub fn expose(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.expose()))
     }
 }
 
-/// What made the backups.
+/// The tool that makes the backups.
 #[allow(clippy::large_enum_variant, reason = "a few, made once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tool {
-    /// All stanzas where none is named, all repositories where no key is.
+    /// `None` means all stanzas, or all repositories.
     PgBackRest {
         stanza: Option<String>,
         repo: Option<u32>,
     },
-    /// All servers where none is named.
+    /// `None` means all servers.
     Barman {
         server: Option<String>,
     },
@@ -73,7 +73,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// Its word in the settings, and the label `tool`.
+    /// Its word in the settings, which is also the label `tool`.
     pub fn word(&self) -> &'static str {
         match self {
             Tool::PgBackRest { .. } => "pgbackrest",
@@ -85,27 +85,27 @@ impl Tool {
     }
 }
 
-/// JSON of a tool.
+/// A JSON document of a tool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     pub part: DocumentPart,
     pub ask: DocumentSource,
 }
 
-/// What can be known, or not, on its own.
+/// A part of the information about a repository, which can fail on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DocumentPart {
     /// The backups.
     Information,
-    /// What WAL-G says of its WAL.
+    /// The WAL, as WAL-G lists it.
     Wal,
-    /// What the folder of the WAL archive shows.
+    /// The WAL, as the folder of the archive shows it.
     Archive,
     Verified,
 }
 
 impl DocumentPart {
-    /// Its word, as the label `part`.
+    /// The value of the label `part`.
     pub fn word(self) -> &'static str {
         match self {
             DocumentPart::Information => "information",
@@ -119,9 +119,9 @@ impl DocumentPart {
 /// Where a document comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DocumentSource {
-    /// Standard output of a program with these arguments; the first is the program.
+    /// The standard output of a command: the program and its arguments.
     Run(Vec<String>),
-    /// A file that somebody writes; it is as old as its last change.
+    /// A file that a job writes. It is as old as its last change.
     File(PathBuf),
 }
 
@@ -176,10 +176,10 @@ impl S3 {
     }
 }
 
-/// What is known of a repository is good for an hour if nothing is said: twelve runs of the tool.
+/// An hour has twelve runs of the tool.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// Of what made the backups, the word says which keys there are.
+/// The schema of a repository: the word under `tool` decides which keys it has.
 fn repository() -> Schema<RepositorySettings> {
     by_word(
         "tool",
@@ -199,7 +199,7 @@ fn command() -> Schema<Vec<String>> {
 
 const TOOLS: [(&str, ()); 5] = [("pgbackrest", ()), ("barman", ()), ("walg", ()), ("files", ()), ("s3", ())];
 
-/// What made the backups, of which these keys are for one.
+/// The key `tool` of the repositories of one tool.
 fn tool(name: &'static str) -> Schema<()> {
     word(&TOOLS).shown_as(Form::Word(vec![name]))
 }
@@ -217,7 +217,7 @@ declare! {
 }
 
 declare! {
-    /// The keys of every tool that is run, or whose output is read.
+    /// The keys of every tool that pgvigil runs, or whose output it reads.
     pub struct CommandKeys: "a tool" {
         /// The tool's configuration file; its own default if left out.
         config: Option<String> = interpolated().optional(),
@@ -284,16 +284,13 @@ declare! {
     pub struct BucketKeys: "a repository in a bucket" {
         ..common: RepositoryKeys,
         /// What makes the backups.
-        tool: () = tool("s3").check(|()| match cfg!(feature = "s3") {
-            true => Ok(()),
-            false => Err("this pgvigil was built without the feature `s3`".to_owned()),
-        }),
+        tool: () = tool("s3").refuse_if("this pgvigil was built without the feature `s3`", |()| cfg!(not(feature = "s3"))),
         ..bucket: S3,
     }
 }
 
 impl RepositoryKeys {
-    /// A repository of which nothing runs.
+    /// A repository without a tool to run.
     fn of(self, tool: Tool) -> RepositorySettings {
         RepositorySettings {
             name: self.name,
@@ -312,7 +309,14 @@ impl CommandKeys {
         self.binary.clone().unwrap_or_else(|| name.to_owned())
     }
 
-    /// A repository whose tool is run with this command, if nothing else is given.
+    /// The program, this option with the configuration file, and these arguments.
+    fn command(&self, name: &str, config_option: &str, words: &[&str]) -> Vec<String> {
+        let config = self.config.iter().flat_map(|config| [config_option.to_owned(), config.clone()]);
+        let words = words.iter().map(|word| (*word).to_owned());
+        [self.program(name)].into_iter().chain(config).chain(words).collect()
+    }
+
+    /// A repository whose tool is run with this command, unless its keys name another source.
     fn repository(self, repository: RepositorySettings, command: Vec<String>) -> RepositorySettings {
         let ask = source(self.exec, self.from_file, command);
         RepositorySettings {
@@ -324,7 +328,7 @@ impl CommandKeys {
     }
 }
 
-/// Where a document comes from: arguments of the user's, a file, or else the tool itself.
+/// Where a document comes from: the user's command, a file, or else this command.
 fn source(exec: Option<Vec<String>>, file: Option<PathBuf>, command: Vec<String>) -> DocumentSource {
     match (exec, file) {
         (Some(words), _) => DocumentSource::Run(words),
@@ -334,7 +338,7 @@ fn source(exec: Option<Vec<String>>, file: Option<PathBuf>, command: Vec<String>
 }
 
 impl PgBackRestKeys {
-    /// Its log stays out of what is read, and out of its files, which may be another user's.
+    /// Log messages go to standard error only: neither into the output, nor into log files, which may belong to another user.
     fn repository(self) -> RepositorySettings {
         let number = self.repo.map(|repo| repo.to_string());
         let options = [("config", &self.command.config), ("stanza", &self.stanza), ("repo", &number)];
@@ -350,27 +354,18 @@ impl PgBackRestKeys {
 
 impl BarmanKeys {
     fn repository(self) -> RepositorySettings {
-        let mut command = vec![self.command.program("barman")];
-        if let Some(config) = &self.command.config {
-            command.extend(["-c".to_owned(), config.clone()]);
-        }
-        command.push("diagnose".to_owned());
+        let command = self.command.command("barman", "-c", &["diagnose"]);
         self.command.repository(self.common.of(Tool::Barman { server: self.server }), command)
     }
 }
 
 impl WalGKeys {
-    /// Backups and WAL are two commands. Where the first comes from elsewhere, so must the second, or it is left out.
+    /// Backups and WAL are two commands. If the user replaces the first but not the second, the WAL is left out.
     fn repository(self) -> RepositorySettings {
         let is_run = self.command.exec.is_none() && self.command.from_file.is_none();
         let has_wal = is_run || self.wal_exec.is_some() || self.wal_from_file.is_some();
-        let mut command = vec![self.command.program("wal-g")];
-        if let Some(config) = &self.command.config {
-            command.extend(["--config".to_owned(), config.clone()]);
-        }
-        let with =
-            |words: &[&str]| command.iter().cloned().chain(words.iter().map(|word| (*word).to_owned())).collect();
-        let (list, show) = (with(&["backup-list", "--detail", "--json"]), with(&["wal-show", "--detailed-json"]));
+        let list = self.command.command("wal-g", "--config", &["backup-list", "--detail", "--json"]);
+        let show = self.command.command("wal-g", "--config", &["wal-show", "--detailed-json"]);
         let mut repository = self.command.repository(self.common.of(Tool::WalG), list);
         if has_wal {
             let ask = source(self.wal_exec, self.wal_from_file, show);

@@ -12,7 +12,10 @@ declare! {
     pub struct DiskSettings: "`disk`" {
         /// The paths whose filesystems are watched.
         paths: Vec<NamedPath> = unique(
-            map().map(DiskPathKeys::named),
+            map().map(|keys: DiskPathKeys| NamedPath {
+                name: keys.name.unwrap_or_else(|| keys.path.to_string_lossy().into_owned()),
+                path: keys.path,
+            }),
             "",
             |path| vec![path.name.clone()],
             "a second path of this name: give one of the two another `name`",
@@ -35,11 +38,4 @@ declare! {
 pub struct NamedPath {
     pub name: String,
     pub path: PathBuf,
-}
-
-impl DiskPathKeys {
-    fn named(self) -> NamedPath {
-        let name = self.name.unwrap_or_else(|| self.path.to_string_lossy().into_owned());
-        NamedPath { name, path: self.path }
-    }
 }

@@ -1,4 +1,4 @@
-//! The environment: the targets of a start without a settings file.
+//! The targets that environment variables name if there is no settings file.
 
 use zeroize::Zeroizing;
 
@@ -10,28 +10,40 @@ use crate::settings::connection::{postgres, redis};
 use crate::settings::probe;
 use crate::settings::targets::{Endpoint, RowLimits, TargetSettings};
 
-/// The variables with the server's URL, and with its replicas'; of each pair the first that is set counts.
-const PRIMARY: [&str; 2] = ["PGVIGIL_POSTGRES_URL", "DATABASE_URL"];
-const REPLICAS: [&str; 2] = ["PGVIGIL_REPLICA_URLS", "DATABASE_READ_URLS"];
+type EnvSettings = Result<Endpoint, Vec<ConnectionProblem>>;
+
+/// A target's name, the variables with its URL (the first that is set counts), and how the URL is read.
+type EnvTarget = (&'static str, &'static [&'static str], fn(&str) -> EnvSettings);
+
+/// All targets. The variable of `replica` holds a list of URLs, separated by commas, each of which becomes a target.
+const TARGETS: [EnvTarget; 5] = [
+    ("postgres", &["PGVIGIL_POSTGRES_URL", "DATABASE_URL"], postgres),
+    (REPLICA, &["PGVIGIL_REPLICA_URLS", "DATABASE_READ_URLS"], postgres),
+    ("pgbouncer", &["PGVIGIL_PGBOUNCER_URL"], |url| {
+        postgres::resolve_console(Dsn::parse(url).map_err(|wrong| vec![wrong])?).map(Endpoint::PgBouncer)
+    }),
+    ("redis", &["PGVIGIL_REDIS_URL", "REDIS_URL"], |url| {
+        redis::resolve(&redis::parse(url).map_err(|wrong| vec![wrong])?).map(Endpoint::Redis)
+    }),
+    ("probe", &["PGVIGIL_PROBE_URL"], |url| {
+        probe::from_url(&Dsn::parse(url).map_err(|wrong| vec![wrong])?).map(Endpoint::Probe)
+    }),
+];
+
+const REPLICA: &str = "replica";
+
+fn postgres(url: &str) -> EnvSettings {
+    postgres::resolve(&Dsn::parse(url).map_err(|wrong| vec![wrong])?).map(Endpoint::Postgres)
+}
 
 fn first_set(names: &[&'static str], env: &Env<'_>) -> Option<(&'static str, Zeroizing<String>)> {
     let set = |name| env(name).map(Zeroizing::new).filter(|value| !value.trim().is_empty());
     names.iter().find_map(|name| Some((*name, set(name)?)))
 }
 
-/// The variable with the URL of a PgBouncer's console.
-const PGBOUNCER: &str = "PGVIGIL_PGBOUNCER_URL";
-
-/// The variables with the URL of a Redis server; the first that is set counts.
-const REDIS: [&str; 2] = ["PGVIGIL_REDIS_URL", "REDIS_URL"];
-
-/// The variable with the URL of the primary as the probe logs in to it.
-const PROBE: &str = "PGVIGIL_PROBE_URL";
-
 /// Whether any variable names a target.
 pub fn names_targets(env: &Env<'_>) -> bool {
-    let all = [PRIMARY.as_slice(), &REPLICAS, &[PGBOUNCER], &REDIS, &[PROBE]];
-    all.iter().any(|names| first_set(names, env).is_some())
+    TARGETS.iter().any(|(_, variables, _)| first_set(variables, env).is_some())
 }
 
 /// The targets that variables name: `postgres`, `replica-1`, `replica-2` and so on, `pgbouncer`, `redis`, `probe`.
@@ -42,43 +54,25 @@ pub fn targets(env: &Env<'_>, problems: &mut Problems) -> Vec<TargetSettings> {
         problems.add(&Place::whole("settings"), message);
     }
     let mut targets = Vec::new();
-    if let Some((variable, url)) = first_set(&PRIMARY, env) {
-        targets.extend(target("postgres".into(), variable, postgres(&url), problems));
-    }
-    if let Some((variable, urls)) = first_set(&REPLICAS, env) {
-        let urls = urls.split(',').filter(|url| !url.trim().is_empty()).enumerate();
-        targets.extend(
-            urls.filter_map(|(n, url)| target(format!("replica-{}", n + 1), variable, postgres(url), problems)),
-        );
-    }
-    if let Some((variable, url)) = first_set(&[PGBOUNCER], env) {
-        let console = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(postgres::resolve_console);
-        targets.extend(target("pgbouncer".into(), variable, console.map(Endpoint::PgBouncer), problems));
-    }
-    if let Some((variable, url)) = first_set(&REDIS, env) {
-        let server = redis::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| redis::resolve(&dsn));
-        targets.extend(target("redis".into(), variable, server.map(Endpoint::Redis), problems));
-    }
-    if let Some((variable, url)) = first_set(&[PROBE], env) {
-        let probe = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| probe::from_url(&dsn));
-        targets.extend(target("probe".into(), variable, probe.map(Endpoint::Probe), problems));
+    for (name, variables, read) in TARGETS {
+        let Some((variable, value)) = first_set(variables, env) else { continue };
+        if name != REPLICA {
+            targets.extend(target(name.to_owned(), variable, read(&value), problems));
+            continue;
+        }
+        for (nth, url) in value.split(',').filter(|url| !url.trim().is_empty()).enumerate() {
+            targets.extend(target(format!("{name}-{}", nth + 1), variable, read(url), problems));
+        }
     }
     targets
 }
 
-type EnvSettings = Result<Endpoint, Vec<ConnectionProblem>>;
-
-fn postgres(url: &str) -> EnvSettings {
-    let dsn = Dsn::parse(url).map_err(|wrong| vec![wrong])?;
-    postgres::resolve(&dsn).map(Endpoint::Postgres)
-}
-
 fn target(name: String, variable: &str, endpoint: EnvSettings, problems: &mut Problems) -> Option<TargetSettings> {
-    let told = |wrongs: Vec<ConnectionProblem>| {
-        for wrong in wrongs {
+    let report = |wrong: Vec<ConnectionProblem>| {
+        for wrong in wrong {
             problems.add(&Place::whole(variable), format!("target `{name}`: {wrong}"));
         }
     };
-    let endpoint = endpoint.map_err(told).ok()?;
+    let endpoint = endpoint.map_err(report).ok()?;
     Some(TargetSettings { name, labels: Vec::new(), endpoint, most: RowLimits::default(), thresholds: Vec::new() })
 }

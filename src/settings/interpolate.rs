@@ -1,12 +1,12 @@
-//! `${NAME}` in the settings' texts: replaced from the environment. And texts that a file may hold instead.
+//! Replaces `${NAME}` in the texts of the settings by environment variables; and reads secrets from files.
 
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use crate::schema::form::Form;
 use crate::schema::reader::{Env, Schema};
 use crate::schema::values::text;
+use crate::schema::words;
 use crate::secret::Secret;
 
 /// A text with its `${NAME}`s replaced.
@@ -17,15 +17,14 @@ pub fn interpolated() -> Schema<String> {
     })
 }
 
-/// The same for a text that cannot be printed from then on.
+/// The same for a secret, which cannot be printed.
 pub fn secret() -> Schema<Secret> {
     interpolated().map(Secret::new)
 }
 
-/// A secret in the file that is named.
+/// A secret that is the content of the named file.
 pub fn secret_in_file() -> Schema<Secret> {
-    Schema::new(Form::Text, |node, subject, reader| {
-        let path = interpolated().read(node, subject, reader)?;
+    interpolated().make(|path, node, subject, reader| {
         let secret = Secret::in_file(path.as_ref());
         secret.map_err(|message| reader.problems.add(&node.place, format!("{subject}: {message}"))).ok()
     })
@@ -36,13 +35,13 @@ pub fn absolute_path() -> Schema<PathBuf> {
     interpolated().matching(ABSOLUTE, "an absolute path", |path| path.starts_with('/')).map(PathBuf::from)
 }
 
-/// An absolute path, or a text that may become one.
+/// A regular expression for an absolute path, or a text that may become one by a `${NAME}`.
 pub const ABSOLUTE: &str = r"^/|\$\{";
 
-/// Replaces each `${NAME}` by that variable; `$$` is a plain `$`, and so is a `$` before anything else.
+/// Replaces each `${NAME}` by that variable. `$$` is a plain `$`, and so is a `$` before anything else.
 ///
 /// # Errors
-/// What is wrong. Of the text, only the name of a variable that is not set is repeated.
+/// What is wrong. Of the text, the message repeats only the name of a variable that is not set.
 pub fn expand(text: &str, env: &Env<'_>) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -53,12 +52,12 @@ pub fn expand(text: &str, env: &Env<'_>) -> Result<String, String> {
             expanded.push('$');
             rest = after;
         } else if let Some(braced) = rest.strip_prefix('{') {
-            let (name, after) = braced.split_once('}').filter(|(name, _)| is_variable(name)).ok_or(
+            let (name, after) = braced.split_once('}').filter(|(name, _)| words::is_identifier(name)).ok_or(
                 "`${` must be followed by the name of an environment variable and `}`; write `$$` for a plain `$`",
             )?;
             let missing = || format!("the environment variable `{name}` is not set: set it, or write `$$` for a `$`");
             let value = Zeroizing::new(env(name).ok_or_else(missing)?);
-            // With room for the rest: text that grows leaves a copy behind.
+            // With room for the rest: a string that grows leaves a copy of the secret behind in memory.
             expanded.reserve_exact(value.len() + after.len());
             expanded.push_str(&value);
             rest = after;
@@ -67,11 +66,6 @@ pub fn expand(text: &str, env: &Env<'_>) -> Result<String, String> {
         }
     }
     Ok(expanded + rest)
-}
-
-fn is_variable(name: &str) -> bool {
-    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

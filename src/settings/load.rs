@@ -1,4 +1,4 @@
-//! The settings as they are written, in a file or in the environment, read into what they mean.
+//! Reads the settings, from a file or from the environment.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::settings::{env, thresholds};
 /// The most rows a query may keep.
 pub const MAX_ROWS: usize = 1_000_000;
 
-/// Everything `pgvigil.yaml` (or the environment) says.
+/// The whole content of `pgvigil.yaml`, or of the environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// How long a scrape may take where the scraper does not say.
+    /// How long a scrape may take if the scraper does not say.
     pub scrape_timeout: Duration,
     pub targets: Vec<TargetSettings>,
-    /// By collector, what differs from its file; [`crate::collector::catalogue::Catalogue::adjust`] applies it.
+    /// What differs from the collectors' files, by collector; [`crate::collector::catalogue::Catalogue::adjust`] applies it.
     pub overrides: Vec<Entry<Override>>,
-    /// The names of all static labels, and where each stands.
+    /// The names of all static labels, each with its place.
     pub label_names: Vec<(String, Place)>,
 }
 
@@ -56,11 +56,11 @@ declare! {
 
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The settings as far as they can be read, and all that is wrong with them. No message repeats a value that may be a secret.
+/// The settings as far as they can be read, and their problems. No message repeats a value that may be a secret.
 pub type ReadSettings = (Settings, Problems);
 
 impl Settings {
-    /// Reads the settings from a file, or without one from the environment.
+    /// Reads the settings from a file, or if none is given from the environment.
     pub fn load(file: Option<&Path>, env: &Env<'_>) -> ReadSettings {
         match file.map(|path| (path, files::read(path))) {
             Some((path, Ok(text))) => Settings::read(&path.to_string_lossy(), &text, env),
@@ -82,10 +82,10 @@ impl Settings {
         keys.map(SettingsKeys::settings).unwrap_or_default().with_shipped_thresholds(problems)
     }
 
-    /// The same, if nothing is wrong.
+    /// The same, if there are no problems.
     ///
     /// # Errors
-    /// Everything that is.
+    /// All problems.
     pub fn parse(file: &str, text: &str, env: &Env<'_>) -> Result<Settings, Problems> {
         let (settings, problems) = Settings::read(file, text, env);
         problems.unless_any(settings)
@@ -98,7 +98,7 @@ impl Settings {
                     target.thresholds = thresholds::merged(&shipped, &target.endpoint, &target.thresholds);
                 }
             }
-            Err(told) => problems.add_all(told),
+            Err(wrong) => problems = problems.and(wrong),
         }
         (self, problems)
     }

@@ -12,16 +12,16 @@ use crate::settings::interpolate::interpolated;
 use crate::settings::probe::{ProbeSettings, probe};
 use crate::{declare, declare_one_of};
 
-/// One thing to watch.
+/// A target: something to watch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TargetSettings {
     pub name: String,
     /// Static labels, sorted by name, on every sample of the target.
     pub labels: Vec<(String, String)>,
     pub endpoint: Endpoint,
-    /// How much of a page is its own.
+    /// The most that it may have on a page.
     pub most: RowLimits,
-    /// All its thresholds, by name and severity: the shipped ones, replaced and joined by its own.
+    /// Its thresholds, sorted by name and severity: the shipped ones, except those it replaces, and its own.
     pub thresholds: Vec<Threshold>,
 }
 
@@ -34,7 +34,7 @@ pub struct RowLimits {
 }
 
 impl RowLimits {
-    /// The bytes that its rows may take in memory: on a page most of them are there several times.
+    /// The bytes that its rows may take in memory, fewer than on a page, where most of them appear several times.
     pub fn rows(&self) -> usize {
         self.bytes / 3
     }
@@ -57,16 +57,10 @@ impl TargetSettings {
         }
     }
 
-    /// Which of its databases are visited.
+    /// The databases in which collectors of `scope: database` run.
     pub fn databases(&self) -> DatabasePatterns {
-        match &self.endpoint {
-            Endpoint::Postgres(postgres) => postgres.databases.clone(),
-            Endpoint::PgBouncer(_)
-            | Endpoint::Redis(_)
-            | Endpoint::Backup(_)
-            | Endpoint::Disk(_)
-            | Endpoint::Probe(_) => DatabasePatterns::default(),
-        }
+        let Endpoint::Postgres(postgres) = &self.endpoint else { return DatabasePatterns::default() };
+        postgres.databases.clone()
     }
 }
 
@@ -92,7 +86,7 @@ declare! {
 }
 
 declare! {
-    /// In the settings of a target, and, for all that have none, beside `targets`.
+    /// Limits of a target; beside `targets`, those of all targets without limits of their own.
     #[derive(Default)]
     pub struct LimitKeys: "limits" {
         /// The most bytes a target may have on a page (before compression), three times what its rows may take in memory; 33554432 if left
@@ -130,7 +124,7 @@ pub fn targets() -> Schema<Vec<TargetKeys>> {
 }
 
 impl TargetKeys {
-    /// What is left out is as it is for all. `None`: what is wrong has been reported.
+    /// The target, with the limits of all targets if it has none of its own. `None`: a problem has been reported.
     pub fn target(self, of_all: RowLimits) -> Option<TargetSettings> {
         let mut labels: Vec<_> = self.labels.into_iter().map(|label| (label.key, label.value)).collect();
         labels.sort();
@@ -150,7 +144,7 @@ impl LimitKeys {
     }
 }
 
-/// As [`words::LABEL`], and not one that Prometheus adds to every series.
+/// As [`words::LABEL`], without the labels that Prometheus adds to every series.
 const STATIC_LABEL: &str = "^(?!(target|le|job|instance)$|__)[A-Za-z_][A-Za-z0-9_]*$";
 
 fn static_label(name: &str) -> Result<(), String> {
@@ -160,18 +154,13 @@ fn static_label(name: &str) -> Result<(), String> {
     }
 }
 
-/// What the rules know of: a threshold of any other severity would be compared with nothing.
+/// The severities of the shipped rules, which compare nothing with a threshold of any other.
 pub const SEVERITIES: [&str; 2] = ["warning", "critical"];
 
-/// `name: {severity: number}`. Names are free: rules of the user's own may compare with them.
+/// `name: {severity: number}`. Any name is allowed, since users may have rules of their own.
 fn thresholds() -> Schema<Vec<Threshold>> {
     let name = |name: &str| words::snake(name).map_err(|right| format!("the name of a threshold is {right}"));
-    let severity = |word: &str| {
-        if SEVERITIES.contains(&word) {
-            return Ok(());
-        }
-        Err(words::unknown("no severity", word, "there are", SEVERITIES.into_iter()))
-    };
+    let severity = |word: &str| words::known("no severity", word, SEVERITIES.into_iter());
     let values = entries("^(warning|critical)$", severity, number())
         .not_empty("a threshold is a map: `{warning: 0.7, critical: 0.9}`");
     entries(words::SNAKE, name, values).map(|thresholds| {

@@ -1,7 +1,6 @@
 //! The shipped thresholds, `rules/thresholds.yaml`: what alerts compare with unless a target says otherwise.
 
 use crate::declare;
-use crate::schema::form::Form;
 use crate::schema::problem::Problems;
 use crate::schema::reader::Reader;
 use crate::schema::values::{list, map, number, one_of, snake, text, unique};
@@ -12,7 +11,7 @@ const FILE: &str = "rules/thresholds.yaml";
 const TEXT: &str = include_str!("../../rules/thresholds.yaml");
 
 declare! {
-    /// A threshold that shipped rules compare with: what its value means, and why it is that.
+    /// A threshold that shipped rules compare with: its value, its unit, and the reason for the value.
     #[derive(Clone, Debug, PartialEq)]
     pub struct ShippedThreshold: "a threshold" {
         /// What is compared.
@@ -20,7 +19,7 @@ declare! {
         /// How bad it is to be beyond.
         severity: String = one_of(&SEVERITIES),
         /// The kinds of targets whose alerts compare with it.
-        kinds: Vec<String> = list(text().shown_as(Form::Word(Endpoint::WORDS.to_vec()))),
+        kinds: Vec<String> = list(one_of(Endpoint::WORDS)),
         /// The unit of the value.
         unit: String = text(),
         /// Where the value comes from.
@@ -48,14 +47,14 @@ fn read(file: &str, text: &str) -> Result<Vec<ShippedThreshold>, Problems> {
 }
 
 impl ShippedThreshold {
-    /// What a target of this kind compares with. `None`: this is not for its kind, or only for targets that set it.
+    /// The threshold of a target of this kind. `None`: it is for other kinds, or only for targets that set it.
     fn for_kind(&self, kind: &str) -> Option<Threshold> {
         let value = self.value.filter(|_| self.kinds.iter().any(|own| own == kind))?;
         Some(Threshold { name: self.name.clone(), severity: self.severity.clone(), value })
     }
 }
 
-/// All thresholds of a target, by name and severity: those shipped for its kind, replaced and joined by its own.
+/// The thresholds of a target, sorted by name and severity: those shipped for its kind, except those it replaces, and its own.
 pub fn merged(shipped: &[ShippedThreshold], endpoint: &Endpoint, own: &[Threshold]) -> Vec<Threshold> {
     let is_own = |shipped: &Threshold| own.iter().any(|o| (&o.name, &o.severity) == (&shipped.name, &shipped.severity));
     let kept = shipped.iter().filter_map(|shipped| shipped.for_kind(endpoint.word()));

@@ -1,36 +1,36 @@
-//! The web configuration as it is written: how the pages are served, and to whom. In the format of Prometheus'
-//! exporters (`--web.config.file`); what a TLS library must say of it, `web` says.
+//! The web configuration: how the pages are served, and to whom. It has the format of Prometheus exporters (`--web.config.file`).
+//! `access` checks what needs a TLS library.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::declare;
-use crate::schema::form::{Form, Shape};
+use crate::schema::form::Form;
 use crate::schema::problem::{Place, Problems};
-use crate::schema::reader::{Keys, Reader, Schema};
+use crate::schema::reader::{Entry, Placed, Reader, Schema};
 use crate::schema::values::{duration, entries, flag, list, map, one_of, text, whole, word};
 use crate::schema::yaml::Node;
 use crate::schema::{files, yaml};
 use crate::secret::Secret;
 
 declare! {
-    /// What the file says.
+    /// The content of the file.
     #[derive(Debug, Default)]
     pub struct WebSettings: "the web configuration" {
         /// TLS towards those who ask; plain HTTP if left out.
         tls as "tls_server_config": Option<WebTls> = map().then(TlsKeys::tls).optional(),
         /// What answers carry.
-        headers as "http_server_config": Headers = map().map(|keys: HttpKeys| keys.headers).or(Headers::default()),
+        headers as "http_server_config": Vec<Header> = map().map(|keys: HttpKeys| keys.headers).or(Vec::new()),
         /// Users and their passwords' bcrypt hashes; anyone may ask if there are none.
-        users as "basic_auth_users": Vec<User> = users().or(Vec::new()),
+        users as "basic_auth_users": Vec<Entry<Placed<Secret>>> = entries("^[^:]+$", user_name, hash()).or(Vec::new()),
         /// How many requests are answered; the others get a 429.
-        rate as "rate_limit": Option<Rate> = map().map(RateKeys::rate).or(None),
+        rate as "rate_limit": Option<Rate> = map().map(|rate: Rate| Some(rate).filter(|rate| !rate.interval.is_zero())).or(None),
         /// The names by which this server may be asked, without ports; the others get a 421. Any name if left out.
         hosts as "allowed_hosts": Vec<String> = list(host()).or(Vec::new()),
     }
 }
 
-/// TLS towards those who ask.
+/// TLS towards clients.
 #[derive(Debug)]
 pub struct WebTls {
     pub cert: Pem,
@@ -58,7 +58,7 @@ declare! {
 }
 
 declare! {
-    /// How TLS is spoken.
+    /// The options of TLS.
     #[derive(Debug)]
     pub struct TlsOptions: "TLS" {
         /// Which certificate a client must have; only `RequireAndVerifyClientCert` keeps strangers out.
@@ -83,12 +83,14 @@ declare! {
         /// Read, and without effect: HTTP/1.1 is spoken.
         http2: Option<bool> = flag().optional(),
         /// More headers for every answer.
-        headers: Headers = map().or(Headers::default()),
+        headers: Vec<Header> = map().map(HeaderKeys::given).or(Vec::new()),
     }
 }
 
 declare! {
-    pub struct RateKeys: "`rate_limit`" {
+    /// A limit on requests: `burst` at once, and another one each `interval`.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Rate: "`rate_limit`" {
         /// The time between two requests, on average; 0s: there is no limit.
         interval: Duration = duration().or(Duration::ZERO),
         /// How many may come at once; 1 if left out.
@@ -96,52 +98,55 @@ declare! {
     }
 }
 
-/// Names and values of headers that are there and not blank, each fit to be sent.
-#[derive(Clone, Debug, Default)]
-pub struct Headers(pub Vec<(&'static str, String)>);
+declare! {
+    pub struct HeaderKeys: "`headers`" {
+        /// For how long browsers ask by TLS only.
+        transport_security as "Strict-Transport-Security": Option<String> = header().optional(),
+        /// `nosniff`.
+        content_type_options as "X-Content-Type-Options": Option<String> = text()
+            .matching("^(nosniff)?$", "nosniff", |value| ["", "nosniff"].contains(&value.as_str()))
+            .optional(),
+        /// `deny` or `sameorigin`.
+        frame_options as "X-Frame-Options": Option<String> = text()
+            .matching("^(deny|sameorigin)?$", "deny or sameorigin", |value| {
+                ["", "deny", "sameorigin"].contains(&value.as_str())
+            })
+            .optional(),
+        /// For old browsers.
+        xss_protection as "X-XSS-Protection": Option<String> = header().optional(),
+        /// What a browser may load for the page `/`.
+        content_security_policy as "Content-Security-Policy": Option<String> = header().optional(),
+    }
+}
 
-/// What a header is called, what it is for, and what it may be.
-type HeaderKey = (&'static str, &'static str, fn() -> Schema<String>);
-
-const HEADERS: [HeaderKey; 5] = [
-    ("Strict-Transport-Security", "For how long browsers ask by TLS only.", header),
-    ("X-Content-Type-Options", "`nosniff`.", || {
-        text().matching("^(nosniff)?$", "nosniff", |value| ["", "nosniff"].contains(&value.as_str()))
-    }),
-    ("X-Frame-Options", "`deny` or `sameorigin`.", || {
-        let is_good = |value: &String| ["", "deny", "sameorigin"].contains(&value.as_str());
-        text().matching("^(deny|sameorigin)?$", "deny or sameorigin", is_good)
-    }),
-    ("X-XSS-Protection", "For old browsers.", header),
-    ("Content-Security-Policy", "What a browser may load for the page `/`.", header),
-];
+/// A header's name and value.
+pub type Header = (&'static str, String);
 
 fn header() -> Schema<String> {
     let is_good = |value: &String| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     text().matching("^[ -~]*$", "of ASCII characters, without line breaks", is_good)
 }
 
-impl Keys for Headers {
-    fn shape() -> Shape {
-        let shape = Shape::new("`headers`");
-        HEADERS.iter().fold(shape, |shape, (name, about, schema)| shape.key(schema().optional().key(name, about)))
-    }
-
-    fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let mut headers = Vec::new();
-        for (name, _, schema) in HEADERS {
-            let value = schema().read_key(map, name, reader).filter(|value| !value.is_empty());
-            headers.extend(value.map(|value| (name, value)));
-        }
-        Some(Headers(headers))
+impl HeaderKeys {
+    /// The headers that are present and not empty.
+    fn given(self) -> Vec<Header> {
+        let headers = [
+            ("Strict-Transport-Security", self.transport_security),
+            ("X-Content-Type-Options", self.content_type_options),
+            ("X-Frame-Options", self.frame_options),
+            ("X-XSS-Protection", self.xss_protection),
+            ("Content-Security-Policy", self.content_security_policy),
+        ];
+        let given = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        given.filter(|(_, value)| !value.is_empty()).collect()
     }
 }
 
-/// A text in PEM, and where it was named.
+/// A text in PEM, with its place in the configuration.
 #[derive(Debug)]
 pub struct Pem {
     pub place: Place,
-    /// For messages: the key, and the file if it is in one.
+    /// Its name in messages: the key, and the file if the text is in one.
     pub what: String,
     pub text: Secret,
 }
@@ -150,7 +155,7 @@ pub struct Pem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     None,
-    /// It is asked for one, which nobody looks at.
+    /// It is asked for one, which is not verified.
     Request,
     /// Any, signed by anyone.
     Any,
@@ -158,27 +163,11 @@ pub enum Client {
     Verify,
 }
 
-/// Of TLS.
+/// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     V12,
     V13,
-}
-
-/// Someone who may ask.
-#[derive(Clone, Debug)]
-pub struct User {
-    pub name: String,
-    /// Where the hash of the password stands.
-    pub place: Place,
-    pub hash: Secret,
-}
-
-/// So many requests at once, and another each `interval`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
-    pub interval: Duration,
-    pub burst: usize,
 }
 
 const CLIENTS: [(&str, Client); 6] = [
@@ -193,7 +182,7 @@ const CLIENTS: [(&str, Client); 6] = [
 
 const VERSIONS: [(&str, Version); 2] = [("TLS12", Version::V12), ("TLS13", Version::V13)];
 
-/// Those of TLS 1.3 are always there, as in Go.
+/// The cipher suites, by Go's names. Those of TLS 1.3 are always enabled, as in Go.
 pub const SUITES: [&str; 9] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
@@ -208,17 +197,17 @@ pub const SUITES: [&str; 9] = [
 
 pub const CURVES: [&str; 3] = ["X25519", "CurveP256", "CurveP384"];
 
-/// What to say of a password that is none.
+/// The message about something else in place of a hash.
 pub const NO_HASH: &str = "this is not a bcrypt hash: `htpasswd -nBC 10 NAME` makes one, which begins with $2y$10$";
 
-/// A comparison with a hash of this cost takes a second or so; each step more doubles it.
+/// A comparison with a hash of this cost takes about a second; each further step doubles that.
 const MOST_COST: u32 = 14;
 
-/// The keys that name files whose content is part of this one.
+/// The keys that name files, whose content belongs to the configuration.
 pub const FILES: [&str; 3] = ["cert_file", "key_file", "client_ca_file"];
 
 impl WebSettings {
-    /// Reads the file, and those it names.
+    /// Reads the file and the files that it names.
     ///
     /// # Errors
     /// Everything that is wrong. No message repeats a hash or a key.
@@ -240,12 +229,16 @@ impl WebSettings {
     }
 }
 
-/// Users: a name that HTTP can carry, which a colon ends, and the bcrypt hash of the password.
-fn users() -> Schema<Vec<User>> {
-    let name = |name: &str| match name.is_empty() || name.contains(':') {
-        true => Err("a user's name is not empty, and has no colon".to_owned()),
-        false => Ok(()),
-    };
+/// HTTP ends a user's name at the first colon.
+fn user_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(':') {
+        return Err("a user's name is not empty, and has no colon".to_owned());
+    }
+    Ok(())
+}
+
+/// The bcrypt hash of a password.
+fn hash() -> Schema<Placed<Secret>> {
     let hash = text().check(|hash| match cost(hash) {
         Some(4..=MOST_COST) => Ok(()),
         Some(cost) => {
@@ -253,11 +246,7 @@ fn users() -> Schema<Vec<User>> {
         }
         None => Err(NO_HASH.to_owned()),
     });
-    let hash = hash.shown_as(Form::Pattern(HASH)).then(|hash, node, _| Some((Secret::new(hash), node.place.clone())));
-    entries("^[^:]+$", name, hash).map(|users| {
-        let user = |(name, (hash, place))| User { name, place, hash };
-        users.into_iter().map(|entry| user((entry.key, entry.value))).collect()
-    })
+    hash.shown_as(Form::Pattern(HASH)).map(Secret::new).placed()
 }
 
 /// What [`cost`] takes, with a cost from 4 to [`MOST_COST`].
@@ -291,7 +280,7 @@ impl TlsKeys {
 }
 
 impl TlsOptions {
-    /// What does not fit together.
+    /// Reports options that do not fit together.
     fn check(&self, map: &Node, reader: &mut Reader<'_>) {
         let client = self.client_auth_type;
         let authority = ["client_ca", "client_ca_file"].into_iter().find(|key| map.has(key));
@@ -322,18 +311,17 @@ impl TlsOptions {
     }
 }
 
-/// A text in PEM.
+/// A text in PEM, written in the configuration itself.
 fn pem() -> Schema<Pem> {
-    Schema::new(Form::Text, |node, subject, reader| {
-        let text = Secret::new(text().read(node, subject, reader)?);
-        Some(Pem { place: node.place.clone(), what: subject.to_owned(), text })
+    text().make(|text, node, subject, _| {
+        Some(Pem { place: node.place.clone(), what: subject.to_owned(), text: Secret::new(text) })
     })
 }
 
-/// A file with a text in PEM, beside the one that names it.
+/// A text in PEM in a file, whose path is relative to the configuration.
 fn pem_in_file() -> Schema<Pem> {
-    Schema::new(Form::Text, |node, subject, reader| {
-        let path = reader.folder.join(text().read(node, subject, reader)?);
+    text().make(|path, node, subject, reader| {
+        let path = reader.folder.join(path);
         let what = format!("{subject}: {}", path.display());
         match files::read(&path) {
             Ok(mut text) => {
@@ -347,28 +335,18 @@ fn pem_in_file() -> Schema<Pem> {
     })
 }
 
-/// A name to be called by, without a port, in lower case.
+/// A host name without a port, in lower case.
 fn host() -> Schema<String> {
     let check = |name: &String| {
-        let is_good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        match !name.is_empty() && name.chars().all(is_good) {
-            true => Ok(()),
-            false => Err(format!(
-                "`{name}` is not a host name: write it without scheme and port, such as pgvigil.monitoring.svc"
-            )),
+        if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            return Ok(());
         }
+        Err(format!("`{name}` is not a host name: write it without scheme and port, such as pgvigil.monitoring.svc"))
     };
     text().check(check).map(|name| name.to_ascii_lowercase())
 }
 
-impl RateKeys {
-    fn rate(self) -> Option<Rate> {
-        let (interval, burst) = (self.interval, self.burst);
-        (!interval.is_zero()).then_some(Rate { interval, burst })
-    }
-}
-
-/// The files whose content is part of this one, as far as it can be read.
+/// The files that the configuration names, as far as it can be read.
 pub fn named_files(path: &Path, text: &str) -> Vec<PathBuf> {
     let folder = path.parent().unwrap_or(Path::new(""));
     files::named(text, &FILES).into_iter().map(|named| folder.join(named)).collect()

@@ -1,6 +1,6 @@
-//! The example rows of a query: its own test fixture. They must show every column that a metric reads.
+//! The example rows of a query, which are its test fixture. They must have every column that a metric reads.
 
-use crate::collector::load::metric::{MetricDeclaration, NATIVE_BUCKETS};
+use crate::collector::load::metric::{LABEL, NATIVE_BUCKETS};
 use crate::schema::form::Form;
 use crate::schema::problem::{Place, Problems};
 use crate::schema::reader::{Placed, Schema};
@@ -9,14 +9,14 @@ use crate::schema::yaml::{Node, NodeValue};
 use crate::table::native::NativeBuckets;
 use crate::table::{Cell, Table};
 
-/// Sample rows, and where each cell stands (row after row, as in the table).
+/// Sample rows, and the place of each cell (row by row, as in the table).
 #[derive(Debug)]
 pub struct Example {
     pub table: Table,
     places: Vec<Place>,
 }
 
-/// The schema of the rows. The columns are those of all rows together; one that a row leaves out is absent in it.
+/// The schema of the rows. The table has the columns of all rows; a cell that a row leaves out is absent.
 pub fn example() -> Schema<Example> {
     let row = Form::Entries(0, "", Box::new(Form::Cell));
     Schema::new(Form::List(1, Box::new(row)), |node, subject, reader| {
@@ -60,72 +60,51 @@ impl Example {
         self.places.push(cell.unwrap_or(row).place.clone());
     }
 
-    /// Tells which columns are missing, which values are no numbers, and which metrics get no sample.
-    pub fn check(&self, labels: &[Placed<String>], metrics: &[MetricDeclaration], problems: &mut Problems) {
-        let all = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
-        // Once a label's name is refused, that the example lacks it is no news: both will be renamed.
-        for label in all.filter(|label| words::label(&label.value).is_ok()) {
-            self.column(&label.value, &label.place, problems);
-        }
-        for declared in metrics {
-            for (key, column) in &declared.columns {
-                match *key {
-                    NATIVE_BUCKETS => self.check_native(&column.value, &column.place, problems),
-                    key => self.check_numbers(key, &column.value, &column.place, problems),
-                }
+    /// Reports which columns are missing, which values are not numbers, and which metrics get no sample.
+    pub fn check(&self, read: &[(&str, &Placed<String>)], problems: &mut Problems) {
+        for (key, name) in read {
+            let Some(column) = self.table.column(&name.value) else {
+                let known = self.table.columns();
+                let message = words::unknown("the example has no column", &name.value, "its columns are", known);
+                problems.add(&name.place, message);
+                continue;
+            };
+            if *key != LABEL {
+                self.check_values(key, name, column, problems);
             }
         }
     }
 
-    fn column(&self, name: &str, place: &Place, problems: &mut Problems) -> Option<usize> {
-        let column = self.table.column(name);
-        if column.is_none() {
-            let known = self.table.columns();
-            problems.add(place, words::unknown("the example has no column", name, "its columns are", known));
-        }
-        column
-    }
-
-    /// The numbers of one column: each must be one or absent, at least one must be there, `le` in each row.
-    fn check_numbers(&self, key: &str, name: &str, place: &Place, problems: &mut Problems) {
-        let Some(column) = self.column(name, place, problems) else { return };
-        let mut samples = 0;
+    /// Checks the values of one column: each must be well formed or absent, and at least one must be present; `le` in every row.
+    fn check_values(&self, key: &str, name: &Placed<String>, column: usize, problems: &mut Problems) {
+        let (is_native, mut has_sample) = (key == NATIVE_BUCKETS, false);
         for row in 0..self.table.rows() {
-            let at = self.places.get(row * self.table.columns().len() + column).unwrap_or(place);
-            match self.table.cell(row, column).number() {
-                Ok(Some(_)) => samples += 1,
-                Ok(None) if key == "le" => {
-                    let message = "is the `le` of a bucket: it must be there; write `+Inf` for the last bound";
-                    problems.add(at, format!("`{name}` {message}"));
-                }
-                Ok(None) => {}
-                Err(()) => problems.add(at, format!("`{name}` is a metric's `{key}`: it must be a number or null")),
+            let cell = self.table.cell(row, column);
+            has_sample |= if is_native { matches!(cell, Cell::Text(_)) } else { matches!(cell.number(), Ok(Some(_))) };
+            if let Some(message) = problem(key, cell) {
+                let place = self.places.get(row * self.table.columns().len() + column);
+                problems.add(place.unwrap_or(&name.place), format!("`{}` {message}", name.value));
             }
         }
-        if samples == 0 {
-            problems.add(place, format!("no row of the example has a number in `{name}`: give at least one"));
+        if !has_sample {
+            let what = if is_native { "native buckets" } else { "a number" };
+            let message = format!("no row of the example has {what} in `{}`: give at least one", name.value);
+            problems.add(&name.place, message);
         }
     }
+}
 
-    /// The texts of native buckets: each must be one or absent, at least one must be there.
-    fn check_native(&self, name: &str, place: &Place, problems: &mut Problems) {
-        let Some(column) = self.column(name, place, problems) else { return };
-        let texts = (0..self.table.rows()).filter_map(|row| match self.table.cell(row, column) {
-            Cell::Text(text) => Some((self.places.get(row * self.table.columns().len() + column)?, text)),
-            _ => None,
-        });
-        let mut samples = 0;
-        for (at, text) in texts {
-            samples += 1;
-            if NativeBuckets::parse(0, text).is_none() {
-                problems.add(
-                    at,
-                    format!("`{name}` has native buckets: write `index:count` of each, rising, such as `-8:3 -7:12`"),
-                );
-            }
+/// What is wrong with a cell that a metric reads as this key.
+fn problem(key: &str, cell: Cell<'_>) -> Option<String> {
+    match (key, cell) {
+        (NATIVE_BUCKETS, Cell::Text(text)) => NativeBuckets::parse(0, text)
+            .is_none()
+            .then(|| "has native buckets: write `index:count` of each, rising, such as `-8:3 -7:12`".to_owned()),
+        (NATIVE_BUCKETS, _) => None,
+        ("le", cell) if cell.number() == Ok(None) => {
+            Some("is the `le` of a bucket: it must be there; write `+Inf` for the last bound".to_owned())
         }
-        if samples == 0 {
-            problems.add(place, format!("no row of the example has native buckets in `{name}`: give at least one"));
-        }
+        _ if cell.number().is_err() => Some(format!("is a metric's `{key}`: it must be a number or null")),
+        _ => None,
     }
 }

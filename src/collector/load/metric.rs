@@ -7,7 +7,7 @@ use crate::declare;
 use crate::schema::form::Form;
 use crate::schema::problem::{Place, Problems};
 use crate::schema::reader::{Placed, Schema};
-use crate::schema::values::{by_word, flag, map, number, signed, text, unique, word};
+use crate::schema::values::{by_word, flag, map, number, text, unique, whole, word};
 use crate::schema::words;
 
 const KINDS: [(&str, MetricKind); 4] = [
@@ -42,10 +42,7 @@ declare! {
         /// The column with the value.
         value: Placed<String> = text().placed(),
         /// The value times this, such as 1e-3; not 0. 1 if left out.
-        scale: f64 = number().check(|scale| match *scale == 0.0 {
-            true => Err("`scale` must not be 0: every value would be 0".to_owned()),
-            false => Ok(()),
-        }).or(1.0),
+        scale: f64 = number().refuse_if("`scale` must not be 0: every value would be 0", |scale| *scale == 0.0).or(1.0),
     }
 }
 
@@ -70,7 +67,7 @@ declare! {
 declare! {
     pub struct NativeKeys: "`native`" {
         /// How fine they are: from one bound to the next it is `2^(2^-schema)` times as much. 3 is 9 % more, 0 twice.
-        schema: i32 = signed(-4..=8),
+        schema: i32 = whole(-4..=8),
         /// The column with all of a series, on any of its rows: `index:count` of each, rising and separated by spaces.
         buckets: Placed<String> = text().placed(),
     }
@@ -84,12 +81,12 @@ declare! {
     }
 }
 
-/// What a metric is, of which these keys are for some.
+/// The type of a metric; the keys beside it are for these types only.
 fn kind(words: Vec<&'static str>) -> Schema<MetricKind> {
     word(&KINDS).shown_as(Form::Word(words))
 }
 
-/// The schema of a metric, whose type says which keys it has.
+/// The schema of a metric, whose `type` decides which keys it has.
 pub fn metric() -> Schema<MetricDeclaration> {
     by_word(
         "type",
@@ -101,34 +98,46 @@ pub fn metric() -> Schema<MetricDeclaration> {
     )
 }
 
-/// The schema of `labels`, of a query and of a metric: each a valid label name, none twice.
+/// The schema of `labels` of a query or a metric: valid label names, none twice.
 pub fn labels() -> Schema<Vec<Placed<String>>> {
     let label = text().check(|label| words::label(label)).shown_as(Form::Pattern(words::LABEL)).placed();
     unique(label, "", |label| vec![label.value.clone()], "the label `{}` is here twice: leave one out")
 }
 
-/// What [`MetricDeclaration::columns`] calls the column of native buckets.
+/// The key of native buckets in [`ColumnsByKey`].
 pub const NATIVE_BUCKETS: &str = "native";
 
-/// A metric, and the places of what other checks will speak of.
+/// The key of a label in what [`columns_read`] returns.
+pub const LABEL: &str = "label";
+
+/// Every column that a query reads, with the key it is read for.
+pub fn columns_read<'a>(
+    labels: &'a [Placed<String>],
+    metrics: &'a [MetricDeclaration],
+) -> Vec<(&'static str, &'a Placed<String>)> {
+    let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
+    // A refused label will be renamed, so a missing column of its present name is not reported.
+    let labels = labels.filter(|label| words::label(&label.value).is_ok()).map(|label| (LABEL, label));
+    let values = metrics.iter().flat_map(|declared| &declared.columns).map(|(key, column)| (*key, column));
+    labels.chain(values).collect()
+}
+
+/// The columns that a value is made of, each with its key.
+type ColumnsByKey = Vec<(&'static str, Placed<String>)>;
+
+/// A metric, with the places that later checks need.
 #[derive(Debug)]
 pub struct MetricDeclaration {
     pub metric: Metric,
-    /// Where its name stands.
+    /// That of its name.
     pub place: Place,
-    /// Its own labels; empty where it takes the query's.
+    /// Its own labels; empty if it has the query's.
     pub labels: Vec<Placed<String>>,
-    /// Each column that a value is made of, behind its key.
-    pub columns: Vec<(&'static str, Placed<String>)>,
+    pub columns: ColumnsByKey,
 }
 
 impl MetricKeys {
-    fn declaration(
-        self,
-        kind: MetricKind,
-        value: ValueSource,
-        columns: Vec<(&'static str, Placed<String>)>,
-    ) -> MetricDeclaration {
+    fn declaration(self, kind: MetricKind, value: ValueSource, columns: ColumnsByKey) -> MetricDeclaration {
         let def = MetricDef { name: self.name.value, kind, help: self.help, ecosystem: self.ecosystem };
         let labels = self.labels.as_ref().map(|labels| labels.iter().map(|label| label.value.clone()).collect());
         MetricDeclaration {
@@ -163,7 +172,7 @@ impl HistogramKeys {
     }
 }
 
-/// Checks a metric's name; `own`: of what pgvigil is, sees or remembers.
+/// Checks a metric's name. `own`: it describes what pgvigil is, observes or remembers.
 pub fn check_name(declared: &MetricDeclaration, own: bool, names: &mut MetricNames, problems: &mut Problems) {
     let def = &declared.metric.def;
     match naming_rules::name_problem(&def.name, def.kind, def.ecosystem, own) {

@@ -1,4 +1,4 @@
-//! YAML -> a validated Collector. Every problem of the file is told, each with what would be right.
+//! YAML -> a validated Collector. All problems of the file are reported, each with what would be right.
 
 mod example;
 mod metric;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::collector::load::example::{Example, example};
-use crate::collector::load::metric::{MetricDeclaration, check_name, labels, metric};
+use crate::collector::load::metric::{MetricDeclaration, check_name, columns_read, labels, metric};
 use crate::collector::load::sql::{requires, variants};
 use crate::collector::naming_rules::MetricNames;
 use crate::collector::sections::STATEMENTS;
@@ -23,7 +23,7 @@ use crate::schema::yaml::Node;
 use crate::settings::load::MAX_ROWS;
 use crate::{declare, declare_one_of};
 
-/// The least `ttl` of what is asked in each database.
+/// The least `ttl` of a collector with `scope: database`.
 pub(crate) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
 
 const SOURCES: [(&str, SourceKind); 8] = [
@@ -37,7 +37,7 @@ const SOURCES: [(&str, SourceKind); 8] = [
     ("probe", SourceKind::Probe),
 ];
 
-/// Those that tell what pgvigil itself is or sees.
+/// The sources that describe pgvigil itself or what it observes.
 const OWN: [SourceKind; 4] = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk, SourceKind::Probe];
 
 const SCOPES: [(&str, Scope); 2] = [("instance", Scope::Instance), ("database", Scope::Database)];
@@ -113,7 +113,7 @@ fn section_names() -> Vec<&'static str> {
     names.into_iter().collect()
 }
 
-/// Reads one file. `stem` is its name without folder and `.yaml`; `names` are those of the metrics of all files.
+/// Reads one file. `stem` is its name without folder and `.yaml`; `names` has the metric names of all files.
 pub fn collector(
     file: &str,
     stem: &str,
@@ -123,14 +123,14 @@ pub fn collector(
 ) -> Option<Collector> {
     let root = yaml::parse(file, text, problems)?;
     let reader = &mut Reader::new(problems);
-    let keys: CollectorKeys = map().read(&root, "the file", reader)?;
+    let mut keys: CollectorKeys = map().read(&root, "the file", reader)?;
     check_keys(&keys, stem, &root, reader);
-    let queries = keys.queries.unwrap_or_default().into_iter();
+    let queries = keys.queries.take().unwrap_or_default().into_iter();
     let source = keys.source.unwrap_or(SourceKind::Postgres);
-    let queries: Vec<_> =
-        queries.filter_map(|query| query.query(source, keys.remember, names, reader.problems)).collect();
+    let own = keys.remember || OWN.contains(&source);
+    let queries: Vec<_> = queries.filter_map(|query| query.query(source, own, names, reader.problems)).collect();
     if keys.scope == Scope::Database {
-        check_in_databases(keys.source, keys.ttl, &queries, &root, reader);
+        check_in_databases(&keys, &queries, &root, reader);
     }
     Some(Collector {
         name: keys.collector?,
@@ -147,7 +147,7 @@ pub fn collector(
     })
 }
 
-/// How the keys of a collector fit each other, and the file's name.
+/// Checks how the keys of a collector fit each other and the file's name.
 fn check_keys(keys: &CollectorKeys, stem: &str, root: &Node, reader: &mut Reader<'_>) {
     if keys.collector.as_ref().is_some_and(|name| name != stem) {
         let message = format!("the file's name says `{stem}`: `collector` must be the same");
@@ -165,18 +165,12 @@ fn check_keys(keys: &CollectorKeys, stem: &str, root: &Node, reader: &mut Reader
     }
 }
 
-/// What is asked in each database takes a login there, and its samples get the database's name.
-fn check_in_databases(
-    source: Option<SourceKind>,
-    ttl: Duration,
-    queries: &[Query],
-    root: &Node,
-    reader: &mut Reader<'_>,
-) {
-    if source.is_some_and(|source| source != SourceKind::Postgres) {
+/// Checks a collector with `scope: database`: it logs in to each database, whose name becomes a label of its samples.
+fn check_in_databases(keys: &CollectorKeys, queries: &[Query], root: &Node, reader: &mut Reader<'_>) {
+    if keys.source.is_some_and(|source| source != SourceKind::Postgres) {
         reader.refuse(root, "scope", "`scope: database` is for `source: postgres`: leave it out");
     }
-    if ttl < IN_DATABASES_TTL {
+    if keys.ttl < IN_DATABASES_TTL {
         let message = "`scope: database` means a login to each database: give a `ttl` of at least 60s";
         reader.refuse(root, "ttl", message);
     }
@@ -187,7 +181,7 @@ fn check_in_databases(
     }
 }
 
-/// The comment lines at the head of a file, without what tells editors of a schema.
+/// The comment lines at the head of a file, without the line that names a schema for editors.
 pub fn about(text: &str) -> String {
     let lines = text.trim_start_matches('\u{feff}').lines().map_while(|line| line.strip_prefix('#'));
     let lines = lines.map(str::trim).filter(|line| !line.starts_with("yaml-language-server:"));
@@ -195,17 +189,12 @@ pub fn about(text: &str) -> String {
 }
 
 impl QueryKeys {
-    /// The query, checked against its source. `None`: what is wrong has been reported.
-    fn query(
-        self,
-        source: SourceKind,
-        remember: bool,
-        names: &mut MetricNames,
-        problems: &mut Problems,
-    ) -> Option<Query> {
+    /// The query, checked against its source. `own`: its metrics describe what pgvigil is, observes or remembers. `None`: a problem has
+    /// been reported.
+    fn query(self, source: SourceKind, own: bool, names: &mut MetricNames, problems: &mut Problems) -> Option<Query> {
         let metrics = self.metrics.unwrap_or_default();
         for declared in &metrics {
-            check_name(declared, remember || OWN.contains(&source), names, problems);
+            check_name(declared, own, names, problems);
         }
         if let Some(requires) = self.requires.as_ref().filter(|_| !source.is_sql()) {
             problems.add(&requires.place, "`requires` is for `source: postgres`: leave it out");
@@ -216,14 +205,15 @@ impl QueryKeys {
             Some(Rows::Sql(_)) if source == SourceKind::Statements => Some(&STATEMENTS),
             _ => None,
         };
-        let fits = section.is_none_or(|section| section::check(section, &self.labels, &metrics, problems));
+        let read = columns_read(&self.labels, &metrics);
+        let fits = section.is_none_or(|section| section::check(section, &read, problems));
         if let Some(example) = self.example.as_ref().filter(|_| fits) {
-            example.check(&self.labels, &metrics, problems);
+            example.check(&read, problems);
         }
         Some(Query {
             name: self.name?,
             requires: self.requires.map(|requires| requires.value),
-            // None: that has been reported, and the query can be checked all the same.
+            // If there are none, that has been reported, and the query can be checked all the same.
             rows: rows.unwrap_or(Rows::Sql(Vec::new())),
             labels: self.labels.into_iter().map(|label| label.value).collect(),
             metrics: metrics.into_iter().map(|declared| declared.metric).collect(),
@@ -233,9 +223,9 @@ impl QueryKeys {
 }
 
 impl RowsKeys {
-    /// `sql` where the source is asked in SQL, `section` elsewhere.
+    /// The rows: `sql` if the source takes SQL, otherwise `section`.
     fn rows(self, source: SourceKind, has_extension: bool, problems: &mut Problems) -> Option<Rows> {
-        let (place, wanted) = match self {
+        let (place, given, wanted) = match self {
             RowsKeys::Sql(variants) if source.is_sql() => {
                 variants.value.iter().for_each(|variant| sql::check_substitutions(variant, has_extension, problems));
                 return Some(Rows::Sql(variants.value));
@@ -243,16 +233,15 @@ impl RowsKeys {
             RowsKeys::Section(name) if !source.is_sql() => {
                 return section::section(&name, source, problems).map(|section| Rows::Section(section.name.to_owned()));
             }
-            RowsKeys::Sql(variants) => (variants.place, "section"),
-            RowsKeys::Section(name) => (name.place, "sql"),
+            RowsKeys::Sql(variants) => (variants.place, "sql", "section"),
+            RowsKeys::Section(name) => (name.place, "section", "sql"),
         };
-        let other = if wanted == "sql" { "section" } else { "sql" };
-        problems.add(&place, format!("`{other}` is not for `source: {}`: use `{wanted}`", word_of(source)));
+        problems.add(&place, format!("`{given}` is not for `source: {}`: use `{wanted}`", word_of(source)));
         None
     }
 }
 
-/// What a collector file calls it.
+/// The word for a source in a collector file.
 fn word_of(source: SourceKind) -> &'static str {
     SOURCES.iter().find(|(_, kind)| *kind == source).map_or("postgres", |(word, _)| word)
 }

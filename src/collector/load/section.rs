@@ -1,8 +1,6 @@
-//! The section that a query reads where its source is not asked in SQL: there must be such a section, and where its
-//! columns are known it must have every one that is read. What `source: statements` makes of its rows is checked like
-//! a section.
+//! The section that a query reads if its source does not take SQL: it must exist, and if its columns are known it must have all that
+//! are read. The columns that `source: statements` makes from its rows are checked in the same way.
 
-use crate::collector::load::metric::MetricDeclaration;
 use crate::collector::sections::STATEMENTS;
 use crate::collector::sections::row::Section;
 use crate::collector::{SourceKind, sections};
@@ -12,37 +10,26 @@ use crate::schema::words;
 
 /// The section a query names.
 pub fn section(name: &Placed<String>, source: SourceKind, problems: &mut Problems) -> Option<&'static Section> {
-    let section = sections::section(source, &name.value);
-    if section.is_none() {
-        let known = sections::of(source).iter().map(|section| section.name);
-        problems.add(&name.place, words::unknown("no section", &name.value, "there are", known));
+    let known = sections::of(source).iter().map(|section| section.name);
+    if let Err(message) = words::known("no section", &name.value, known) {
+        problems.add(&name.place, message);
     }
-    section
+    sections::section(source, &name.value)
 }
 
-/// Tells which columns the section does not have; true if it has all.
-pub fn check(
-    section: &Section,
-    labels: &[Placed<String>],
-    metrics: &[MetricDeclaration],
-    problems: &mut Problems,
-) -> bool {
-    let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
-    if section.columns.is_empty() {
-        return true;
-    }
-    // Once a label's name is refused, that it is no column is no news.
-    let labels = labels.filter(|label| words::label(&label.value).is_ok());
-    let columns = metrics.iter().flat_map(|declared| &declared.columns).map(|(_, column)| column);
+/// Reports the columns that the section does not have; true if it has all.
+pub fn check(section: &Section, read: &[(&str, &Placed<String>)], problems: &mut Problems) -> bool {
+    let is_missing = |name: &Placed<String>| !section.columns.contains(&name.value.as_str());
+    let missing = read.iter().filter(|(_, name)| !section.columns.is_empty() && is_missing(name));
     let mut fits = true;
-    for read in labels.chain(columns).filter(|read| !section.columns.contains(&read.value.as_str())) {
+    for (_, name) in missing {
         fits = false;
         let what = match section {
             &STATEMENTS => "`source: statements` gives no column".to_owned(),
             _ => format!("the section `{}` has no column", section.name),
         };
-        problems
-            .add(&read.place, words::unknown(&what, &read.value, "its columns are", section.columns.iter().copied()));
+        let known = section.columns.iter().copied();
+        problems.add(&name.place, words::unknown(&what, &name.value, "its columns are", known));
     }
     fits
 }

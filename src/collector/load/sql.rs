@@ -81,7 +81,7 @@ fn statement() -> Schema<Placed<String>> {
     })
 }
 
-/// Reports what looks like a substitution and is not replaced.
+/// Reports words that look like a substitution but are not replaced.
 pub fn check_substitutions(variant: &Variant, has_extension: bool, problems: &mut Problems) {
     for (at, word) in substitutions(&variant.text) {
         let message = match word {
@@ -93,7 +93,7 @@ pub fn check_substitutions(variant: &Variant, has_extension: bool, problems: &mu
     }
 }
 
-/// The words of the form `@word@`, and at which character each starts. Operators such as `@>` are none.
+/// The words of the form `@word@`, each with the index of its first character. Operators such as `@>` are not words.
 fn substitutions(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! The settings of a probe: over which paths it asks what, how often, and what is quick enough.
+//! The settings of a probe: its paths and queries, how often these run, and how quick they should be.
 
 mod model;
 mod paths;
@@ -27,12 +27,12 @@ pub struct ProbeSettings {
     pub interval: Duration,
     /// The longest that one attempt may take.
     pub timeout: Duration,
-    /// The primary, which every path starts from.
+    /// The primary. Paths inherit the keys that they do not set.
     pub primary: PostgresSettings,
     pub paths: Vec<Path>,
     /// How quick each class should be, in the order of [`CLASSES`].
     pub objectives: [Duration; CLASSES.len()],
-    /// The user's own.
+    /// The user's own queries.
     pub queries: Vec<ProbeQuery>,
     /// A token is written on the primary and looked for elsewhere.
     pub write: bool,
@@ -40,10 +40,10 @@ pub struct ProbeSettings {
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// More than the server's own limit on a statement (5 s), so that the server speaks first.
+/// More than the server's own limit on a statement (5 s), so that the server reports the timeout first.
 const TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The shortest interval: what a server feels of the probe stays small.
+/// The shortest interval, which keeps the load on the server small.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 declare! {
@@ -57,7 +57,7 @@ declare! {
         /// The longest that one attempt may take; 6s if left out.
         timeout: Duration = span().or(TIMEOUT),
         /// How quick the probe's own queries should be, where it differs: `point: 10ms`.
-        objectives: Vec<Entry<Duration>> = entries(CLASS, known_class, positive_duration()).or(Vec::new()),
+        objectives: Vec<Entry<Duration>> = entries(CLASS, class, positive_duration()).or(Vec::new()),
         /// Queries of your own; they can only read.
         queries: Vec<ProbeQuery> =
             unique(map(), "name", |query: &ProbeQuery| vec![query.name.clone()], SECOND_QUERY).or(Vec::new()),
@@ -81,12 +81,8 @@ const CLASS: &str = "^(round_trip|point|join|aggregate|complex)$";
 
 const _: () = assert!(CLASSES.len() == 5, "the expression above names them");
 
-fn known_class(name: &str) -> Result<(), String> {
-    let known = CLASSES.iter().map(|(class, _)| *class);
-    if known.clone().any(|class| class == name) {
-        return Ok(());
-    }
-    Err(words::unknown("no class", name, "there are", known))
+fn class(name: &str) -> Result<(), String> {
+    words::known("no class", name, CLASSES.iter().map(|(class, _)| *class))
 }
 
 fn span() -> Schema<Duration> {
@@ -105,12 +101,11 @@ pub fn probe() -> Schema<ProbeSettings> {
         let (dsn, primary) = keys.primary;
         let mut paths = paths::resolved(keys.paths, &dsn, map, reader);
         if keys.write {
-            paths.push(Path { name: WRITE.to_owned(), kind: PathKind::Write(primary.clone()) });
+            paths.push(Path { name: WRITE.to_owned(), kind: PathKind::Write, server: primary.clone() });
         }
         for name in keys.queries.iter().flat_map(|query| &query.paths).flatten() {
-            let known = paths.iter().map(|path| path.name.as_str());
-            if !known.clone().any(|known| known == name.value) {
-                reader.problems.add(&name.place, words::unknown("no path", &name.value, "there are", known));
+            if let Err(message) = words::known("no path", &name.value, paths.iter().map(|path| path.name.as_str())) {
+                reader.problems.add(&name.place, message);
             }
         }
         let objective = |(class, default)| {
@@ -128,19 +123,19 @@ pub fn probe() -> Schema<ProbeSettings> {
     })
 }
 
-/// What a URL means without a settings file: a new connection each time, a pool, and the built-in cache before it.
+/// The probe of a URL without a settings file: a path with new connections, a pool, and the built-in cache in front of the pool.
 ///
 /// # Errors
 /// Everything that is wrong with the URL.
 pub fn from_url(dsn: &Dsn) -> Result<ProbeSettings, Vec<ConnectionProblem>> {
     let primary = resolve(dsn)?;
-    let (through, server) = ("pooled".to_owned(), primary.clone());
-    let path = |name: &str, kind| Path { name: name.to_owned(), kind };
-    let paths = vec![
-        path("direct", PathKind::Direct(primary.clone())),
-        path("pooled", PathKind::Pooled { server: primary.clone(), size: paths::POOL_SIZE }),
-        path("cached", PathKind::Cached { through, server, cache: CacheSettings::default() }),
+    let kinds = [
+        PathKind::Direct,
+        PathKind::Pooled { size: paths::POOL_SIZE },
+        PathKind::Cached { through: "pooled".to_owned(), cache: CacheSettings::default() },
     ];
+    let path = |kind: PathKind| Path { name: kind.word().to_owned(), kind, server: primary.clone() };
+    let paths = kinds.map(path).to_vec();
     Ok(ProbeSettings {
         interval: INTERVAL,
         timeout: TIMEOUT,
@@ -153,7 +148,7 @@ pub fn from_url(dsn: &Dsn) -> Result<ProbeSettings, Vec<ConnectionProblem>> {
 }
 
 impl ProbeSettings {
-    /// The role that asks.
+    /// The role of the probe.
     pub fn user(&self) -> &str {
         &self.primary.user
     }

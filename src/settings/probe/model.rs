@@ -1,4 +1,4 @@
-//! The ways that a probe takes, and what it asks, validated.
+//! The paths and the queries of a probe, validated.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::schema::values::{duration, list, positive_duration, snake, text, whol
 use crate::settings::connection::model::{PostgresSettings, RedisSettings};
 use crate::settings::connection::redis::redis;
 
-/// The queries that are always asked, and how quick each should be.
+/// The probe's own queries, and how quick each should be.
 pub const CLASSES: [(&str, Duration); 5] = [
     ("round_trip", Duration::from_millis(5)),
     ("point", Duration::from_millis(10)),
@@ -18,15 +18,17 @@ pub const CLASSES: [(&str, Duration); 5] = [
     ("complex", Duration::from_millis(500)),
 ];
 
-/// The path on which the token is written, and the query that does so.
+/// The name of the path on which the token is written, and of the query that writes it.
 pub const WRITE: &str = "write";
 
-/// One way that an application may take.
+/// One way from an application to the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Path {
-    /// The label `path`; of its own in the probe.
+    /// The label `path`, unique in the probe.
     pub name: String,
     pub kind: PathKind,
+    /// The server at its end.
+    pub server: PostgresSettings,
 }
 
 /// The kinds of path.
@@ -34,19 +36,19 @@ pub struct Path {
 #[derive(Clone, Debug, PartialEq)]
 pub enum PathKind {
     /// A new connection to the primary for each query.
-    Direct(PostgresSettings),
+    Direct,
     /// A client-side pool of connections to the primary.
-    Pooled { server: PostgresSettings, size: usize },
+    Pooled { size: usize },
     /// A PgBouncer, over one kept connection.
-    PgBouncer(PostgresSettings),
+    PgBouncer,
     /// A PgBouncer, over a new connection for each query.
-    PgBouncerNew(PostgresSettings),
+    PgBouncerNew,
     /// A replica, over one kept connection.
-    Replica(PostgresSettings),
-    /// A look-aside cache in front of the pool of the path `through`, which goes to `server`.
-    Cached { through: String, server: PostgresSettings, cache: CacheSettings },
-    /// Where the token is written: the primary, over one kept connection.
-    Write(PostgresSettings),
+    Replica,
+    /// A look-aside cache in front of the pool of the path `through`.
+    Cached { through: String, cache: CacheSettings },
+    /// The primary, over one kept connection, to write the token.
+    Write,
 }
 
 declare! {
@@ -63,14 +65,11 @@ declare! {
 }
 
 declare! {
-    /// A query of the user's own: one statement that only reads.
+    /// A query of the user's own: one statement that reads.
     #[derive(Clone, Debug, PartialEq)]
     pub struct ProbeQuery: "a query" {
         /// The label `query`; no two have the same.
-        name: String = snake().check(|name| match CLASSES.iter().any(|(class, _)| class == name) {
-            true => Err(SECOND_QUERY.to_owned()),
-            false => Ok(()),
-        }),
+        name: String = snake().refuse_if(SECOND_QUERY, |name| CLASSES.iter().any(|(class, _)| class == name)),
         /// One statement that reads, without `;`. Qualify every name: `public.orders`.
         sql: String = sql(),
         /// How quick it should be.
@@ -84,7 +83,7 @@ declare! {
 
 pub const SECOND_QUERY: &str = "a second query of this name, or a class of the probe's own: choose another";
 
-/// What a reading statement begins with; the server refuses what writes all the same.
+/// How a statement that reads begins. If such a statement writes, the server refuses it.
 const READING: [&str; 4] = ["select", "with", "values", "table"];
 
 /// The same as a regular expression.
@@ -110,29 +109,16 @@ impl Default for CacheSettings {
 }
 
 impl PathKind {
-    /// Where it ends.
-    pub fn server(&self) -> &PostgresSettings {
-        match self {
-            PathKind::Direct(server)
-            | PathKind::Pooled { server, .. }
-            | PathKind::PgBouncer(server)
-            | PathKind::PgBouncerNew(server)
-            | PathKind::Replica(server)
-            | PathKind::Cached { server, .. }
-            | PathKind::Write(server) => server,
-        }
-    }
-
-    /// The word for it, as a label's value.
+    /// Its word, the value of the label `kind`.
     pub fn word(&self) -> &'static str {
         match self {
-            PathKind::Direct(_) => "direct",
+            PathKind::Direct => "direct",
             PathKind::Pooled { .. } => "pooled",
-            PathKind::PgBouncer(_) => "pgbouncer",
-            PathKind::PgBouncerNew(_) => "pgbouncer_new",
-            PathKind::Replica(_) => "replica",
+            PathKind::PgBouncer => "pgbouncer",
+            PathKind::PgBouncerNew => "pgbouncer_new",
+            PathKind::Replica => "replica",
             PathKind::Cached { .. } => "cached",
-            PathKind::Write(_) => "write",
+            PathKind::Write => "write",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The paths of a probe as they are written. What a path does not say, the primary does.
+//! The keys of a probe's paths, which inherit what they do not set from the primary.
 
 use crate::schema::form::Shape;
 use crate::schema::reader::{Keys, Reader, Schema};
@@ -15,10 +15,9 @@ use crate::{declare, declare_one_of};
 pub const POOL_SIZE: usize = 5;
 const LARGEST_POOL: usize = 10;
 
-/// What a connection of a PgBouncer goes to where nothing is said.
 const PGBOUNCER_PORT: &str = "6432";
 
-/// How a second path of a PgBouncer is called.
+/// How the name of a PgBouncer's second path ends.
 const NEW: &str = "-new";
 
 const SECOND_PATH: &str = "a second path of this name: give one of the two another `name`";
@@ -26,9 +25,7 @@ const SECOND_PATH: &str = "a second path of this name: give one of the two anoth
 declare! {
     pub struct PathKeys: "a path" {
         /// The label `path`; the kind's word if left out.
-        name: Option<String> = plain_name()
-            .check(|name| if name == WRITE { Err(SECOND_PATH.to_owned()) } else { Ok(()) })
-            .optional(),
+        name: Option<String> = plain_name().refuse_if(SECOND_PATH, |name| name == WRITE).optional(),
         ..kind: KindKeys,
     }
 }
@@ -42,7 +39,7 @@ declare_one_of! {
         /// A look-aside cache in front of a pool.
         Cached(CachedKeys) as "cached" = map(),
         /// A PgBouncer: over a kept connection and over new ones.
-        PgBouncer(GivenServer) as "pgbouncer" = map().then(pgbouncer).then(elsewhere),
+        PgBouncer(GivenServer) as "pgbouncer" = map().then(pgbouncer),
         /// A replica.
         Replica(GivenServer) as "replica" = map().then(elsewhere),
     }
@@ -84,7 +81,7 @@ declare! {
     }
 }
 
-/// What a path says of its server: it can only be checked together with what the primary says.
+/// The keys of a path's server, which can only be checked together with those of the primary.
 pub struct GivenServer {
     dsn: Dsn,
     places: KeyPlaces,
@@ -108,12 +105,17 @@ impl Keys for GivenServer {
     }
 }
 
+/// Without a port in its keys, its own default counts, not the primary's port.
 fn pgbouncer(keys: PgBouncerPathKeys, map: &Node, reader: &mut Reader<'_>) -> Option<GivenServer> {
     let dsn = keys.server.dsn(keys.port, keys.dbname, reader)?;
-    Some(GivenServer { dsn, places: KeyPlaces::of(map) })
+    let mut server = elsewhere(GivenServer { dsn, places: KeyPlaces::of(map) }, map, reader)?;
+    if server.dsn.port.is_none() {
+        server.dsn.set("port", PGBOUNCER_PORT);
+    }
+    Some(server)
 }
 
-/// What is not the primary must say where it is.
+/// A server other than the primary must have an address of its own.
 fn elsewhere(server: GivenServer, map: &Node, reader: &mut Reader<'_>) -> Option<GivenServer> {
     if server.dsn.host.is_none() && server.dsn.port.is_none() {
         reader.problems.add(&map.place, "without `host` or `port` this would be the primary: say where it is");
@@ -126,37 +128,30 @@ impl PathKeys {
         self.name.clone().unwrap_or_else(|| self.kind.word().to_owned())
     }
 
-    /// Its names: what a pooler is like over a kept connection and over new ones are two things.
+    /// Its names: a PgBouncer has two paths, one over a kept connection and one over new ones.
     fn names(&self) -> Vec<String> {
         let name = self.name();
-        match self.kind {
-            KindKeys::PgBouncer(_) => vec![format!("{name}{NEW}"), name],
-            _ => vec![name],
-        }
+        let new = matches!(self.kind, KindKeys::PgBouncer(_)).then(|| format!("{name}{NEW}"));
+        new.into_iter().chain([name]).collect()
     }
 
     fn paths(self, primary: &Dsn, reader: &mut Reader<'_>) -> Option<Vec<Path>> {
         let name = self.name();
-        let kind = match self.kind {
-            KindKeys::Direct(given) => PathKind::Direct(given.resolve(primary, reader)?),
-            KindKeys::Replica(given) => PathKind::Replica(given.resolve(primary, reader)?),
-            KindKeys::Pooled(keys) => {
-                PathKind::Pooled { server: keys.server.resolve(primary, reader)?, size: keys.size }
-            }
-            // Which server that is, its pool says.
+        let (kind, server) = match self.kind {
+            KindKeys::Direct(given) => (PathKind::Direct, given.resolve(primary, reader)?),
+            KindKeys::Replica(given) => (PathKind::Replica, given.resolve(primary, reader)?),
+            KindKeys::Pooled(keys) => (PathKind::Pooled { size: keys.size }, keys.server.resolve(primary, reader)?),
+            // `resolved` replaces the server by that of the pool.
             KindKeys::Cached(keys) => {
-                PathKind::Cached { through: keys.through, server: resolve(primary).ok()?, cache: keys.cache }
+                (PathKind::Cached { through: keys.through, cache: keys.cache }, resolve(primary).ok()?)
             }
-            KindKeys::PgBouncer(mut given) => {
-                if given.dsn.port.is_none() {
-                    given.dsn.set("port", PGBOUNCER_PORT);
-                }
-                let server = given.resolve(primary, reader)?;
-                let new = Path { name: format!("{name}{NEW}"), kind: PathKind::PgBouncerNew(server.clone()) };
-                return Some(vec![Path { name, kind: PathKind::PgBouncer(server) }, new]);
-            }
+            KindKeys::PgBouncer(given) => (PathKind::PgBouncer, given.resolve(primary, reader)?),
         };
-        Some(vec![Path { name, kind }])
+        let mut paths = vec![Path { name, kind, server }];
+        if let [Path { name, kind: PathKind::PgBouncer, server }] = paths.as_slice() {
+            paths.push(Path { name: format!("{name}{NEW}"), kind: PathKind::PgBouncerNew, server: server.clone() });
+        }
+        Some(paths)
     }
 }
 
@@ -166,19 +161,16 @@ pub fn paths() -> Schema<Vec<PathKeys>> {
         .not_empty("there is no path: list at least one, such as `- direct: {}`")
 }
 
-/// The paths that are written in a probe's map; what they do not say, the primary does.
+/// The paths of a probe, with what they inherit from the primary.
 pub fn resolved(keys: Vec<PathKeys>, primary: &Dsn, map: &Node, reader: &mut Reader<'_>) -> Vec<Path> {
     let mut paths: Vec<_> = keys.into_iter().filter_map(|path| path.paths(primary, reader)).flatten().collect();
-    let pools = paths.iter().filter_map(|path| match &path.kind {
-        PathKind::Pooled { server, .. } => Some((path.name.clone(), server.clone())),
-        _ => None,
-    });
-    let pools: Vec<_> = pools.collect();
+    let is_pool = |path: &&Path| matches!(path.kind, PathKind::Pooled { .. });
+    let pools: Vec<_> = paths.iter().filter(is_pool).map(|path| (path.name.clone(), path.server.clone())).collect();
     for path in &mut paths {
-        let PathKind::Cached { through, server, .. } = &mut path.kind else { continue };
-        let named = |(name, _): &&(String, _)| if through.is_empty() { pools.len() == 1 } else { name == through };
-        match pools.iter().find(named) {
-            Some((name, of_pool)) => (*through, *server) = (name.clone(), of_pool.clone()),
+        let PathKind::Cached { through, .. } = &mut path.kind else { continue };
+        let is_behind = |(name, _): &&(String, _)| if through.is_empty() { pools.len() == 1 } else { name == through };
+        match pools.iter().find(is_behind) {
+            Some((name, server)) => (*through, path.server) = (name.clone(), server.clone()),
             None => {
                 let message = "a cache is in front of a pool: name a `pooled` path in its `through`";
                 reader.refuse(map, "paths", format!("path `{}`: {message}", path.name));

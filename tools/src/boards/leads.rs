@@ -7,7 +7,7 @@ use pgvigil::schema::yaml;
 use pgvigil::schema::yaml::{Node, NodeValue};
 use pgvigil::shipped::alert_rules;
 
-/// What in a rule's link stands for the alert's target.
+/// The parameter of a rule's link that holds the alert's target.
 const TARGET: &str = "={{ $labels.target }}";
 
 /// The alerts that lead to each board, and those that choose their target by each of the boards' variables.

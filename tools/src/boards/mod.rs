@@ -1,4 +1,4 @@
-//! YAML -> validated Boards. Every problem of every file is told, each with its place.
+//! YAML -> validated Boards. All problems of all files are reported, each with its place.
 
 mod leads;
 mod most;
@@ -23,10 +23,10 @@ use self::panel::PanelKeys;
 use self::shared::Shared;
 use crate::board::{Board, Row};
 
-/// Where boards are written, from the repository's folder on.
+/// The folder of the boards' files, relative to the repository.
 pub const FOLDER: &str = "dashboards/boards";
 
-/// Beside the boards, without the ending of its name: what they share.
+/// The file beside the boards with what they share, without the ending of its name.
 const SHARED: &str = "shared";
 
 /// The longest uid that Grafana takes.
@@ -39,7 +39,7 @@ struct Known {
     leads: Leads,
 }
 
-/// The boards that are written in this repository, which is the current folder, by name; of the shipped collectors' metrics.
+/// The boards of this repository, which must be the current folder, sorted by name. Their metrics are those of the shipped collectors.
 ///
 /// # Errors
 /// What is wrong with their files.
@@ -52,7 +52,7 @@ pub fn written() -> Result<Vec<Board>, Problems> {
     from_files(&shared, boards, &Catalogue::load(None)?)
 }
 
-/// Boards from what they share, and pairs of a file's name and its text; of metrics of a catalogue.
+/// Boards from what they share, pairs of a file's name and its text, and a catalogue of metrics.
 ///
 /// # Errors
 /// All problems of all files.
@@ -63,7 +63,7 @@ pub fn from_files<'a>(
 ) -> Result<Vec<Board>, Problems> {
     let mut problems = Problems::default();
     let Some(shared) = Shared::read(&format!("{FOLDER}/{SHARED}.yaml"), shared, &mut problems) else {
-        return Err(problems.and(Problems::default()));
+        return Err(problems);
     };
     let known = Known { shared, pace: Pace::of(catalogue), leads: Leads::shipped(&mut problems) };
     let mut boards: Vec<Board> =
@@ -77,10 +77,9 @@ declare! {
         /// The board's name: that of the file without `.yaml`.
         board: Option<String> = snake().tolerant(),
         /// What links name it by, at most 40 characters; it never changes.
-        uid: Option<String> = text().check(|uid| match uid.len() > MAX_UID {
-            true => Err("Grafana takes no uid of more than 40 characters: shorten it".to_owned()),
-            false => Ok(()),
-        }).tolerant(),
+        uid: Option<String> = text()
+            .refuse_if("Grafana takes no uid of more than 40 characters: shorten it", |uid| uid.len() > MAX_UID)
+            .tolerant(),
         /// What it is called.
         title: Option<String> = text().tolerant(),
         /// What its reader chooses, of the shared variables.

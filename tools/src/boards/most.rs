@@ -1,4 +1,4 @@
-//! What is kept of a panel that would have too many lines or rows, as a hundred servers give it.
+//! Limits the lines or rows of a panel that would have too many, for example with a hundred servers.
 
 use super::shared::Shared;
 use super::thresholds::Side;

@@ -1,4 +1,4 @@
-//! How often there is news of a metric: a rate over less time than that falls to 0 between two readings.
+//! How often a metric changes: a rate over a shorter time falls to 0 between two readings.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use pgvigil::collector::metric::MetricKind;
 /// Begins and ends the window that Grafana makes at least four steps long.
 const WINDOW: &str = "}[$__rate_interval]";
 
-/// Of each series that a slow collector brings, its name and how often that is asked.
+/// The names of the series of slow collectors, and how often these are asked.
 pub struct Pace {
     slow: Vec<(String, Duration)>,
 }
@@ -30,7 +30,7 @@ impl Pace {
     }
 }
 
-/// What its samples are called.
+/// The names of its samples.
 fn samples(name: &str, kind: MetricKind) -> Vec<String> {
     match kind {
         MetricKind::Histogram => ["", "_bucket", "_sum", "_count"].map(|end| format!("{name}{end}")).into(),

@@ -80,7 +80,7 @@ impl ThresholdKeys {
 }
 
 impl PanelKeys {
-    /// What it means; `place` is where it stands.
+    /// The panel; `place` is that of its keys.
     pub(super) fn panel(self, place: &Place, known: &Known, problems: &mut Problems) -> Option<Panel> {
         let (shared, kind) = (&known.shared, self.options.kind);
         let asked: Vec<_> = self.queries.into_iter().filter_map(|query| query.asked(known, problems)).collect();
@@ -128,14 +128,14 @@ impl PanelKeys {
     }
 }
 
-/// The lines of a panel's threshold, which is of what its first query asks.
+/// The lines of a panel's threshold, which applies to its first query.
 fn drawn(asked: &[Asked], threshold: Option<&(Side, String)>, shared: &Shared) -> Vec<BoardQuery> {
     let Some((first, (side, name))) = asked.first().zip(threshold) else { return Vec::new() };
     let line = |line: BoardQuery| BoardQuery { step: first.query.step, ..line };
     lines(&first.written, &first.query.expr, *side, name, shared).into_iter().map(line).collect()
 }
 
-/// How large a panel is that does not say so.
+/// The default size of a panel.
 fn size(kind: Kind) -> (u32, u32) {
     match kind {
         Kind::Stat => (4, 4),

@@ -90,13 +90,13 @@ impl Shared {
     }
 }
 
-/// Of a selector's matchers, those that choose targets: thresholds are of targets, not of what is within them.
+/// Those matchers of a selector that choose targets: thresholds belong to targets, not to objects within them.
 fn of_targets(selector: &str) -> String {
     let chooses = |matcher: &&str| matcher.split('=').next().is_some_and(|label| TARGET_LABELS.contains(&label));
     selector.split(", ").filter(chooses).collect::<Vec<_>>().join(", ")
 }
 
-/// What is called so; that there is none is told.
+/// The item of this name. If there is none, that is reported.
 fn found<'a, T>(what: &str, name: &str, all: &'a [Entry<T>], place: &Place, problems: &mut Problems) -> Option<&'a T> {
     let found = all.iter().find(|known| known.key == name).map(|known| &known.value);
     if found.is_none() {
