@@ -79,7 +79,7 @@ impl Paths {
             Some("crate" | "pgvigil") => path[1..].to_vec(),
             Some("super") => [parent(), path[supers..].to_vec()].concat(),
             Some("self") => [self.module.clone(), path[1..].to_vec()].concat(),
-            // A module below, or a crate's name, which is no module of ours.
+            // A module below, or a crate's name, which is not a module of ours.
             _ => [self.module.clone(), path.to_vec()].concat(),
         };
         self.found.insert(absolute.into_iter().filter(|part| part != "self").collect());

@@ -1,4 +1,4 @@
-//! Healthy systems that look odd: on none of them fires an alert of severity warning or critical, and wrong rules would show it.
+//! Healthy systems that look unusual: on none of them fires an alert of severity warning or critical, and wrong rules would show it.
 
 mod alone;
 mod caches;
