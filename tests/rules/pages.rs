@@ -1,5 +1,5 @@
 //! What rules read is on live pages of the oldest and the newest version, with its labels: of a system in health, and of one where
-//! much is odd.
+//! much is unusual.
 
 // It waits for real processes, on a thread of its own.
 #![allow(clippy::disallowed_methods)]
