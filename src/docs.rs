@@ -65,7 +65,13 @@ fn push_collector(out: &mut String, collector: &Arc<Collector>) {
         for metric in &query.metrics {
             let labels: Vec<_> = query.labels_of(metric).iter().map(|label| format!("`{label}`")).collect();
             let (def, labels) = (&metric.def, labels.join(", "));
-            _ = writeln!(out, "| `{}` | {} | {labels} | {} |", def.name, def.kind.word(), def.help.replace('|', "\\|"));
+            _ = writeln!(
+                out,
+                "| `{}` | {} | {labels} | {} |",
+                def.name,
+                def.kind.into_str(),
+                def.help.replace('|', "\\|")
+            );
         }
         _ = write!(out, "\n```\n{}```\n", sample(collector, index));
     }

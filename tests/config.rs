@@ -129,7 +129,7 @@ targets:
         let server = &path.server;
         let Address::Tcp { host, port } = &server.address else { panic!("a port") };
         let password = server.password.as_ref().map_or("", |password| password.expose());
-        format!("{} {} {host}:{port} {} {password} {}", path.name, path.kind.word(), server.user, server.database)
+        format!("{} {} {host}:{port} {} {password} {}", path.name, path.kind.into_str(), server.user, server.database)
     };
     let paths: Vec<_> = probe.paths.iter().map(told).collect();
     assert_eq!(

@@ -77,7 +77,7 @@ fn provider(settings: &WebTls) -> CryptoProvider {
 
 fn versions(settings: &WebTls) -> Vec<&'static SupportedProtocolVersion> {
     let wanted = settings.options.min_version..=settings.options.max_version;
-    let all = [(Version::V12, &TLS12), (Version::V13, &TLS13)].into_iter();
+    let all = [(Version::Tls12, &TLS12), (Version::Tls13, &TLS13)].into_iter();
     all.filter(|(version, _)| wanted.contains(version)).map(|(_, protocol)| protocol).collect()
 }
 
@@ -87,8 +87,8 @@ fn verifier(
     problems: &mut Problems,
 ) -> Option<Arc<dyn ClientCertVerifier>> {
     let authorities = match (&settings.client_ca, settings.options.client_auth_type) {
-        (_, Client::None) => return Some(WebPkiClientVerifier::no_client_auth()),
-        (Some(pem), Client::Verify | Client::VerifyIfGiven) => {
+        (_, Client::NoClientCert) => return Some(WebPkiClientVerifier::no_client_auth()),
+        (Some(pem), Client::RequireAndVerifyClientCert | Client::VerifyClientCertIfGiven) => {
             // Each is trusted, as in Go, from which the format of this configuration comes.
             let all = Authorities::new(certificates(pem, problems)?, true, pem.what.clone(), provider.clone());
             if all.is_empty() {
@@ -99,7 +99,10 @@ fn verifier(
         }
         _ => None,
     };
-    let is_mandatory = matches!(settings.options.client_auth_type, Client::Any | Client::Verify);
+    let is_mandatory = !matches!(
+        settings.options.client_auth_type,
+        Client::NoClientCert | Client::RequestClientCert | Client::VerifyClientCertIfGiven
+    );
     let hints = authorities.as_ref().map(Authorities::subjects).unwrap_or_default();
     let (allowed_names, signatures) = (settings.options.client_allowed_sans.clone(), Signatures::new(provider));
     Some(Arc::new(ClientVerifier { is_mandatory, authorities, hints, allowed_names, signatures }))

@@ -1,7 +1,10 @@
 //! What a metric is: its name, kind and help, as a collector file declares it.
 
-/// The kinds of metric a collector can declare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
+/// The kinds of metric a collector can declare, by their words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum MetricKind {
     Gauge,
     Counter,
@@ -9,18 +12,6 @@ pub enum MetricKind {
     Histogram,
     /// The value is 1, the labels are what it says.
     Info,
-}
-
-impl MetricKind {
-    /// The word for it in a collector file.
-    pub fn word(self) -> &'static str {
-        match self {
-            MetricKind::Gauge => "gauge",
-            MetricKind::Counter => "counter",
-            MetricKind::Histogram => "histogram",
-            MetricKind::Info => "info",
-        }
-    }
 }
 
 /// One metric's declaration. `help` is one line without a backslash; names are checked when the file is loaded.

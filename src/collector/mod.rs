@@ -8,6 +8,8 @@ pub mod sections;
 
 use std::time::Duration;
 
+use strum::{EnumIter, EnumString, IntoStaticStr, VariantNames};
+
 use crate::collector::metric::MetricDef;
 pub use crate::schema::problem::Place;
 use crate::table::Table;
@@ -49,13 +51,15 @@ pub struct Collector {
 }
 
 /// The origin of a collector's rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum SourceKind {
     /// SQL on a PostgreSQL server.
     Postgres,
     /// SQL on a PostgreSQL server that returns the statistics of each statement; two readings make a histogram.
     Statements,
-    /// The program's own state (`source: self`).
+    /// The program's own state.
+    #[strum(serialize = "self")]
     Own,
     /// The admin console of a PgBouncer.
     PgBouncer,
@@ -77,7 +81,8 @@ impl SourceKind {
 }
 
 /// Where a collector is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum Scope {
     /// Once, for the whole server.
     Instance,
@@ -86,7 +91,8 @@ pub enum Scope {
 }
 
 /// On which servers a collector runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum Role {
     Any,
     Primary,

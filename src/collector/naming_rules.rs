@@ -57,7 +57,10 @@ fn style_problem(name: &str, kind: MetricKind) -> Option<String> {
         MetricKind::Gauge | MetricKind::Histogram => {
             let suffixes = ["_total", "_count", "_sum", "_bucket", "_info"];
             if let Some(suffix) = suffixes.iter().find(|suffix| name.ends_with(*suffix)) {
-                return Some(format!("a {}'s name does not end in `{suffix}`: that means another type", kind.word()));
+                return Some(format!(
+                    "a {}'s name does not end in `{suffix}`: that means another type",
+                    kind.into_str()
+                ));
             }
         }
     }

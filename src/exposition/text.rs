@@ -75,7 +75,7 @@ fn write_head(out: &mut Vec<u8>, def: &MetricDef, format: Format) {
         (MetricKind::Counter, Format::OpenMetrics) if !def.name.ends_with("_total") => "unknown",
         (MetricKind::Info, Format::OpenMetrics) if !def.name.ends_with("_info") => "gauge",
         (MetricKind::Info, Format::Text) => "gauge",
-        (kind, _) => kind.word(),
+        (kind, _) => kind.into_str(),
     };
     // Only OpenMetrics escapes quotes here. Other characters that would need it are refused when the file is loaded.
     let help = match format {

@@ -227,7 +227,7 @@ fn states<'a>(targets: impl IntoIterator<Item = (&'a str, TargetStatus)>) -> Val
         json!({
             "target": name,
             "up": report.up,
-            "reason": report.error.as_ref().map(|error| error.reason.word()),
+            "reason": report.error.as_ref().map(|error| error.reason.into_str()),
             "error": report.error.as_ref().map(|error| &*error.message),
             "replica": report.status.replica,
             "left_out": report.left_out,

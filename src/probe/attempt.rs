@@ -3,32 +3,32 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use strum::IntoStaticStr;
 use tokio::time::Instant;
 
-use crate::probe::label::label_enum;
 use crate::source::net::dial::DialSteps;
 use crate::truncate;
 
 /// An answer, as bytes: they are compared and cached, but never interpreted.
 pub type AnswerBytes = Arc<[u8]>;
 
-label_enum! {
-    /// A part of an attempt that is timed separately; in chronological order.
-    pub enum Phase {
-        Resolve = "resolve",
-        Connect = "connect",
-        Tls = "tls",
-        Authentication = "authentication",
-        /// Waiting for a connection of the client's pool.
-        Acquire = "acquire",
-        Query = "query",
-        /// A whole attempt whose answer was in the cache.
-        Hit = "hit",
-        /// A whole attempt whose answer had to be loaded.
-        Miss = "miss",
-        /// A whole attempt, from its scheduled time.
-        Total = "total",
-    }
+/// A part of an attempt that is timed separately; in chronological order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Phase {
+    Resolve,
+    Connect,
+    Tls,
+    Authentication,
+    /// Waiting for a connection of the client's pool.
+    Acquire,
+    Query,
+    /// A whole attempt whose answer was in the cache.
+    Hit,
+    /// A whole attempt whose answer had to be loaded.
+    Miss,
+    /// A whole attempt, from its scheduled time.
+    Total,
 }
 
 impl Phase {
@@ -38,31 +38,31 @@ impl Phase {
     }
 }
 
-label_enum! {
-    /// Why an attempt failed.
-    pub enum FailureReason {
-        // The path failed: its circuit breaker counts these.
-        Resolve = "resolve",
-        Refused = "refused",
-        Timeout = "timeout",
-        Tls = "tls",
-        Authentication = "authentication",
-        TooManyConnections = "too_many_connections",
-        AcquireTimeout = "acquire_timeout",
-        Starting = "starting",
-        Lost = "lost",
-        SessionsNotEnding = "sessions_not_ending",
-        // Not tried: the circuit breaker is open, or the previous attempt took until the next one was due.
-        CircuitOpen = "circuit_open",
-        Missed = "missed",
-        // The path works, but the query failed.
-        StatementTimeout = "statement_timeout",
-        LockTimeout = "lock_timeout",
-        ReadOnly = "read_only",
-        TooLarge = "too_large",
-        Undefined = "undefined",
-        Error = "error",
-    }
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum FailureReason {
+    // The path failed: its circuit breaker counts these.
+    Resolve,
+    Refused,
+    Timeout,
+    Tls,
+    Authentication,
+    TooManyConnections,
+    AcquireTimeout,
+    Starting,
+    Lost,
+    SessionsNotEnding,
+    // Not tried: the circuit breaker is open, or the previous attempt took until the next one was due.
+    CircuitOpen,
+    Missed,
+    // The path works, but the query failed.
+    StatementTimeout,
+    LockTimeout,
+    ReadOnly,
+    TooLarge,
+    Undefined,
+    Error,
 }
 
 impl FailureReason {
@@ -87,7 +87,7 @@ impl AttemptError {
 
     /// The deadline passed in this phase.
     pub fn timeout(phase: Phase) -> Self {
-        AttemptError::new(FailureReason::Timeout, phase, format!("no answer in time ({})", phase.word()))
+        AttemptError::new(FailureReason::Timeout, phase, format!("no answer in time ({})", phase.into_str()))
     }
 
     /// Returns whether the connection may still be busy, and so cannot be used again.

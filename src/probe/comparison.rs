@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use strum::{EnumCount, EnumIter, IntoStaticStr};
 use tokio::time::Instant;
-
-use crate::probe::label::label_enum;
 
 /// The maximum of the primary's answers kept for each query.
 const REMEMBERED: usize = 50;
@@ -17,21 +16,17 @@ const REMEMBERED: usize = 50;
 /// The maximum of answers waiting for the primary's next one; further ones are not compared.
 const WAITING: usize = 50;
 
-label_enum! {
-    /// An answer, compared with the primary's.
-    pub enum Comparison {
-        Same = "same",
-        /// An earlier answer of the primary, which the path may still give.
-        Stale = "stale",
-        /// An answer that the primary did not give, or that is too old.
-        Wrong = "wrong",
-        /// The primary's own answer changed meanwhile.
-        Unjudged = "unjudged",
-    }
-}
-
-impl Comparison {
-    pub const ALL: [Comparison; 4] = [Comparison::Same, Comparison::Stale, Comparison::Wrong, Comparison::Unjudged];
+/// An answer, compared with the primary's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumCount, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Comparison {
+    Same,
+    /// An earlier answer of the primary, which the path may still give.
+    Stale,
+    /// An answer that the primary did not give, or that is too old.
+    Wrong,
+    /// The primary's own answer changed meanwhile.
+    Unjudged,
 }
 
 /// The answers to one query.

@@ -132,13 +132,13 @@ fn push(text: &mut String, attempt: &PathAttempt, with_phases: bool) {
             "{at} {} failed after {:.3?} in phase {}, reason {}: {}",
             attempt.query,
             attempt.took,
-            failure.phase.word(),
-            failure.reason.word(),
+            failure.phase.into_str(),
+            failure.reason.into_str(),
             failure.message
         ),
     };
     if with_phases && !attempt.trace.phases.is_empty() {
-        let phase = |(phase, took): &(Phase, Duration)| format!("{} {took:.3?}", phase.word());
+        let phase = |(phase, took): &(Phase, Duration)| format!("{} {took:.3?}", phase.into_str());
         _ = write!(text, " ({})", attempt.trace.phases.iter().map(phase).collect::<Vec<_>>().join(", "));
     }
     text.push('\n');

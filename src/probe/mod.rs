@@ -11,7 +11,6 @@ mod connect;
 pub mod debug_round;
 pub mod histogram;
 
-mod label;
 pub mod path_runner;
 mod pool;
 mod redis_cache;

@@ -87,7 +87,7 @@ impl PathRunner {
     /// Its name, kind and destination, for people.
     pub fn description(&self) -> String {
         let (path, server) = (&self.path, self.server());
-        let (kind, database, user) = (path.kind.word(), &server.database, &server.user);
+        let (kind, database, user) = (path.kind.into_str(), &server.database, &server.user);
         format!("{} ({kind}) at {}, database {database}, as {user}", path.name, self.address())
     }
 

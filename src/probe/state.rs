@@ -37,7 +37,7 @@ impl ProbeState {
             let stats = PathStats::new(bounds.clone(), keeps_totals);
             paths.push(PathRunner::new(path.clone(), stats, settings.interval, &pools));
         }
-        let first = |kind: &str| settings.paths.iter().position(|path| path.kind.word() == kind);
+        let first = |kind: &str| settings.paths.iter().position(|path| path.kind.into_str() == kind);
         let reference = REFERENCE_KINDS.into_iter().find_map(first);
         let answers = checks.iter().map(|_| Mutex::default()).collect();
         ProbeState { settings, checks, paths, answers, reference, last_write: watch::Sender::default() }

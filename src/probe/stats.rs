@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
+use strum::EnumCount;
 use tokio::time::Instant;
 
 use crate::circuit_breaker::CircuitBreaker;
@@ -35,9 +36,9 @@ pub struct PathStats {
     pub late: u64,
     pub missed: u64,
     pub breaker: CircuitBreaker,
-    /// By query, in the order of [`Comparison::ALL`]. All are shown from the first answer on, so that the first wrong
+    /// By query, in the order of [`Comparison`]. All are shown from the first answer on, so that the first wrong
     /// one is an increase.
-    pub comparisons: BTreeMap<usize, [u64; Comparison::ALL.len()]>,
+    pub comparisons: BTreeMap<usize, [u64; Comparison::COUNT]>,
     pub visibility: WriteVisibility,
     /// The expiry of the last certificate that the server presented.
     pub certificate_expiry: Option<SystemTime>,

@@ -1,5 +1,6 @@
 //! The probe's measurements as tables: the sections that collectors with `source: probe` read.
 
+use strum::IntoEnumIterator;
 use tokio::time::Instant;
 
 use crate::collector::sections::probe::{
@@ -36,7 +37,7 @@ fn push_path(tables: &mut SectionTables, runner: &PathRunner) {
     let server = runner.server();
     tables.push(PathRow {
         path,
-        kind: runner.path.kind.word().into(),
+        kind: runner.path.kind.into_str().into(),
         server: (&runner.address()).into(),
         database: (&server.database).into(),
         role: (&server.user).into(),
@@ -64,17 +65,17 @@ fn push_counts(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>, s
         tables.push(FailuresRow {
             path,
             query: name(state, *index),
-            phase: phase.word().into(),
-            reason: reason.word().into(),
+            phase: phase.into_str().into(),
+            reason: reason.into_str().into(),
             failures: (*failures).into(),
         });
     }
     for (index, comparisons) in &stats.comparisons {
-        for (comparison, answers) in Comparison::ALL.into_iter().zip(comparisons) {
+        for (comparison, answers) in Comparison::iter().zip(comparisons) {
             tables.push(ComparisonRow {
                 path,
                 query: name(state, *index),
-                result: comparison.word().into(),
+                result: comparison.into_str().into(),
                 answers: (*answers).into(),
             });
         }
@@ -93,7 +94,7 @@ fn push_durations(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>
             tables.push(DurationRow {
                 path,
                 query: index.map_or(Cell::Text(""), |index| name(state, index)),
-                phase: phase.word().into(),
+                phase: phase.into_str().into(),
                 le,
                 bucket: at_most.into(),
                 sum: histogram.sum().into(),

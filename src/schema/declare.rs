@@ -75,23 +75,15 @@ macro_rules! declare_one_of {
         }
     ) => {
         $(#[$meta])*
+        #[derive(::strum::IntoStaticStr, ::strum::VariantNames)]
+        #[strum(const_into_str)]
         $vis enum $name {
-            $($(#[doc = $about])* $variant($type),)*
-        }
-
-        impl $name {
-            /// The keys.
-            pub const WORDS: &[&str] = &[$($key),*];
-
-            /// The key of this variant.
-            pub fn word(&self) -> &'static str {
-                match self {
-                    $($name::$variant(_) => $key,)*
-                }
-            }
+            $($(#[doc = $about])* #[strum(serialize = $key)] $variant($type),)*
         }
 
         const _: () = {
+            use ::strum::VariantNames;
+
             use $crate::schema::declare::only_one;
             use $crate::schema::form::Shape;
             use $crate::schema::reader::{Keys, Reader, Schema};
@@ -101,11 +93,11 @@ macro_rules! declare_one_of {
                 fn shape() -> Shape {
                     let shape = Shape::new($what)
                         $(.key(Schema::<$type>::optional($schema).key($key, concat!($($about),*))))*;
-                    Shape { one_of: Self::WORDS.to_vec(), ..shape }
+                    Shape { one_of: Self::VARIANTS.to_vec(), ..shape }
                 }
 
                 fn read_keys(map: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-                    match only_one($what, Self::WORDS, map, reader)? {
+                    match only_one($what, Self::VARIANTS, map, reader)? {
                         $($key => Schema::<$type>::read_key(&$schema, map, $key, reader).map($name::$variant),)*
                         _ => None,
                     }

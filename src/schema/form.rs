@@ -2,6 +2,8 @@
 //!
 //! Each schema has a form. Messages, docs/keys.md and the JSON Schemas for editors are made from forms.
 
+use strum::VariantNames;
+
 use crate::schema::problem::Problems;
 use crate::schema::words;
 use crate::schema::yaml::Node;
@@ -50,8 +52,8 @@ pub struct KeySpec {
 
 impl Form {
     /// The words of a table of meanings.
-    pub fn words<T>(meanings: &[(&'static str, T)]) -> Form {
-        Form::Word(meanings.iter().map(|(word, _)| *word).collect())
+    pub fn words<T: VariantNames>() -> Form {
+        Form::Word(T::VARIANTS.to_vec())
     }
 
     /// What a key of a map holds.

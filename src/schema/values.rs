@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use strum::VariantNames;
+
 use crate::schema::form::Form;
 use crate::schema::reader::{Entry, Keys, Schema};
 use crate::schema::words;
@@ -77,10 +79,8 @@ pub fn positive_duration() -> Schema<Duration> {
 }
 
 /// One of several words.
-pub fn word<T: Copy + 'static>(meanings: &'static [(&'static str, T)]) -> Schema<T> {
-    let wanted = words::either(meanings.iter().map(|(word, _)| *word));
-    let meaning = |text: &str| meanings.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-    scalar(Form::words(meanings), wanted, meaning)
+pub fn word<T: FromStr + VariantNames + 'static>() -> Schema<T> {
+    scalar(Form::words::<T>(), words::either(T::VARIANTS.iter().copied()), |text| text.parse().ok())
 }
 
 /// One of several words, kept as it is.

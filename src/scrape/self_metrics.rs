@@ -110,11 +110,11 @@ pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
     let status = target.status(scrape);
     tables.push(target_row(target, &status));
     if let Some(error) = status.error.filter(|_| !status.up) {
-        tables.push(DownRow { reason: error.reason.word().into(), down: Cell::Int(1) });
+        tables.push(DownRow { reason: error.reason.into_str().into(), down: Cell::Int(1) });
     }
     // Logins that differ only in the reason for missing encryption are one row.
     let logins: BTreeSet<_> =
-        target.source.logins().iter().map(|login| (login.method.word(), login.security.words())).collect();
+        target.source.logins().iter().map(|login| (login.method.into_str(), login.security.words())).collect();
     for (method, [tls, peer]) in logins {
         tables.push(LoginRow { method: method.into(), tls: tls.into(), peer: peer.into() });
     }
@@ -133,7 +133,7 @@ pub fn target_tables(target: &Target, scrape: Instant) -> SectionTables {
 }
 
 fn target_row(target: &Target, status: &TargetStatus) -> TargetRow<'static> {
-    let up = |kind| (target.settings.endpoint.word() == kind).then_some(status.up).into();
+    let up = |kind| (target.settings.endpoint.into_str() == kind).then_some(status.up).into();
     TargetRow {
         up_postgres: up("postgres"),
         up_pgbouncer: up("pgbouncer"),
@@ -170,14 +170,18 @@ fn push_collectors(tables: &mut SectionTables, target: &Target) {
             tables.push(CutRow { collector, texts: counts.texts.into(), samples: samples.into() });
         }
         for (reason, failures) in &counts.failures {
-            tables.push(CollectorFailuresRow { collector, reason: reason.word().into(), count: (*failures).into() });
+            tables.push(CollectorFailuresRow {
+                collector,
+                reason: reason.into_str().into(),
+                count: (*failures).into(),
+            });
         }
         let mut skipped: BTreeMap<Reason, u64> = BTreeMap::new();
         for error in report.errors.iter().filter(|error| error.reason.is_skip()) {
             *skipped.entry(error.reason).or_default() += 1;
         }
         for (reason, queries) in skipped {
-            tables.push(SkippedRow { collector, reason: reason.word().into(), queries: queries.into() });
+            tables.push(SkippedRow { collector, reason: reason.into_str().into(), queries: queries.into() });
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use strum::{IntoStaticStr, VariantNames};
+
 use crate::declare;
 use crate::schema::form::Form;
 use crate::schema::reader::{Entry, Schema};
-use crate::schema::values::{by_word, entries, list, map, positive_duration, unique, whole, word};
+use crate::schema::values::{by_word, entries, list, map, one_of, positive_duration, unique, whole};
 use crate::secret::Secret;
 use crate::settings::interpolate::{ABSOLUTE, absolute_path, interpolated, secret, secret_in_file};
 
@@ -54,9 +56,10 @@ impl Environment {
     }
 }
 
-/// The tool that makes the backups.
+/// The tool that makes the backups; each is a word in the settings, which is also the label `tool`.
 #[allow(clippy::large_enum_variant, reason = "a few, made once")]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Tool {
     /// `None` means all stanzas, or all repositories.
     PgBackRest {
@@ -72,19 +75,6 @@ pub enum Tool {
     S3(S3),
 }
 
-impl Tool {
-    /// Its word in the settings, which is also the label `tool`.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Tool::PgBackRest { .. } => "pgbackrest",
-            Tool::Barman { .. } => "barman",
-            Tool::WalG => "walg",
-            Tool::Files(_) => "files",
-            Tool::S3(_) => "s3",
-        }
-    }
-}
-
 /// A JSON document of a tool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
@@ -92,8 +82,9 @@ pub struct Document {
     pub ask: DocumentSource,
 }
 
-/// A part of the information about a repository, which can fail on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A part of the information about a repository, which can fail on its own: a value of the label `part`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum DocumentPart {
     /// The backups.
     Information,
@@ -102,18 +93,6 @@ pub enum DocumentPart {
     /// The WAL, as the folder of the archive shows it.
     Archive,
     Verified,
-}
-
-impl DocumentPart {
-    /// The value of the label `part`.
-    pub fn word(self) -> &'static str {
-        match self {
-            DocumentPart::Information => "information",
-            DocumentPart::Wal => "wal",
-            DocumentPart::Archive => "archive",
-            DocumentPart::Verified => "verified",
-        }
-    }
 }
 
 /// Where a document comes from.
@@ -197,11 +176,9 @@ fn command() -> Schema<Vec<String>> {
     list(interpolated()).not_empty("this is a program and its arguments, as a list")
 }
 
-const TOOLS: [(&str, ()); 5] = [("pgbackrest", ()), ("barman", ()), ("walg", ()), ("files", ()), ("s3", ())];
-
 /// The key `tool` of the repositories of one tool.
-fn tool(name: &'static str) -> Schema<()> {
-    word(&TOOLS).shown_as(Form::Word(vec![name]))
+fn tool(name: &'static str) -> Schema<String> {
+    one_of(Tool::VARIANTS).shown_as(Form::Word(vec![name]))
 }
 
 declare! {
@@ -238,7 +215,7 @@ declare! {
     pub struct PgBackRestKeys: "a pgBackRest repository" {
         ..common: RepositoryKeys,
         /// What makes the backups.
-        tool: () = tool("pgbackrest"),
+        tool: String = tool("pgbackrest"),
         /// One stanza; all if left out.
         stanza: Option<String> = interpolated().optional(),
         /// One of its repositories, by its number; all if left out.
@@ -251,7 +228,7 @@ declare! {
     pub struct BarmanKeys: "a Barman repository" {
         ..common: RepositoryKeys,
         /// What makes the backups.
-        tool: () = tool("barman"),
+        tool: String = tool("barman"),
         /// One server; all if left out.
         server: Option<String> = interpolated().optional(),
         ..command: CommandKeys,
@@ -262,7 +239,7 @@ declare! {
     pub struct WalGKeys: "a WAL-G repository" {
         ..common: RepositoryKeys,
         /// What makes the backups.
-        tool: () = tool("walg"),
+        tool: String = tool("walg"),
         /// As `exec`, for `wal-show`.
         wal_exec: Option<Vec<String>> = command().optional(),
         /// As `from_file`, for `wal-show`.
@@ -275,7 +252,7 @@ declare! {
     pub struct FilesKeys: "a repository of files" {
         ..common: RepositoryKeys,
         /// What makes the backups.
-        tool: () = tool("files"),
+        tool: String = tool("files"),
         ..files: FilesSettings,
     }
 }
@@ -284,7 +261,7 @@ declare! {
     pub struct BucketKeys: "a repository in a bucket" {
         ..common: RepositoryKeys,
         /// What makes the backups.
-        tool: () = tool("s3").refuse_if("this pgvigil was built without the feature `s3`", |()| cfg!(not(feature = "s3"))),
+        tool: String = tool("s3").refuse_if("this pgvigil was built without the feature `s3`", |_| cfg!(not(feature = "s3"))),
         ..bucket: S3,
     }
 }

@@ -1,5 +1,7 @@
 //! The shipped thresholds, `rules/thresholds.yaml`: what alerts compare with unless a target says otherwise.
 
+use strum::VariantNames;
+
 use crate::declare;
 use crate::schema::problem::Problems;
 use crate::schema::reader::Reader;
@@ -19,7 +21,7 @@ declare! {
         /// How bad it is to be beyond.
         severity: String = one_of(&SEVERITIES),
         /// The kinds of targets whose alerts compare with it.
-        kinds: Vec<String> = list(one_of(Endpoint::WORDS)),
+        kinds: Vec<String> = list(one_of(Endpoint::VARIANTS)),
         /// The unit of the value.
         unit: String = text(),
         /// Where the value comes from.
@@ -57,7 +59,7 @@ impl ShippedThreshold {
 /// The thresholds of a target, sorted by name and severity: those shipped for its kind, except those it replaces, and its own.
 pub fn merged(shipped: &[ShippedThreshold], endpoint: &Endpoint, own: &[Threshold]) -> Vec<Threshold> {
     let is_own = |shipped: &Threshold| own.iter().any(|o| (&o.name, &o.severity) == (&shipped.name, &shipped.severity));
-    let kept = shipped.iter().filter_map(|shipped| shipped.for_kind(endpoint.word()));
+    let kept = shipped.iter().filter_map(|shipped| shipped.for_kind(endpoint.into_str()));
     let mut all: Vec<_> = kept.filter(|shipped| !is_own(shipped)).chain(own.iter().cloned()).collect();
     all.sort_by(|a, b| (&a.name, &a.severity).cmp(&(&b.name, &b.severity)));
     all

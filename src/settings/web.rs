@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use strum::{EnumString, VariantNames};
+
 use crate::declare;
 use crate::schema::form::Form;
 use crate::schema::problem::{Place, Problems};
@@ -62,13 +64,13 @@ declare! {
     #[derive(Debug)]
     pub struct TlsOptions: "TLS" {
         /// Which certificate a client must have; only `RequireAndVerifyClientCert` keeps strangers out.
-        client_auth_type: Client = word(&CLIENTS).or(Client::None),
+        client_auth_type: Client = word().or(Client::NoClientCert),
         /// The client's certificate must have one of these as an alternative name: host, address, e-mail or URI.
         client_allowed_sans: Vec<String> = list(text()).or(Vec::new()),
         /// TLS12 if left out.
-        min_version: Version = word(&VERSIONS).or(Version::V12),
+        min_version: Version = word().or(Version::Tls12),
         /// TLS13 if left out.
-        max_version: Version = word(&VERSIONS).or(Version::V13),
+        max_version: Version = word().or(Version::Tls13),
         /// Of TLS 1.2 only these; all if left out.
         cipher_suites: Vec<String> = list(one_of(&SUITES)).or(Vec::new()),
         /// Our order of cipher suites counts (if left out), or the client's.
@@ -151,36 +153,27 @@ pub struct Pem {
     pub text: Secret,
 }
 
-/// Which certificate a client must have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which certificate a client must have, in Go's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 pub enum Client {
-    None,
+    NoClientCert,
     /// It is asked for one, which is not verified.
-    Request,
+    RequestClientCert,
+    /// The older name of the next.
+    RequireClientCert,
     /// Any, signed by anyone.
-    Any,
-    VerifyIfGiven,
-    Verify,
+    RequireAnyClientCert,
+    VerifyClientCertIfGiven,
+    RequireAndVerifyClientCert,
 }
 
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumString, VariantNames)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Version {
-    V12,
-    V13,
+    Tls12,
+    Tls13,
 }
-
-const CLIENTS: [(&str, Client); 6] = [
-    ("NoClientCert", Client::None),
-    ("RequestClientCert", Client::Request),
-    // Its older name.
-    ("RequireClientCert", Client::Any),
-    ("RequireAnyClientCert", Client::Any),
-    ("VerifyClientCertIfGiven", Client::VerifyIfGiven),
-    ("RequireAndVerifyClientCert", Client::Verify),
-];
-
-const VERSIONS: [(&str, Version); 2] = [("TLS12", Version::V12), ("TLS13", Version::V13)];
 
 /// The cipher suites, by Go's names. Those of TLS 1.3 are always enabled, as in Go.
 pub const SUITES: [&str; 9] = [
@@ -285,21 +278,23 @@ impl TlsOptions {
         let client = self.client_auth_type;
         let authority = ["client_ca", "client_ca_file"].into_iter().find(|key| map.has(key));
         match (client, authority) {
-            (Client::None, Some(key)) => {
+            (Client::NoClientCert, Some(key)) => {
                 let message = match map.has("client_auth_type") {
                     true => "with `NoClientCert` no client is asked for a certificate",
                     false => "no client is asked for a certificate: add `client_auth_type: RequireAndVerifyClientCert`",
                 };
                 reader.refuse(map, key, message);
             }
-            (Client::Verify | Client::VerifyIfGiven, None) => {
+            (Client::RequireAndVerifyClientCert | Client::VerifyClientCertIfGiven, None) => {
                 reader.refuse(map, "client_auth_type", "it needs `client_ca_file`: whose certificates are believed");
             }
             _ => {}
         }
-        if !self.client_allowed_sans.is_empty() && client != Client::Verify {
+        if !self.client_allowed_sans.is_empty() && client != Client::RequireAndVerifyClientCert {
             let may = match client {
-                Client::Any => "anybody can make a certificate with such a name",
+                Client::RequireClientCert | Client::RequireAnyClientCert => {
+                    "anybody can make a certificate with such a name"
+                }
                 _ => "a client may come without a certificate",
             };
             let message = format!("{may}: `client_auth_type` must be RequireAndVerifyClientCert");

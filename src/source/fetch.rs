@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use strum::IntoStaticStr;
+
 use crate::collector::Place;
 use crate::memory_budget::MemoryBudget;
 use crate::source::remedy::Remedy;
@@ -70,7 +72,7 @@ impl fmt::Display for FetchError {
         if let Some(query) = &self.query {
             write!(f, "query {query}: ")?;
         }
-        write!(f, "{} ({})", self.message, self.reason.word())
+        write!(f, "{} ({})", self.message, self.reason.into_str())
     }
 }
 
@@ -101,7 +103,8 @@ pub enum Event {
 pub type EventSink<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
 /// The reasons; each is a word, which is also the value of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Reason {
     // The query was not sent, or an object that it reads does not exist: it is skipped.
     Role,
@@ -131,34 +134,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Its word, the value of the label.
-    pub fn word(self) -> &'static str {
-        match self {
-            Reason::Role => "role",
-            Reason::Version => "version",
-            Reason::Extension => "extension",
-            Reason::Undefined => "undefined",
-            Reason::Privilege => "privilege",
-            Reason::Setting => "setting",
-            Reason::Unsupported => "unsupported",
-            Reason::Closed => "closed",
-            Reason::Timeout => "timeout",
-            Reason::LockTimeout => "lock_timeout",
-            Reason::Query => "query",
-            Reason::Columns => "columns",
-            Reason::TooLarge => "too_large",
-            Reason::Unreachable => "unreachable",
-            Reason::Tls => "tls",
-            Reason::Authentication => "authentication",
-            Reason::ConnectionsExhausted => "connections_exhausted",
-            Reason::Starting => "starting",
-            Reason::Refused => "refused",
-            Reason::LoginPending => "login_pending",
-            Reason::SessionsNotEnding => "sessions_not_ending",
-            Reason::Lost => "lost",
-        }
-    }
-
     /// The query is skipped, which is not a failure: there is nothing to return.
     pub fn is_skip(self) -> bool {
         self <= Reason::Closed

@@ -2,14 +2,14 @@
 //! of a restore that was tested.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirEntry, File},
     path::Path,
     process::Command,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{reason, settings, until, watch};
-use crate::support::{Folder, sample};
+use crate::support::{Folder, eventually, sample};
 
 /// Makes a file as old as this.
 fn age(file: &Path, seconds: u64) -> f64 {
@@ -54,10 +54,14 @@ fn a_file_is_as_old_as_its_last_change_and_no_information_beyond_its_age() {
     for _ in 0..20 {
         pgvigil.scrape();
     }
-    let threads = fs::read_dir(format!("/proc/{}/task", pgvigil.pid())).expect("its threads").flatten();
-    let blocked =
-        threads.filter(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name == "blocking\n"));
-    assert_eq!(blocked.count(), 1);
+    let blocked = || {
+        let threads = fs::read_dir(format!("/proc/{}/task", pgvigil.pid())).expect("its threads").flatten();
+        let is_blocked =
+            |thread: &DirEntry| fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name == "blocking\n");
+        threads.filter(is_blocked).count()
+    };
+    // The threads of the readings that have just ended may still be there.
+    eventually(Duration::from_secs(10), "one thread is blocked", || blocked() == 1);
     assert!(pgvigil.stop().success(), "and does not keep it from ending");
 }
 

@@ -66,7 +66,7 @@ fn ours() -> Ours {
         let one = |metric: &Metric| {
             let mut labels: BTreeSet<_> = query.labels_of(metric).iter().cloned().collect();
             labels.extend((collector.scope == Scope::Database).then(|| "datname".to_owned()));
-            (metric.def.name.clone(), (metric.def.kind.word().to_owned(), labels, collector.name.clone()))
+            (metric.def.name.clone(), (metric.def.kind.into_str().to_owned(), labels, collector.name.clone()))
         };
         query.metrics.iter().map(one).collect()
     };

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use strum::{EnumString, VariantNames};
+
 use pgvigil::declare;
 use pgvigil::schema::reader::Placed;
 use pgvigil::schema::values::{flag, list, map, number, snake, text, word};
@@ -95,7 +97,7 @@ declare! {
         /// Its title.
         title: String = text(),
         /// How it shows its values.
-        kind: Kind = word(&KINDS),
+        kind: Kind = word(),
         /// Grafana's id of the unit: `s`, `bytes`, `percentunit`.
         unit: String = text(),
         /// For a table: the labels shown, in order.
@@ -114,7 +116,8 @@ declare! {
 }
 
 /// How a panel shows its values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum Kind {
     /// The last values, large.
     Stat,
@@ -131,17 +134,6 @@ pub enum Kind {
     /// A histogram over time.
     Heatmap,
 }
-
-/// The words for how a panel shows its values.
-pub const KINDS: [(&str, Kind); 7] = [
-    ("stat", Kind::Stat),
-    ("graph", Kind::Graph),
-    ("stack", Kind::Stack),
-    ("table", Kind::Table),
-    ("timeline", Kind::Timeline),
-    ("bars", Kind::Bars),
-    ("heatmap", Kind::Heatmap),
-];
 
 /// A query, and the legend of its series, or in a table the title of its column.
 #[derive(Clone, Debug, Default, PartialEq)]

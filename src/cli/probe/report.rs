@@ -155,7 +155,7 @@ fn result(query: usize, attempts: u64, state: &ProbeState, runner: &PathRunner, 
     for (&(of, phase, reason), &times) in &stats.failures {
         if of == query {
             let message = last_message(stats, &check.name, phase, reason);
-            failures.push(FailureGroup { phase: phase.word(), reason: reason.word(), times, message });
+            failures.push(FailureGroup { phase: phase.into_str(), reason: reason.into_str(), times, message });
         }
     }
     QueryResult {
@@ -190,7 +190,7 @@ fn speed_up(state: &ProbeState, fast: &str, slow: &str) -> Option<SpeedUp> {
 
 /// The first path of this kind with a success, and its mean in seconds, in which each query weighs the same.
 fn first_mean(state: &ProbeState, kind: &str) -> Option<(String, f64)> {
-    let of_kind = state.paths.iter().filter(|runner| runner.path.kind.word() == kind);
+    let of_kind = state.paths.iter().filter(|runner| runner.path.kind.into_str() == kind);
     of_kind.filter_map(|runner| Some((runner.path.name.clone(), mean(&runner.stats.lock())?))).next()
 }
 

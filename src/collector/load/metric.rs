@@ -10,13 +10,6 @@ use crate::schema::reader::{Placed, Schema};
 use crate::schema::values::{by_word, flag, map, number, text, unique, whole, word};
 use crate::schema::words;
 
-const KINDS: [(&str, MetricKind); 4] = [
-    ("gauge", MetricKind::Gauge),
-    ("counter", MetricKind::Counter),
-    ("histogram", MetricKind::Histogram),
-    ("info", MetricKind::Info),
-];
-
 declare! {
     /// The keys of every metric.
     pub struct MetricKeys: "a metric" {
@@ -83,7 +76,7 @@ declare! {
 
 /// The type of a metric; the keys beside it are for these types only.
 fn kind(words: Vec<&'static str>) -> Schema<MetricKind> {
-    word(&KINDS).shown_as(Form::Word(words))
+    word().shown_as(Form::Word(words))
 }
 
 /// The schema of a metric, whose `type` decides which keys it has.

@@ -8,6 +8,8 @@ mod sql;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use strum::IntoEnumIterator;
+
 use crate::collector::load::example::{Example, example};
 use crate::collector::load::metric::{MetricDeclaration, check_name, columns_read, labels, metric};
 use crate::collector::load::sql::{requires, variants};
@@ -26,23 +28,8 @@ use crate::{declare, declare_one_of};
 /// The least `ttl` of a collector with `scope: database`.
 pub(crate) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
 
-const SOURCES: [(&str, SourceKind); 8] = [
-    ("postgres", SourceKind::Postgres),
-    ("statements", SourceKind::Statements),
-    ("self", SourceKind::Own),
-    ("pgbouncer", SourceKind::PgBouncer),
-    ("redis", SourceKind::Redis),
-    ("backup", SourceKind::Backup),
-    ("disk", SourceKind::Disk),
-    ("probe", SourceKind::Probe),
-];
-
 /// The sources that describe pgvigil itself or what it observes.
 const OWN: [SourceKind; 4] = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk, SourceKind::Probe];
-
-const SCOPES: [(&str, Scope); 2] = [("instance", Scope::Instance), ("database", Scope::Database)];
-
-const ROLES: [(&str, Role); 3] = [("any", Role::Any), ("primary", Role::Primary), ("replica", Role::Replica)];
 
 declare! {
     /// A collector file.
@@ -51,7 +38,7 @@ declare! {
         collector: Option<String> = snake().tolerant(),
         /// Where its rows come from: `postgres`, SQL on a server; `statements`, SQL that returns the statistics of statements, made into a
         /// histogram; `self`, the program's own state. The others say what they have in named sections.
-        source: Option<SourceKind> = word(&SOURCES).tolerant(),
+        source: Option<SourceKind> = word().tolerant(),
         /// What is asked, and the metrics made from the answers. Each query fails by itself.
         queries: Option<Vec<QueryKeys>> = unique(
             map(),
@@ -65,9 +52,9 @@ declare! {
         enabled: bool = flag().or(true),
         /// `instance` (if left out): asked once per target. `database`: asked in each database, whose name becomes the label `datname`;
         /// needs a `ttl` of at least 60s.
-        scope: Scope = word(&SCOPES).or(Scope::Instance),
+        scope: Scope = word().or(Scope::Instance),
         /// On which servers it is asked: `any` (if left out), `primary` or `replica`; elsewhere it is skipped.
-        role: Role = word(&ROLES).or(Role::Any),
+        role: Role = word().or(Role::Any),
         /// `0s` (if left out): quick, asked on each scrape. Above: slow, asked when a scrape finds the result older than this; at most 30d.
         ttl: Duration = duration().or(Duration::ZERO),
         /// For slow collectors: the server's `statement_timeout` and the limit of the fetch; 5s if left out.
@@ -108,7 +95,7 @@ declare_one_of! {
 
 /// The names of all sections of all sources.
 fn section_names() -> Vec<&'static str> {
-    let sections = SOURCES.iter().flat_map(|(_, source)| sections::of(*source));
+    let sections = SourceKind::iter().flat_map(sections::of);
     let names: BTreeSet<_> = sections.map(|section| section.name).collect();
     names.into_iter().collect()
 }
@@ -236,12 +223,7 @@ impl RowsKeys {
             RowsKeys::Sql(variants) => (variants.place, "sql", "section"),
             RowsKeys::Section(name) => (name.place, "section", "sql"),
         };
-        problems.add(&place, format!("`{given}` is not for `source: {}`: use `{wanted}`", word_of(source)));
+        problems.add(&place, format!("`{given}` is not for `source: {}`: use `{wanted}`", source.into_str()));
         None
     }
-}
-
-/// The word for a source in a collector file.
-fn word_of(source: SourceKind) -> &'static str {
-    SOURCES.iter().find(|(_, kind)| *kind == source).map_or("postgres", |(word, _)| word)
 }

@@ -183,7 +183,7 @@ impl Target {
                 Reason::Role | Reason::Version => debug!(target, collector, database, "{error}"),
                 // An error of the target as a whole is logged once, for the target.
                 _ if error.query.is_some() || database.is_some() => {
-                    if let Some(held) = self.log_limit.say(error.reason.word(), now) {
+                    if let Some(held) = self.log_limit.say(error.reason.into_str(), now) {
                         warn!(target, collector, database, "{error}{held}");
                     }
                 }
@@ -240,13 +240,13 @@ impl Target {
             warn!(target = self.name(), "circuit open after repeated failures: scrapes wait only briefly now{held}");
         }
         if has_answered {
-            if let Some(held) = self.log_limit.say(error.reason.word(), now) {
+            if let Some(held) = self.log_limit.say(error.reason.into_str(), now) {
                 warn!(target = self.name(), "refresh cut short: {error}{held}");
             }
             return;
         }
         if state.error.as_ref().is_none_or(|before| before.reason != error.reason)
-            && let Some(held) = self.log_limit.say(error.reason.word(), now)
+            && let Some(held) = self.log_limit.say(error.reason.into_str(), now)
         {
             state.is_down_logged = true;
             warn!(target = self.name(), "down: {error}{held}");

@@ -9,9 +9,9 @@ use crate::schema::reader::{Placed, Reader, Schema};
 use crate::schema::yaml::Node;
 use crate::secret::Secret;
 use crate::settings::connection::dsn::Dsn;
-use crate::settings::connection::login::BINDINGS;
+use crate::settings::connection::login::ChannelBinding;
+use crate::settings::connection::model::TlsMode;
 use crate::settings::connection::problem::ConnectionProblem;
-use crate::settings::connection::tls::MODES;
 use crate::settings::interpolate::{secret, secret_in_file};
 
 declare! {
@@ -42,12 +42,12 @@ declare! {
         /// The role to log in as; there is no default.
         user: Option<Secret> = value(),
         /// As in libpq; `prefer` if left out.
-        sslmode: Option<Secret> = value_of(Form::words(&MODES)),
+        sslmode: Option<Secret> = value_of(Form::words::<TlsMode>()),
         /// As in libpq: which ways to log in the server may ask for, such as `scram-sha-256`, or `!md5`. If left out,
         /// all, but a password in clear only where the server is verified or local.
         require_auth: Option<Secret> = value(),
         /// As in libpq: whether a login with SCRAM is bound to the server's certificate; `prefer` if left out.
-        channel_binding: Option<Secret> = value_of(Form::words(&BINDINGS)),
+        channel_binding: Option<Secret> = value_of(Form::words::<ChannelBinding>()),
         ..server: ServerKeys,
     }
 }

@@ -1,30 +1,24 @@
 //! Reads which login methods are allowed, as libpq does: `require_auth` and `channel_binding`.
 
+use strum::{EnumIter, EnumString, IntoEnumIterator, IntoStaticStr, VariantNames};
+
 use crate::schema::words;
 use crate::settings::connection::problem::ConnectionProblem;
 
-/// How a server authenticates a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How a server authenticates a client, in libpq's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumIter, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum LoginMethod {
-    /// It asks for nothing, or nothing but a client's certificate.
-    None,
     /// It asks for the password in clear.
     Password,
     Md5,
-    Scram,
     Gss,
     Sspi,
+    #[strum(serialize = "scram-sha-256")]
+    Scram,
+    /// It asks for nothing, or nothing but a client's certificate.
+    None,
 }
-
-/// What libpq calls them.
-const METHODS: [(&str, LoginMethod); 6] = [
-    ("password", LoginMethod::Password),
-    ("md5", LoginMethod::Md5),
-    ("gss", LoginMethod::Gss),
-    ("sspi", LoginMethod::Sspi),
-    ("scram-sha-256", LoginMethod::Scram),
-    ("none", LoginMethod::None),
-];
 
 /// Which methods a server may ask for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,24 +29,14 @@ pub struct LoginMethods {
     names_password: bool,
 }
 
-/// Whether a login with SCRAM is bound to the connection it is made on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Whether a login with SCRAM is bound to the connection it is made on, in libpq's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum ChannelBinding {
     Disable,
     #[default]
     Prefer,
     Require,
-}
-
-/// What libpq calls them.
-pub const BINDINGS: [(&str, ChannelBinding); 3] =
-    [("disable", ChannelBinding::Disable), ("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
-
-impl LoginMethod {
-    /// What libpq calls it.
-    pub fn word(self) -> &'static str {
-        METHODS.iter().find(|(_, method)| *method == self).map_or("none", |(word, _)| word)
-    }
 }
 
 impl LoginMethods {
@@ -69,14 +53,13 @@ impl LoginMethods {
                 (false, None) => word,
                 _ => return Err(ConnectionProblem::RequireAuth),
             };
-            let method = METHODS.iter().find(|(known, _)| *known == word).ok_or(ConnectionProblem::RequireAuth)?.1;
+            let method = word.parse().map_err(|_| ConnectionProblem::RequireAuth)?;
             if named.contains(&method) {
                 return Err(ConnectionProblem::RequireAuth);
             }
             named.push(method);
         }
-        let all = METHODS.iter().map(|(_, method)| *method);
-        let only = all.filter(|method| named.contains(method) != forbids).collect();
+        let only = LoginMethod::iter().filter(|method| named.contains(method) != forbids).collect();
         Ok(LoginMethods { only: Some(only), names_password: !forbids && named.contains(&LoginMethod::Password) })
     }
 
@@ -92,7 +75,7 @@ impl LoginMethods {
 
     /// The allowed methods, for messages.
     pub fn listed(&self) -> String {
-        words::listed(METHODS.iter().filter(|(_, method)| self.allow(*method)).map(|(word, _)| *word))
+        words::listed(LoginMethod::iter().filter(|method| self.allow(*method)).map(LoginMethod::into))
     }
 }
 

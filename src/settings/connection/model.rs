@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use strum::{EnumString, VariantNames};
+
 use crate::declare;
 use crate::schema::values::{list, text};
 use crate::secret::Secret;
@@ -71,7 +73,8 @@ pub struct TlsSettings {
 }
 
 /// libpq's `sslmode`; its `require` with a root certificate at hand has become `verify-ca`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum TlsMode {
     Disable,
     Prefer,

@@ -9,7 +9,7 @@ use crate::secret::Secret;
 use crate::settings::connection::dsn::{Dsn, text};
 use crate::settings::connection::keys;
 use crate::settings::connection::keys::{KeyPlaces, PostgresServerKeys, keep, port_value, value};
-use crate::settings::connection::login::{BINDINGS, ChannelBinding, LoginMethods};
+use crate::settings::connection::login::{ChannelBinding, LoginMethods};
 use crate::settings::connection::model::{Address, DatabasePatterns, PostgresSettings};
 use crate::settings::connection::problem::ConnectionProblem;
 use crate::settings::connection::tls::tls;
@@ -109,7 +109,7 @@ fn address(dsn: &Dsn) -> Result<Address, ConnectionProblem> {
 
 fn binding(dsn: &Dsn) -> Result<ChannelBinding, ConnectionProblem> {
     let Some(word) = text(&dsn.channel_binding) else { return Ok(ChannelBinding::default()) };
-    let binding = BINDINGS.iter().find(|(known, _)| *known == word).ok_or(ConnectionProblem::ChannelBinding)?.1;
+    let binding = word.parse().map_err(|_| ConnectionProblem::ChannelBinding)?;
     if binding == ChannelBinding::Require && text(&dsn.sslmode) == Some("disable") {
         return Err(ConnectionProblem::BindingWithoutTls);
     }

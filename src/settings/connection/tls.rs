@@ -4,15 +4,6 @@ use crate::settings::connection::dsn::{Dsn, text};
 use crate::settings::connection::model::{Roots, TlsMode, TlsSettings};
 use crate::settings::connection::problem::ConnectionProblem;
 
-/// The words for `sslmode`.
-pub const MODES: [(&str, TlsMode); 5] = [
-    ("disable", TlsMode::Disable),
-    ("prefer", TlsMode::Prefer),
-    ("require", TlsMode::Require),
-    ("verify-ca", TlsMode::VerifyCa),
-    ("verify-full", TlsMode::VerifyFull),
-];
-
 /// As libpq does: without `sslmode`, `prefer`, but with `sslrootcert=system` `verify-full`; and `require` beside a
 /// file of authorities verifies against it. `verify-ca` with the system's authorities is refused: anyone can get
 /// a certificate from these, for a host of their own.
@@ -25,7 +16,7 @@ pub fn tls(dsn: &Dsn) -> Result<TlsSettings, ConnectionProblem> {
     let mode = match text(&dsn.sslmode) {
         None if system => TlsMode::VerifyFull,
         None => TlsMode::Prefer,
-        Some(word) => MODES.iter().find(|(known, _)| *known == word).ok_or(ConnectionProblem::SslMode)?.1,
+        Some(word) => word.parse().map_err(|_| ConnectionProblem::SslMode)?,
     };
     let mode = match mode {
         TlsMode::VerifyCa if roots == Roots::System => return Err(ConnectionProblem::AnyHost),

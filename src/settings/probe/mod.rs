@@ -134,7 +134,7 @@ pub fn from_url(dsn: &Dsn) -> Result<ProbeSettings, Vec<ConnectionProblem>> {
         PathKind::Pooled { size: paths::POOL_SIZE },
         PathKind::Cached { through: "pooled".to_owned(), cache: CacheSettings::default() },
     ];
-    let path = |kind: PathKind| Path { name: kind.word().to_owned(), kind, server: primary.clone() };
+    let path = |kind: PathKind| Path { name: kind.into_str().to_owned(), kind, server: primary.clone() };
     let paths = kinds.map(path).to_vec();
     Ok(ProbeSettings {
         interval: INTERVAL,

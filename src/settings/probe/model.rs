@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::IntoStaticStr;
+
 use crate::declare;
 use crate::schema::form::Form;
 use crate::schema::reader::{Placed, Schema};
@@ -31,9 +33,10 @@ pub struct Path {
     pub server: PostgresSettings,
 }
 
-/// The kinds of path.
+/// The kinds of path; each is a word, which is also the value of the label `kind`.
 #[allow(clippy::large_enum_variant, reason = "a few, made once")]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum PathKind {
     /// A new connection to the primary for each query.
     Direct,
@@ -42,6 +45,7 @@ pub enum PathKind {
     /// A PgBouncer, over one kept connection.
     PgBouncer,
     /// A PgBouncer, over a new connection for each query.
+    #[strum(serialize = "pgbouncer_new")]
     PgBouncerNew,
     /// A replica, over one kept connection.
     Replica,
@@ -105,20 +109,5 @@ fn sql() -> Schema<String> {
 impl Default for CacheSettings {
     fn default() -> Self {
         CacheSettings { entries: 5000, ttl: Duration::from_secs(300), redis: None }
-    }
-}
-
-impl PathKind {
-    /// Its word, the value of the label `kind`.
-    pub fn word(&self) -> &'static str {
-        match self {
-            PathKind::Direct => "direct",
-            PathKind::Pooled { .. } => "pooled",
-            PathKind::PgBouncer => "pgbouncer",
-            PathKind::PgBouncerNew => "pgbouncer_new",
-            PathKind::Replica => "replica",
-            PathKind::Cached { .. } => "cached",
-            PathKind::Write => "write",
-        }
     }
 }

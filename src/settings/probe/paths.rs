@@ -125,7 +125,7 @@ fn elsewhere(server: GivenServer, map: &Node, reader: &mut Reader<'_>) -> Option
 
 impl PathKeys {
     fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.kind.word().to_owned())
+        self.name.clone().unwrap_or_else(|| self.kind.into_str().to_owned())
     }
 
     /// Its names: a PgBouncer has two paths, one over a kept connection and one over new ones.

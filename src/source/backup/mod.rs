@@ -61,7 +61,7 @@ impl SectionSource for BackupSource {
     fn description(&self) -> String {
         let repositories = self.repositories.iter().map(|repository| {
             let settings = &repository.settings;
-            format!("{} ({})", settings.name, settings.tool.word())
+            format!("{} ({})", settings.name, settings.tool.into_str())
         });
         format!("backups: {}", repositories.collect::<Vec<_>>().join(", "))
     }
@@ -84,7 +84,7 @@ impl SectionSource for BackupSource {
         let mut problems = Vec::new();
         for repository in &self.repositories {
             for (part, problem) in &repository.state().problems {
-                let message = format!("repository {}: {}: {problem}", repository.settings.name, part.word());
+                let message = format!("repository {}: {}: {problem}", repository.settings.name, part.into_str());
                 problems.push(SourceProblem { message, remedy: remedy(problem, &repository.settings.tool) });
             }
         }
@@ -96,7 +96,7 @@ fn push_repository(tables: &mut SectionTables, repository: &Repository) {
     let (settings, state) = (&repository.settings, repository.state());
     tables.push(RepositoryRow {
         repository: (&settings.name).into(),
-        tool: settings.tool.word().into(),
+        tool: settings.tool.into_str().into(),
         up: (!state.problems.contains_key(&DocumentPart::Information)).into(),
         information: state.known.as_ref().and_then(|known| unix_seconds(known.at)).into(),
         seconds: state.took.into(),
@@ -106,8 +106,8 @@ fn push_repository(tables: &mut SectionTables, repository: &Repository) {
     for (part, problem) in &state.problems {
         tables.push(BackupProblemRow {
             repository: (&settings.name).into(),
-            part: part.word().into(),
-            reason: problem.reason.word().into(),
+            part: part.into_str().into(),
+            reason: problem.reason.into_str().into(),
             present: Cell::Int(1),
         });
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use strum::IntoStaticStr;
+
 /// A reason, and a message for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BackupProblem {
@@ -10,7 +12,8 @@ pub struct BackupProblem {
 }
 
 /// The reasons; each is a word, which is also the value of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum BackupReason {
     /// No attempt has ended yet.
     Pending,
@@ -27,21 +30,6 @@ pub enum BackupReason {
     Garbage,
     /// The file has not been written for longer than `max_age`.
     Stale,
-}
-
-impl BackupReason {
-    pub fn word(self) -> &'static str {
-        match self {
-            BackupReason::Pending => "pending",
-            BackupReason::Missing => "missing",
-            BackupReason::Failed => "failed",
-            BackupReason::Timeout => "timeout",
-            BackupReason::Busy => "busy",
-            BackupReason::TooLarge => "too_large",
-            BackupReason::Garbage => "garbage",
-            BackupReason::Stale => "stale",
-        }
-    }
 }
 
 impl BackupProblem {
@@ -64,6 +52,6 @@ impl BackupProblem {
 
 impl fmt::Display for BackupProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.reason.word())
+        write!(f, "{} ({})", self.message, self.reason.into_str())
     }
 }

@@ -118,14 +118,14 @@ impl Repository {
             if state.problems.get(part).is_none_or(|before| before.reason != problem.reason)
                 && let Some(held) = self.logged.say((*part, Some(problem.reason)), now)
             {
-                warn!(repository, part = part.word(), "unknown: {problem}{held}");
+                warn!(repository, part = part.into_str(), "unknown: {problem}{held}");
             }
         }
         for (part, before) in state.problems.iter().filter(|(part, _)| !problems.contains_key(part)) {
             if before.reason != BackupReason::Pending
                 && let Some(held) = self.logged.say((*part, None), now)
             {
-                info!(repository, part = part.word(), "known again{held}");
+                info!(repository, part = part.into_str(), "known again{held}");
             }
         }
     }

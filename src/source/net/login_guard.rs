@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
+use strum::IntoStaticStr;
 use thiserror::Error;
 
 use crate::settings::connection::login::{LoginMethod, LoginMethods};
@@ -17,7 +18,8 @@ pub struct TransportSecurity {
 }
 
 /// What keeps others from reading the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Encryption {
     None,
     /// TLS with a server that has not been verified.
@@ -56,12 +58,7 @@ impl TransportSecurity {
 
     /// The values of two labels: the encryption, and where the peer is.
     pub fn words(self) -> [&'static str; 2] {
-        let encryption = match self.encryption {
-            Encryption::None => "none",
-            Encryption::Unverified => "unverified",
-            Encryption::Verified => "verified",
-        };
-        [encryption, if self.is_local { "local" } else { "remote" }]
+        [self.encryption.into_str(), if self.is_local { "local" } else { "remote" }]
     }
 }
 

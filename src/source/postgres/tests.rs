@@ -42,7 +42,7 @@ impl Scripted {
             Event::Collected(index, answers) => {
                 self.reported.lock().extend(answers.iter().map(|answer| match answer {
                     Ok(answer) => format!("{index}: {} rows", answer.table.rows()),
-                    Err(error) => format!("{index}: {}", error.reason.word()),
+                    Err(error) => format!("{index}: {}", error.reason.into_str()),
                 }));
             }
             Event::Databases(databases) => self.reported.lock().push(format!("{} databases", databases.len())),
@@ -52,7 +52,7 @@ impl Scripted {
 
     /// The reported answers, and the error.
     fn taken(&self, result: Result<(), FetchError>) -> Vec<String> {
-        let error = result.err().map(|error| error.reason.word().to_owned());
+        let error = result.err().map(|error| error.reason.into_str().to_owned());
         self.reported.lock().drain(..).chain(error).collect()
     }
 

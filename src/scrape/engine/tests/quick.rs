@@ -53,7 +53,7 @@ async fn a_failure_has_no_series_and_says_why() {
         for times in 1..3 {
             pause(15.0).await;
             let wanted =
-                format!("quick=- success.quick=0 failures.quick.{0}={times} skipped.quick.{0}=-", reason.word());
+                format!("quick=- success.quick=0 failures.quick.{0}={times} skipped.quick.{0}=-", reason.into_str());
             let page = world.scrape().await;
             page.expect(&wanted);
             page.expect("up=1 success.other=1 circuit=0");
@@ -72,7 +72,7 @@ async fn what_cannot_be_asked_is_skipped_with_the_reason() {
         let world = World::new();
         world.server.change(|server| _ = server.answers.insert("quick", fails(reason)));
         let page = world.scrape().await;
-        page.expect(&format!("skipped.quick.{0}=1 failures.quick.{0}=-", reason.word()));
+        page.expect(&format!("skipped.quick.{0}=1 failures.quick.{0}=-", reason.into_str()));
         page.expect("quick=- success.quick=1 other=1 up=1");
     }
 }
@@ -88,14 +88,14 @@ async fn a_target_that_is_down_shows_only_that() {
         pause(15.0).await;
         let began = Instant::now();
         let page = world.scrape().await;
-        page.expect(&format!("down.{}=1", reason.word()));
+        page.expect(&format!("down.{}=1", reason.into_str()));
         page.expect("quick=- other=- slow=- up=0 success.quick=0 success.slow=0");
         assert_eq!(began.elapsed(), Duration::ZERO, "a refusal is not waited for");
         world.server.change(|server| server.login = Login::default());
         pause(15.0).await;
         let page = world.scrape().await;
         page.expect("up=1 quick=2 slow=2 success.quick=1 success.slow=1");
-        page.expect(&format!("down.{}=-", reason.word()));
+        page.expect(&format!("down.{}=-", reason.into_str()));
     }
 }
 

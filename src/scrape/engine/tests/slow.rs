@@ -67,7 +67,7 @@ async fn after_a_timeout_the_last_result_stands_for_three_ttl() {
         pause(60.0).await;
         world.scrape().await;
         for age in [75, 120, 165, 180] {
-            let wanted = format!("slow=1 success.slow=0 age.slow={age} skipped.slow.{}=-", reason.word());
+            let wanted = format!("slow=1 success.slow=0 age.slow={age} skipped.slow.{}=-", reason.into_str());
             pause_until(&world, age).await.expect(&wanted);
         }
         pause_until(&world, 181).await.expect("slow=- success.slow=0 age.slow=- up=1 quick=7");
@@ -101,7 +101,7 @@ async fn any_other_failure_drops_the_last_result() {
         world.scrape().await.expect("slow=1");
         pause(1.0).await;
         let page = world.scrape().await;
-        let (skip, word) = (reason.is_skip(), reason.word());
+        let (skip, word) = (reason.is_skip(), reason.into_str());
         page.expect(&format!("slow=- success.slow={} quick=3 up=1", u8::from(skip)));
         page.expect(&format!("skipped.slow.{word}={}", if skip { "1" } else { "-" }));
         page.expect(&format!("failures.slow.{word}={}", if skip { "-" } else { "1" }));
