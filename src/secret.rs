@@ -1,5 +1,5 @@
-//! A string that cannot be printed and is wiped from memory: passwords are in it on their way from the settings to a
-//! server.
+//! A string that is never printed and is wiped from memory: it holds passwords between settings and server, and reads
+//! those in files anew.
 
 use std::fmt;
 use std::fs::File;
@@ -71,8 +71,8 @@ impl Secret {
     }
 }
 
-/// The secret as it is now, if there is one: a file is read again, in a thread of its own, since its filesystem may hang. An empty file is no
-/// secret.
+/// The secret as it is now, if there is one: a file is read again, in a thread of its own, since its filesystem may hang. An empty file
+/// counts as no secret.
 ///
 /// # Errors
 /// Why it cannot be read; the message names the file.
@@ -85,7 +85,6 @@ pub async fn resolve(secret: Option<&Secret>) -> Result<Option<Secret>, String> 
     Ok((!secret.expose().is_empty()).then_some(secret))
 }
 
-/// What is in the same file is the same secret, whatever it may be at the moment.
 impl<T: Into<String>> From<T> for Secret {
     fn from(secret: T) -> Self {
         Secret::new(secret)

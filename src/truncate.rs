@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// The most bytes of a message, and of a label's value.
 pub const LONGEST: usize = 1024;
 
-/// The longest end of a message that was cut.
+/// The longest suffix that a cut message may get.
 const END: usize = "... (18446744073709551615 bytes)".len();
 
 /// Stands between the beginning of a cut label's value and the hash of the whole value.
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn long_labels_are_cut_and_stay_two() {
+    fn long_labels_are_cut_and_stay_distinct() {
         let whole = "x".repeat(LONGEST);
         assert!(matches!(label(&whole), Cow::Borrowed(text) if text == whole && !is_cut(text)));
         for letter in ["x", "é", "本", "🐘"] {

@@ -1,4 +1,4 @@
-//! Messages about certificates that are not trusted.
+//! What makes a certificate unacceptable, and how we say so.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -52,14 +52,14 @@ pub fn describe(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => inner.to_string(),
         rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
-            "the peer does not hold the key of the certificate it shows, or that was signed by another authority than it names"
+            "the peer does not hold the key of the certificate it shows, or the authority that the certificate names did not sign it"
                 .to_owned()
         }
         error => error.to_string(),
     }
 }
 
-/// What our TLS does not support of a certificate's key or signature.
+/// Why our TLS cannot use a certificate's key or signature; `None` if it can.
 pub fn unsupported(
     certificate: &Certificate<'_>,
     algorithms: &WebPkiSupportedAlgorithms,
@@ -108,7 +108,7 @@ fn modulus_bits(key: &[u8]) -> Option<usize> {
     Some(bytes.as_bytes().len() * 8 - first.leading_zeros() as usize)
 }
 
-/// That a certificate is not valid at this time since 1970, and when it is.
+/// Why a certificate is not valid at `now`, a time since 1970.
 pub fn outside_validity(certificate: &Certificate<'_>, now: Duration) -> Option<String> {
     let (from, to) = certificate.validity();
     let written = |since: Duration| humantime::format_rfc3339_seconds(UNIX_EPOCH + since);

@@ -1,4 +1,4 @@
-//! The labels of rows, written once for all metrics that are made from a row: labels are most of a page.
+//! The labels of rows, written once for all metrics that are made from a row, because labels are most of a page.
 
 use crate::exposition::labels::TargetLabels;
 use crate::map::{Family, Sample};
@@ -9,7 +9,7 @@ pub struct LabelSyntax {
     /// Stands between two labels.
     pub separator: &'static [u8],
     pub push: fn(out: &mut Vec<u8>, name: &str, value: Cell<'_>),
-    /// Bytes that the own labels of a row are expected to take.
+    /// The expected size of a row's own labels.
     pub bytes_of_a_row: usize,
 }
 
@@ -56,7 +56,7 @@ impl<'a> LabelledFamilies<'a> {
         self.labels[family.series].get_or_insert_with(|| RowLabels::new(family, &self.target, self.syntax));
     }
 
-    /// A family's samples, each behind its labels, which have been written.
+    /// A family's samples with their labels, which must have been written before.
     pub fn samples(&self, family: usize) -> impl Iterator<Item = (&[u8], Sample)> {
         let family = self.families.get(family);
         let labels = family.and_then(|family| self.labels.get(family.series)?.as_ref());

@@ -1,4 +1,4 @@
-//! Small pages in each format.
+//! Tests: small pages, byte for byte, in each format, and their estimated sizes.
 
 use std::sync::Arc;
 
@@ -101,7 +101,7 @@ pg_version{target=\"x\\\\y\",zone=\"z\"} 18
     assert_eq!(render(&waits(), Format::OpenMetrics), [page.as_bytes(), b"# EOF\n"].concat());
 }
 
-/// Field by field; what a histogram that no message can hold becomes comes behind its family.
+/// Field by field. A histogram that protobuf cannot hold follows its family, as families of its own.
 #[test]
 fn the_page_in_protobuf() {
     let page = render(&waits(), Format::Protobuf).escape_ascii().to_string();
@@ -140,7 +140,7 @@ m\n\x15pg_wait_seconds_count\x12\x02W.
 /// The size of a table is the length of its lines, but bounds and numbers in labels count as the longest number, and
 /// native buckets come on top.
 #[test]
-fn a_block_takes_as_much_as_was_reckoned() {
+fn a_block_takes_as_much_as_was_estimated() {
     for block in waits() {
         let query = &block.collector.queries[block.query];
         let (size, most) = {

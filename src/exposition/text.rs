@@ -15,10 +15,10 @@ use crate::table::Number;
 /// Bytes that a page is expected to take at least.
 const PAGE: usize = 64 << 10;
 
-/// A page that may take so many bytes is large.
+/// From this expected size on, a page is large.
 const LARGE: usize = 8 << 20;
 
-/// Bytes that are reserved for a page at most.
+/// The most bytes reserved for a page at once.
 const MAX_RESERVED: usize = 64 << 20;
 
 const LABELS: LabelSyntax = LabelSyntax { separator: b",", push: push_label, bytes_of_a_row: 32 };
@@ -35,8 +35,8 @@ pub fn render(blocks: &[Block], format: Format) -> Vec<u8> {
     out
 }
 
-/// The bytes that a large page may take, or as many of them as are reserved at once: a buffer that grows is copied, and
-/// so is there twice for a moment. The system gives no memory for what is not written to. Most pages are small.
+/// The bytes that a large page may take, or as many of them as are reserved at once: a buffer that grows is copied,
+/// so it exists twice for a moment. Reserved memory that is never written to costs nothing. Most pages are small.
 fn expected_bytes(blocks: &[Block]) -> usize {
     let mut bytes = 0;
     for block in blocks {

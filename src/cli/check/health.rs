@@ -1,4 +1,4 @@
-//! `pgvigil check --health`: checks a running pgvigil, for images that contain nothing else.
+//! `pgvigil check --health`: checks a running pgvigil, for container images without a shell or an HTTP client.
 
 use std::env;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! YAML -> a validated Collector. All problems of the file are reported, each with what would be right.
+//! YAML -> a validated Collector. All problems of the file are reported, each with what would be right instead.
 
 mod example;
 mod metric;

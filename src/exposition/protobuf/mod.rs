@@ -1,4 +1,4 @@
-//! Prometheus' protobuf format: messages `MetricFamily`, each behind its length.
+//! Prometheus' protobuf format: messages `MetricFamily`, each preceded by its length.
 //!
 //! The library encodes the heads and the values of families, without labels: it would allocate and copy each label of
 //! each sample twice, and labels are most of a page. They are written once for each row, and joined with the values of
@@ -24,7 +24,7 @@ const METRIC: u8 = 4;
 /// Bytes that a page is expected to take at least.
 const PAGE: usize = 64 << 10;
 
-/// Values that are encoded together: the library takes half a KiB for each.
+/// How many values are encoded at once: the library takes half a KiB for each.
 const TOGETHER: usize = 256;
 
 const LABELS: LabelSyntax = LabelSyntax { separator: b"", push: wire::push_label, bytes_of_a_row: 48 };
@@ -80,7 +80,7 @@ fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: imp
                     out.extend_from_slice(labels);
                     out.extend_from_slice(field.content);
                 }
-                // Left out, a family's type is a counter.
+                // A family without a type is a counter.
                 TYPE if head.kind == MetricKind::Counter => (),
                 _ if is_first => out.extend_from_slice(field.whole),
                 _ => (),
@@ -94,7 +94,7 @@ fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: imp
     }
 }
 
-/// Writes histograms that no message can hold as the series that Prometheus makes of them: three families of counters.
+/// Writes the histograms that a protobuf histogram cannot hold as Prometheus would store them: three families of counters.
 fn write_loose(out: &mut Vec<u8>, head: &Head, loose: &[(&[u8], Sample)]) {
     let (mut buckets, mut sums, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for (labels, sample) in loose {
