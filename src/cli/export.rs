@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::links::Links;
-use crate::cli::run::{CommandError, print};
+use crate::cli::run::{print, usage};
 use crate::collector::catalogue;
 use crate::collector::load::CollectorKeys;
 use crate::schema::{files, json, words};
@@ -102,13 +102,12 @@ pub enum RuleFormat {
 type File = (String, String);
 
 /// Exports; `program` is the whole command line, for its manual and completions.
-pub fn run(what: Export, program: clap::Command) -> Result<(), CommandError> {
+pub fn run(what: Export, program: clap::Command) -> anyhow::Result<()> {
     match what {
         Export::Grants => print(GRANTS),
         Export::Alertmanager => print(ALERTMANAGER),
         Export::Completions { shell } => completions(shell, program),
-        Export::Man { dir: None } => print(&pages(program)?.swap_remove(0).1),
-        Export::Man { dir: Some(dir) } => write(&dir, &pages(program)?),
+        Export::Man { dir } => manual(program, dir),
         Export::Schema { of } => print(&of.json_schema()),
         Export::Collectors(files) => {
             let collectors = catalogue::shipped().map(|(name, text)| (name.to_owned(), text.to_owned()));
@@ -120,7 +119,7 @@ pub fn run(what: Export, program: clap::Command) -> Result<(), CommandError> {
 }
 
 impl ExportArguments {
-    fn export(&self, kind: &str, shipped: Vec<File>) -> Result<(), CommandError> {
+    fn export(&self, kind: &str, shipped: Vec<File>) -> anyhow::Result<()> {
         if let Some(dir) = &self.dir {
             return write(dir, &shipped);
         }
@@ -131,34 +130,28 @@ impl ExportArguments {
         let names: Vec<_> = shipped.iter().map(|(name, _)| files::stem(name.as_ref())).collect();
         let unknown =
             words::unknown(&format!("no shipped {kind} file"), wanted, "there are", names.iter().map(String::as_str));
-        Err(CommandError::Usage(format!("{unknown}\nTo write all of them into a folder: `--dir {wanted}`")))
+        Err(usage(format!("{unknown}\nTo write all of them into a folder: `--dir {wanted}`")).into())
     }
 }
 
-fn completions(shell: Shell, mut program: clap::Command) -> Result<(), CommandError> {
+fn completions(shell: Shell, mut program: clap::Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut program, NAME, &mut script);
     print(&script)
 }
 
-/// The pages of the manual, the program's own first: `pgvigil.1`, `pgvigil-check.1`.
-fn pages(program: clap::Command) -> Result<Vec<File>, CommandError> {
-    let mut all = program.disable_help_subcommand(true);
-    all.build();
-    let mut pages = Vec::new();
-    push_pages(&all, &mut pages)?;
-    Ok(pages)
+/// Prints the program's page, or writes that of each command too: `pgvigil.1`, `pgvigil-check.1`.
+fn manual(program: clap::Command, dir: Option<PathBuf>) -> anyhow::Result<()> {
+    if let Some(dir) = dir {
+        let written = fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(program, &dir));
+        return written.with_context(|| dir.display().to_string());
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(program.disable_help_subcommand(true)).render(&mut page)?;
+    print(&page)
 }
 
-fn push_pages(command: &clap::Command, pages: &mut Vec<File>) -> Result<(), CommandError> {
-    let page = clap_mangen::Man::new(command.clone());
-    let mut text = Vec::new();
-    page.render(&mut text)?;
-    pages.push((page.get_filename(), String::from_utf8_lossy(&text).into_owned()));
-    command.get_subcommands().try_for_each(|command| push_pages(command, pages))
-}
-
-fn write(dir: &Path, files: &[File]) -> Result<(), CommandError> {
+fn write(dir: &Path, files: &[File]) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     for (name, text) in files {
         let path = dir.join(name);

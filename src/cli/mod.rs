@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::arguments::CollectorFiles;
-use crate::cli::run::{CommandError, print};
+use crate::cli::run::{print, report};
 use crate::collector::catalogue::Catalogue;
 use crate::docs;
 
@@ -65,18 +65,17 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCod
             return ExitCode::from(error.exit_code() as u8);
         }
     };
-    let result = match cli.command {
-        None => serve::run(cli.serve),
-        Some(Command::Serve(arguments)) => serve::run(arguments),
-        Some(Command::Check(arguments)) => check::run(arguments),
-        Some(Command::Scrape(arguments)) => scrape::run(arguments),
-        Some(Command::Probe(arguments)) => probe::run(arguments),
-        Some(Command::Docs(files)) => print_docs(&files),
-        Some(Command::Export(what)) => export::run(what, Cli::command()),
+    let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Scrape(arguments) => scrape::run(arguments),
+        Command::Probe(arguments) => probe::run(arguments),
+        Command::Docs(files) => print_docs(&files),
+        Command::Export(what) => export::run(what, Cli::command()),
     };
-    result.map_or_else(CommandError::report, |()| ExitCode::SUCCESS)
+    result.map_or_else(report, |()| ExitCode::SUCCESS)
 }
 
-fn print_docs(files: &CollectorFiles) -> Result<(), CommandError> {
+fn print_docs(files: &CollectorFiles) -> anyhow::Result<()> {
     print(&docs::markdown(&Catalogue::load(files.collectors.as_deref())?))
 }

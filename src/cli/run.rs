@@ -4,51 +4,25 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::schema::problem::Problems;
+use crate::schema::problem::{Place, Problem, Problems};
 
-/// Why a command ends with an exit code other than 0.
-pub enum CommandError {
-    /// Bad input: 2.
-    Input(Problems),
-    /// An argument that does not exist: 2.
-    Usage(String),
-    /// Anything else: 1.
-    Failed(anyhow::Error),
+/// What is wrong with the command line.
+pub fn usage(message: String) -> Problems {
+    Problem { place: Place::whole("pgvigil"), message }.into()
 }
 
-impl From<Problems> for CommandError {
-    fn from(problems: Problems) -> Self {
-        CommandError::Input(problems)
+/// Prints the error to standard error, and returns the exit code: 2 for bad input or usage, 1 for anything else.
+pub fn report(error: anyhow::Error) -> ExitCode {
+    if let Some(problems) = error.downcast_ref::<Problems>() {
+        eprintln!("{problems}");
+        return ExitCode::from(2);
     }
-}
-
-impl From<anyhow::Error> for CommandError {
-    fn from(error: anyhow::Error) -> Self {
-        CommandError::Failed(error)
-    }
-}
-
-impl From<io::Error> for CommandError {
-    fn from(error: io::Error) -> Self {
-        CommandError::Failed(error.into())
-    }
-}
-
-impl CommandError {
-    /// Prints the error to standard error, and returns the exit code.
-    pub fn report(self) -> ExitCode {
-        let (message, code) = match self {
-            CommandError::Input(problems) => (problems.to_string(), 2),
-            CommandError::Usage(message) => (format!("pgvigil: {message}"), 2),
-            CommandError::Failed(error) => (format!("pgvigil: {error:#}"), 1),
-        };
-        eprintln!("{message}");
-        ExitCode::from(code)
-    }
+    eprintln!("pgvigil: {error:#}");
+    ExitCode::FAILURE
 }
 
 /// Prints to standard output. A closed reader (`| head`) is not an error.
-pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), CommandError> {
+pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> anyhow::Result<()> {
     match io::Write::write_all(&mut io::stdout().lock(), text.as_ref()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
@@ -57,7 +31,7 @@ pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), CommandError> {
 
 /// Runs a command's work to its end, and then waits only briefly: name lookups and file reads run in threads that
 /// cannot be stopped.
-pub fn run_to_end(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
+pub fn run_to_end(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(work);
     // Lets sessions that ended with it close.

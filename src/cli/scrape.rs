@@ -1,11 +1,11 @@
 //! `pgvigil scrape`: prints the page of one scrape.
 
-use anyhow::anyhow;
+use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
 use crate::cli::arguments::{ConfigArguments, LogArguments};
-use crate::cli::run::{CommandError, print, run_to_end};
+use crate::cli::run::{print, run_to_end, usage};
 use crate::exposition;
 use crate::exposition::Format;
 use crate::scrape::engine::Selection;
@@ -35,7 +35,7 @@ enum PageFormat {
     Protobuf,
 }
 
-pub fn run(arguments: ScrapeArguments) -> Result<(), CommandError> {
+pub fn run(arguments: ScrapeArguments) -> anyhow::Result<()> {
     arguments.log.start();
     let selection = Selection {
         targets: arguments.target.into_iter().collect(),
@@ -49,14 +49,12 @@ pub fn run(arguments: ScrapeArguments) -> Result<(), CommandError> {
     let files: ConfigPaths = arguments.config.into();
     run_to_end(async {
         let engine = LiveConfig::once(&files)?;
-        engine.check(&selection).map_err(CommandError::Usage)?;
+        engine.check(&selection).map_err(usage)?;
         let blocks = engine.scrape(&selection, Instant::now() + engine.settings.scrape_timeout).await;
         print(&exposition::render(&blocks, format))?;
         let down = engine.targets.iter().filter(|target| selection.has_target(target) && !target.last_status().up);
         let down: Vec<_> = down.map(|target| target.name()).collect();
-        if down.is_empty() {
-            return Ok(());
-        }
-        Err(anyhow!("down: {}", down.join(", ")).into())
+        ensure!(down.is_empty(), "down: {}", down.join(", "));
+        Ok(())
     })
 }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, info};
 
 use crate::cli::arguments::{ConfigArguments, LogArguments, WebArguments};
-use crate::cli::run::{CommandError, run_to_end};
+use crate::cli::run::run_to_end;
 use crate::http;
 use crate::http::listen::{Listener, Passed};
 use crate::http::{App, listen};
@@ -37,7 +37,7 @@ pub struct ServeArguments {
     log: LogArguments,
 }
 
-pub fn run(arguments: ServeArguments) -> Result<(), CommandError> {
+pub fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let passed = listen::passed();
     arguments.log.start();
     let files = allow_many_files();
@@ -61,7 +61,7 @@ fn forbid_core_dumps() {
     }
 }
 
-async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> Result<(), CommandError> {
+async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use strum::IntoStaticStr;
 use tokio::time::Instant;
 
+use crate::source::fetch::Reason;
 use crate::source::net::dial::DialSteps;
 use crate::truncate;
 
@@ -69,6 +70,22 @@ impl FailureReason {
     /// Returns whether the path failed, not the query.
     pub fn is_of_path(self) -> bool {
         self <= FailureReason::SessionsNotEnding
+    }
+}
+
+impl From<Reason> for FailureReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Tls => FailureReason::Tls,
+            Reason::Authentication => FailureReason::Authentication,
+            Reason::ConnectionsExhausted => FailureReason::TooManyConnections,
+            Reason::Starting => FailureReason::Starting,
+            Reason::Lost => FailureReason::Lost,
+            Reason::SessionsNotEnding => FailureReason::SessionsNotEnding,
+            Reason::LockTimeout => FailureReason::LockTimeout,
+            Reason::Undefined => FailureReason::Undefined,
+            _ => FailureReason::Error,
+        }
     }
 }
 

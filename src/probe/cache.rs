@@ -31,7 +31,7 @@ pub struct Cache {
 #[derive(Clone, Debug, Default)]
 struct CacheCounts {
     hits: u64,
-    misses: u64,
+    /// Misses that loaded the answer.
     loads: u64,
     /// Misses that waited for another reader's load.
     saved: u64,
@@ -72,7 +72,7 @@ impl Cache {
         CacheRow {
             path,
             hits: counts.hits.into(),
-            misses: counts.misses.into(),
+            misses: (counts.loads + counts.saved).into(),
             loads: counts.loads.into(),
             saved: counts.saved.into(),
             stampedes: counts.stampedes.into(),
@@ -118,7 +118,6 @@ impl Cache {
         // If the loading reader is cancelled, the next one that waits loads in its place.
         let answer = cell.get_or_init(|| load_and_store).await.clone();
         let mut counts = self.counts.lock();
-        counts.misses += 1;
         if is_own {
             counts.loads += 1;
         } else {

@@ -13,6 +13,7 @@ use crate::probe::attempt::{AttemptResult, Phase, Trace};
 use crate::probe::cache::Cache;
 use crate::probe::check::ProbeCheck;
 use crate::probe::pool::Pool;
+use crate::settings::probe::CacheSettings;
 
 /// The number of a query's keys, which take turns.
 const KEYS: u64 = 4;
@@ -33,13 +34,11 @@ pub struct CachedPath {
     reads: Mutex<HashMap<String, u64>>,
 }
 
-/// How long an answer is kept: past its second read, but not until its key's next turn.
-pub fn life(interval: Duration) -> Duration {
-    interval * 5 / 2
-}
-
 impl CachedPath {
-    pub fn new(cache: Cache, pool: Arc<Pool>, prefix: String) -> Self {
+    /// Before the first read. Each query is read once in the interval.
+    pub fn new(settings: &CacheSettings, interval: Duration, pool: Arc<Pool>, prefix: String) -> Self {
+        // An answer is kept past its second read, but not until its key's next turn.
+        let cache = Cache::new(settings, interval * 5 / 2);
         CachedPath { cache, pool, prefix, reads: Mutex::default() }
     }
 

@@ -1,9 +1,10 @@
 //! The queries that run over every path. Their answers are compared and cached as bytes.
 
 use std::error::Error;
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::{TryStreamExt, pin_mut};
+use futures_util::TryStreamExt;
 use tokio::join;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
@@ -12,7 +13,6 @@ use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
 
 use crate::probe::attempt::{AttemptError, AttemptResult, FailureReason, Phase, Trace};
 use crate::settings::probe::{CLASSES, ProbeSettings, WRITE};
-use crate::source::fetch::Reason;
 use crate::source::postgres::error;
 
 /// The longest answer that is read, in bytes.
@@ -146,8 +146,7 @@ impl ProbeCheck {
 
     async fn rows(&self, client: &Client) -> Result<Vec<u8>, AttemptError> {
         let parameters = self.parameters.iter().map(|text| (AsText(text), Type::UNKNOWN));
-        let rows = client.query_typed_raw(&self.sql, parameters).await?;
-        pin_mut!(rows);
+        let mut rows = pin!(client.query_typed_raw(&self.sql, parameters).await?);
         let mut answer = Vec::new();
         while let Some(row) = rows.try_next().await? {
             if answer.len() + row.raw_size_bytes() > ANSWER_LIMIT {
@@ -179,14 +178,11 @@ async fn write_token(client: &Client) -> Result<Vec<u8>, AttemptError> {
 impl From<tokio_postgres::Error> for AttemptError {
     fn from(error: tokio_postgres::Error) -> Self {
         let described = error::from_query(&error);
-        let reason = match (error.code().map(|code| code.code()), described.reason) {
-            (Some("57014"), _) => FailureReason::StatementTimeout,
-            (Some("25006"), _) => FailureReason::ReadOnly,
-            (Some("53300"), _) => FailureReason::TooManyConnections,
-            (_, Reason::Lost) => FailureReason::Lost,
-            (_, Reason::LockTimeout) => FailureReason::LockTimeout,
-            (_, Reason::Undefined) => FailureReason::Undefined,
-            _ => FailureReason::Error,
+        let reason = match error.code().map(|code| code.code()) {
+            Some("57014") => FailureReason::StatementTimeout,
+            Some("25006") => FailureReason::ReadOnly,
+            Some("53300") => FailureReason::TooManyConnections,
+            _ => described.reason.into(),
         };
         AttemptError::new(reason, Phase::Query, &*described.message)
     }

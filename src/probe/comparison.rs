@@ -4,7 +4,7 @@
 //! only if the primary's own was the same before and after; otherwise it cannot be judged.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use strum::{EnumCount, EnumIter, IntoStaticStr};
@@ -34,20 +34,14 @@ pub enum Comparison {
 pub struct AnswerHistory {
     /// The primary's answers, each once, the newest last.
     primary: VecDeque<PrimaryAnswer>,
-    /// Answers to be judged after the primary's next one.
-    waiting: Vec<WaitingAnswer>,
+    /// Answers to be judged after the primary's next one: their paths and digests.
+    waiting: Vec<(usize, u64)>,
 }
 
 #[derive(Debug)]
 struct PrimaryAnswer {
     digest: u64,
     last_given: Instant,
-}
-
-#[derive(Debug)]
-struct WaitingAnswer {
-    path: usize,
-    digest: u64,
 }
 
 impl AnswerHistory {
@@ -60,15 +54,15 @@ impl AnswerHistory {
         if self.primary.len() > REMEMBERED {
             self.primary.pop_front();
         }
-        let compare = |waiting: WaitingAnswer| {
-            let comparison = if waiting.digest == digest {
+        let compare = |(path, given)| {
+            let comparison = if given == digest {
                 Comparison::Same
             } else if is_unchanged {
                 Comparison::Wrong
             } else {
                 Comparison::Unjudged
             };
-            (waiting.path, comparison)
+            (path, comparison)
         };
         self.waiting.drain(..).map(compare).collect()
     }
@@ -85,16 +79,14 @@ impl AnswerHistory {
             return Some(if is_too_old { Comparison::Wrong } else { Comparison::Stale });
         }
         if self.waiting.len() < WAITING {
-            self.waiting.push(WaitingAnswer { path, digest });
+            self.waiting.push((path, digest));
         }
         None
     }
 }
 
 fn digest(answer: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    answer.hash(&mut hasher);
-    hasher.finish()
+    BuildHasherDefault::<DefaultHasher>::new().hash_one(answer)
 }
 
 #[cfg(test)]

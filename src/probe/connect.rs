@@ -14,7 +14,7 @@ use crate::probe::attempt::{AttemptError, AttemptResult, FailureReason, Phase, T
 use crate::probe::check::ProbeCheck;
 use crate::secret;
 use crate::settings::connection::model::{Address, PostgresSettings};
-use crate::source::fetch::{FetchError, Reason};
+use crate::source::fetch::FetchError;
 use crate::source::net::dial;
 use crate::source::net::dial::DialSteps;
 use crate::source::net::session_limit::SessionLimit;
@@ -102,22 +102,19 @@ impl Connector {
         let server = &self.server;
         let password = timeout_at(until, secret::resolve(server.password.as_ref())).await;
         let password = password.map_err(|_| AttemptError::timeout(Phase::Authentication))?;
-        let password = password.map_err(|error| login_error(FetchError::password(error)))?;
+        let password = password.map_err(|error| login_error(&FetchError::password(error)))?;
         let stream = timeout_at(until, dial::postgres_timed(server, &self.sessions, &mut steps)).await;
         trace.record_dial(&steps);
-        let stream = match stream {
-            Ok(stream) => stream.map_err(|error| self.dial_error(&error, &steps))?,
-            Err(_) => return Err(AttemptError::timeout(self.dial_phase(&steps))),
-        };
+        let stream = stream.map_err(|_| AttemptError::timeout(self.dial_phase(&steps)))?;
+        let stream = stream.map_err(|error| self.dial_error(&error, &steps))?;
         let began = Instant::now();
         let mut config = startup::config(&self.server, password.as_ref(), "pgvigil_probe");
         if self.sends_options {
             config.options(OPTIONS);
         }
-        let (client, connection) = match timeout_at(until, startup::start(&config, stream)).await {
-            Ok(connected) => connected.map_err(|error| login_error(error::from_login(&error)))?,
-            Err(_) => return Err(AttemptError::timeout(Phase::Authentication)),
-        };
+        let connected = timeout_at(until, startup::start(&config, stream)).await;
+        let connected = connected.map_err(|_| AttemptError::timeout(Phase::Authentication))?;
+        let (client, connection) = connected.map_err(|error| login_error(&error::from_login(&error)))?;
         trace.record(Phase::Authentication, began);
         // The next query shows why it ended.
         let task = tokio::spawn(async move { _ = connection.await });
@@ -135,28 +132,16 @@ impl Connector {
 
     fn dial_error(&self, error: &FetchError, steps: &DialSteps) -> AttemptError {
         let phase = self.dial_phase(steps);
-        let reason = match (error.reason, steps.refused) {
-            (Reason::SessionsNotEnding, _) => FailureReason::SessionsNotEnding,
-            (Reason::Tls, _) => FailureReason::Tls,
-            (Reason::Lost, _) => FailureReason::Lost,
-            (_, Some(io::ErrorKind::TimedOut)) => FailureReason::Timeout,
-            (_, Some(_)) if phase == Phase::Resolve => FailureReason::Resolve,
-            (_, Some(_)) => FailureReason::Refused,
-            _ => FailureReason::Error,
+        let reason = match (error.reason.into(), steps.refused) {
+            (FailureReason::Error, Some(io::ErrorKind::TimedOut)) => FailureReason::Timeout,
+            (FailureReason::Error, Some(_)) if phase == Phase::Resolve => FailureReason::Resolve,
+            (FailureReason::Error, Some(_)) => FailureReason::Refused,
+            (reason, _) => reason,
         };
         AttemptError::new(reason, phase, &*error.message)
     }
 }
 
-fn login_error(error: FetchError) -> AttemptError {
-    let reason = match error.reason {
-        Reason::Authentication => FailureReason::Authentication,
-        Reason::ConnectionsExhausted => FailureReason::TooManyConnections,
-        // PgBouncer's message for max_client_conn.
-        _ if error.message.contains("no more connections allowed") => FailureReason::TooManyConnections,
-        Reason::Starting => FailureReason::Starting,
-        Reason::Lost => FailureReason::Lost,
-        _ => FailureReason::Error,
-    };
-    AttemptError::new(reason, Phase::Authentication, &*error.message)
+fn login_error(error: &FetchError) -> AttemptError {
+    AttemptError::new(error.reason.into(), Phase::Authentication, &*error.message)
 }

@@ -90,7 +90,7 @@ impl ProbeState {
             if !check.runs_on(&runner.path.name) || check.needs_schema && !has_schema {
                 continue;
             }
-            let (attempt, _) = runner.attempt(check, Instant::now(), self.settings.timeout).await;
+            let (attempt, _) = runner.attempt(check, Instant::now()).await;
             let reason = attempt.reason();
             if check.needs_schema && reason == Some(FailureReason::Undefined) {
                 continue;

@@ -35,8 +35,8 @@ pub struct DurationHistogram {
     /// By bound; the last counts the durations above all bounds.
     counts: Vec<u64>,
     /// By index, in rising order; only buckets that are not empty.
-    native: Vec<(i32, u64)>,
-    sum: Duration,
+    pub native: Vec<(i32, u64)>,
+    pub sum: Duration,
 }
 
 impl DurationHistogram {
@@ -58,10 +58,6 @@ impl DurationHistogram {
         self.counts.iter().sum()
     }
 
-    pub fn sum(&self) -> Duration {
-        self.sum
-    }
-
     /// Each bound (`None`: above all), and the number of durations up to it.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
         let bounds = self.bounds.iter().copied().map(Some).chain([None]);
@@ -69,11 +65,6 @@ impl DurationHistogram {
             *sum += count;
             Some((bound, *sum))
         })
-    }
-
-    /// The native buckets that are not empty: index and count.
-    pub fn native(&self) -> &[(i32, u64)] {
-        &self.native
     }
 
     /// The number of durations up to this one, which must be one of the bounds.
@@ -112,7 +103,7 @@ mod tests {
             assert_eq!(native_index(Duration::from_nanos(bound)), index, "{bound} ns: the bound is its bucket's");
         }
         [Duration::ZERO; 2].into_iter().for_each(|took| histogram.observe(took));
-        let native = NativeBuckets::of(3, histogram.native());
+        let native = NativeBuckets::of(3, &histogram.native);
         assert_eq!((native.zero_count, native.count()), (2, Some(histogram.count())));
         assert_eq!(histogram.count(), all.len() as u64 + 2);
     }
@@ -135,7 +126,7 @@ mod tests {
             let mut histogram = DurationHistogram::new(bounds([]));
             let took = |n: u32| Duration::from_secs_f64(quantile((f64::from(n) + 0.5) / 20_000.0));
             (0..20_000).for_each(|n| histogram.observe(took(n)));
-            let native = NativeBuckets::of(3, histogram.native());
+            let native = NativeBuckets::of(3, &histogram.native);
             let seconds = |bound: Option<Duration>| bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
             let classic: Vec<_> = histogram.buckets().map(|(bound, count)| (seconds(bound), count)).collect();
             for q in [0.5, 0.95, 0.99] {

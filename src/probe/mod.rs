@@ -50,7 +50,7 @@ pub struct Probe {
 
 impl Probe {
     /// Starts it. It runs until dropped, or for this many rounds; then it keeps the duration of every success.
-    pub fn start(settings: ProbeSettings, rounds: Option<u64>) -> Probe {
+    pub fn start(settings: ProbeSettings, rounds: Option<u32>) -> Probe {
         let state = Arc::new(ProbeState::new(settings, rounds.is_some()));
         let mut probe = Probe { state: state.clone(), rounds: Vec::new(), watchers: Vec::new() };
         // Outside a runtime, as in `pgvigil check` without `--connect`, it does not run.
@@ -66,9 +66,9 @@ impl Probe {
         probe
     }
 
-    /// Returns whether rounds remain, for a probe that was started for some.
-    pub fn is_running(&self) -> bool {
-        self.rounds.iter().any(|task| !task.is_finished())
+    /// Waits for the end of the rounds, for a probe that was started for some.
+    pub async fn ended(&mut self) {
+        future::join_all(&mut self.rounds).await;
     }
 }
 

@@ -8,15 +8,13 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::probe::attempt::{AnswerBytes, AttemptResult, PathAttempt, Trace};
-use crate::probe::cache::Cache;
-use crate::probe::cached_path;
 use crate::probe::cached_path::CachedPath;
 use crate::probe::check::ProbeCheck;
 use crate::probe::connect::{Connector, PathConnection};
 use crate::probe::pool::Pool;
 use crate::probe::stats::PathStats;
 use crate::settings::connection::model::{Address, PostgresSettings};
-use crate::settings::probe::{Path, PathKind};
+use crate::settings::probe::{Path, PathKind, ProbeSettings};
 use crate::source::net::session_limit::SessionLimit;
 
 /// The pools of a probe, by the names of their paths.
@@ -28,6 +26,8 @@ pub struct PathRunner {
     /// Opens connections outside of a pool.
     pub connector: Arc<Connector>,
     pub transport: Transport,
+    /// The longest that one attempt may take.
+    timeout: Duration,
     /// One query at a time.
     turn: tokio::sync::Mutex<()>,
     pub stats: Mutex<PathStats>,
@@ -56,15 +56,15 @@ pub fn pools(paths: &[Path]) -> Pools {
 }
 
 impl PathRunner {
-    pub fn new(path: Path, stats: PathStats, interval: Duration, pools: &Pools) -> Self {
-        let server = &path.server;
+    pub fn new(path: &Path, settings: &ProbeSettings, stats: PathStats, pools: &Pools) -> Self {
+        let (path, server) = (path.clone(), &path.server);
         let sends_options = !matches!(path.kind, PathKind::PgBouncer | PathKind::PgBouncerNew);
         let connector = Arc::new(Connector::new(server.clone(), sends_options));
         let over_pool = match &path.kind {
             PathKind::Pooled { .. } => pools.get(&path.name).cloned().map(Transport::Pool),
             PathKind::Cached { through, cache } => pools.get(through).cloned().map(|pool| {
                 let prefix = format!("pgvigil_probe:{}/{}:{}", address(server), server.database, path.name);
-                Transport::Cache(CachedPath::new(Cache::new(cache, cached_path::life(interval)), pool, prefix))
+                Transport::Cache(CachedPath::new(cache, settings.interval, pool, prefix))
             }),
             _ => None,
         };
@@ -72,23 +72,14 @@ impl PathRunner {
         let connection = || Transport::Connection(PathConnection::new(connector.clone(), is_persistent));
         let transport = over_pool.unwrap_or_else(connection);
         let (turn, stats, last_debug_round) = (tokio::sync::Mutex::default(), Mutex::new(stats), Mutex::default());
-        PathRunner { path, connector, transport, turn, stats, last_debug_round }
-    }
-
-    pub fn server(&self) -> &PostgresSettings {
-        &self.path.server
-    }
-
-    /// Its destination for people: `db1:5432`.
-    pub fn address(&self) -> String {
-        address(self.server())
+        PathRunner { path, connector, transport, timeout: settings.timeout, turn, stats, last_debug_round }
     }
 
     /// Its name, kind and destination, for people.
     pub fn description(&self) -> String {
-        let (path, server) = (&self.path, self.server());
+        let (path, server) = (&self.path, &self.path.server);
         let (kind, database, user) = (path.kind.into_str(), &server.database, &server.user);
-        format!("{} ({kind}) at {}, database {database}, as {user}", path.name, self.address())
+        format!("{} ({kind}) at {}, database {database}, as {user}", path.name, address(server))
     }
 
     /// Its sessions; a cached path's are those of the pool behind the cache.
@@ -110,13 +101,8 @@ impl PathRunner {
     }
 
     /// Makes an attempt, whose duration counts from `began`.
-    pub async fn attempt(
-        &self,
-        check: &ProbeCheck,
-        began: Instant,
-        timeout: Duration,
-    ) -> (PathAttempt, Option<AnswerBytes>) {
-        let (at, until, mut trace) = (SystemTime::now(), Instant::now() + timeout, Trace::default());
+    pub async fn attempt(&self, check: &ProbeCheck, began: Instant) -> (PathAttempt, Option<AnswerBytes>) {
+        let (at, until, mut trace) = (SystemTime::now(), Instant::now() + self.timeout, Trace::default());
         let result = self.run(check, until, &mut trace).await;
         let (took, failure) = (began.elapsed(), result.as_ref().err().cloned());
         (PathAttempt { at, query: check.name.clone(), took, trace, failure }, result.ok())
@@ -138,16 +124,20 @@ impl PathRunner {
         Some(cached.read(&check.name, check, until, &mut Trace::default()).await)
     }
 
-    /// Lets many readers read one missing key at once, if the path has a cache.
-    pub async fn stampede(&self, check: &ProbeCheck, until: Instant) {
-        if let Transport::Cache(cached) = &self.transport {
+    /// Lets many readers read one missing key at once, if the path has a cache and its circuit breaker allows it.
+    pub async fn stampede(&self, check: &ProbeCheck) {
+        let Transport::Cache(cached) = &self.transport else { return };
+        let now = Instant::now();
+        let is_allowed = self.stats.lock().breaker.allows(now);
+        if is_allowed {
             let _turn = self.turn.lock().await;
-            cached.stampede(check, until).await;
+            cached.stampede(check, now + self.timeout).await;
         }
     }
 }
 
-fn address(server: &PostgresSettings) -> String {
+/// A server for people: `db1:5432`.
+pub fn address(server: &PostgresSettings) -> String {
     match &server.address {
         Address::Tcp { host, port } => format!("{host}:{port}"),
         Address::Unix(path) => path.display().to_string(),

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep};
 use crate::probe::attempt::Trace;
 use crate::probe::check;
 use crate::probe::connect::PathConnection;
-use crate::probe::path_runner::Transport;
 use crate::probe::state::ProbeState;
 use crate::probe::write_visibility::WriteToken;
 
@@ -26,10 +25,8 @@ pub async fn watch(state: Arc<ProbeState>, path: usize, mut writes: watch::Recei
     loop {
         let is_complete = runner.stats.lock().visibility.is_complete();
         tokio::select! {
-            changed = writes.changed() => {
-                if changed.is_err() {
-                    return;
-                }
+            // Always: the state has the sender.
+            Ok(()) = writes.changed() => {
                 if let Some(token) = *writes.borrow_and_update() {
                     runner.stats.lock().visibility.add_write(token);
                 }
@@ -37,21 +34,16 @@ pub async fn watch(state: Arc<ProbeState>, path: usize, mut writes: watch::Recei
             }
             () = sleep(pause), if !is_complete => {
                 let until = Instant::now() + state.settings.timeout;
-                // The path's own attempts show failures.
-                let answer = match runner.read_cache(&check, until).await {
-                    Some(answer) => answer,
-                    None => connection.run(&check, until, &mut Trace::default()).await,
+                // A cache gives the same answer until the entry expires.
+                let (answer, next_pause) = match runner.read_cache(&check, until).await {
+                    Some(answer) => (answer, state.settings.interval),
+                    None => (connection.run(&check, until, &mut Trace::default()).await, LONGEST_PAUSE.min(2 * pause)),
                 };
-                if let Ok(answer) = answer
-                    && let Some(value) = check::token_value(&answer)
-                {
+                pause = next_pause;
+                // The path's own attempts show failures.
+                if let Some(value) = answer.ok().and_then(|answer| check::token_value(&answer)) {
                     runner.stats.lock().visibility.show(value, Instant::now());
                 }
-                // A cache gives the same answer until the entry expires.
-                pause = match runner.transport {
-                    Transport::Cache(_) => state.settings.interval,
-                    _ => LONGEST_PAUSE.min(2 * pause),
-                };
             }
         }
     }

@@ -20,25 +20,20 @@ const CLOCK_PRECISION: Duration = Duration::from_millis(5);
 const STAMPEDE_EVERY: usize = 12;
 
 /// Runs the queries of one path in turn, for this many rounds or until it is aborted. All paths have the same `start`.
-pub async fn run(state: Arc<ProbeState>, path: usize, start: Instant, rounds: Option<u64>) {
+pub async fn run(state: Arc<ProbeState>, path: usize, start: Instant, rounds: Option<u32>) {
     let queries = state.checks.len();
-    let step = state.settings.interval / whole(queries);
-    let mut due = start + step / whole(state.paths.len()) * u32::try_from(path).unwrap_or_default();
-    let turns = rounds.map_or(usize::MAX, |rounds| queries.saturating_mul(rounds.try_into().unwrap_or(usize::MAX)));
+    let step = state.settings.interval.div_f64(queries as f64);
+    let mut due = start + step.mul_f64(path as f64 / state.paths.len() as f64);
+    let turns = rounds.map_or(usize::MAX, |rounds| rounds as usize * queries);
     for turn in 0..turns {
         let query = turn % queries;
         sleep_until(due).await;
         take_turn(&state, path, query, due).await;
         if turn % (STAMPEDE_EVERY * queries) == 0 {
-            stampede(&state, path, query).await;
+            state.paths[path].stampede(&state.checks[query]).await;
         }
         due += step;
     }
-}
-
-/// A number as a divisor, at least 1.
-fn whole(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX).max(1)
 }
 
 /// Runs a due query, unless it is too late or the circuit breaker is open.
@@ -71,7 +66,7 @@ async fn take_turn(state: &ProbeState, path: usize, query: usize, due: Instant) 
 /// Makes an attempt. Its answer is compared with the primary's; other paths look for a token that it wrote.
 async fn attempt(state: &ProbeState, path: usize, query: usize, began: Instant) -> PathAttempt {
     let check = &state.checks[query];
-    let (attempt, answer) = state.paths[path].attempt(check, began, state.settings.timeout).await;
+    let (attempt, answer) = state.paths[path].attempt(check, began).await;
     if let Some(answer) = answer {
         if check.mode == CheckMode::WriteToken {
             let committed = Instant::now();
@@ -81,13 +76,4 @@ async fn attempt(state: &ProbeState, path: usize, query: usize, began: Instant) 
         }
     }
     attempt
-}
-
-/// Lets many readers read one missing key at once, if the path has a cache and its circuit breaker allows it.
-async fn stampede(state: &ProbeState, path: usize, query: usize) {
-    let (runner, now) = (&state.paths[path], Instant::now());
-    let is_allowed = runner.stats.lock().breaker.allows(now);
-    if is_allowed {
-        runner.stampede(&state.checks[query], now + state.settings.timeout).await;
-    }
 }

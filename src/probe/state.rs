@@ -35,7 +35,7 @@ impl ProbeState {
         let mut paths = Vec::new();
         for path in &settings.paths {
             let stats = PathStats::new(bounds.clone(), keeps_totals);
-            paths.push(PathRunner::new(path.clone(), stats, settings.interval, &pools));
+            paths.push(PathRunner::new(path, &settings, stats, &pools));
         }
         let first = |kind: &str| settings.paths.iter().position(|path| path.kind.into_str() == kind);
         let reference = REFERENCE_KINDS.into_iter().find_map(first);

@@ -45,16 +45,18 @@ pub struct PathStats {
     /// Whether the probe's tables exist; `None` before the first query that reads them.
     pub is_schema_installed: Option<bool>,
     schema_retry_at: Option<Instant>,
-    /// By query: the duration of each success, in a run that reports exact quantiles.
-    pub totals: Option<BTreeMap<usize, Vec<Duration>>>,
+    /// In a run that reports exact quantiles.
+    keeps_totals: bool,
+    /// By query: the duration of each success, if these are kept.
+    pub totals: BTreeMap<usize, Vec<Duration>>,
     pub last_failures: VecDeque<PathAttempt>,
     pub last_successes: VecDeque<PathAttempt>,
 }
 
 impl PathStats {
     pub fn new(bounds: Bounds, keeps_totals: bool) -> Self {
-        let (breaker, totals) = (CircuitBreaker::with_rest(BREAKER_REST), keeps_totals.then(BTreeMap::new));
-        PathStats { bounds, breaker, totals, ..PathStats::default() }
+        let breaker = CircuitBreaker::with_rest(BREAKER_REST);
+        PathStats { bounds, breaker, keeps_totals, ..PathStats::default() }
     }
 
     /// Returns whether a query may run: without the probe's tables, one that needs them is tried once a minute.
@@ -101,15 +103,15 @@ impl PathStats {
             return;
         }
         self.observe(query, Phase::Total, attempt.took);
-        if let Some(totals) = &mut self.totals {
-            totals.entry(query).or_default().push(attempt.took);
+        if self.keeps_totals {
+            self.totals.entry(query).or_default().push(attempt.took);
         }
     }
 
     fn observe(&mut self, query: usize, phase: Phase, took: Duration) {
         let query = (!phase.is_of_connection()).then_some(query);
-        let bounds = &self.bounds;
-        self.durations.entry((query, phase)).or_insert_with(|| DurationHistogram::new(bounds.clone())).observe(took);
+        let new = || DurationHistogram::new(self.bounds.clone());
+        self.durations.entry((query, phase)).or_insert_with(new).observe(took);
     }
 
     pub fn count_comparison(&mut self, query: usize, comparison: Comparison) {

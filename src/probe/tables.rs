@@ -10,7 +10,7 @@ use crate::collector::sections::probe::{
 use crate::collector::sections::row::SectionTables;
 use crate::probe::comparison::Comparison;
 use crate::probe::histogram::DurationHistogram;
-use crate::probe::path_runner::{PathRunner, Transport};
+use crate::probe::path_runner::{PathRunner, Transport, address};
 use crate::probe::state::ProbeState;
 use crate::probe::stats::PathStats;
 use crate::source::sections::unix_seconds;
@@ -33,12 +33,11 @@ pub fn tables(state: &ProbeState) -> SectionTables {
 }
 
 fn push_path(tables: &mut SectionTables, runner: &PathRunner) {
-    let path = Cell::Text(&runner.path.name);
-    let server = runner.server();
+    let (path, server) = (Cell::Text(&runner.path.name), &runner.path.server);
     tables.push(PathRow {
         path,
         kind: runner.path.kind.into_str().into(),
-        server: (&runner.address()).into(),
+        server: (&address(server)).into(),
         database: (&server.database).into(),
         role: (&server.user).into(),
         info: Cell::Int(1),
@@ -85,11 +84,10 @@ fn push_counts(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>, s
 /// One row for each bucket of each histogram; the last has the native buckets too.
 fn push_durations(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>, stats: &PathStats) {
     for ((index, phase), histogram) in &stats.durations {
-        let native = histogram.native();
         for (bound, at_most) in histogram.buckets() {
             let (le, native) = match bound {
                 Some(bound) => (bound.into(), Cell::Absent),
-                None => (Cell::Float(f64::INFINITY), Cell::Buckets(native)),
+                None => (Cell::Float(f64::INFINITY), Cell::Buckets(&histogram.native)),
             };
             tables.push(DurationRow {
                 path,
@@ -97,7 +95,7 @@ fn push_durations(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>
                 phase: phase.into_str().into(),
                 le,
                 bucket: at_most.into(),
-                sum: histogram.sum().into(),
+                sum: histogram.sum.into(),
                 count: histogram.count().into(),
                 native,
             });

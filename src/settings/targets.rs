@@ -53,7 +53,7 @@ impl TargetSettings {
             Endpoint::Postgres(login) | Endpoint::PgBouncer(login) => &login.user,
             Endpoint::Redis(redis) => redis.user.as_deref().unwrap_or("default"),
             Endpoint::Backup(_) | Endpoint::Disk(_) => "",
-            Endpoint::Probe(probe) => probe.user(),
+            Endpoint::Probe(probe) => &probe.primary.user,
         }
     }
 

@@ -4,13 +4,13 @@ use std::env;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use http_body_util::Empty;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 
-use crate::cli::run::{CommandError, print, run_to_end};
+use crate::cli::run::{print, run_to_end, usage};
 use crate::settings::connection::model::{Roots, TlsMode, TlsSettings};
 use crate::settings::web::WebSettings;
 use crate::source::net::http_client;
@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 const BODY_LIMIT: usize = 1 << 20;
 
 /// Asks this address, or else the pgvigil that this environment and this web configuration would start.
-pub fn run(url: &str, web: Option<&Path>) -> Result<(), CommandError> {
+pub fn run(url: &str, web: Option<&Path>) -> anyhow::Result<()> {
     let url = match url {
         "" => {
             let is_encrypted = web.map(WebSettings::load).transpose()?.is_some_and(|web| web.tls.is_some());
@@ -35,19 +35,14 @@ pub fn run(url: &str, web: Option<&Path>) -> Result<(), CommandError> {
         url => url.to_owned(),
     };
     // The message does not repeat the address: it may hold a password.
-    let wrong = || {
-        CommandError::Usage(
-            "--health: the address must be like http://127.0.0.1:9878/healthz, without a user".to_owned(),
-        )
-    };
-    let mut place = HttpAddress::parse(&url).ok_or_else(wrong)?;
+    let wrong = "--health: the address must be like http://127.0.0.1:9878/healthz, without a user";
+    let mut place = HttpAddress::parse(&url).ok_or_else(|| usage(wrong.to_owned()))?;
     if place.path.is_empty() {
         place.path = LIVES.to_owned();
     }
     run_to_end(async {
-        let answer = timeout(LIMIT, ask(&place)).await;
-        let status =
-            answer.unwrap_or_else(|_| Err(anyhow!("no answer within {LIMIT:?}"))).with_context(|| url.clone())?;
+        let late = |_| Err(anyhow!("no answer within {LIMIT:?}"));
+        let status = timeout(LIMIT, ask(&place)).await.unwrap_or_else(late).with_context(|| url.clone())?;
         print(&format!("{url}: {status}\n"))
     })
 }
@@ -58,10 +53,8 @@ async fn ask(place: &HttpAddress) -> anyhow::Result<StatusCode> {
     let tls = TlsSettings { mode: TlsMode::Require, roots: Roots::System, client: None };
     let request = Request::get(&place.path).header(HOST, &place.host).body(Empty::new())?;
     let status = http_client::ask(place, &tls, request, BODY_LIMIT).await.map_err(anyhow::Error::msg)?.status();
-    match status.is_success() || status == StatusCode::UNAUTHORIZED && place.path == LIVES {
-        true => Ok(status),
-        false => Err(anyhow!("{status}")),
-    }
+    ensure!(status.is_success() || status == StatusCode::UNAUTHORIZED && place.path == LIVES, "{status}");
+    Ok(status)
 }
 
 /// The address of a pgvigil that listens there, from its own machine: a unix socket, if it has one. An empty `listen`

@@ -5,14 +5,14 @@ mod lines;
 
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::ensure;
 use clap::Args;
 use tokio::time::Instant;
 
 use crate::access::WebAccess;
 use crate::cli::arguments::{ConfigArguments, LogArguments, WebArguments};
 use crate::cli::check::lines::{CheckReport, is_well};
-use crate::cli::run::{CommandError, print, run_to_end};
+use crate::cli::run::{print, run_to_end};
 use crate::collector::catalogue::Catalogue;
 use crate::scrape::engine::{Engine, Selection};
 use crate::scrape::reload::{ConfigPaths, LiveConfig};
@@ -40,7 +40,7 @@ pub struct CheckArguments {
     log: LogArguments,
 }
 
-pub fn run(mut arguments: CheckArguments) -> Result<(), CommandError> {
+pub fn run(mut arguments: CheckArguments) -> anyhow::Result<()> {
     if let Some(url) = &arguments.health {
         return health::run(url, arguments.web.web_config.as_deref());
     }
@@ -58,10 +58,7 @@ pub fn run(mut arguments: CheckArguments) -> Result<(), CommandError> {
     run_to_end(async {
         let engine = LiveConfig::once(&files)?;
         print(&format!("{}, targets: {}; no problem found\n", summary(&engine.catalogue), engine.targets.len()))?;
-        match arguments.connect {
-            true => connect(&engine).await,
-            false => Ok(()),
-        }
+        if arguments.connect { connect(&engine).await } else { Ok(()) }
     })
 }
 
@@ -70,7 +67,7 @@ fn summary(catalogue: &Catalogue) -> String {
     format!("collectors: {}, metrics: {metrics}", catalogue.collectors.len())
 }
 
-async fn connect(engine: &Engine) -> Result<(), CommandError> {
+async fn connect(engine: &Engine) -> anyhow::Result<()> {
     let (began, wait) = (Instant::now(), wait_for(&engine.settings, &engine.catalogue));
     engine.scrape(&Selection::default(), began + wait).await;
     let reports: Vec<_> = engine.targets.iter().map(|target| target.collectors_by_database()).collect();
@@ -93,10 +90,8 @@ async fn connect(engine: &Engine) -> Result<(), CommandError> {
         print(&lines.text)?;
         failed += lines.failed;
     }
-    match failed {
-        0 => Ok(()),
-        _ => Err(anyhow!("{failed} of these failed").into()),
-    }
+    ensure!(failed == 0, "{failed} of these failed");
+    Ok(())
 }
 
 /// Tries each path of a probe once, except the one that writes.

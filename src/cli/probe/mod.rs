@@ -3,15 +3,16 @@
 mod report;
 
 use std::io::{IsTerminal, stderr};
+use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use clap::Args;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 
 use crate::cli::arguments::{ConfigArguments, LogArguments};
 use crate::cli::probe::report::ProbeReport;
-use crate::cli::run::{CommandError, print, run_to_end};
+use crate::cli::run::{print, run_to_end, usage};
 use crate::probe::attempt::AttemptError;
 use crate::probe::{Probe, schema};
 use crate::schema::problem::{Place, Problems};
@@ -37,8 +38,8 @@ pub struct ProbeArguments {
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
     /// How often each query goes over each path
-    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    rounds: u64,
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
     /// The duration of a round
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     interval: Duration,
@@ -56,15 +57,13 @@ pub struct ProbeArguments {
     log: LogArguments,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if interval < Duration::from_millis(100) {
-        return Err("must be at least 100ms".to_owned());
-    }
+fn interval(text: &str) -> anyhow::Result<Duration> {
+    let interval = humantime::parse_duration(text)?;
+    ensure!(interval >= Duration::from_millis(100), "must be at least 100ms");
     Ok(interval)
 }
 
-pub fn run(arguments: ProbeArguments) -> Result<(), CommandError> {
+pub fn run(arguments: ProbeArguments) -> anyhow::Result<()> {
     arguments.log.start();
     let files: ConfigPaths = arguments.config.into();
     let settings = files.load(None)?.settings;
@@ -82,7 +81,7 @@ pub fn run(arguments: ProbeArguments) -> Result<(), CommandError> {
 }
 
 /// The probe of this name, or the only one.
-fn choose(targets: &[TargetSettings], name: Option<&str>) -> Result<(String, ProbeSettings), CommandError> {
+fn choose(targets: &[TargetSettings], name: Option<&str>) -> anyhow::Result<(String, ProbeSettings)> {
     let mut probes = Vec::new();
     for target in targets {
         if let Endpoint::Probe(probe) = &target.endpoint {
@@ -95,31 +94,32 @@ fn choose(targets: &[TargetSettings], name: Option<&str>) -> Result<(String, Pro
     }
     if probes.is_empty() {
         let message = "no probe: give a settings file with a target that has `probe`, or set PGVIGIL_PROBE_URL";
-        return Err(CommandError::Usage(message.to_owned()));
+        return Err(usage(message.to_owned()).into());
     }
     let names: Vec<_> = probes.iter().map(|(name, _)| *name).collect();
-    Err(CommandError::Usage(format!("choose a probe with --target; there are {}", names.join(", "))))
+    Err(usage(format!("choose a probe with --target; there are {}", names.join(", "))).into())
 }
 
-async fn install(probe: &ProbeSettings) -> Result<(), CommandError> {
+async fn install(probe: &ProbeSettings) -> anyhow::Result<()> {
     let server = admin(probe)?;
-    schema::install(&server, probe.user()).await.map_err(|failure| refused("created", &server.user, &failure))?;
+    let installed = schema::install(&server, &probe.primary.user).await;
+    installed.map_err(|failure| refused("created", &server.user, &failure))?;
     print("the probe's tables exist: schema pgvigil_probe, about 5 MB\n")
 }
 
-async fn uninstall(probe: &ProbeSettings) -> Result<(), CommandError> {
+async fn uninstall(probe: &ProbeSettings) -> anyhow::Result<()> {
     let server = admin(probe)?;
     schema::uninstall(&server).await.map_err(|failure| refused("dropped", &server.user, &failure))?;
     print("the probe's tables are gone\n")
 }
 
-fn refused(what: &str, user: &str, failure: &AttemptError) -> CommandError {
+fn refused(what: &str, user: &str, failure: &AttemptError) -> anyhow::Error {
     let hint = format!("a role that may create schemas can do it: set {ADMIN} to such a role's URL");
-    anyhow!("the tables were not {what} as {user}: {}; {hint}", failure.message).into()
+    anyhow!("the tables were not {what} as {user}: {}; {hint}", failure.message)
 }
 
 /// The primary, with the role that creates tables there.
-fn admin(probe: &ProbeSettings) -> Result<PostgresSettings, CommandError> {
+fn admin(probe: &ProbeSettings) -> anyhow::Result<PostgresSettings> {
     let Ok(url) = std::env::var(ADMIN) else { return Ok(probe.primary.clone()) };
     let read = Dsn::parse(&url).map_err(|wrong| vec![wrong]).and_then(|dsn| postgres::resolve(&dsn));
     Ok(read.map_err(|wrongs| {
@@ -129,32 +129,26 @@ fn admin(probe: &ProbeSettings) -> Result<PostgresSettings, CommandError> {
     })?)
 }
 
-async fn measure(name: &str, settings: ProbeSettings, rounds: u64, json: bool) -> Result<(), CommandError> {
-    let probe = Probe::start(settings, Some(rounds));
-    wait(&probe, rounds).await;
+async fn measure(name: &str, settings: ProbeSettings, rounds: u32, json: bool) -> anyhow::Result<()> {
+    let mut probe = Probe::start(settings, Some(rounds));
+    wait(&mut probe, rounds).await;
     let report = ProbeReport::new(name, &probe.state);
     print(&if json { report.json() } else { report.text() })?;
     let missed = report.missed();
-    if missed.is_empty() {
-        return Ok(());
-    }
-    Err(anyhow!("objectives missed: {}", missed.join(", ")).into())
+    ensure!(missed.is_empty(), "objectives missed: {}", missed.join(", "));
+    Ok(())
 }
 
 /// Waits for the end of the rounds, and prints the progress.
-async fn wait(probe: &Probe, rounds: u64) {
+async fn wait(probe: &mut Probe, rounds: u32) {
     let is_terminal = stderr().is_terminal();
     let every = if is_terminal { PROGRESS_ON_TERMINAL } else { PROGRESS_ELSEWHERE };
-    let (began, mut printed) = (Instant::now(), Instant::now());
-    let duration = probe.state.settings.interval * u32::try_from(rounds).unwrap_or(u32::MAX);
-    while probe.is_running() {
-        sleep(Duration::from_millis(20)).await;
-        if printed.elapsed() >= every {
-            printed = Instant::now();
-            let percent = 100.0 * (began.elapsed().as_secs_f64() / duration.as_secs_f64()).min(1.0);
-            let (start, end) = if is_terminal { ("\r", "") } else { ("", "\n") };
-            eprint!("{start}probe: {percent:.0} %{end}");
-        }
+    let (began, duration) = (Instant::now(), probe.state.settings.interval * rounds);
+    let mut ended = pin!(probe.ended());
+    while timeout(every, &mut ended).await.is_err() {
+        let percent = 100.0 * began.elapsed().div_duration_f64(duration).min(1.0);
+        let (start, end) = if is_terminal { ("\r", "") } else { ("", "\n") };
+        eprint!("{start}probe: {percent:.0} %{end}");
     }
     if is_terminal {
         eprint!("\r\x1b[K");

@@ -76,10 +76,8 @@ impl ProbeReport {
 
     pub fn json(&self) -> String {
         let results: Vec<_> = self.results.iter().map(QueryResult::json).collect();
-        let mut speed_up = Vec::new();
-        for SpeedUp { path, over, times } in &self.speed_up {
-            speed_up.push(json!({ "path": path, "over": over, "times": times }));
-        }
+        let speed_up = |SpeedUp { path, over, times }: &SpeedUp| json!({ "path": path, "over": over, "times": times });
+        let speed_up: Vec<_> = self.speed_up.iter().map(speed_up).collect();
         let (target, installed) = (&self.target, self.installed);
         let report = json!({ "target": target, "installed": installed, "results": results, "speed_up": speed_up });
         format!("{report:#}\n")
@@ -144,7 +142,7 @@ impl QueryResult {
 
 fn result(query: usize, attempts: u64, state: &ProbeState, runner: &PathRunner, stats: &PathStats) -> QueryResult {
     let check = &state.checks[query];
-    let mut totals = totals(stats, query).to_vec();
+    let mut totals = stats.totals.get(&query).cloned().unwrap_or_default();
     totals.sort_unstable();
     // A failure is slower than any success.
     let quantile = |share: f64| {
@@ -170,10 +168,6 @@ fn result(query: usize, attempts: u64, state: &ProbeState, runner: &PathRunner, 
     }
 }
 
-fn totals(stats: &PathStats, query: usize) -> &[Duration] {
-    stats.totals.as_ref().and_then(|totals| totals.get(&query)).map_or(&[], Vec::as_slice)
-}
-
 fn last_message(stats: &PathStats, query: &str, phase: Phase, reason: FailureReason) -> Option<String> {
     let attempts = stats.last_failures.iter().rev().filter(|attempt| attempt.query == query);
     let mut failures = attempts.filter_map(|attempt| attempt.failure.as_ref());
@@ -190,15 +184,14 @@ fn speed_up(state: &ProbeState, fast: &str, slow: &str) -> Option<SpeedUp> {
 
 /// The first path of this kind with a success, and its mean in seconds, in which each query weighs the same.
 fn first_mean(state: &ProbeState, kind: &str) -> Option<(String, f64)> {
-    let of_kind = state.paths.iter().filter(|runner| runner.path.kind.into_str() == kind);
-    of_kind.filter_map(|runner| Some((runner.path.name.clone(), mean(&runner.stats.lock())?))).next()
+    let mut of_kind = state.paths.iter().filter(|runner| runner.path.kind.into_str() == kind);
+    of_kind.find_map(|runner| Some((runner.path.name.clone(), mean(&runner.stats.lock())?)))
 }
 
 fn mean(stats: &PathStats) -> Option<f64> {
-    let queries = stats.totals.as_ref()?.values();
-    let means = queries.map(|totals| totals.iter().sum::<Duration>().as_secs_f64() / totals.len() as f64);
-    let means: Vec<_> = means.collect();
-    (!means.is_empty()).then(|| means.iter().sum::<f64>() / means.len() as f64)
+    let mean = |totals: &Vec<Duration>| totals.iter().sum::<Duration>().as_secs_f64() / totals.len() as f64;
+    let queries = stats.totals.len();
+    (queries > 0).then(|| stats.totals.values().map(mean).sum::<f64>() / queries as f64)
 }
 
 fn millis(took: Duration) -> f64 {

@@ -146,10 +146,3 @@ pub fn from_url(dsn: &Dsn) -> Result<ProbeSettings, Vec<ConnectionProblem>> {
         write: false,
     })
 }
-
-impl ProbeSettings {
-    /// The role of the probe.
-    pub fn user(&self) -> &str {
-        &self.primary.user
-    }
-}
