@@ -144,7 +144,7 @@ fn check_size(bytes: &[u8], copies: usize) -> Result<(), BackupProblem> {
     Ok(())
 }
 
-/// The memory that the values of a document need without their texts, if it is JSON; and the length of its longest text.
+/// The memory that the values of a document need without their texts, if it is JSON; and its longest text's length.
 fn needs(bytes: &[u8]) -> (usize, usize) {
     let (mut structure, mut longest, mut text, mut is_escaped) = (0, 0, None, false);
     for (at, byte) in bytes.iter().enumerate() {

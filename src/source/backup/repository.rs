@@ -140,13 +140,7 @@ struct RefreshAttempt<'r> {
 impl RefreshAttempt<'_> {
     /// The value, or `None` after recording the problem of this part.
     fn unless_problem<T>(&mut self, part: DocumentPart, result: Result<T, BackupProblem>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.problems.insert(part, problem);
-                None
-            }
-        }
+        result.map_err(|problem| self.problems.insert(part, problem)).ok()
     }
 
     async fn contents(&mut self) -> Result<DatedContents, BackupProblem> {

@@ -104,8 +104,7 @@ pub async fn run(
 }
 
 fn start(command: &[String], environment: &[(String, Secret)]) -> Result<Child, BackupProblem> {
-    let nothing = || BackupReason::Missing.because("no program is named");
-    let (program, arguments) = command.split_first().ok_or_else(nothing)?;
+    let [program, arguments @ ..] = command else { return Err(BackupReason::Missing.because("no program is named")) };
     let mut process = Command::new(program);
     process.args(arguments).env_clear().envs(env::vars_os().filter(|(name, _)| is_passed(&name.to_string_lossy())));
     process.envs(environment.iter().map(|(name, value)| (name, value.expose())));
