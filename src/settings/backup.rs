@@ -33,27 +33,14 @@ pub struct RepositorySettings {
     /// The label `repository`.
     pub name: String,
     pub tool: Tool,
-    /// The tool's output; empty if no tool is run.
-    pub documents: Vec<Document>,
-    /// Variables for the tool.
-    pub env: Environment,
+    /// Variables for the tool: names and values.
+    pub env: Vec<(String, Secret)>,
     /// Older information does not count.
     pub max_age: Duration,
     /// The folder of the WAL archive, if pgvigil can read it.
     pub archive: Option<PathBuf>,
     /// A file that a job touches after each tested restore.
     pub verified: Option<PathBuf>,
-}
-
-/// Variables of a child process.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Environment(pub Vec<(String, Secret)>);
-
-impl Environment {
-    /// Names and values, in clear.
-    pub fn expose(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.expose()))
-    }
 }
 
 /// The tool that makes the backups; each is a word in the settings, which is also the label `tool`.
@@ -65,21 +52,19 @@ pub enum Tool {
     PgBackRest {
         stanza: Option<String>,
         repo: Option<u32>,
+        info: DocumentSource,
     },
     /// `None` means all servers.
     Barman {
         server: Option<String>,
+        diagnose: DocumentSource,
     },
-    WalG,
+    WalG {
+        list: DocumentSource,
+        wal: Option<DocumentSource>,
+    },
     Files(FilesSettings),
     S3(S3),
-}
-
-/// A JSON document of a tool.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document {
-    pub part: DocumentPart,
-    pub ask: DocumentSource,
 }
 
 /// A part of the information about a repository, which can fail on its own: a value of the label `part`.
@@ -95,7 +80,7 @@ pub enum DocumentPart {
     Verified,
 }
 
-/// Where a document comes from.
+/// Where a JSON document of a tool comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DocumentSource {
     /// The standard output of a command: the program and its arguments.
@@ -148,13 +133,6 @@ declare! {
     }
 }
 
-impl S3 {
-    /// The key's name and the key; without them, requests are not signed.
-    pub fn keys(&self) -> Option<(&str, &Secret)> {
-        self.access_key.as_deref().zip(self.secret_key_file.as_ref().or(self.secret_key.as_ref()))
-    }
-}
-
 /// An hour has twelve runs of the tool.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
@@ -172,8 +150,12 @@ fn repository() -> Schema<RepositorySettings> {
     )
 }
 
-fn command() -> Schema<Vec<String>> {
-    list(interpolated()).not_empty("this is a program and its arguments, as a list")
+fn command() -> Schema<DocumentSource> {
+    list(interpolated()).not_empty("this is a program and its arguments, as a list").map(DocumentSource::Run)
+}
+
+fn file() -> Schema<DocumentSource> {
+    absolute_path().map(DocumentSource::File)
 }
 
 /// The key `tool` of the repositories of one tool.
@@ -203,9 +185,9 @@ declare! {
         /// Variables for the tool; `${NAME}` is one of pgvigil's own.
         env: Vec<Entry<Secret>> = entries("", |_| Ok(()), secret()).or(Vec::new()),
         /// A program and its arguments that print what the tool would; run as it is, without a shell.
-        exec: Option<Vec<String>> = command().optional(),
+        exec: Option<DocumentSource> = command().optional(),
         /// A file with what the tool prints, which a job beside the tool writes.
-        from_file: Option<PathBuf> = absolute_path().instead_of("exec").optional(),
+        from_file: Option<DocumentSource> = file().instead_of("exec").optional(),
         /// The folder of the archived WAL, if pgvigil can read it: shows gaps.
         archive_path: Option<PathBuf> = absolute_path().optional(),
     }
@@ -241,9 +223,9 @@ declare! {
         /// What makes the backups.
         tool: String = tool("walg"),
         /// As `exec`, for `wal-show`.
-        wal_exec: Option<Vec<String>> = command().optional(),
+        wal_exec: Option<DocumentSource> = command().optional(),
         /// As `from_file`, for `wal-show`.
-        wal_from_file: Option<PathBuf> = absolute_path().instead_of("wal_exec").optional(),
+        wal_from_file: Option<DocumentSource> = file().instead_of("wal_exec").optional(),
         ..command: CommandKeys,
     }
 }
@@ -272,8 +254,7 @@ impl RepositoryKeys {
         RepositorySettings {
             name: self.name,
             tool,
-            documents: Vec::new(),
-            env: Environment::default(),
+            env: Vec::new(),
             max_age: self.max_age,
             archive: None,
             verified: self.verified,
@@ -282,35 +263,26 @@ impl RepositoryKeys {
 }
 
 impl CommandKeys {
-    fn program(&self, name: &str) -> String {
-        self.binary.clone().unwrap_or_else(|| name.to_owned())
+    /// What the user names instead of the tool.
+    fn given(&self) -> Option<DocumentSource> {
+        self.exec.as_ref().or(self.from_file.as_ref()).cloned()
     }
 
-    /// The program, this option with the configuration file, and these arguments.
-    fn command(&self, name: &str, config_option: &str, words: &[&str]) -> Vec<String> {
-        let config = self.config.iter().flat_map(|config| [config_option.to_owned(), config.clone()]);
+    /// This option with the configuration file.
+    fn config(&self, option: &str) -> impl Iterator<Item = String> {
+        self.config.iter().flat_map(move |config| [option.to_owned(), config.clone()])
+    }
+
+    /// The program with these options and arguments.
+    fn run(&self, name: &str, options: impl Iterator<Item = String>, words: &[&str]) -> DocumentSource {
+        let program = self.binary.clone().unwrap_or_else(|| name.to_owned());
         let words = words.iter().map(|word| (*word).to_owned());
-        [self.program(name)].into_iter().chain(config).chain(words).collect()
+        DocumentSource::Run([program].into_iter().chain(options).chain(words).collect())
     }
 
-    /// A repository whose tool is run with this command, unless its keys name another source.
-    fn repository(self, repository: RepositorySettings, command: Vec<String>) -> RepositorySettings {
-        let ask = source(self.exec, self.from_file, command);
-        RepositorySettings {
-            documents: vec![Document { part: DocumentPart::Information, ask }],
-            env: Environment(self.env.into_iter().map(|entry| (entry.key, entry.value)).collect()),
-            archive: self.archive_path,
-            ..repository
-        }
-    }
-}
-
-/// Where a document comes from: the user's command, a file, or else this command.
-fn source(exec: Option<Vec<String>>, file: Option<PathBuf>, command: Vec<String>) -> DocumentSource {
-    match (exec, file) {
-        (Some(words), _) => DocumentSource::Run(words),
-        (None, Some(file)) => DocumentSource::File(file),
-        (None, None) => DocumentSource::Run(command),
+    fn repository(self, common: RepositoryKeys, tool: Tool) -> RepositorySettings {
+        let env = self.env.into_iter().map(|entry| (entry.key, entry.value)).collect();
+        RepositorySettings { env, archive: self.archive_path, ..common.of(tool) }
     }
 }
 
@@ -320,34 +292,29 @@ impl PgBackRestKeys {
         let number = self.repo.map(|repo| repo.to_string());
         let options = [("config", &self.command.config), ("stanza", &self.stanza), ("repo", &number)];
         let options = options.into_iter().filter_map(|(key, value)| Some(format!("--{key}={}", value.as_ref()?)));
-        let mut command = vec![self.command.program("pgbackrest")];
-        command.extend(options);
         let quiet = ["--log-level-console=off", "--log-level-stderr=error", "--log-level-file=off"];
-        command.extend(quiet.into_iter().chain(["info", "--output=json"]).map(str::to_owned));
-        let tool = Tool::PgBackRest { stanza: self.stanza, repo: self.repo };
-        self.command.repository(self.common.of(tool), command)
+        let words = [&quiet[..], &["info", "--output=json"]].concat();
+        let info = self.command.run("pgbackrest", options, &words);
+        let info = self.command.given().unwrap_or(info);
+        self.command.repository(self.common, Tool::PgBackRest { stanza: self.stanza, repo: self.repo, info })
     }
 }
 
 impl BarmanKeys {
     fn repository(self) -> RepositorySettings {
-        let command = self.command.command("barman", "-c", &["diagnose"]);
-        self.command.repository(self.common.of(Tool::Barman { server: self.server }), command)
+        let diagnose = self.command.run("barman", self.command.config("-c"), &["diagnose"]);
+        let diagnose = self.command.given().unwrap_or(diagnose);
+        self.command.repository(self.common, Tool::Barman { server: self.server, diagnose })
     }
 }
 
 impl WalGKeys {
     /// Backups and WAL are two commands. If the user replaces the first but not the second, the WAL is left out.
     fn repository(self) -> RepositorySettings {
-        let is_run = self.command.exec.is_none() && self.command.from_file.is_none();
-        let has_wal = is_run || self.wal_exec.is_some() || self.wal_from_file.is_some();
-        let list = self.command.command("wal-g", "--config", &["backup-list", "--detail", "--json"]);
-        let show = self.command.command("wal-g", "--config", &["wal-show", "--detailed-json"]);
-        let mut repository = self.command.repository(self.common.of(Tool::WalG), list);
-        if has_wal {
-            let ask = source(self.wal_exec, self.wal_from_file, show);
-            repository.documents.push(Document { part: DocumentPart::Wal, ask });
-        }
-        repository
+        let list = self.command.run("wal-g", self.command.config("--config"), &["backup-list", "--detail", "--json"]);
+        let show = self.command.run("wal-g", self.command.config("--config"), &["wal-show", "--detailed-json"]);
+        let given = self.command.given();
+        let wal = self.wal_exec.or(self.wal_from_file).or(given.is_none().then_some(show));
+        self.command.repository(self.common, Tool::WalG { list: given.unwrap_or(list), wal })
     }
 }

@@ -12,7 +12,7 @@ pub mod thresholds;
 pub mod web;
 
 pub use crate::settings::backup::{
-    BackupSettings, Document, DocumentPart, DocumentSource, Environment, FilesSettings, RepositorySettings, S3, Tool,
+    BackupSettings, DocumentPart, DocumentSource, FilesSettings, RepositorySettings, S3, Tool,
 };
 pub use crate::settings::disk::{DiskSettings, NamedPath};
 pub use crate::settings::load::{Override, Settings};

@@ -51,11 +51,11 @@ pub fn find_gaps(folder: &Path, begin: Segment) -> Result<ArchivedWal, BackupPro
     .map_err(unreadable)?;
     if segments.is_empty() {
         let message = "it has neither the WAL of the newest backup nor any later: is that archived elsewhere?";
-        return Err(BackupProblem::new(BackupReason::Missing, format!("{}: {message}", folder.display())));
+        return Err(BackupReason::Missing.because(format!("{}: {message}", folder.display())));
     }
     segments.sort_unstable();
     segments.dedup();
-    let WalGaps { gaps, last } = follow(&segments, begin, highest);
+    let (gaps, last) = follow(&segments, begin, highest);
     let last = last.map(|last| archived_at(folder, last)).transpose().map_err(unreadable)?;
     Ok(ArchivedWal { gaps, last: last.flatten() })
 }
@@ -88,17 +88,10 @@ fn walk(folder: &Path, begin: u32, is_top: bool, each: &mut dyn FnMut(Segment, P
     Ok(())
 }
 
-/// The gaps in a series of segments.
-#[derive(Debug, PartialEq)]
-struct WalGaps {
-    gaps: u64,
-    /// The last segment before the first gap.
-    last: Option<Segment>,
-}
-
-/// Follows rising segments from `begin`. The number of segments in a log depends on their size, which is not known
-/// here: it is a power of two, and above the highest number in any log.
-fn follow(segments: &[Segment], begin: Segment, highest: u32) -> WalGaps {
+/// Follows rising segments from `begin`: the number of those missing, and the last one before the first gap. The number
+/// of segments in a log depends on their size, which is not known here: it is a power of two, and above the highest
+/// number in any log.
+fn follow(segments: &[Segment], begin: Segment, highest: u32) -> (u64, Option<Segment>) {
     let per_log = u64::from(highest.max(begin.1)).saturating_add(1).next_power_of_two().max(4);
     let place = |(log, number): Segment| u64::from(log).saturating_mul(per_log).saturating_add(u64::from(number));
     let (mut gaps, mut last, mut expected) = (0, None, place(begin));
@@ -110,7 +103,7 @@ fn follow(segments: &[Segment], begin: Segment, highest: u32) -> WalGaps {
         }
         expected = place.saturating_add(1);
     }
-    WalGaps { gaps, last }
+    (gaps, last)
 }
 
 #[cfg(test)]
@@ -151,7 +144,7 @@ mod tests {
             (vec![(u32::MAX, u32::MAX)], (0, 0), u64::from(u32::MAX) * ((1 << 32) + 1), None),
         ] {
             let highest = segments.iter().map(|(_, number)| *number).max().unwrap_or_default();
-            assert_eq!(follow(&segments, begin, highest), WalGaps { gaps, last }, "{segments:?}");
+            assert_eq!(follow(&segments, begin, highest), (gaps, last), "{segments:?}");
         }
     }
 }

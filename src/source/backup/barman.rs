@@ -31,14 +31,16 @@ pub fn parse(bytes: &[u8], server: Option<&str>, at: f64) -> Result<RepositoryCo
     let ahead = clock.and_then(|clock| zones_between(clock, at));
     for (name, json) in servers {
         if server.map_or_else(|| is_active(json), |wanted| wanted == name) {
-            read_server(&mut reader, name, json, ahead, &mut contents);
+            let (stanza, unknown) = read_server(&mut reader, name, json, ahead);
+            unknown.into_iter().for_each(|sentence| contents.push_unknown(sentence));
+            contents.push(stanza);
         }
     }
     if contents.stanzas.is_empty() {
         let which = server.map_or("an active server".to_owned(), |name| format!("a server {name}"));
         let names: Vec<_> = servers.keys().map(String::as_str).collect();
         let message = format!("`barman diagnose` does not show {which}; servers in it: {}", names.join(", "));
-        return Err(BackupProblem::new(BackupReason::Missing, message));
+        return Err(BackupReason::Missing.because(message));
     }
     contents.malformed += reader.malformed;
     Ok(contents)
@@ -61,14 +63,9 @@ fn zones_between(one: f64, other: f64) -> Option<f64> {
     Some(((one - other) / QUARTER).round() * QUARTER).filter(|seconds| seconds.abs() <= APART)
 }
 
-/// `ahead`: how many seconds Barman's clock was ahead of UTC, if it writes times without their time zone.
-fn read_server(
-    reader: &mut JsonReader,
-    name: &str,
-    json: &Value,
-    ahead: Option<f64>,
-    contents: &mut RepositoryContents,
-) {
+/// A server, and a sentence about missing knowledge. `ahead`: how many seconds Barman's clock was ahead of UTC, if it
+/// writes times without their time zone.
+fn read_server(reader: &mut JsonReader, name: &str, json: &Value, ahead: Option<f64>) -> (Stanza, Option<String>) {
     let name = &*truncate::label(name);
     let mut stanza = Stanza { name: name.to_owned(), archive: Some(format!("{name}/wals")), ..Stanza::default() };
     let (backups, mut unread) = (reader.map(&json["backups"]), 0);
@@ -88,22 +85,21 @@ fn read_server(
             // Running, or finished without the WAL that makes it consistent.
             Some("EMPTY" | "STARTED" | "SYNCING" | "WAITING_FOR_WALS") => (),
             _ => {
-                contents.malformed += 1;
+                reader.malformed += 1;
                 unread += 1;
             }
         }
     }
-    if backups.is_none() {
-        contents.push_unknown(format!("server {name}: there is no list of its backups"));
-    } else if unread > 0 {
-        let what = "have an unknown status, or no time with a time zone";
-        contents.push_unknown(format!("server {name}: {unread} backups {what}"));
-    }
+    let unknown = match (backups, unread) {
+        (None, _) => Some("there is no list of its backups".to_owned()),
+        (_, 0) => None,
+        _ => Some(format!("{unread} backups have an unknown status, or no time with a time zone")),
+    };
     let wals = reader.map(&json["wals"]["last_archived_wal_per_timeline"]);
     let times = wals.into_iter().flatten().filter_map(|(_, wal)| reader.time(&wal["time"]));
     stanza.archived = times.max_by(f64::total_cmp);
-    stanza.partial = unread > 0 || backups.is_none();
-    contents.push(stanza);
+    stanza.partial = unknown.is_some();
+    (stanza, unknown.map(|what| format!("server {name}: {what}")))
 }
 
 /// How many seconds the server's clock was ahead of Barman's: its times have no time zone, and a backup's id has

@@ -61,20 +61,17 @@ impl RepositoryContents {
     /// Removes backups that ended in the future: they would stay the newest for ever.
     pub fn leave_out_future(&mut self, now: f64) {
         let latest = now + MOST_AHEAD.as_secs_f64();
-        let mut left_out = Vec::new();
-        for stanza in &mut self.stanzas {
-            let before = stanza.backups.len();
-            stanza.backups.retain(|backup| backup.end <= latest);
+        let mut stanzas = std::mem::take(&mut self.stanzas);
+        for stanza in &mut stanzas {
+            let left_out = stanza.backups.extract_if(.., |backup| backup.end > latest).count();
             stanza.archived = stanza.archived.filter(|archived| *archived <= latest);
-            if stanza.backups.len() < before {
+            if left_out > 0 {
                 stanza.partial = true;
-                left_out.push(before - stanza.backups.len());
+                self.malformed += left_out as u64;
+                self.push_unknown(format!("{left_out} backups end more than a day in the future by this clock"));
             }
         }
-        for backups in left_out {
-            self.malformed += backups as u64;
-            self.push_unknown(format!("{backups} backups end more than a day in the future by this clock"));
-        }
+        self.stanzas = stanzas;
     }
 }
 
@@ -192,9 +189,8 @@ impl FinishedBackup {
     /// # Errors
     /// The segment is unknown.
     pub fn wal_begin(&self) -> Result<Segment, BackupProblem> {
-        let message = "the newest backup does not show where its WAL begins";
         let begin = self.wal.as_deref().and_then(segment);
-        begin.ok_or_else(|| BackupProblem::new(BackupReason::Garbage, message))
+        begin.ok_or_else(|| BackupReason::Garbage.because("the newest backup does not show where its WAL begins"))
     }
 
     pub fn duration(&self) -> Option<f64> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use wildmatch::WildMatch;
 
@@ -11,6 +11,7 @@ use crate::settings::FilesSettings;
 use crate::source::backup::contents::{FinishedBackup, RepositoryContents, Stanza};
 use crate::source::backup::problem::{BackupProblem, BackupReason};
 use crate::source::backup::time;
+use crate::source::sections::unix_seconds;
 
 /// A file, or an object in a bucket.
 pub struct NamedFile {
@@ -37,20 +38,20 @@ const UNFINISHED: [&str; 7] = [".part", ".partial", ".tmp", ".temp", ".incomplet
 /// A folder of the pattern is missing or cannot be read, or too many files match.
 pub fn list(files: &FilesSettings) -> Result<RepositoryContents, BackupProblem> {
     let parts: Vec<&str> = files.pattern.split('/').filter(|part| !part.is_empty()).collect();
-    let (fixed, rest) =
-        parts.split_at(parts.iter().position(|part| is_pattern(part)).unwrap_or(parts.len().max(1) - 1));
+    let first_pattern = parts.iter().position(|part| part.contains(['*', '?']));
+    let (fixed, rest) = parts.split_at(first_pattern.unwrap_or(parts.len().saturating_sub(1)));
     let mut folder = PathBuf::from("/");
     folder.extend(fixed);
     let mut matches = PatternMatches::default();
     walk(&folder, rest, &mut matches).map_err(|error| BackupProblem::of_file(&folder, &error))?;
     if matches.are_too_many() {
         let message = format!("{} matches more than {MOST_FILES} files: give a narrower `pattern`", files.pattern);
-        return Err(BackupProblem::new(BackupReason::TooLarge, message));
+        return Err(BackupReason::TooLarge.because(message));
     }
     if matches.files == 0 && matches.folders > 0 {
         let message =
             format!("{} matches folders only: add the file in them that counts, such as /base.tar", files.pattern);
-        return Err(BackupProblem::new(BackupReason::Garbage, message));
+        return Err(BackupReason::Garbage.because(message));
     }
     Ok(contents(matches.finished, files.name_time.as_deref()))
 }
@@ -76,16 +77,12 @@ impl PatternMatches {
         let changed = data.modified()?;
         // The filesystem's clock may be ahead of ours.
         if changed.elapsed().unwrap_or_else(|ahead| ahead.duration()) >= SETTLED {
-            let changed = changed.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+            let changed = unix_seconds(changed).unwrap_or_default();
             self.kept += name.len() + KEPT_EACH;
             self.finished.push(NamedFile { name, size: data.len() as f64, changed });
         }
         Ok(())
     }
-}
-
-fn is_pattern(part: &str) -> bool {
-    part.contains(['*', '?'])
 }
 
 fn walk(folder: &Path, parts: &[&str], matches: &mut PatternMatches) -> io::Result<()> {
@@ -148,29 +145,22 @@ pub fn contents(files: Vec<NamedFile>, name_time: Option<&str>) -> RepositoryCon
     contents
 }
 
-/// A document, and when it was written.
-pub struct DatedDocument {
-    pub bytes: Vec<u8>,
-    pub at: SystemTime,
-}
-
-/// Reads a document written by a job.
+/// Reads a document written by a job: its bytes, and when they were written.
 ///
 /// # Errors
 /// The file cannot be read, or is too large.
-pub fn read(path: &Path, limit: usize) -> Result<DatedDocument, BackupProblem> {
-    let document = read_to(path, limit + 1).map_err(|error| BackupProblem::of_file(path, &error))?;
-    if document.bytes.len() > limit {
-        let message = format!("{} is larger than {} MiB", path.display(), limit >> 20);
-        return Err(BackupProblem::new(BackupReason::TooLarge, message));
+pub fn read(path: &Path, limit: usize) -> Result<(Vec<u8>, SystemTime), BackupProblem> {
+    let (bytes, at) = read_to(path, limit + 1).map_err(|error| BackupProblem::of_file(path, &error))?;
+    if bytes.len() > limit {
+        return Err(BackupReason::TooLarge.because(format!("{} is larger than {} MiB", path.display(), limit >> 20)));
     }
-    Ok(document)
+    Ok((bytes, at))
 }
 
-fn read_to(path: &Path, limit: usize) -> io::Result<DatedDocument> {
+fn read_to(path: &Path, limit: usize) -> io::Result<(Vec<u8>, SystemTime)> {
     let file = fs::File::open(path)?;
     let at = file.metadata()?.modified()?;
     let mut bytes = Vec::new();
     file.take(limit as u64).read_to_end(&mut bytes)?;
-    Ok(DatedDocument { bytes, at })
+    Ok((bytes, at))
 }

@@ -47,14 +47,12 @@ impl JsonReader {
         match broken {
             0 => (),
             1..=MOST_BROKEN => self.malformed += 1,
-            _ => {
-                return Err(BackupProblem::new(BackupReason::Garbage, "this is not text: too much of it is not UTF-8"));
-            }
+            _ => return Err(BackupReason::Garbage.because("this is not text: too much of it is not UTF-8")),
         }
         let text = String::from_utf8_lossy(bytes);
         serde_json::from_str(&text).map_err(|error| {
             let begin: String = text.trim().chars().take(80).collect();
-            BackupProblem::new(BackupReason::Garbage, format!("this is not JSON ({error}): {begin:?}"))
+            BackupReason::Garbage.because(format!("this is not JSON ({error}): {begin:?}"))
         })
     }
 
@@ -134,47 +132,35 @@ impl JsonReader {
 
 /// Refuses a document that would take too much memory. `copies`: how many copies of its bytes exist at a time.
 fn check_size(bytes: &[u8], copies: usize) -> Result<(), BackupProblem> {
-    let Needs { structure, longest } = Needs::of(bytes);
+    let (structure, longest) = needs(bytes);
     if structure > MOST_MEMORY || copies * bytes.len() + structure > MOST_TOGETHER {
         let [values, all] = [MOST_MEMORY, MOST_TOGETHER].map(|limit| limit >> 20);
         let message = format!("its values would take more than {values} MiB of memory, or {all} MiB with its texts");
-        return Err(BackupProblem::new(BackupReason::TooLarge, message));
+        return Err(BackupReason::TooLarge.because(message));
     }
     if longest > LONGEST_TEXT {
-        let message = format!("a text in it is longer than {} MiB", LONGEST_TEXT >> 20);
-        return Err(BackupProblem::new(BackupReason::TooLarge, message));
+        return Err(BackupReason::TooLarge.because(format!("a text in it is longer than {} MiB", LONGEST_TEXT >> 20)));
     }
     Ok(())
 }
 
-/// The memory that a document needs if it is JSON.
-#[derive(Default)]
-struct Needs {
-    /// The memory of its values without their texts.
-    structure: usize,
-    /// The length of the longest text in the document.
-    longest: usize,
-}
-
-impl Needs {
-    fn of(bytes: &[u8]) -> Needs {
-        let (mut needs, mut text, mut is_escaped) = (Needs::default(), None, false);
-        for (at, byte) in bytes.iter().enumerate() {
-            match (text, byte) {
-                (Some(_), _) if is_escaped => is_escaped = false,
-                (Some(_), b'\\') => is_escaped = true,
-                (Some(begin), b'"') => {
-                    needs.longest = needs.longest.max(at - begin);
-                    text = None;
-                }
-                (None, b'"') => text = Some(at),
-                (None, b',') => needs.structure += VALUE,
-                (None, b'[') => needs.structure += LIST,
-                (None, b'{') => needs.structure += MAP,
-                _ => (),
+/// The memory that the values of a document need without their texts, if it is JSON; and its longest text's length.
+fn needs(bytes: &[u8]) -> (usize, usize) {
+    let (mut structure, mut longest, mut text, mut is_escaped) = (0, 0, None, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        match (text, byte) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), b'\\') => is_escaped = true,
+            (Some(begin), b'"') => {
+                longest = longest.max(at - begin);
+                text = None;
             }
+            (None, b'"') => text = Some(at),
+            (None, b',') => structure += VALUE,
+            (None, b'[') => structure += LIST,
+            (None, b'{') => structure += MAP,
+            _ => (),
         }
-        needs.longest = needs.longest.max(text.map_or(0, |begin| bytes.len() - begin));
-        needs
     }
+    (structure, longest.max(text.map_or(0, |begin| bytes.len() - begin)))
 }

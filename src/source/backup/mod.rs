@@ -66,11 +66,9 @@ impl SectionSource for BackupSource {
         format!("backups: {}", repositories.collect::<Vec<_>>().join(", "))
     }
 
-    fn tables<'a>(&'a self, sections: &'a [&'a str], until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>> {
+    fn tables<'a>(&'a self, _sections: &'a [&'a str], until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>> {
         let fetch = async move {
-            if !sections.is_empty() {
-                join_all(self.repositories.iter().map(|repository| repository.refresh(until))).await;
-            }
+            join_all(self.repositories.iter().map(|repository| repository.refresh(until))).await;
             Ok(known(self.all_tables()))
         };
         fetch.boxed()
@@ -127,10 +125,10 @@ fn remedy(problem: &BackupProblem, tool: &Tool) -> Option<Remedy> {
             "run pgvigil as the user that the repository belongs to, or the tool: exec: [setpriv, --reuid=postgres, \
              --regid=postgres, --init-groups, pgbackrest, info, --output=json]"
         }
-        (BackupReason::Missing, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
+        (BackupReason::Missing, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG { .. }) => {
             "name it in `binary`, or let a job next to the tool write its output to a file and name that in `from_file`"
         }
-        (BackupReason::Failed, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG) => {
+        (BackupReason::Failed, Tool::PgBackRest { .. } | Tool::Barman { .. } | Tool::WalG { .. }) => {
             "run it as the user that pgvigil runs as, with `config`, `env` or rights that it lacks"
         }
         (BackupReason::Timeout, _) => "a longer `timeout` of the collector `backup` may help",

@@ -32,21 +32,23 @@ pub enum BackupReason {
     Stale,
 }
 
-impl BackupProblem {
-    pub fn new(reason: BackupReason, message: impl Into<String>) -> Self {
-        BackupProblem { reason, message: message.into() }
+impl BackupReason {
+    pub fn because(self, message: impl Into<String>) -> BackupProblem {
+        BackupProblem { reason: self, message: message.into() }
     }
+}
 
+impl BackupProblem {
     /// The bytes are not the output of this command.
     pub fn not_output_of(command: &str, what: impl fmt::Display) -> Self {
-        BackupProblem::new(BackupReason::Garbage, format!("this is not the output of `{command}`: {what}"))
+        BackupReason::Garbage.because(format!("this is not the output of `{command}`: {what}"))
     }
 
     /// A file or folder could not be read.
     pub fn of_file(path: &std::path::Path, error: &std::io::Error) -> Self {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
         let reason = if is_missing { BackupReason::Missing } else { BackupReason::Failed };
-        BackupProblem::new(reason, format!("{}: {error}", path.display()))
+        reason.because(format!("{}: {error}", path.display()))
     }
 }
 

@@ -13,9 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use crate::log_limit::LogLimit;
-use crate::settings::{Document, DocumentPart, DocumentSource, Tool};
+use crate::settings::{DocumentPart, DocumentSource, Tool};
 use crate::source::backup::contents::{MOST_AHEAD, RepositoryContents};
-use crate::source::backup::files::DatedDocument;
 use crate::source::backup::problem::{BackupProblem, BackupReason};
 use crate::source::backup::run::{OUTPUT_LIMIT, ProcessLock};
 use crate::source::backup::{archive, barman, files, pgbackrest, run, walg};
@@ -63,7 +62,7 @@ pub struct DatedContents {
 
 impl Repository {
     pub fn new(settings: settings::RepositorySettings) -> Self {
-        let pending = BackupProblem::new(BackupReason::Pending, "no answer yet");
+        let pending = BackupReason::Pending.because("no answer yet");
         let problems = BTreeMap::from([(DocumentPart::Information, pending)]);
         Repository {
             settings,
@@ -107,7 +106,7 @@ impl Repository {
             state.malformed += known.contents.malformed;
             state.known = Some(known);
         }
-        state.verified = verified.or(state.verified.filter(|_| self.settings.verified.is_some()));
+        state.verified = verified.or(state.verified);
         (state.problems, state.took, state.refreshed) = (problems, Some(began.elapsed()), Some(Instant::now()));
     }
 
@@ -141,82 +140,67 @@ struct RefreshAttempt<'r> {
 impl RefreshAttempt<'_> {
     /// The value, or `None` after recording the problem of this part.
     fn unless_problem<T>(&mut self, part: DocumentPart, result: Result<T, BackupProblem>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.problems.insert(part, problem);
-                None
-            }
-        }
+        result.map_err(|problem| self.problems.insert(part, problem)).ok()
     }
 
     async fn contents(&mut self) -> Result<DatedContents, BackupProblem> {
         let settings = &self.repository.settings;
-        let mut known = match &settings.tool {
+        let (mut contents, at) = match &settings.tool {
+            Tool::PgBackRest { stanza, info, .. } => {
+                let (bytes, at) = self.read(info).await?;
+                (pgbackrest::parse(&bytes, &settings.name, stanza.as_deref())?, at)
+            }
+            Tool::Barman { server, diagnose } => {
+                let (bytes, at) = self.read(diagnose).await?;
+                (barman::parse(&bytes, server.as_deref(), unix_seconds(at).unwrap_or_default())?, at)
+            }
+            Tool::WalG { list, wal } => {
+                let (bytes, at) = self.read(list).await?;
+                let mut contents = walg::parse(&bytes)?;
+                drop(bytes);
+                if let Some(wal) = wal {
+                    let read = self.read(wal).await;
+                    let added = read.and_then(|(bytes, _)| walg::add_wal(&mut contents, &bytes));
+                    self.unless_problem(DocumentPart::Wal, added);
+                }
+                (contents, at)
+            }
             Tool::Files(files) => {
                 let (path, files) = (files.pattern.clone(), files.clone());
-                let contents = self.look(&self.repository.reading, path.as_ref(), move || files::list(&files)).await?;
-                DatedContents { contents, at: SystemTime::now() }
+                let list = self.look(&self.repository.reading, path.as_ref(), move |_| files::list(&files));
+                (list.await?, SystemTime::now())
             }
-            Tool::S3(settings) => {
-                let contents = list_bucket(settings, self.until).await?;
-                DatedContents { contents, at: SystemTime::now() }
-            }
-            _ => self.documents().await?,
+            Tool::S3(bucket) => (list_bucket(bucket, self.until).await?, SystemTime::now()),
         };
-        let contents = &mut known.contents;
         contents.leave_out_future(unix_seconds(SystemTime::now()).unwrap_or_default());
         if !contents.unknown.is_empty() {
-            let problem = BackupProblem::new(BackupReason::Failed, contents.unknown.join("; "));
+            let problem = BackupReason::Failed.because(contents.unknown.join("; "));
             self.problems.insert(DocumentPart::Information, problem);
         }
         if let Some(folder) = &settings.archive {
-            self.add_archive(folder, contents).await;
+            self.add_archive(folder, &mut contents).await;
         }
-        Ok(known)
+        Ok(DatedContents { contents, at })
     }
 
-    /// The contents from the first document, and the gaps in the WAL if there is a second.
-    async fn documents(&mut self) -> Result<DatedContents, BackupProblem> {
-        let mut documents = self.repository.settings.documents.iter();
-        let nothing = || BackupProblem::new(BackupReason::Missing, "no document is configured");
-        let mut known = self.parse(&self.read(documents.next().ok_or_else(nothing)?).await?)?;
-        for document in documents {
-            let wal = self.read(document).await;
-            let added = wal.and_then(|wal| walg::add_wal(&mut known.contents, &wal.bytes));
-            self.unless_problem(document.part, added);
-        }
-        Ok(known)
-    }
-
-    fn parse(&self, document: &DatedDocument) -> Result<DatedContents, BackupProblem> {
-        let (settings, DatedDocument { bytes, at }) = (&self.repository.settings, document);
-        let contents = match &settings.tool {
-            Tool::PgBackRest { stanza, .. } => pgbackrest::parse(bytes, &settings.name, stanza.as_deref())?,
-            Tool::Barman { server } => barman::parse(bytes, server.as_deref(), unix_seconds(*at).unwrap_or_default())?,
-            _ => walg::parse(bytes)?,
-        };
-        Ok(DatedContents { contents, at: *at })
-    }
-
-    async fn read(&self, document: &Document) -> Result<DatedDocument, BackupProblem> {
+    /// The bytes of a document, and when they were written.
+    async fn read(&self, document: &DocumentSource) -> Result<(Vec<u8>, SystemTime), BackupProblem> {
         let Repository { settings, process, reading, .. } = self.repository;
-        let path = match &document.ask {
+        let path = match document {
             DocumentSource::Run(command) => {
                 let bytes = run::run(command, &settings.env, process, self.until).await?;
-                return Ok(DatedDocument { bytes, at: SystemTime::now() });
+                return Ok((bytes, SystemTime::now()));
             }
-            DocumentSource::File(path) => path.clone(),
+            DocumentSource::File(path) => path,
         };
-        let file = path.clone();
-        let document = self.look(reading, &path, move || files::read(&file, OUTPUT_LIMIT)).await?;
-        if document.bytes.trim_ascii().is_empty() {
+        let (bytes, at) = self.look(reading, path, |path| files::read(path, OUTPUT_LIMIT)).await?;
+        if bytes.trim_ascii().is_empty() {
             // Some tools write nothing and exit with 0 if they have no backups; but so does a job that fails.
             let message = format!("{} is empty: did the job that writes it fail?", path.display());
-            return Err(BackupProblem::new(BackupReason::Garbage, message));
+            return Err(BackupReason::Garbage.because(message));
         }
-        check_age(&path, document.at, settings.max_age)?;
-        Ok(document)
+        check_age(path, at, settings.max_age)?;
+        Ok((bytes, at))
     }
 
     /// Adds the gaps in the folder of archived WAL for each stanza with backups. If pgBackRest has several
@@ -230,8 +214,8 @@ impl RefreshAttempt<'_> {
             let Some(newest) = stanza.newest() else { continue };
             let Some(begin) = self.unless_problem(DocumentPart::Archive, newest.wal_begin()) else { continue };
             let folder = folder.join(stanza.archive.as_deref().unwrap_or_default());
-            let path = folder.clone();
-            let archived = self.look(&self.repository.archive, &path, move || archive::find_gaps(&folder, begin)).await;
+            let find_gaps = move |folder: &Path| archive::find_gaps(folder, begin);
+            let archived = self.look(&self.repository.archive, &folder, find_gaps).await;
             if let Some(archived) = self.unless_problem(DocumentPart::Archive, archived) {
                 stanza.gaps = Some(archived.gaps);
                 stanza.archived = archived.last.and_then(unix_seconds);
@@ -241,9 +225,8 @@ impl RefreshAttempt<'_> {
 
     /// When the marker of a tested restore was touched.
     async fn verified(&mut self) -> Option<SystemTime> {
-        let path = self.repository.settings.verified.clone()?;
-        let marker = path.clone();
-        let changed = self.look(&self.repository.verified, &path, move || changed(&marker)).await;
+        let path = self.repository.settings.verified.as_deref()?;
+        let changed = self.look(&self.repository.verified, path, changed).await;
         self.unless_problem(DocumentPart::Verified, changed)
     }
 
@@ -253,13 +236,14 @@ impl RefreshAttempt<'_> {
         &self,
         pool: &BlockingPool,
         path: &Path,
-        look: impl FnOnce() -> Result<T, BackupProblem> + Send + 'static,
+        look: impl FnOnce(&Path) -> Result<T, BackupProblem> + Send + 'static,
     ) -> Result<T, BackupProblem> {
         let left = self.until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
-        let looked = pool.call(left, look).await;
+        let looked_at = path.to_owned();
+        let looked = pool.call(left, move || look(&looked_at)).await;
         looked.unwrap_or_else(|| {
             let message = format!("{} did not answer: does its filesystem hang?", path.display());
-            Err(BackupProblem::new(BackupReason::Timeout, message))
+            Err(BackupReason::Timeout.because(message))
         })
     }
 }
@@ -270,7 +254,7 @@ use crate::source::backup::s3::list_all as list_bucket;
 /// The settings refuse a bucket in this case.
 #[cfg(not(feature = "s3"))]
 async fn list_bucket(_: &settings::S3, _: Instant) -> Result<RepositoryContents, BackupProblem> {
-    Err(BackupProblem::new(BackupReason::Missing, "this pgvigil was built without the feature `s3`"))
+    Err(BackupReason::Missing.because("this pgvigil was built without the feature `s3`"))
 }
 
 /// When a file was changed; a time in the future is an error.
@@ -279,7 +263,7 @@ fn changed(path: &Path) -> Result<SystemTime, BackupProblem> {
     let changed = changed.map_err(|error| BackupProblem::of_file(path, &error))?;
     if changed > SystemTime::now() + MOST_AHEAD {
         let message = format!("{} was changed more than a day in the future by this clock", path.display());
-        return Err(BackupProblem::new(BackupReason::Garbage, message));
+        return Err(BackupReason::Garbage.because(message));
     }
     Ok(changed)
 }
@@ -294,7 +278,7 @@ fn check_age(path: &Path, at: SystemTime, max_age: Duration) -> Result<(), Backu
     } else {
         format!("{path} has not been written for more than {age}: does the job that writes it run?")
     };
-    Err(BackupProblem::new(BackupReason::Stale, message))
+    Err(BackupReason::Stale.because(message))
 }
 
 /// The distance of a time from now, past or future: a time far in the future is not current either.

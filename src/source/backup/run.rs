@@ -11,10 +11,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::secret::Secret;
-use crate::settings::Environment;
 use crate::source::backup::problem::{BackupProblem, BackupReason};
 
 /// The most bytes that a tool may write.
@@ -73,18 +72,18 @@ pub type ProcessLock = Arc<Mutex<()>>;
 /// The program could not be started, failed, did not end in time, or wrote too much.
 pub async fn run(
     command: &[String],
-    environment: &Environment,
+    environment: &[(String, Secret)],
     lock: &ProcessLock,
     until: Instant,
 ) -> Result<Vec<u8>, BackupProblem> {
-    let busy = |_| BackupProblem::new(BackupReason::Busy, "the previous run has not ended yet");
+    let busy = |_| BackupReason::Busy.because("the previous run has not ended yet");
     let guard = timeout_at(until, lock.clone().lock_owned()).await.map_err(busy)?;
     let began = Instant::now();
     let mut child = start(command, environment)?;
-    let mut group = ProcessGroup(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let group = ProcessGroup(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let mut output = ToolOutput::default();
     let ended = timeout_at(until, output.read_until_end(&mut child)).await;
-    group.kill();
+    drop(group);
     if timeout(REAPING, child.wait()).await.is_err() {
         tokio::spawn(async move {
             _ = child.wait().await;
@@ -95,37 +94,36 @@ pub async fn run(
     let Ok(status) = ended else {
         let waited = humantime::format_duration(Duration::from_secs(began.elapsed().as_secs()));
         let message = format!("{program} did not end within {waited} and was killed{stderr}");
-        return Err(BackupProblem::new(BackupReason::Timeout, message));
+        return Err(BackupReason::Timeout.because(message));
     };
     let status = status?;
     if !status.success() {
-        return Err(BackupProblem::new(BackupReason::Failed, format!("{program}: {status}{stderr}")));
+        return Err(BackupReason::Failed.because(format!("{program}: {status}{stderr}")));
     }
     Ok(output.stdout)
 }
 
-fn start(command: &[String], environment: &Environment) -> Result<Child, BackupProblem> {
-    let (program, arguments) =
-        command.split_first().ok_or_else(|| BackupProblem::new(BackupReason::Missing, "no program is named"))?;
+fn start(command: &[String], environment: &[(String, Secret)]) -> Result<Child, BackupProblem> {
+    let [program, arguments @ ..] = command else { return Err(BackupReason::Missing.because("no program is named")) };
     let mut process = Command::new(program);
     process.args(arguments).env_clear().envs(env::vars_os().filter(|(name, _)| is_passed(&name.to_string_lossy())));
-    process.envs(environment.expose());
+    process.envs(environment.iter().map(|(name, value)| (name, value.expose())));
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     process.spawn().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => BackupProblem::new(BackupReason::Missing, format!("there is no program {program}")),
-        _ => BackupProblem::new(BackupReason::Failed, format!("{program} cannot be started: {error}")),
+        ErrorKind::NotFound => BackupReason::Missing.because(format!("there is no program {program}")),
+        _ => BackupReason::Failed.because(format!("{program} cannot be started: {error}")),
     })
 }
 
 /// Removes the values of a program's variables from its text: all from the settings, and those passed on whose name
 /// suggests a secret. Values too short for a password stay.
-pub fn without_secrets(text: &str, environment: &Environment) -> String {
+pub fn without_secrets(text: &str, environment: &[(String, Secret)]) -> String {
     let is_secret = |name: &str| is_passed(name) && SECRET.iter().any(|word| name.contains(word));
     let passed = env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy()));
-    let mut values: Vec<_> = passed.map(|(_, value)| Secret::new(value.to_string_lossy())).collect();
-    values.extend(environment.0.iter().map(|(_, value)| value.clone()));
+    let passed = passed.map(|(_, value)| Secret::new(value.to_string_lossy()));
+    let values = passed.chain(environment.iter().map(|(_, value)| value.clone()));
     let mut text = text.to_owned();
-    for value in values.iter().filter(|value| value.expose().len() >= 4) {
+    for value in values.filter(|value| value.expose().len() >= 4) {
         text = text.replace(value.expose(), "***");
     }
     text
@@ -135,23 +133,16 @@ fn is_passed(name: &str) -> bool {
     PASSED.contains(&name) || PASSED_FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// The processes of a run. Dropping it, as when the program ends, kills them.
+/// The processes of a run. Dropping it, as when the program ends, kills those that are left.
 struct ProcessGroup(Option<Pid>);
 
-impl ProcessGroup {
-    /// Kills the rest of the group. Its leader may just have been reaped, but the kernel uses all other numbers before
-    /// it reuses this one.
-    fn kill(&mut self) {
-        if let Some(group) = self.0.take() {
+impl Drop for ProcessGroup {
+    /// The leader may just have been reaped, but the kernel uses all other numbers before it reuses this one.
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
             // Usually no process is left.
             _ = kill_process_group(group, Signal::KILL);
         }
-    }
-}
-
-impl Drop for ProcessGroup {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -168,18 +159,17 @@ impl ToolOutput {
     async fn read_until_end(&mut self, child: &mut Child) -> Result<ExitStatus, BackupProblem> {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let reads = async { tokio::try_join!(read(stdout, &mut self.stdout), read_tail(stderr, &mut self.stderr)) };
-        tokio::pin!(reads);
+        let until_drained = async {
+            let ended = child.wait().await;
+            sleep(DRAINING).await;
+            ended
+        };
         let ended = tokio::select! {
-            read = &mut reads => {
+            read = reads => {
                 read?;
                 child.wait().await
             }
-            ended = child.wait() => {
-                if let Ok(read) = timeout(DRAINING, reads).await {
-                    read?;
-                }
-                ended
-            }
+            ended = until_drained => ended,
         };
         ended.map_err(failed)
     }
@@ -193,15 +183,14 @@ impl ToolOutput {
 }
 
 fn failed(error: io::Error) -> BackupProblem {
-    BackupProblem::new(BackupReason::Failed, error.to_string())
+    BackupReason::Failed.because(error.to_string())
 }
 
 async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), BackupProblem> {
     let Some(pipe) = pipe else { return Ok(()) };
     pipe.take(OUTPUT_LIMIT as u64 + 1).read_to_end(kept).await.map_err(failed)?;
     if kept.len() > OUTPUT_LIMIT {
-        let message = format!("it wrote more than {} MiB", OUTPUT_LIMIT >> 20);
-        return Err(BackupProblem::new(BackupReason::TooLarge, message));
+        return Err(BackupReason::TooLarge.because(format!("it wrote more than {} MiB", OUTPUT_LIMIT >> 20)));
     }
     Ok(())
 }
@@ -209,12 +198,9 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Resul
 async fn read_tail(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), BackupProblem> {
     let Some(mut pipe) = pipe else { return Ok(()) };
     let mut buffer = [0; 4 << 10];
-    loop {
-        let length = pipe.read(&mut buffer).await.map_err(failed)?;
-        if length == 0 {
-            return Ok(());
-        }
+    while let length @ 1.. = pipe.read(&mut buffer).await.map_err(failed)? {
         kept.extend_from_slice(&buffer[..length]);
         kept.drain(..kept.len().saturating_sub(TAIL));
     }
+    Ok(())
 }

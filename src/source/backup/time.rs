@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::fmt::strtime::{self, BrokenDownTime};
+use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 
@@ -30,7 +30,7 @@ pub fn parse(text: &str) -> Option<f64> {
 
 /// `Mon Nov 23 02:00:01 2026`, a local time in the format of `ctime`; read as UTC.
 pub fn parse_local(text: &str) -> Option<f64> {
-    unix(strtime::parse("%a %b %e %H:%M:%S %Y", text).and_then(|time| time.to_datetime()).ok()?, Offset::UTC)
+    unix(DateTime::strptime("%a %b %e %H:%M:%S %Y", text).ok()?, Offset::UTC)
 }
 
 /// `Sat, 21 Nov 2026 12:54:20 GMT`, as in HTTP headers.
@@ -43,18 +43,13 @@ pub fn parse_http_date(text: &str) -> Option<f64> {
 /// sign, other characters stand for themselves. The time is read as UTC. An omitted part has its first value: 1, or 0.
 pub fn find_in_name(name: &str, pattern: &str) -> Option<f64> {
     let literal = pattern.split('%').next().unwrap_or_default();
-    for (at, _) in name.char_indices().take(LONGEST_NAME) {
-        let rest = &name[at..];
-        // Checking the next character first saves most attempts.
+    // Checking the next character first saves most attempts.
+    let may_begin = |rest: &&str| {
         let next = rest.strip_prefix(literal).unwrap_or_default();
-        if !next.starts_with(|c: char| c.is_ascii_digit() || c == '%') {
-            continue;
-        }
-        if let Some(time) = parse_prefix(rest, pattern) {
-            return Some(time);
-        }
-    }
-    None
+        matches!(next.as_bytes().first(), Some(b'0'..=b'9' | b'%'))
+    };
+    let mut rests = name.char_indices().take(LONGEST_NAME).map(|(at, _)| &name[at..]).filter(may_begin);
+    rests.find_map(|rest| parse_prefix(rest, pattern))
 }
 
 fn parse_prefix(name: &str, pattern: &str) -> Option<f64> {

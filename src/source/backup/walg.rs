@@ -76,8 +76,7 @@ pub fn add_wal(contents: &mut RepositoryContents, bytes: &[u8]) -> Result<(), Ba
     for stanza in &mut contents.stanzas {
         let Some(newest) = stanza.newest() else { continue };
         if timelines.is_empty() {
-            let message = "`wal-g wal-show` finds no WAL, though there are backups";
-            return Err(BackupProblem::new(BackupReason::Missing, message));
+            return Err(BackupReason::Missing.because("`wal-g wal-show` finds no WAL, though there are backups"));
         }
         let begin = newest.wal_begin()?;
         stanza.gaps = Some(missing.iter().filter(|segment| **segment >= begin).count() as u64);

@@ -90,15 +90,9 @@ struct DatabaseStatements {
 
 /// The positions of a reading's columns.
 struct StatementColumns {
-    datname: usize,
-    server: usize,
-    dbid: usize,
-    calls: usize,
-    total: usize,
-    stddev: usize,
-    least: usize,
-    most: usize,
-    /// All other columns: together they identify the statement.
+    /// In the order of `READING`.
+    known: [usize; READING.len()],
+    /// The database, and all other columns: together they identify the statement.
     identity: Vec<usize>,
 }
 
@@ -119,12 +113,13 @@ impl History {
         let server = self.update_databases(table, &columns);
         let before = before.filter(|before| before.server == server);
         let mut reading = Snapshot { server, complete, statements: HashMap::with_capacity(table.rows()) };
+        let [_, _, dbid, numbers @ ..] = columns.known;
         for row in 0..table.rows() {
-            let Some(now) = columns.totals(table, row) else { continue };
-            let Some(database) = columns.dbid(table, row).and_then(|dbid| self.databases.get_mut(&dbid)) else {
-                continue;
-            };
-            let statement = columns.statement(table, row);
+            let Cell::Int(dbid) = table.cell(row, dbid) else { continue };
+            let Some(database) = self.databases.get_mut(&dbid) else { continue };
+            let Some(now) = totals(numbers.map(|column| table.cell(row, column))) else { continue };
+            // A hash of 64 bits: among 50,000 statements two collide once in 10^10 servers.
+            let statement = hash(columns.identity.iter().map(|column| table.cell(row, *column)));
             // A second row of the same statement is not counted.
             if reading.statements.insert(statement, now).is_none()
                 && let Some(calls) = before.as_ref().and_then(|before| before.calls_until(statement, now))
@@ -146,10 +141,10 @@ impl History {
     fn update_databases(&mut self, table: &Table, columns: &StatementColumns) -> u64 {
         let (mut before, mut server) = (std::mem::take(&mut self.databases), Cell::Absent);
         self.dropped_databases = 0;
+        let [name, run, dbid, ..] = columns.known;
         for row in 0..table.rows() {
-            let (name, dbid) = (table.cell(row, columns.datname), columns.dbid(table, row));
-            if let (Cell::Text(name), Some(dbid)) = (name, dbid) {
-                server = table.cell(row, columns.server);
+            if let (Cell::Text(name), Cell::Int(dbid)) = (table.cell(row, name), table.cell(row, dbid)) {
+                server = table.cell(row, run);
                 if self.databases.len() >= MOST_DATABASES && !self.databases.contains_key(&dbid) {
                     self.dropped_databases += 1;
                     continue;
@@ -164,49 +159,28 @@ impl History {
 
 impl StatementColumns {
     fn of(table: &Table) -> Result<StatementColumns, FetchError> {
-        let column = |name| {
+        let mut known = [0; READING.len()];
+        for (column, name) in known.iter_mut().zip(READING) {
             let missing = || FetchError::new(Reason::Columns, format!("there is no column \"{name}\""));
-            table.column(name).ok_or_else(missing)
-        };
-        let [datname, server, dbid, calls, total, stddev, least, most] = READING;
-        let known = |name: &str| READING.contains(&name) && name != dbid;
-        Ok(StatementColumns {
-            datname: column(datname)?,
-            server: column(server)?,
-            dbid: column(dbid)?,
-            calls: column(calls)?,
-            total: column(total)?,
-            stddev: column(stddev)?,
-            least: column(least)?,
-            most: column(most)?,
-            identity: table.columns().enumerate().filter(|(_, name)| !known(name)).map(|(at, _)| at).collect(),
-        })
-    }
-
-    fn dbid(&self, table: &Table, row: usize) -> Option<i64> {
-        match table.cell(row, self.dbid) {
-            Cell::Int(dbid) => Some(dbid),
-            _ => None,
+            *column = table.column(name).ok_or_else(missing)?;
         }
+        let is_identity = |name: &str| name == "dbid" || !READING.contains(&name);
+        let identity = table.columns().enumerate().filter(|(_, name)| is_identity(name)).map(|(at, _)| at).collect();
+        Ok(StatementColumns { known, identity })
     }
+}
 
-    /// `None` if the row has no statement, or inconsistent numbers.
-    fn totals(&self, table: &Table, row: usize) -> Option<StatementTotals> {
-        let number = |column| table.cell(row, column).number().ok().flatten().map(|number| number.as_f64());
-        let (calls, seconds, stddev) = (number(self.calls)?, number(self.total)?, number(self.stddev)?);
-        let makes_sense = |number: f64| number.is_finite() && number >= 0.0;
-        let squared_deviations = calls * stddev * stddev;
-        let (least, most) = (number(self.least)?, number(self.most)?);
-        let all = [calls, seconds, squared_deviations, least, most].into_iter().all(makes_sense);
-        // Both are 0 after a reset without a call since.
-        let least = if most > 0.0 { least } else { StatementTotals::NONE.least };
-        all.then_some(StatementTotals { calls: calls as u64, seconds, squared_deviations, least, most })
-    }
-
-    /// A hash of 64 bits: among 50,000 statements two collide once in 10^10 servers.
-    fn statement(&self, table: &Table, row: usize) -> u64 {
-        hash(self.identity.iter().map(|column| table.cell(row, *column)))
-    }
+/// `None` if the row has no statement, or inconsistent numbers.
+fn totals([calls, total, stddev, least, most]: [Cell<'_>; 5]) -> Option<StatementTotals> {
+    let number = |cell: Cell<'_>| cell.number().ok().flatten().map(|number| number.as_f64());
+    let (calls, seconds, stddev) = (number(calls)?, number(total)?, number(stddev)?);
+    let makes_sense = |number: f64| number.is_finite() && number >= 0.0;
+    let squared_deviations = calls * stddev * stddev;
+    let (least, most) = (number(least)?, number(most)?);
+    let all = [calls, seconds, squared_deviations, least, most].into_iter().all(makes_sense);
+    // Both are 0 after a reset without a call since.
+    let least = if most > 0.0 { least } else { StatementTotals::NONE.least };
+    all.then_some(StatementTotals { calls: calls as u64, seconds, squared_deviations, least, most })
 }
 
 fn hash<'a>(cells: impl IntoIterator<Item = Cell<'a>>) -> u64 {
@@ -225,11 +199,8 @@ fn hash<'a>(cells: impl IntoIterator<Item = Cell<'a>>) -> u64 {
 impl Snapshot {
     /// The calls of a statement between this reading and its totals now.
     fn calls_until(&self, statement: u64, now: StatementTotals) -> Option<IntervalCalls> {
-        match self.statements.get(&statement) {
-            Some(before) => Some(now.since(*before)),
-            None if self.complete => Some(now.since(StatementTotals::NONE)),
-            // It may have existed and been cut: its count starts now.
-            None => None,
-        }
+        // Unless the reading is complete, it may have existed and been cut: its count starts now.
+        let before = self.statements.get(&statement).copied().or(self.complete.then_some(StatementTotals::NONE))?;
+        Some(now.since(before))
     }
 }

@@ -26,17 +26,15 @@ pub struct ObjectPage {
 /// # Errors
 /// The bytes are not a page, or it is cut off: an object missing from a list must not count as deleted.
 pub fn parse(bytes: &[u8]) -> Result<ObjectPage, BackupProblem> {
-    let garbage = |what| BackupProblem::new(BackupReason::Garbage, what);
+    let garbage = |what| BackupReason::Garbage.because(what);
     let text = str::from_utf8(bytes).unwrap_or_default();
     let list = text.split_once("<ListBucketResult").and_then(|(_, list)| list.split_once('>'));
     let (_, list) =
         list.ok_or_else(|| garbage("this is not an S3-compatible service: it sends no ListBucketResult"))?;
     let objects = list.matches("<Contents").count();
     if objects > MOST_OBJECTS {
-        return Err(BackupProblem::new(
-            BackupReason::TooLarge,
-            format!("more than {MOST_OBJECTS} objects on a page; the request was for 1,000"),
-        ));
+        let message = format!("more than {MOST_OBJECTS} objects on a page; the request was for 1,000");
+        return Err(BackupReason::TooLarge.because(message));
     }
     if !is_plain(list) {
         return Err(garbage("the list has control characters, comments or instructions in it"));

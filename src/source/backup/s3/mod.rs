@@ -2,7 +2,7 @@
 
 pub mod list;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use http_body_util::Empty;
 use hyper::body::Bytes;
@@ -23,6 +23,7 @@ use crate::source::backup::s3::list::ObjectPage;
 use crate::source::backup::{files, time};
 use crate::source::net::http_client;
 use crate::source::net::http_client::HttpAddress;
+use crate::source::sections::unix_seconds;
 
 /// A page has a thousand objects; a bucket with more than 100,000 needs a longer prefix.
 const MOST_PAGES: usize = 100;
@@ -42,10 +43,7 @@ const FAR_APART: f64 = 300.0;
 /// # Errors
 /// The bucket could not be listed by `until`.
 pub async fn list_all(settings: &S3, until: Instant) -> Result<RepositoryContents, BackupProblem> {
-    let late = |_| {
-        let message = format!("{} did not answer in time", settings.endpoint);
-        Err(BackupProblem::new(BackupReason::Timeout, message))
-    };
+    let late = |_| Err(BackupReason::Timeout.because(format!("{} did not answer in time", settings.endpoint)));
     timeout_at(until, list_pages(settings)).await.unwrap_or_else(late)
 }
 
@@ -70,7 +68,7 @@ async fn list_pages(settings: &S3) -> Result<RepositoryContents, BackupProblem> 
             return Ok(contents(matching, malformed, settings.name_time.as_deref()));
         }
     }
-    Err(BackupProblem::new(BackupReason::TooLarge, "more than 100,000 objects: give a longer `prefix`"))
+    Err(BackupReason::TooLarge.because("more than 100,000 objects: give a longer `prefix`"))
 }
 
 fn contents(objects: Vec<NamedFile>, malformed: u64, name_time: Option<&str>) -> RepositoryContents {
@@ -98,11 +96,10 @@ async fn list(settings: &S3, token: Option<&str>) -> Result<ObjectPage, BackupPr
 
 /// The path and the query, which is signed and so must never be shown.
 async fn signed_path(settings: &S3, host: &str, token: Option<&str>) -> Result<String, BackupProblem> {
-    let mut credentials = None;
-    if let Some((key, secret)) = settings.keys() {
-        let secret = secret::resolve(Some(secret)).await.map_err(|error| failed(&format!("the key: {error}")))?;
-        credentials = secret.map(|secret| Credentials::new(key, secret.expose()));
-    }
+    let secret = settings.secret_key_file.as_ref().or(settings.secret_key.as_ref());
+    let secret = secret::resolve(secret).await.map_err(|error| failed(&format!("the key: {error}")))?;
+    let keys = settings.access_key.as_ref().zip(secret);
+    let credentials = keys.map(|(key, secret)| Credentials::new(key, secret.expose()));
     let endpoint = settings.endpoint.parse().map_err(|_| invalid_endpoint())?;
     let bucket = Bucket::new(endpoint, UrlStyle::Path, settings.bucket.clone(), settings.region.clone());
     let bucket = bucket.map_err(|_| invalid_endpoint())?;
@@ -120,12 +117,11 @@ async fn signed_path(settings: &S3, host: &str, token: Option<&str>) -> Result<S
 }
 
 fn invalid_endpoint() -> BackupProblem {
-    let message = "`endpoint` must be like https://s3.example.com or http://host:9000";
-    BackupProblem::new(BackupReason::Failed, message)
+    BackupReason::Failed.because("`endpoint` must be like https://s3.example.com or http://host:9000")
 }
 
 fn failed(error: &dyn std::fmt::Display) -> BackupProblem {
-    BackupProblem::new(BackupReason::Failed, format!("the bucket cannot be listed: {error}"))
+    BackupReason::Failed.because(format!("the bucket cannot be listed: {error}"))
 }
 
 fn refused(answer: &Response<Bytes>, now: SystemTime) -> BackupProblem {
@@ -139,17 +135,19 @@ fn refused(answer: &Response<Bytes>, now: SystemTime) -> BackupProblem {
         _ => "; the keys need s3:ListBucket on it".to_owned(),
     };
     let reason = if status == StatusCode::NOT_FOUND { BackupReason::Missing } else { BackupReason::Failed };
-    BackupProblem::new(reason, format!("the bucket cannot be listed: {status} {}{remedy}", list::code(answer.body())))
+    reason.because(format!("the bucket cannot be listed: {status} {}{remedy}", list::code(answer.body())))
 }
 
 /// How many seconds our clock is ahead of the service's.
 fn ahead(answer: &Response<Bytes>, now: SystemTime) -> Option<f64> {
     let theirs = time::parse_http_date(answer.headers().get(DATE)?.to_str().ok()?)?;
-    Some(now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64() - theirs)
+    Some(unix_seconds(now)? - theirs)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
     use crate::secret::Secret;
 
