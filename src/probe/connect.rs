@@ -18,6 +18,7 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::dial;
 use crate::source::net::dial::DialSteps;
 use crate::source::net::session_limit::SessionLimit;
+use crate::source::postgres::startup::PassThroughTls;
 use crate::source::postgres::{error, startup};
 
 /// The time limit of connecting and logging in.
@@ -114,7 +115,7 @@ impl Connector {
         if self.sends_options {
             config.options(OPTIONS);
         }
-        let (client, connection) = match timeout_at(until, startup::start(&config, stream)).await {
+        let (client, connection) = match timeout_at(until, config.connect_raw(stream, PassThroughTls)).await {
             Ok(connected) => connected.map_err(|error| login_error(error::from_login(&error)))?,
             Err(_) => return Err(AttemptError::timeout(Phase::Authentication)),
         };
