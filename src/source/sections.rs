@@ -67,7 +67,7 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Fetches quick collectors, all at once, and (`_discover`) the list of databases; ends by `until`.
+    /// Fetches quick collectors, all at once, and if it is to discover them the databases; ends by `until`.
     ///
     /// # Errors
     /// The connection failed, or nothing was answered. Every collector is still reported, with its answers or its

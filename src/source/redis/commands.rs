@@ -190,13 +190,11 @@ fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, replies: &Command
 
 /// One row: each answer is a name and a value, or empty where the server does not know the name.
 fn config(section: &Section, answers: &[Reply]) -> Table {
-    let pairs: Vec<_> = answers.iter().filter_map(pair).collect();
-    let value = |column: &str| pairs.iter().find(|(name, _)| name == column);
+    let values: BTreeMap<_, _> = answers.iter().filter_map(pair).collect();
     let mut table = Table::new(section.columns.iter().copied());
     for column in section.columns {
         // -1 disables a threshold.
-        let value = value(column).map(|(_, value)| value.as_str()).filter(|value| *value != "-1");
-        table.push(value.map_or(Cell::Absent, Cell::Text));
+        table.push(values.get(*column).filter(|value| *value != "-1").into());
     }
     table
 }

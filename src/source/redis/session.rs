@@ -79,27 +79,25 @@ impl RedisSession {
         wants_resp3: bool,
     ) -> Result<bool, FetchError> {
         let database = settings.database.to_string();
-        let mut commands: Vec<&[&str]> = Vec::new();
-        let alone = ["AUTH", password];
-        let with_user = ["AUTH", settings.user.as_deref().unwrap_or_default(), password];
+        let mut commands = Vec::new();
         match (&settings.user, &settings.password) {
-            (Some(_), _) => commands.push(&with_user),
-            (None, Some(_)) => commands.push(&alone),
+            (Some(user), _) => commands.push(vec!["AUTH", user, password]),
+            (None, Some(_)) => commands.push(vec!["AUTH", password]),
             (None, None) => (),
         }
         // Sent after AUTH, not with it: a server without HELLO has accepted the login then, and got the password only
         // once.
         if wants_resp3 {
-            commands.push(&["HELLO", "3"]);
+            commands.push(vec!["HELLO", "3"]);
         }
-        let select = ["SELECT", &database];
         if settings.database != 0 {
-            commands.push(&select);
+            commands.push(vec!["SELECT", &database]);
         }
-        commands.push(&["CLIENT", "SETNAME", "pgvigil"]);
+        commands.push(vec!["CLIENT", "SETNAME", "pgvigil"]);
         // A server that is loading accepts logins, but refuses commands on data.
-        commands.push(&["INFO", "persistence"]);
-        let answers = self.ask(&commands).await?;
+        commands.push(vec!["INFO", "persistence"]);
+        let lines: Vec<_> = commands.iter().map(Vec::as_slice).collect();
+        let answers = self.ask(&lines).await?;
         let mut is_spoken = true;
         for (command, answer) in commands.iter().zip(&answers) {
             let Reply::Error(message) = answer else { continue };
