@@ -18,6 +18,7 @@ use crate::source::fetch::FetchError;
 use crate::source::net::dial;
 use crate::source::net::dial::DialSteps;
 use crate::source::net::session_limit::SessionLimit;
+use crate::source::postgres::startup::PassThroughTls;
 use crate::source::postgres::{error, startup};
 
 /// The time limit of connecting and logging in.
@@ -112,9 +113,9 @@ impl Connector {
         if self.sends_options {
             config.options(OPTIONS);
         }
-        let connected = timeout_at(until, startup::start(&config, stream)).await;
+        let connected = timeout_at(until, config.connect_raw(stream, PassThroughTls)).await;
         let connected = connected.map_err(|_| AttemptError::timeout(Phase::Authentication))?;
-        let (client, connection) = connected.map_err(|error| login_error(&error::from_login(&error)))?;
+        let (client, connection) = connected.map_err(|error| login_error(&error::from_login(error)))?;
         trace.record(Phase::Authentication, began);
         // The next query shows why it ended.
         let task = tokio::spawn(async move { _ = connection.await });

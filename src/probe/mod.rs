@@ -37,7 +37,7 @@ use crate::settings::probe::{PathKind, ProbeSettings};
 use crate::source::fetch::{FetchError, Reason, SourceStatus};
 use crate::source::net::login_guard::LoginInfo;
 use crate::source::net::session_limit::SessionLimit;
-use crate::source::sections::{SectionSource, Tables, known};
+use crate::source::sections::{Source, Tables, known};
 
 /// A running probe. Dropping it stops it.
 pub struct Probe {
@@ -79,9 +79,9 @@ impl Drop for Probe {
 }
 
 /// A fetch only reads the measurements.
-impl SectionSource for Arc<Probe> {
-    fn kind(&self) -> SourceKind {
-        SourceKind::Probe
+impl Source for Probe {
+    fn answers(&self, kind: SourceKind) -> bool {
+        kind == SourceKind::Probe
     }
 
     fn description(&self) -> String {

@@ -11,6 +11,7 @@ use tracing::debug;
 use crate::settings::connection::model::RedisSettings;
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::session_limit::SessionLimit;
+use crate::source::pending_login::LoginOutcome as _;
 use crate::source::redis::{RedisServer, RedisSession, Reply};
 
 /// The time limit of a command and its connection: an application would not wait longer for its cache.

@@ -20,7 +20,7 @@ use crate::settings;
 use crate::settings::NamedPath;
 use crate::source::blocking_pool::BlockingPool;
 use crate::source::fetch::FetchError;
-use crate::source::sections::{SectionSource, SourceProblem, Tables, known};
+use crate::source::sections::{Source, SourceProblem, Tables, known};
 use crate::table::Cell;
 
 /// A working filesystem answers in microseconds; for one that hangs, a scrape waits this long, once.
@@ -59,9 +59,9 @@ impl DiskSource {
     }
 }
 
-impl SectionSource for DiskSource {
-    fn kind(&self) -> SourceKind {
-        SourceKind::Disk
+impl Source for DiskSource {
+    fn answers(&self, kind: SourceKind) -> bool {
+        kind == SourceKind::Disk
     }
 
     fn description(&self) -> String {

@@ -64,6 +64,14 @@ impl FetchError {
     }
 }
 
+/// Tells an answer, which may be the error of one query, from an error of the connection.
+pub fn answered<T>(result: Result<T, FetchError>) -> Result<Result<T, FetchError>, FetchError> {
+    match result {
+        Err(error) if error.reason.is_connection() => Err(error),
+        answer => Ok(answer),
+    }
+}
+
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {

@@ -3,19 +3,20 @@
 //! It keeps the guarantees of [`crate::source::Source`]: a login starts once and is kept until it ends, every due
 //! collector is reported, and the slow lane asks one collector at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::collector::Collector;
+use crate::collector::{Collector, SourceKind};
 use crate::settings::connection::login::LoginMethod;
 use crate::source::fetch::{Answer, Answers, Database, Event, EventSink, FetchError, Reason, SourceStatus};
 use crate::source::net::login_guard::{Encryption, LoginInfo, TransportSecurity};
-use crate::source::sections::cut;
+use crate::source::sections::{Source, cut};
 use crate::table::Table;
 
 /// How often a hanging call checks whether it still has to hang.
@@ -115,32 +116,6 @@ impl Fixture {
         self.seen.lock().session = false;
     }
 
-    pub fn status(&self) -> SourceStatus {
-        let seen = self.seen.lock();
-        let (sessions, login_pending) = (usize::from(seen.session), seen.pending.is_some());
-        let pooled = self.behavior().pooled;
-        SourceStatus { replica: seen.replica, pooled, sessions, login_pending, ..SourceStatus::default() }
-    }
-
-    /// The server never asks for a password.
-    pub fn login(&self) -> Option<LoginInfo> {
-        let security = TransportSecurity { is_local: true, encryption: Encryption::None };
-        self.seen.lock().session.then_some(LoginInfo { method: LoginMethod::None, security, fallback: None })
-    }
-
-    pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
-        if self.seen.lock().session {
-            return Ok(false);
-        }
-        loop {
-            match self.try_login() {
-                Some(result) => return result.map(|()| true),
-                None if Instant::now() >= until => return Err(error(Reason::LoginPending)),
-                None => sleep_until(until.min(Instant::now() + TICK)).await,
-            }
-        }
-    }
-
     /// Starts the login or continues the pending one; `None` while it is not answered.
     fn try_login(&self) -> Option<Result<(), FetchError>> {
         let Behavior { login, silent, .. } = self.behavior();
@@ -162,7 +137,7 @@ impl Fixture {
         Some(result)
     }
 
-    pub async fn fetch_quick(
+    async fn ask_quick(
         &self,
         due: &[Arc<Collector>],
         discover: bool,
@@ -189,14 +164,14 @@ impl Fixture {
         self.outcome(until).await
     }
 
-    pub async fn fetch_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
+    async fn ask_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
         let _lane = self.slow_lane.lock().await;
         let until = Instant::now() + collector.timeout + Duration::from_secs(1);
         sink(Event::Collected(0, self.ask(collector, until).await));
         self.outcome(until).await
     }
 
-    pub async fn fetch_database(
+    async fn ask_database(
         &self,
         database: &str,
         databases: usize,
@@ -258,6 +233,74 @@ impl Fixture {
 
     fn learn(&self) {
         self.seen.lock().replica = Some(self.behavior().replica);
+    }
+}
+
+impl Source for Fixture {
+    fn answers(&self, kind: SourceKind) -> bool {
+        kind == SourceKind::Postgres
+    }
+
+    fn description(&self) -> String {
+        "a fixture".to_owned()
+    }
+
+    fn status(&self) -> SourceStatus {
+        let seen = self.seen.lock();
+        let (sessions, login_pending) = (usize::from(seen.session), seen.pending.is_some());
+        let pooled = self.behavior().pooled;
+        SourceStatus { replica: seen.replica, pooled, sessions, login_pending, ..SourceStatus::default() }
+    }
+
+    /// The server never asks for a password.
+    fn logins(&self) -> BTreeSet<LoginInfo> {
+        let security = TransportSecurity { is_local: true, encryption: Encryption::None };
+        let login = LoginInfo { method: LoginMethod::None, security, fallback: None };
+        self.seen.lock().session.then_some(login).into_iter().collect()
+    }
+
+    fn connect(&self, until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
+        let connect = async move {
+            if self.seen.lock().session {
+                return Ok(false);
+            }
+            loop {
+                match self.try_login() {
+                    Some(result) => return result.map(|()| true),
+                    None if Instant::now() >= until => return Err(error(Reason::LoginPending)),
+                    None => sleep_until(until.min(Instant::now() + TICK)).await,
+                }
+            }
+        };
+        connect.boxed()
+    }
+
+    fn fetch_quick<'a>(
+        &'a self,
+        due: &'a [Arc<Collector>],
+        discover: bool,
+        until: Instant,
+        sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        self.ask_quick(due, discover, until, sink).boxed()
+    }
+
+    fn fetch_slow<'a>(
+        &'a self,
+        collector: &'a Arc<Collector>,
+        sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        self.ask_slow(collector, sink).boxed()
+    }
+
+    fn fetch_database<'a>(
+        &'a self,
+        database: &'a str,
+        databases: usize,
+        due: &'a [Arc<Collector>],
+        sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        self.ask_database(database, databases, due, sink).boxed()
     }
 }
 

@@ -16,10 +16,10 @@ use crate::source::fetch::{FetchError, Reason, SourceStatus};
 use crate::source::net::login_guard::LoginInfo;
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::pending_login::{LoginOutcome, LoginTask, PendingLogin};
-use crate::source::sections::{SectionSource, Tables};
+use crate::source::sections::{Source, Tables};
 
 /// The maximum of sessions that a fetch may use.
-const ATTEMPTS: usize = 3;
+pub const MAX_ATTEMPTS: usize = 3;
 
 /// A server whose sections are fetched over a session.
 pub trait SectionServer: Send + Sync + 'static {
@@ -36,8 +36,11 @@ pub trait SectionServer: Send + Sync + 'static {
     ///
     /// # Errors
     /// The connection failed.
-    fn fetch(session: &mut Self::Session, sections: &[&str])
-    -> impl Future<Output = Result<Tables, FetchError>> + Send;
+    fn fetch(
+        &self,
+        session: &mut Self::Session,
+        sections: &[&str],
+    ) -> impl Future<Output = Result<Tables, FetchError>> + Send;
 }
 
 /// A server and the session that is kept on it.
@@ -69,11 +72,7 @@ impl<S: SectionServer> KeptSession<S> {
             let (server, sessions) = (self.server.clone(), self.sessions.clone());
             LoginTask::start(async move { server.log_in(&sessions).await })
         };
-        let session = match kept.take().filter(|session| !session.is_closed()) {
-            Some(session) => session,
-            None => self.pending.join_or_start(log_in, until).await?,
-        };
-        Ok(kept.insert(session))
+        open(kept, self.pending.join_or_start(log_in, until)).await
     }
 
     async fn try_connect(&self, until: Instant) -> Result<bool, FetchError> {
@@ -85,12 +84,12 @@ impl<S: SectionServer> KeptSession<S> {
 
     async fn fetch(&self, sections: &[&str], until: Instant) -> Result<Tables, FetchError> {
         let mut kept = self.lock(until).await?;
-        let mut attempts_left = ATTEMPTS;
+        let mut attempts_left = MAX_ATTEMPTS;
         loop {
             attempts_left -= 1;
             let session = self.open(&mut kept, until).await?;
             let late = |_| Err(FetchError::new(Reason::Timeout, "no answer before the deadline of the fetch"));
-            let result = timeout_at(until, S::fetch(session, sections)).await.unwrap_or_else(late);
+            let result = timeout_at(until, self.server.fetch(session, sections)).await.unwrap_or_else(late);
             let Err(error) = &result else { return result };
             *kept = None;
             if error.reason != Reason::Lost || attempts_left == 0 {
@@ -100,9 +99,21 @@ impl<S: SectionServer> KeptSession<S> {
     }
 }
 
-impl<S: SectionServer> SectionSource for KeptSession<S> {
-    fn kind(&self) -> SourceKind {
-        S::KIND
+/// The kept session if it is still open, or else a new one, which is kept then.
+pub async fn open<S: LoginOutcome>(
+    kept: &mut Option<S>,
+    log_in: impl Future<Output = Result<S, FetchError>>,
+) -> Result<&mut S, FetchError> {
+    let session = match kept.take().filter(|session| !session.is_closed()) {
+        Some(session) => session,
+        None => log_in.await?,
+    };
+    Ok(kept.insert(session))
+}
+
+impl<S: SectionServer> Source for KeptSession<S> {
+    fn answers(&self, kind: SourceKind) -> bool {
+        kind == S::KIND
     }
 
     fn description(&self) -> String {

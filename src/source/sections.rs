@@ -1,4 +1,4 @@
-//! Sources whose rows come in named sections, and the distribution of these to collectors.
+//! What a source is, and how its rows reach collectors where they come in named sections.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,33 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The tables of some sections, or their errors.
 pub type Tables = BTreeMap<String, Result<Arc<Table>, FetchError>>;
 
-/// A source whose rows come in named sections.
-pub trait SectionSource: Send + Sync {
-    /// The collectors that read it.
-    fn kind(&self) -> SourceKind;
+/// A server, a tool, or a part of this machine, from which collectors are fetched. Most sources have sections; one that
+/// is asked in SQL has its own ways to fetch.
+pub trait Source: Send + Sync {
+    /// Returns whether it answers collectors of this kind.
+    fn answers(&self, kind: SourceKind) -> bool;
 
-    /// The product and its version, or another name, for people.
+    /// The product, its version, and other important facts, for people.
     fn description(&self) -> String;
-
-    /// Fetches these sections, each once, by `until`.
-    ///
-    /// # Errors
-    /// The connection failed.
-    fn tables<'a>(&'a self, sections: &'a [&'a str], until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>>;
-
-    /// All sections as known before a fetch has ended, if the source has them.
-    fn known_tables(&self) -> Option<Tables> {
-        None
-    }
 
     /// The source is part of this machine or this program: it always answers.
     fn is_local(&self) -> bool {
         true
-    }
-
-    /// Opens a session if none is open; returns whether that took a new login.
-    fn connect(&self, _until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
-        future::ready(Ok(false)).boxed()
     }
 
     fn status(&self) -> SourceStatus {
@@ -63,6 +48,60 @@ pub trait SectionSource: Send + Sync {
     fn problems(&self) -> Vec<SourceProblem> {
         Vec::new()
     }
+
+    /// Connects, so that quick collectors can be fetched. Returns true after a new login, false if a session was kept.
+    fn connect(&self, _until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
+        future::ready(Ok(false)).boxed()
+    }
+
+    /// Fetches these sections, each once, by `until`.
+    ///
+    /// # Errors
+    /// The connection failed.
+    fn tables<'a>(&'a self, _sections: &'a [&'a str], _until: Instant) -> BoxFuture<'a, Result<Tables, FetchError>> {
+        future::ready(Ok(Tables::new())).boxed()
+    }
+
+    /// All sections as known before a fetch has ended, if the source has them.
+    fn known_tables(&self) -> Option<Tables> {
+        None
+    }
+
+    /// Fetches quick collectors, all at once, and if it is to discover them the databases; ends by `until`.
+    ///
+    /// # Errors
+    /// The connection failed, or nothing was answered. Every collector is still reported, with its answers or its
+    /// errors.
+    fn fetch_quick<'a>(
+        &'a self,
+        due: &'a [Arc<Collector>],
+        _discover: bool,
+        until: Instant,
+        sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        fetch_sections(self, due, until, sink).boxed()
+    }
+
+    /// Fetches one slow collector, when the slow lane is free; errors as above.
+    fn fetch_slow<'a>(
+        &'a self,
+        collector: &'a Arc<Collector>,
+        sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        fetch_sections(self, std::slice::from_ref(collector), Instant::now() + collector.timeout, sink).boxed()
+    }
+
+    /// Fetches the collectors that are due in one of this many `databases`, which share `max_rows`, when its turn
+    /// comes; errors as above. Only PostgreSQL has databases.
+    fn fetch_database<'a>(
+        &'a self,
+        _database: &'a str,
+        _databases: usize,
+        _due: &'a [Arc<Collector>],
+        _sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        future::ready(Ok(())).boxed()
+    }
 }
 
 /// A part that a source could not find out, while the rest is available.
@@ -72,29 +111,29 @@ pub struct SourceProblem {
     pub remedy: Option<Remedy>,
 }
 
-impl dyn SectionSource {
-    /// Fetches the sections of these collectors at once, and reports to each its own.
-    pub async fn fetch(&self, due: &[Arc<Collector>], until: Instant, sink: EventSink<'_>) -> Result<(), FetchError> {
-        if self.is_local() {
-            sink(Event::Answered);
-            if due.is_empty() {
-                return Ok(());
-            }
-        }
-        let sections = sections_of(due);
-        let mut fetch = self.tables(&sections, until);
-        let result = match timeout(PATIENCE, &mut fetch).await {
-            Ok(result) => result,
-            Err(_) => {
-                if let Some(known) = self.known_tables() {
-                    report(due, &Ok(known), sink);
-                }
-                fetch.await
-            }
-        };
-        report(due, &result, sink);
-        result.map(|_| ())
+/// Fetches the sections of these collectors at once, and reports to each its own.
+async fn fetch_sections<S: Source + ?Sized>(
+    source: &S,
+    due: &[Arc<Collector>],
+    until: Instant,
+    sink: EventSink<'_>,
+) -> Result<(), FetchError> {
+    if source.is_local() {
+        sink(Event::Answered);
     }
+    let sections = sections_of(due);
+    let mut fetch = source.tables(&sections, until);
+    let result = match timeout(PATIENCE, &mut fetch).await {
+        Ok(result) => result,
+        Err(_) => {
+            if let Some(known) = source.known_tables() {
+                report(due, &Ok(known), sink);
+            }
+            fetch.await
+        }
+    };
+    report(due, &result, sink);
+    result.map(|_| ())
 }
 
 /// Wraps tables that are all known.

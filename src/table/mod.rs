@@ -205,7 +205,15 @@ fn range(start: usize, length: usize) -> Option<(u32, u32)> {
     Some((u32::try_from(start).ok()?, u32::try_from(start + length).ok()?))
 }
 
-impl Cell<'_> {
+impl<'a> Cell<'a> {
+    /// The text in this cell, if it holds one.
+    pub fn text(self) -> Option<&'a str> {
+        match self {
+            Cell::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The number in this cell. Text that reads as a decimal number is one, NaN is not:
     /// `Ok(None)` for an absent cell, `Err(())` for one that is not a number.
     #[allow(clippy::result_unit_err)]

@@ -45,9 +45,9 @@ use crate::scrape::target::databases::Databases;
 use crate::scrape::target::share::LeftOut;
 use crate::settings;
 use crate::settings::probe::ProbeSettings;
+use crate::source;
 use crate::source::Source;
 use crate::source::fetch::{Answers, FetchError, Reason, SourceStatus};
-use crate::source::sections::SectionSource;
 
 /// A target that answered this recently in the running refresh is up: the server ends each quick statement after a
 /// second, so a longer one may hang.
@@ -58,7 +58,7 @@ pub struct Target {
     pub settings: settings::TargetSettings,
     /// The labels of all its samples: `target="orders"`, `cluster="eu"`.
     pub labels: TargetLabels,
-    pub source: Arc<Source>,
+    pub source: Arc<dyn Source>,
     /// The probe that the source reads, if it is one.
     pub probe: Option<Arc<Probe>>,
     slots: Vec<Arc<Slot>>,
@@ -111,10 +111,10 @@ impl Target {
         let before = before.filter(same);
         let mut probe = before.and_then(|before| before.probe.clone());
         let new = || {
-            let start = |settings: &ProbeSettings| -> Box<dyn SectionSource> {
-                Box::new(probe.insert(Probe::start(settings.clone(), None).into()).clone())
+            let start = |settings: &ProbeSettings| -> Arc<dyn Source> {
+                probe.insert(Probe::start(settings.clone(), None).into()).clone()
             };
-            Source::new(&settings.endpoint, MemoryBudget::of(settings.most.rows()), start).into()
+            source::of_endpoint(&settings.endpoint, MemoryBudget::of(settings.most.rows()), start)
         };
         let source = before.map_or_else(new, |before| before.source.clone());
         let mut target = Target { probe, ..Self::with_source(settings, source, catalogue.collectors.iter()) };
@@ -130,7 +130,7 @@ impl Target {
     /// A target with this source, and a slot for each collector that the source answers.
     pub fn with_source<'a>(
         settings: settings::TargetSettings,
-        source: Arc<Source>,
+        source: Arc<dyn Source>,
         collectors: impl Iterator<Item = &'a Arc<Collector>>,
     ) -> Self {
         let own = std::iter::once(("target", settings.name.as_str()));

@@ -30,7 +30,7 @@ use crate::source::backup::problem::{BackupProblem, BackupReason};
 use crate::source::backup::repository::Repository;
 use crate::source::fetch::FetchError;
 use crate::source::remedy::Remedy;
-use crate::source::sections::{SectionSource, SourceProblem, Tables, known, unix_seconds};
+use crate::source::sections::{Source, SourceProblem, Tables, known, unix_seconds};
 use crate::table::Cell;
 
 /// The repositories of a target.
@@ -53,9 +53,9 @@ impl BackupSource {
     }
 }
 
-impl SectionSource for BackupSource {
-    fn kind(&self) -> SourceKind {
-        SourceKind::Backup
+impl Source for BackupSource {
+    fn answers(&self, kind: SourceKind) -> bool {
+        kind == SourceKind::Backup
     }
 
     fn description(&self) -> String {

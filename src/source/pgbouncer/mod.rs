@@ -15,16 +15,14 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
-use tracing::debug;
 
 use crate::collector::SourceKind;
-use crate::secret;
 use crate::settings::connection::model::PostgresSettings;
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::kept_session::SectionServer;
-use crate::source::net::dial;
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::pending_login::LoginOutcome;
+use crate::source::postgres::startup::StartedConnection;
 use crate::source::postgres::{error, startup};
 use crate::source::sections::Tables;
 use crate::table::{Cell, Table};
@@ -38,30 +36,27 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// A console: its login, and the known facts about it.
 pub struct Console {
     settings: PostgresSettings,
-    known: Arc<Mutex<ConsoleInfo>>,
+    known: Mutex<ConsoleInfo>,
 }
 
-/// The facts from the last login.
 #[derive(Default)]
 struct ConsoleInfo {
     /// The program's name and version.
     version: Option<String>,
-    /// Commands that this version does not have: they are not sent again until the version changes.
-    lacks: BTreeMap<String, FetchError>,
+    /// Commands that it refuses: it would log a warning each time one is sent. Those that its version does not have are
+    /// not sent again until the version changes, the others not on the same session.
+    refused: BTreeMap<String, FetchError>,
 }
 
 /// A session. Dropped, it is closed.
 pub struct ConsoleSession {
     client: Client,
     connection: JoinHandle<()>,
-    /// Commands that it refuses: it would log a warning each time one is sent.
-    refused: BTreeMap<String, FetchError>,
-    known: Arc<Mutex<ConsoleInfo>>,
 }
 
 impl Console {
     pub fn new(settings: PostgresSettings) -> Self {
-        Console { settings, known: Arc::default() }
+        Console { settings, known: Mutex::default() }
     }
 }
 
@@ -74,30 +69,28 @@ impl SectionServer for Console {
     }
 
     async fn log_in(&self, sessions: &SessionLimit) -> Result<ConsoleSession, FetchError> {
-        let mut session = open(&self.settings, sessions, self.known.clone()).await?;
+        let started = startup::open(&self.settings, sessions, None).await;
+        let StartedConnection { client, task, .. } = started.map_err(|error| error.of_login(true))?;
+        let session = ConsoleSession { client, connection: task };
         let version = read_version(&session.client).await?;
         let mut known = self.known.lock();
-        if version.is_none() || version != known.version {
-            *known = ConsoleInfo { version, lacks: BTreeMap::new() };
-        }
-        session.refused = known.lacks.clone();
+        let is_same = version.is_some() && version == known.version;
+        known.refused.retain(|_, error| is_same && error.reason == Reason::Version);
+        known.version = version;
         Ok(session)
     }
 
-    async fn fetch(session: &mut ConsoleSession, sections: &[&str]) -> Result<Tables, FetchError> {
-        let commands: BTreeSet<&str> = sections.iter().flat_map(shown::commands).copied().collect();
+    async fn fetch(&self, session: &mut ConsoleSession, sections: &[&str]) -> Result<Tables, FetchError> {
+        let mut commands: BTreeSet<&str> = sections.iter().flat_map(shown::commands).copied().collect();
+        commands.retain(|command| !self.known.lock().refused.contains_key(*command));
         let taken = AtomicUsize::new(0);
         // All are sent before the first is answered.
-        let asked = commands.into_iter().filter(|command| !session.refused.contains_key(*command));
-        let shown = asked.map(|command| show(&session.client, command, &taken));
-        let mut shown: shown::ConsoleTables = try_join_all(shown).await?.into_iter().collect();
-        let refused =
-            shown.iter().filter_map(|(command, table)| Some((command.clone(), table.as_ref().err()?.clone())));
-        let refused: BTreeMap<_, _> = refused.filter(|(_, error)| error.reason.is_skip()).collect();
-        let lacks = refused.iter().filter(|(_, error)| error.reason == Reason::Version);
-        session.known.lock().lacks.extend(lacks.map(|(command, error)| (command.clone(), error.clone())));
-        session.refused.extend(refused);
-        shown.extend(session.refused.iter().map(|(command, error)| (command.clone(), Err(error.clone()))));
+        let asked = commands.into_iter().map(|command| show(&session.client, command, &taken));
+        let mut shown: shown::ConsoleTables = try_join_all(asked).await?.into_iter().collect();
+        let errors = shown.iter().filter_map(|(command, table)| Some((command.clone(), table.as_ref().err()?.clone())));
+        let refused = &mut self.known.lock().refused;
+        refused.extend(errors.filter(|(_, error)| error.reason.is_skip()));
+        shown.extend(refused.iter().map(|(command, error)| (command.clone(), Err(error.clone()))));
         Ok(sections.iter().filter_map(|name| Some(((*name).to_owned(), shown::section(name, &shown)?))).collect())
     }
 }
@@ -124,30 +117,10 @@ impl Drop for ConsoleSession {
     }
 }
 
-async fn open(
-    settings: &PostgresSettings,
-    sessions: &SessionLimit,
-    known: Arc<Mutex<ConsoleInfo>>,
-) -> Result<ConsoleSession, FetchError> {
-    let password = secret::resolve(settings.password.as_ref()).await.map_err(FetchError::password)?;
-    let stream = dial::postgres(settings, sessions).await?;
-    let config = startup::config(settings, password.as_ref(), "pgvigil");
-    let (client, connection) = startup::start(&config, stream).await.map_err(|error| error::from_login(&error))?;
-    let connection = tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            debug!("connection ended: {}", of_query(&error));
-        }
-    });
-    Ok(ConsoleSession { client, connection, refused: BTreeMap::new(), known })
-}
-
 /// Reads the program's name and version; `None` if it does not report them.
 async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
     let (_, version) = show(client, "version", &AtomicUsize::new(0)).await?;
-    Ok(version.ok().and_then(|table| match table.cell(0, 0) {
-        Cell::Text(version) => Some(version.to_owned()),
-        _ => None,
-    }))
+    Ok(version.ok().and_then(|table| table.cell(0, 0).text().map(str::to_owned)))
 }
 
 /// Runs one command. A command that the console does not have is not an error of the session.

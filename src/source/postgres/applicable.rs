@@ -7,23 +7,22 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::source::postgres::server_info::{InstalledExtension, ServerInfo};
 
 impl ServerInfo {
-    /// The SQL for this server, or why there is none.
+    /// The SQL for this server, or why there is none. The extensions are those of the `database`.
     pub fn applicable<'a>(
         &self,
         collector: &Collector,
         query: &'a Query,
+        database: &str,
     ) -> Result<(&'a Variant, Cow<'a, str>), FetchError> {
-        let wrong_role = match (collector.role, self.replica) {
-            (Role::Primary, true) => Some("asked on a primary only; this is a replica"),
-            (Role::Replica, false) => Some("asked on a replica only; this is a primary"),
-            _ => None,
-        };
-        if let Some(message) = wrong_role {
-            return Err(FetchError::new(Reason::Role, message));
+        let wrong_role = |message| Err(FetchError::new(Reason::Role, message));
+        match (collector.role, self.replica) {
+            (Role::Primary, true) => return wrong_role("asked on a primary only; this is a replica"),
+            (Role::Replica, false) => return wrong_role("asked on a replica only; this is a primary"),
+            _ => (),
         }
         let variant = query.variant(self.major).ok_or_else(|| self.no_variant(query))?;
         let Some(wanted) = &query.requires else { return Ok((variant, Cow::Borrowed(&variant.text))) };
-        let installed = self.installed(wanted)?;
+        let installed = self.installed(wanted, database)?;
         Ok((variant, Cow::Owned(variant.text.replace(EXTENSION_SCHEMA, &installed.schema))))
     }
 
@@ -36,7 +35,7 @@ impl ServerInfo {
         FetchError::new(Reason::Version, format!("{fits}; this is {}", self.major))
     }
 
-    fn installed(&self, wanted: &Extension) -> Result<&InstalledExtension, FetchError> {
+    fn installed(&self, wanted: &Extension, database: &str) -> Result<&InstalledExtension, FetchError> {
         let extensions = self.extensions.as_ref().map_err(Clone::clone)?;
         let name = &wanted.name;
         let (problem, remedy) = match extensions.iter().find(|extension| extension.name == *name) {
@@ -49,7 +48,7 @@ impl ServerInfo {
             }
             None => (format!("extension {name} is not installed"), format!("CREATE EXTENSION {name};")),
         };
-        Err(FetchError::new(Reason::Extension, format!("{problem}; run {remedy} in database {}", self.database)))
+        Err(FetchError::new(Reason::Extension, format!("{problem}; run {remedy} in database {database}")))
     }
 }
 
@@ -65,7 +64,7 @@ mod tests {
     #[tokio::test]
     async fn queries_fit_the_server_or_are_skipped() {
         let client = fake_server::client(Arc::new(primary)).await.expect("the login works");
-        let primary = read_server_info(&client, 18, &SessionMarker::default(), "app").await.expect("it answers");
+        let primary = read_server_info(&client, 18, &SessionMarker::default()).await.expect("it answers");
         let replica = ServerInfo { replica: true, ..primary.clone() };
         let none = ServerInfo { extensions: Ok(Vec::new()), ..primary.clone() };
         let locked = ServerInfo { extensions: Err(FetchError::new(Reason::LockTimeout, "locked")), ..primary.clone() };
@@ -118,7 +117,7 @@ mod tests {
             (&locked, "", &ext("1.9"), Err("locked (lock_timeout)")),
         ] {
             let collector = fake_server::collector(more, &format!("{query}, "));
-            let found = info.applicable(&collector, &collector.queries[0]);
+            let found = info.applicable(&collector, &collector.queries[0], "app");
             let found = found.map(|(_, sql)| sql.into_owned()).map_err(|error| error.to_string());
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{more}{query}");
         }

@@ -17,7 +17,7 @@ const EPOCH_2000: f64 = 946_684_800.0;
 /// How a column's bytes are read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decoder {
-    Bool,
+    /// A whole number, or a flag as 0 or 1.
     Signed,
     Unsigned,
     Float,
@@ -36,47 +36,33 @@ pub enum Decoder {
 }
 
 impl Decoder {
-    /// The decoder of the same column if it holds native buckets: a plain text would be cut to the length of a label.
-    pub fn of_native(self) -> Self {
-        match self {
-            Decoder::Text(charset) => Decoder::Native(charset),
-            other => other,
-        }
+    /// The decoder of a column. Native buckets have their own: a plain text would be cut to the length of a label.
+    ///
+    /// # Errors
+    /// The column's type must be cast.
+    pub fn of(column: &Column, charset: Charset, is_native: bool) -> Result<Self, FetchError> {
+        Ok(match *column.type_() {
+            Type::BOOL | Type::INT2 | Type::INT4 | Type::INT8 => Decoder::Signed,
+            Type::OID | Type::XID | Type::CID | Type::XID8 | Type::PG_LSN => Decoder::Unsigned,
+            Type::FLOAT4 | Type::FLOAT8 => Decoder::Float,
+            Type::NUMERIC => Decoder::Numeric,
+            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::CHAR | Type::UNKNOWN => match is_native {
+                true => Decoder::Native(charset),
+                false => Decoder::Text(charset),
+            },
+            Type::TIMESTAMP | Type::TIMESTAMPTZ => Decoder::Timestamp,
+            Type::DATE => Decoder::Date,
+            Type::INTERVAL => Decoder::Interval,
+            // The stream substitutes it for all types that are not built in. A domain arrives as its base type.
+            Type::ANYENUM => Decoder::NotBuiltIn(charset),
+            ref kind => return Err(to_be_cast(column.name(), &format!("the type {kind}"))),
+        })
     }
 }
 
-/// The indexes and decoders of the needed columns; an error names a column whose type must be cast.
-pub fn decoders(
-    columns: &[Column],
-    charset: Charset,
-    is_needed: impl Fn(&str) -> bool,
-) -> Result<Vec<(usize, Decoder)>, FetchError> {
-    let of = |(index, column): (usize, &Column)| {
-        let decoder = decoder(column.type_(), charset).ok_or_else(|| {
-            let (name, kind) = (column.name(), column.type_());
-            let message = format!("column \"{name}\" has the type {kind}; cast it to text, a number or a timestamp");
-            FetchError::new(Reason::Columns, message)
-        })?;
-        Ok((index, decoder))
-    };
-    columns.iter().enumerate().filter(|(_, column)| is_needed(column.name())).map(of).collect()
-}
-
-fn decoder(kind: &Type, charset: Charset) -> Option<Decoder> {
-    Some(match *kind {
-        Type::BOOL => Decoder::Bool,
-        Type::INT2 | Type::INT4 | Type::INT8 => Decoder::Signed,
-        Type::OID | Type::XID | Type::CID | Type::XID8 | Type::PG_LSN => Decoder::Unsigned,
-        Type::FLOAT4 | Type::FLOAT8 => Decoder::Float,
-        Type::NUMERIC => Decoder::Numeric,
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::CHAR | Type::UNKNOWN => Decoder::Text(charset),
-        Type::TIMESTAMP | Type::TIMESTAMPTZ => Decoder::Timestamp,
-        Type::DATE => Decoder::Date,
-        Type::INTERVAL => Decoder::Interval,
-        // The stream substitutes it for all types that are not built in. A domain arrives as its base type.
-        Type::ANYENUM => Decoder::NotBuiltIn(charset),
-        _ => return None,
-    })
+fn to_be_cast(column: &str, kind: &str) -> FetchError {
+    let message = format!("column \"{column}\" has {kind}; cast it to text, a number or a timestamp");
+    FetchError::new(Reason::Columns, message)
 }
 
 /// The bytes of a value.
@@ -98,36 +84,30 @@ impl<'a> FromSql<'a> for RawValue<'a> {
 /// A value of a type that is not built in is not text.
 pub fn push_row(table: &mut Table, row: &Row, decoders: &[(usize, Decoder)]) -> Result<(), FetchError> {
     for (index, decoder) in decoders {
-        match row.try_get::<_, Option<RawValue>>(*index) {
-            Ok(Some(RawValue(bytes)))
-                if matches!(decoder, Decoder::NotBuiltIn(_)) && bytes.iter().any(u8::is_ascii_control) =>
-            {
-                let name = row.columns().get(*index).map_or("", Column::name);
-                let message = format!(
-                    "column \"{name}\" has a type that is not built in; cast it to text, a number or a timestamp"
-                );
-                return Err(FetchError::new(Reason::Columns, message));
-            }
-            Ok(Some(RawValue(bytes))) => push(table, bytes, *decoder),
-            _ => table.push(Cell::Absent),
+        let Ok(Some(RawValue(bytes))) = row.try_get(*index) else {
+            table.push(Cell::Absent);
+            continue;
+        };
+        if matches!(decoder, Decoder::NotBuiltIn(_)) && bytes.iter().any(u8::is_ascii_control) {
+            let column = row.columns().get(*index).map_or("", Column::name);
+            return Err(to_be_cast(column, "a type that is not built in"));
         }
+        push(table, bytes, *decoder);
     }
     Ok(())
 }
 
 fn push(table: &mut Table, bytes: &[u8], decoder: Decoder) {
-    let number = |cell: Option<Cell<'static>>| cell.unwrap_or(Cell::Absent);
     table.push(match decoder {
         Decoder::Text(charset) | Decoder::NotBuiltIn(charset) => return table.push(Cell::Text(&charset.text(bytes))),
         Decoder::Native(charset) => return push_native(table, &charset.text(bytes)),
-        Decoder::Bool => number(signed(bytes).map(Cell::Int)),
-        Decoder::Signed => number(signed(bytes).map(Cell::Int)),
-        Decoder::Unsigned => number(unsigned(bytes)),
-        Decoder::Float => number(float(bytes).map(Cell::Float)),
-        Decoder::Numeric => number(numeric(bytes)),
-        Decoder::Timestamp => number(timestamp(bytes)),
-        Decoder::Date => number(date(bytes)),
-        Decoder::Interval => number(interval(bytes)),
+        Decoder::Signed => signed(bytes).into(),
+        Decoder::Unsigned => unsigned(bytes).into(),
+        Decoder::Float => float(bytes).into(),
+        Decoder::Numeric => numeric(bytes).into(),
+        Decoder::Timestamp => timestamp(bytes).into(),
+        Decoder::Date => date(bytes).into(),
+        Decoder::Interval => interval(bytes).into(),
     });
 }
 
@@ -166,21 +146,21 @@ fn float(bytes: &[u8]) -> Option<f64> {
 }
 
 /// `infinity` and `-infinity` are not points in time, so they are absent.
-fn timestamp(bytes: &[u8]) -> Option<Cell<'static>> {
+fn timestamp(bytes: &[u8]) -> Option<f64> {
     match signed(bytes)? {
         i64::MIN | i64::MAX => None,
-        micros => Some(Cell::Float(EPOCH_2000 + micros as f64 / 1e6)),
+        micros => Some(EPOCH_2000 + micros as f64 / 1e6),
     }
 }
 
-fn date(bytes: &[u8]) -> Option<Cell<'static>> {
+fn date(bytes: &[u8]) -> Option<f64> {
     match i32::try_from(signed(bytes)?).ok()? {
         i32::MIN | i32::MAX => None,
-        days => Some(Cell::Float(EPOCH_2000 + f64::from(days) * 86_400.0)),
+        days => Some(EPOCH_2000 + f64::from(days) * 86_400.0),
     }
 }
 
-fn interval(bytes: &[u8]) -> Option<Cell<'static>> {
+fn interval(bytes: &[u8]) -> Option<f64> {
     let (micros, rest) = bytes.split_at_checked(8)?;
     let (days, months) = rest.split_at_checked(4)?;
     let (micros, days, months) = (signed(micros)?, signed(days)?, signed(months)?);
@@ -189,7 +169,7 @@ fn interval(bytes: &[u8]) -> Option<Cell<'static>> {
         return None;
     }
     let days = days + 30 * months;
-    Some(Cell::Float(micros as f64 / 1e6 + days as f64 * 86_400.0))
+    Some(micros as f64 / 1e6 + days as f64 * 86_400.0)
 }
 
 /// The maximum of digit groups: further ones are beyond the precision of a number, and ignored.
@@ -206,24 +186,16 @@ fn numeric(bytes: &[u8]) -> Option<Cell<'static>> {
         0xF000 => return Some(Cell::Float(f64::NEG_INFINITY)),
         _ => (),
     }
-    let mut text = String::from(if sign == 0x4000 { "-" } else { "" });
-    let digits: Vec<u16> =
-        digits.chunks_exact(2).take(MAX_DIGITS).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    let mut text = String::from(if sign == 0x4000 { "-0" } else { "0" });
+    let digits = digits.chunks_exact(2).take(MAX_DIGITS).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     // Mantissa and exponent: the last digit group stands for 10000^(weight - count + 1).
-    digits.iter().for_each(|digit| _ = write!(text, "{digit:04}"));
     let zeros = i32::from(weight) - digits.len() as i32 + 1;
-    if digits.is_empty() {
-        return Some(Cell::Int(0));
+    digits.for_each(|digit| _ = write!(text, "{digit:04}"));
+    match zeros {
+        0..=4 => text.push_str(&"0000".repeat(zeros as usize)),
+        _ => _ = write!(text, "e{}", zeros * 4),
     }
-    if (0..=4).contains(&zeros) {
-        (0..zeros).for_each(|_| text.push_str("0000"));
-        if let Ok(value) = text.parse() {
-            return Some(Cell::Int(value));
-        }
-        return text.parse().ok().map(Cell::Float);
-    }
-    _ = write!(text, "e{}", zeros * 4);
-    text.parse().ok().map(Cell::Float)
+    text.parse().map(Cell::Int).or_else(|_| text.parse().map(Cell::Float)).ok()
 }
 
 #[cfg(test)]
@@ -273,7 +245,7 @@ mod tests {
     #[test]
     fn native_buckets_are_as_long_as_there_are_buckets() {
         let text = (1..=300).map(|n| format!("{n}:{n}")).collect::<Vec<_>>().join(" ");
-        let decoder = Decoder::Text(Charset::of("UTF8")).of_native();
+        let decoder = Decoder::Native(Charset::of("UTF8"));
         let mut table = Table::new(["n"]);
         for text in [&text, "zero:2 5:1", "", "many"] {
             push(&mut table, text.as_bytes(), decoder);
@@ -331,7 +303,8 @@ mod tests {
         let script = move |_: &str| FakeReply::Rows(columns.clone(), vec![values.clone()]);
         let client = fake_server::client(Arc::new(script)).await.expect("the login works");
         let rows = client.query("SELECT", &[]).await.expect("rows");
-        let decoders = decoders(rows[0].columns(), Charset::of("UTF8"), |_| true).expect("all types are known");
+        let decoder = |column| Decoder::of(column, Charset::of("UTF8"), false).expect("all types are known");
+        let decoders: Vec<_> = rows[0].columns().iter().map(decoder).enumerate().collect();
         let mut table = Table::new(vec!["c"; cases.len() + 1]);
         push_row(&mut table, &rows[0], &decoders).expect("all values are read");
         for (at, (kind, bytes, expected)) in cases.iter().enumerate() {
@@ -347,7 +320,8 @@ mod tests {
         };
         let client = fake_server::client(Arc::new(reply)).await.expect("the login works");
         let rows = client.query("SELECT", &[]).await.expect("rows");
-        let decoders = decoders(rows[0].columns(), Charset::default(), |name| name == "b").expect("known types");
+        let decoder = Decoder::of(&rows[0].columns()[1], Charset::default(), false).expect("a known type");
+        let decoders = [(1, decoder)];
         assert_eq!(decoders, [(1, Decoder::NotBuiltIn(Charset::default()))]);
         let error = push_row(&mut Table::new(["b"]), &rows[0], &decoders).expect_err("it is not a text").to_string();
         assert!(error.starts_with("column \"b\" has a type that is not built in"), "{error}");

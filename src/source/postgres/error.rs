@@ -1,5 +1,6 @@
 //! Maps PostgreSQL's errors to reasons by SQLSTATE, so that code can branch and people can read them.
 
+use std::error::Error as _;
 use std::io;
 
 use tokio_postgres::Error;
@@ -11,22 +12,11 @@ use crate::source::net::login_guard::LoginRefused;
 use crate::source::postgres::remedy;
 
 /// Why a login or a query failed: an error of the driver (from the server or the connection), or one of our own.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
 pub enum PostgresError {
-    Driver(Error),
-    Fetch(FetchError),
-}
-
-impl From<Error> for PostgresError {
-    fn from(error: Error) -> Self {
-        PostgresError::Driver(error)
-    }
-}
-
-impl From<FetchError> for PostgresError {
-    fn from(error: FetchError) -> Self {
-        PostgresError::Fetch(error)
-    }
+    Driver(#[from] Error),
+    Fetch(#[from] FetchError),
 }
 
 impl PostgresError {
@@ -42,6 +32,15 @@ impl PostgresError {
         };
         let sql = variant.filter(|_| !error.reason.is_connection()).map(|variant| variant.place.clone());
         FetchError { place: pointed.or(sql), ..error }
+    }
+
+    /// The error of a login to the target's own database, or to another one of its server.
+    pub fn of_login(self, is_own_database: bool) -> FetchError {
+        match self {
+            PostgresError::Fetch(error) => error,
+            PostgresError::Driver(error) if is_own_database => from_login(&error),
+            PostgresError::Driver(error) => from_database_login(&error),
+        }
     }
 }
 
@@ -60,12 +59,9 @@ pub fn from_query(error: &Error) -> FetchError {
 
 /// The meaning of an error of a login to a database that is not the target's own. The target's own login works, so an
 /// error that concerns this database alone comes from its setup, and is not a failure.
-pub fn from_database_login(error: &Error) -> FetchError {
+fn from_database_login(error: &Error) -> FetchError {
     match error.as_db_error().filter(|db| is_database_setup(db)) {
-        Some(db) => {
-            let message = format!("cannot log in to the database: {}", text(db));
-            FetchError::new(Reason::Closed, message).with_remedy(remedy::find(db.code().code(), db.message()))
-        }
+        Some(db) => described(Reason::Closed, "cannot log in to the database: ", db),
         None => from_login(error),
     }
 }
@@ -103,9 +99,7 @@ const SERVER_WIDE: [&str; 12] = [
 
 /// The meaning of an error of a login.
 pub fn from_login(error: &Error) -> FetchError {
-    let Some(db) = error.as_db_error() else {
-        return of_failed_login(error);
-    };
+    let Some(db) = error.as_db_error() else { return of_failed_login(error) };
     let reason = match db.code() {
         code if code.code().starts_with("28") => Reason::Authentication,
         // PgBouncer sends 08P01 with most refusals.
@@ -142,7 +136,6 @@ fn of_failed_login(error: &Error) -> FetchError {
 
 /// The server's authentication request that our side refused.
 fn refused(error: &Error) -> Option<&LoginRefused> {
-    use std::error::Error as _;
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
@@ -174,19 +167,16 @@ fn query_reason(db: &DbError) -> Reason {
 }
 
 fn from_server(reason: Reason, db: &DbError) -> FetchError {
-    FetchError::new(reason, text(db)).with_remedy(remedy::find(db.code().code(), db.message()))
+    described(reason, "", db)
 }
 
-fn text(db: &DbError) -> String {
-    format!("{} [{}]", db.message(), db.code().code())
+fn described(reason: Reason, what: &str, db: &DbError) -> FetchError {
+    let (code, message) = (db.code().code(), db.message());
+    FetchError::new(reason, format!("{what}{message} [{code}]")).with_remedy(remedy::find(code, message))
 }
 
 fn causes(error: &Error) -> String {
-    use std::error::Error as _;
-    match error.source() {
-        Some(cause) => cause.to_string(),
-        None => error.to_string(),
-    }
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The position in the collector's file that the server points to: `sent` is the SQL after substitution, `written` the

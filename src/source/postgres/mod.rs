@@ -28,7 +28,6 @@
 
 mod applicable;
 mod batch;
-mod connect;
 mod database_list;
 pub mod decode;
 pub mod error;
@@ -44,29 +43,31 @@ pub mod startup;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::collector::Collector;
+use crate::collector::{Collector, SourceKind};
 use crate::memory_budget::MemoryBudget;
 use crate::settings::connection::model::PostgresSettings;
 use crate::source::fetch::{Event, EventSink, FetchError, Reason, SourceStatus};
+use crate::source::kept_session::{MAX_ATTEMPTS, open};
 use crate::source::net::login_guard::LoginInfo;
 use crate::source::pending_login::LoginOutcome as _;
 use crate::source::postgres::batch::Batch;
 use crate::source::postgres::pending_logins::PendingLogins;
 use crate::source::postgres::session::Session;
+use crate::source::sections::Source;
 use crate::source::statements::Histories;
 
 /// The server-side timeout of each quick statement.
 const QUICK_STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The maximum of sessions that a batch may use.
-const MAX_ATTEMPTS: usize = 3;
 
 /// The maximum of databases asked at a time, besides the target's own.
 const MAX_DATABASE_SESSIONS: usize = 2;
@@ -103,80 +104,6 @@ impl PostgresServer {
         }
     }
 
-    pub fn status(&self) -> SourceStatus {
-        let (sessions, login_pending) = (self.logins.sessions().count(), self.logins.is_pending());
-        SourceStatus { sessions, login_pending, ..*self.status.lock() }
-    }
-
-    /// How the last session logged in.
-    pub fn last_login(&self) -> Option<LoginInfo> {
-        self.logins.sessions().last_login()
-    }
-
-    pub fn about(&self) -> String {
-        let status = self.status();
-        let role = if status.replica == Some(true) { "replica" } else { "primary" };
-        let protocol = match status.pooled {
-            Some(true) => "pooled mode: behind a transaction pooler",
-            _ => "prepared statements",
-        };
-        format!("PostgreSQL {}, {role}, {protocol}", status.major.unwrap_or_default())
-    }
-
-    /// Opens the session of the quick lane unless it is open; returns whether it is new.
-    pub async fn connect(&self, until: Instant) -> Result<bool, FetchError> {
-        let mut reusable = self.quick.lock().await;
-        let was_open = reusable.session.as_ref().is_some_and(|session| !session.is_closed());
-        let mut result = Ok(());
-        for _ in 0..MAX_ATTEMPTS {
-            result = self.open_session(&mut reusable, until).await.map(|_| ());
-            if !is_lost(&result) {
-                break;
-            }
-        }
-        result.map(|()| !was_open)
-    }
-
-    /// Asks all quick collectors at once, and for the list of databases.
-    pub async fn fetch_quick(
-        &self,
-        due: &[Arc<Collector>],
-        discover: bool,
-        until: Instant,
-        sink: EventSink<'_>,
-    ) -> Result<(), FetchError> {
-        let mut reusable = self.quick.lock().await;
-        let mut batch = Batch::new(due, QUICK_STATEMENT_TIMEOUT, sink, &self.histories);
-        batch.lists_databases = discover;
-        self.run(&mut reusable, batch, until).await
-    }
-
-    /// Asks one slow collector, when the lane is free.
-    pub async fn fetch_slow(&self, collector: &Arc<Collector>, sink: EventSink<'_>) -> Result<(), FetchError> {
-        let mut reusable = self.slow.lock().await;
-        sink(Event::TurnBegan);
-        let batch = Batch::of_one(collector, 0, sink, &self.histories);
-        self.run(&mut reusable, batch, slow_deadline(collector)).await
-    }
-
-    /// Asks the collectors that are due in one database, one by one: in the target's own on the slow lane, whose
-    /// session has planned these queries before; in another on a session of its own, or on several in turn.
-    pub async fn fetch_database(
-        &self,
-        database: &str,
-        databases: usize,
-        due: &[Arc<Collector>],
-        sink: EventSink<'_>,
-    ) -> Result<(), FetchError> {
-        if self.logins.is_own(database) {
-            return self.ask_one_by_one(&self.slow, databases, due, sink).await;
-        }
-        // The semaphore is never closed.
-        let _permit = self.database_sessions.acquire().await;
-        let reusable = ReusableSession { database: Some(database.to_owned()), session: None };
-        self.ask_one_by_one(&AsyncMutex::new(reusable), databases, due, sink).await
-    }
-
     async fn ask_one_by_one(
         &self,
         lane: &AsyncMutex<ReusableSession>,
@@ -197,7 +124,8 @@ impl PostgresServer {
                     batch.fail(|_| error.clone());
                     Err(error)
                 }
-                _ => self.run(&mut reusable, batch, slow_deadline(collector)).await,
+                // The server's own timeout comes first; this deadline is for a server that does not enforce it.
+                _ => self.run(&mut reusable, batch, Instant::now() + collector.timeout + Duration::from_secs(1)).await,
             };
         }
         result
@@ -246,15 +174,12 @@ impl PostgresServer {
         reusable: &'a mut ReusableSession,
         until: Instant,
     ) -> Result<&'a mut Session, FetchError> {
-        if let Some(session) = reusable.session.take().filter(|session| !session.is_closed()) {
-            return Ok(reusable.session.insert(session));
-        }
-        let session = match &reusable.database {
-            None => self.logins.log_in(until).await?,
-            Some(database) => self.logins.log_in_to(database, until).await?,
+        let log_in = async {
+            let session = self.logins.log_in(reusable.database.as_deref(), until).await?;
+            self.update_status(&session);
+            Ok(session)
         };
-        self.update_status(&session);
-        Ok(reusable.session.insert(session))
+        open(&mut reusable.session, log_in).await
     }
 
     fn update_status(&self, session: &Session) {
@@ -266,9 +191,91 @@ impl PostgresServer {
     }
 }
 
-/// The server's own timeout comes first; this deadline is for a server that does not enforce it.
-fn slow_deadline(collector: &Collector) -> Instant {
-    Instant::now() + collector.timeout + Duration::from_secs(1)
+impl Source for PostgresServer {
+    fn answers(&self, kind: SourceKind) -> bool {
+        kind.is_sql()
+    }
+
+    fn description(&self) -> String {
+        let status = self.status();
+        let role = if status.replica == Some(true) { "replica" } else { "primary" };
+        let protocol = match status.pooled {
+            Some(true) => "pooled mode: behind a transaction pooler",
+            _ => "prepared statements",
+        };
+        format!("PostgreSQL {}, {role}, {protocol}", status.major.unwrap_or_default())
+    }
+
+    fn status(&self) -> SourceStatus {
+        let (sessions, login_pending) = (self.logins.sessions().count(), self.logins.is_pending());
+        SourceStatus { sessions, login_pending, ..*self.status.lock() }
+    }
+
+    fn logins(&self) -> BTreeSet<LoginInfo> {
+        self.logins.sessions().last_login().into_iter().collect()
+    }
+
+    /// Opens the session of the quick lane unless it is open.
+    fn connect(&self, until: Instant) -> BoxFuture<'_, Result<bool, FetchError>> {
+        let connect = async move {
+            let mut reusable = self.quick.lock().await;
+            let was_open = reusable.session.as_ref().is_some_and(|session| !session.is_closed());
+            let mut result = Ok(());
+            for _ in 0..MAX_ATTEMPTS {
+                result = self.open_session(&mut reusable, until).await.map(|_| ());
+                if !is_lost(&result) {
+                    break;
+                }
+            }
+            result.map(|()| !was_open)
+        };
+        connect.boxed()
+    }
+
+    fn fetch_quick<'a>(
+        &'a self,
+        due: &'a [Arc<Collector>],
+        discover: bool,
+        until: Instant,
+        sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        let fetch = async move {
+            let mut reusable = self.quick.lock().await;
+            let mut batch = Batch::new(due, QUICK_STATEMENT_TIMEOUT, sink, &self.histories);
+            batch.lists_databases = discover;
+            self.run(&mut reusable, batch, until).await
+        };
+        fetch.boxed()
+    }
+
+    fn fetch_slow<'a>(
+        &'a self,
+        collector: &'a Arc<Collector>,
+        sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        self.ask_one_by_one(&self.slow, 1, std::slice::from_ref(collector), sink).boxed()
+    }
+
+    /// Asks one by one: in the target's own database on the slow lane, whose session has planned these queries before;
+    /// in another on a session of its own, or on several in turn.
+    fn fetch_database<'a>(
+        &'a self,
+        database: &'a str,
+        databases: usize,
+        due: &'a [Arc<Collector>],
+        sink: EventSink<'a>,
+    ) -> BoxFuture<'a, Result<(), FetchError>> {
+        let fetch = async move {
+            if self.logins.is_own(database) {
+                return self.ask_one_by_one(&self.slow, databases, due, sink).await;
+            }
+            // The semaphore is never closed.
+            let _permit = self.database_sessions.acquire().await;
+            let reusable = ReusableSession { database: Some(database.to_owned()), session: None };
+            self.ask_one_by_one(&AsyncMutex::new(reusable), databases, due, sink).await
+        };
+        fetch.boxed()
+    }
 }
 
 fn is_lost(result: &Result<(), FetchError>) -> bool {

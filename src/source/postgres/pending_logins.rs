@@ -23,7 +23,6 @@ use crate::settings::connection::model::PostgresSettings;
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::pending_login::{LoginTask, PendingLogin};
-use crate::source::postgres::connect::{LoginRequest, OptionsRefusal, log_in};
 use crate::source::postgres::session::{Session, SessionContext};
 use crate::source::postgres::session_settings::SessionMarker;
 
@@ -34,7 +33,6 @@ const MAX_PENDING: usize = 3;
 pub struct PendingLogins {
     /// The context of sessions on the target's own database.
     context: SessionContext,
-    options_refusal: Arc<OptionsRefusal>,
     own: PendingLogin<Session>,
     others: Mutex<HashMap<String, Arc<PendingLogin<Session>>>>,
 }
@@ -44,7 +42,6 @@ impl PendingLogins {
         let (settings, sessions, marker) = (Arc::new(settings), SessionLimit::default(), SessionMarker::default());
         PendingLogins {
             context: SessionContext { settings, sessions, marker, memory },
-            options_refusal: Arc::default(),
             own: PendingLogin::default(),
             others: Mutex::default(),
         }
@@ -64,23 +61,18 @@ impl PendingLogins {
         self.context.settings.database == database
     }
 
-    /// A session on the target's own database.
-    pub async fn log_in(&self, until: Instant) -> Result<Session, FetchError> {
-        self.own.join_or_start(|| self.start(self.context.clone()), until).await
-    }
-
-    /// A session on another database.
-    pub async fn log_in_to(&self, database: &str, until: Instant) -> Result<Session, FetchError> {
+    /// A session on this database, or on the target's own.
+    pub async fn log_in(&self, database: Option<&str>, until: Instant) -> Result<Session, FetchError> {
+        let Some(database) = database else {
+            return self
+                .own
+                .join_or_start(|| LoginTask::start(Session::log_in(self.context.clone(), true)), until)
+                .await;
+        };
         let pending = self.pending(database)?;
         let settings = PostgresSettings { database: database.to_owned(), ..(*self.context.settings).clone() };
         let context = SessionContext { settings: Arc::new(settings), ..self.context.clone() };
-        pending.join_or_start(|| self.start(context.clone()), until).await
-    }
-
-    fn start(&self, context: SessionContext) -> LoginTask<Session> {
-        let is_own_database = self.is_own(&context.settings.database);
-        let options_refusal = self.options_refusal.clone();
-        LoginTask::start(log_in(LoginRequest { context, is_own_database, options_refusal }))
+        pending.join_or_start(|| LoginTask::start(Session::log_in(context.clone(), false)), until).await
     }
 
     fn pending(&self, database: &str) -> Result<Arc<PendingLogin<Session>>, FetchError> {
@@ -115,13 +107,13 @@ mod tests {
         let pending = |result: Result<Session, FetchError>| result.err().expect("no login is answered").message;
         for database in ["a", "b", "c", "c"] {
             assert!(!logins.is_pending());
-            assert_eq!(*pending(logins.log_in_to(database, soon()).await), *"the login is not answered yet");
+            assert_eq!(*pending(logins.log_in(Some(database), soon()).await), *"the login is not answered yet");
         }
         let refused = "logins to 3 databases are pending; no more are started";
-        assert_eq!(*pending(logins.log_in_to("d", soon()).await), *refused);
-        assert_eq!(*pending(logins.log_in_to("a", soon()).await), *"the login is not answered yet");
+        assert_eq!(*pending(logins.log_in(Some("d"), soon()).await), *refused);
+        assert_eq!(*pending(logins.log_in(Some("a"), soon()).await), *"the login is not answered yet");
         assert_eq!(logins.sessions().count(), 3);
-        assert_eq!(*pending(logins.log_in(soon()).await), *"the login is not answered yet");
+        assert_eq!(*pending(logins.log_in(None, soon()).await), *"the login is not answered yet");
         assert!(logins.is_pending() && logins.sessions().count() == 4);
     }
 
@@ -140,8 +132,8 @@ mod tests {
         let logins = logins(primary).await;
         assert!(logins.is_own("app") && !logins.is_own("other"));
         let until = Instant::now() + Duration::from_secs(60);
-        let own = logins.log_in(until).await.expect("it is let in");
-        let other = logins.log_in_to("other", until).await.expect("it is let in");
-        assert_eq!((&*own.server_info.database, &*other.server_info.database), ("app", "other"));
+        let own = logins.log_in(None, until).await.expect("it is let in");
+        let other = logins.log_in(Some("other"), until).await.expect("it is let in");
+        assert_eq!((&*own.context.settings.database, &*other.context.settings.database), ("app", "other"));
     }
 }

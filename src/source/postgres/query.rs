@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Column, RowStream};
 use crate::memory_budget::MemoryBudget;
 use crate::source::charset::Charset;
 use crate::source::fetch::{Answer, FetchError, Reason};
-use crate::source::postgres::decode::{Decoder, decoders, push_row};
+use crate::source::postgres::decode::{Decoder, push_row};
 use crate::source::postgres::error::PostgresError;
 use crate::table::{ColumnNames, Table};
 
@@ -61,11 +61,10 @@ impl SqlQuery<'_> {
             let returned = names().collect::<Vec<_>>().join(", ");
             return Err(failed(format!("the SQL returns no column \"{missing}\"; it returns {returned}")));
         }
-        let mut decoders = decoders(columns, self.charset, is_needed)?;
-        for (index, decoder) in &mut decoders {
-            if self.native.contains(&columns[*index].name()) {
-                *decoder = decoder.of_native();
-            }
+        let mut decoders = Vec::new();
+        for (index, column) in columns.iter().enumerate().filter(|(_, column)| is_needed(column.name())) {
+            let is_native = self.native.contains(&column.name());
+            decoders.push((index, Decoder::of(column, self.charset, is_native)?));
         }
         let columns = ColumnNames::from_iter(names().filter(|name| is_needed(name))).into();
         Ok(RowReader { columns, decoders: decoders.into() })

@@ -10,12 +10,12 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use crate::source::charset::Charset;
-use crate::source::fetch::{FetchError, Reason};
+use crate::source::fetch::{FetchError, Reason, answered};
 use crate::source::postgres::decode::RawValue;
 use crate::source::postgres::error::PostgresError;
 use crate::source::postgres::query::in_transaction;
 use crate::source::postgres::session_settings::{self, ClientEncoding, SessionMarker};
-use crate::table::{Cell, Table};
+use crate::table::Table;
 
 /// A database with a larger `pg_class`, in bytes, has at least some 10,000 tables, indexes and TOAST tables: a session
 /// that reads them all keeps 30 MB of caches until it ends. A new login, which costs the server 5 ms, is cheaper.
@@ -56,8 +56,6 @@ pub struct ServerInfo {
     /// The database's encoding. If it is not UTF-8, the server sends its bytes unchanged: names that databases share
     /// may be in another encoding.
     pub charset: Charset,
-    /// The database that we are logged in to: it has the extensions.
-    pub database: String,
     /// It has so many relations that a session which has read them is not kept; false if that is unknown.
     pub is_large: bool,
     /// An error if they could not be read: their catalogue may be locked.
@@ -90,30 +88,16 @@ impl InstalledExtension {
 ///
 /// # Errors
 /// The connection failed, or the server does not report its version and role.
-pub async fn initialize_session(
-    client: &Client,
-    major: u32,
-    marker: &SessionMarker,
-    database: &str,
-) -> Result<ServerInfo, FetchError> {
+pub async fn initialize_session(client: &Client, major: u32, marker: &SessionMarker) -> Result<ServerInfo, FetchError> {
     let sql = session_settings::apply_sql(major, marker);
-    let (applied, info) = join(ask(client, major, &sql), read_server_info(client, major, marker, database)).await;
-    let pooled = match applied {
-        Ok(rows) => rows.is_empty(),
-        Err(error) if error.reason.is_connection() => return Err(error),
-        // As behind a pooler, each query brings the settings.
-        Err(_) => true,
-    };
-    Ok(ServerInfo { pooled, ..info? })
+    let (applied, info) = join(ask(client, major, &sql), read_server_info(client, major, marker)).await;
+    // If they could not be applied, each query brings them, as behind a pooler.
+    let are_applied = answered(applied)?.is_ok_and(|rows| !rows.is_empty());
+    Ok(ServerInfo { pooled: !are_applied, ..info? })
 }
 
 /// Reads what the server is in one round trip.
-pub async fn read_server_info(
-    client: &Client,
-    major: u32,
-    marker: &SessionMarker,
-    database: &str,
-) -> Result<ServerInfo, FetchError> {
+pub async fn read_server_info(client: &Client, major: u32, marker: &SessionMarker) -> Result<ServerInfo, FetchError> {
     let (server, extensions, is_large) =
         join3(ask(client, major, SERVER), ask(client, major, EXTENSIONS), ask_size(client, major, marker)).await;
     let server = server?;
@@ -121,11 +105,7 @@ pub async fn read_server_info(
     let row = server.first().ok_or_else(no_row)?;
     let version: u32 = text(row, 0, Charset::default()).parse().unwrap_or_default();
     let charset = Charset::of(&text(row, 3, Charset::default()));
-    if let Err(error) = &extensions
-        && error.reason.is_connection()
-    {
-        return Err(error.clone());
-    }
+    let extensions = answered(extensions)?;
     let installed = |row: &Row| InstalledExtension::new([0, 1, 2].map(|column| text(row, column, charset)));
     Ok(ServerInfo {
         major: version / 10_000,
@@ -133,7 +113,6 @@ pub async fn read_server_info(
         monitor: row.try_get(2).unwrap_or_default(),
         charset,
         pooled: false,
-        database: database.to_owned(),
         is_large,
         extensions: extensions.map(|rows| rows.iter().map(installed).collect()),
         read_at: Instant::now(),
@@ -142,10 +121,7 @@ pub async fn read_server_info(
 
 /// The extensions in the rows of [`EXTENSIONS`].
 pub fn installed_extensions(table: &Table) -> Vec<InstalledExtension> {
-    let text = |row, column| match table.cell(row, column) {
-        Cell::Text(text) => text.to_owned(),
-        _ => String::new(),
-    };
+    let text = |row, column| table.cell(row, column).text().unwrap_or_default().to_owned();
     (0..table.rows()).map(|row| InstalledExtension::new([0, 1, 2].map(|column| text(row, column)))).collect()
 }
 
@@ -208,6 +184,7 @@ mod tests {
 
     use super::*;
     use crate::source::postgres::fake_server::{self, FakeReply, primary, texts};
+    use crate::table::Cell;
 
     #[test]
     fn names_are_written_in_letters_that_every_encoding_has() {
@@ -228,9 +205,9 @@ mod tests {
         let client = fake_server::client(Arc::new(script)).await.expect("the login works");
         let marker = SessionMarker::default();
         if is_new {
-            initialize_session(&client, 18, &marker, "app").await
+            initialize_session(&client, 18, &marker).await
         } else {
-            read_server_info(&client, 18, &marker, "app").await
+            read_server_info(&client, 18, &marker).await
         }
     }
 
@@ -238,7 +215,7 @@ mod tests {
     async fn a_server_tells_what_it_is() {
         let found = server_info(primary, true).await.expect("it answers");
         assert_eq!((found.major, found.replica, found.pooled, found.monitor), (18, false, false, true));
-        assert_eq!((&*found.database, found.is_large, found.charset.is_utf8()), ("app", false, true));
+        assert_eq!((found.is_large, found.charset.is_utf8()), (false, true));
         let extensions = found.extensions.expect("they were read");
         let found: Vec<_> = extensions.iter().map(|e| [&e.name, &e.version, &e.schema]).collect();
         assert_eq!(found, [["ext", "1.10", "public"]]);

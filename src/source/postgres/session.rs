@@ -29,11 +29,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{join, join_all, try_join_all, try_join3};
+use futures_util::future::{join, try_join_all, try_join3};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 use tracing::debug;
@@ -41,7 +41,7 @@ use tracing::debug;
 use crate::collector::{Collector, Query, SourceKind};
 use crate::memory_budget::MemoryBudget;
 use crate::settings::connection::model::PostgresSettings;
-use crate::source::fetch::{Answer, Answers, FetchError};
+use crate::source::fetch::{Answer, FetchError, answered};
 use crate::source::net::dial;
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::pending_login::LoginOutcome;
@@ -50,10 +50,11 @@ use crate::source::postgres::database_list;
 use crate::source::postgres::error::{self, PostgresError};
 use crate::source::postgres::query::{RowReader, SqlQuery, in_transaction};
 use crate::source::postgres::server_info::{
-    EXTENSIONS, MAX_INFO_ROWS, ServerInfo, installed_extensions, read_server_info,
+    EXTENSIONS, MAX_INFO_ROWS, ServerInfo, initialize_session, installed_extensions, read_server_info,
 };
 use crate::source::postgres::session_settings::{self, ClientEncoding, SessionMarker};
-use crate::source::postgres::startup::PassThroughTls;
+use crate::source::postgres::startup;
+use crate::source::postgres::startup::{PassThroughTls, StartedConnection};
 use crate::table::Cell;
 
 /// How long a query is skipped, and how long the server's description of itself is trusted.
@@ -73,11 +74,12 @@ pub struct SessionContext {
 pub struct Session {
     client: Client,
     connection: JoinHandle<()>,
-    context: SessionContext,
+    pub context: SessionContext,
     pub server_info: ServerInfo,
-    /// By the names of collector and query; so is `skipped`.
+    /// By the names of collector and query.
     statements: Mutex<HashMap<String, PreparedStatement>>,
-    skipped: Mutex<HashMap<String, SkippedQuery>>,
+    /// The queries that the server cannot answer, by the same names.
+    skipped: Mutex<HashMap<String, FetchError>>,
     /// The session's `statement_timeout`, in milliseconds.
     statement_timeout: AtomicU64,
 }
@@ -88,12 +90,6 @@ struct PreparedStatement {
     sql: Arc<str>,
     statement: Statement,
     row_reader: RowReader,
-}
-
-/// A query that the server cannot answer.
-struct SkippedQuery {
-    error: FetchError,
-    since: Instant,
 }
 
 impl Drop for Session {
@@ -109,17 +105,32 @@ impl LoginOutcome for Session {
 }
 
 impl Session {
-    /// A session that has logged in.
-    pub fn new(client: Client, connection: JoinHandle<()>, context: SessionContext, server_info: ServerInfo) -> Self {
-        Session {
+    /// Logs in: connects, starts up, applies our settings, and reads what the server is. `is_own_database`: to the
+    /// target's own database, not to another one of its server.
+    ///
+    /// # Errors
+    /// The server was not reached, refused the login, or did not report its version and role.
+    pub async fn log_in(context: SessionContext, is_own_database: bool) -> Result<Self, FetchError> {
+        let SessionContext { settings, sessions, marker, .. } = &context;
+        let mut started = startup::open(settings, sessions, marker.startup_options()).await;
+        // A transaction pooler refuses settings that it cannot keep for each client: we log in without them then.
+        if let Err(PostgresError::Driver(error)) = &started
+            && error::is_refused_option(error)
+        {
+            marker.note_refusal();
+            started = startup::open(settings, sessions, None).await;
+        }
+        let StartedConnection { client, task, major } = started.map_err(|error| error.of_login(is_own_database))?;
+        let initialized = initialize_session(&client, major, marker).await;
+        Ok(Session {
+            server_info: initialized.inspect_err(|_| task.abort())?,
             client,
-            connection,
+            connection: task,
             context,
-            server_info,
             statements: Mutex::default(),
             skipped: Mutex::default(),
             statement_timeout: AtomicU64::new(1000),
-        }
+        })
     }
 
     /// Asks the unanswered queries of a batch, and with them the server's role. If the role has changed, the answers
@@ -133,12 +144,11 @@ impl Session {
             self.refresh_extensions(batch.statement_timeout).await?;
         }
         loop {
-            let (role_sender, role) = watch::channel(None);
-            let session: &Session = self;
-            let collect = |(index, collector)| session.collect_under_role(batch, index, collector, role.clone());
+            let (session, role): (&Session, _) = (self, SetOnce::new());
+            let collect = |(index, collector)| session.collect_under_role(batch, index, collector, &role);
             let all = try_join_all(batch.unanswered().into_iter().map(collect));
             let (is_replica, ..) =
-                try_join3(session.ask_role(batch, role_sender), session.fetch_databases(batch), all).await?;
+                try_join3(session.ask_role(batch, &role), session.fetch_databases(batch), all).await?;
             if is_replica == self.server_info.replica {
                 return Ok(());
             }
@@ -146,16 +156,14 @@ impl Session {
         }
     }
 
-    /// Returns whether the server is a replica, and sends it to the queries that wait for it.
-    async fn ask_role(&self, batch: &Batch<'_>, tell: watch::Sender<Option<bool>>) -> Result<bool, FetchError> {
+    /// Returns whether the server is a replica, and tells the queries that wait for it.
+    async fn ask_role(&self, batch: &Batch<'_>, role: &SetOnce<bool>) -> Result<bool, FetchError> {
         const SQL: &str = "SELECT pg_catalog.pg_is_in_recovery() AS replica";
-        let is_replica = match self.ask_ours(self.query("role", SQL, batch.statement_timeout)).await {
-            Ok(answer) => answer.table.cell(0, 0) == Cell::Int(1),
-            Err(error) if error.reason.is_connection() => return Err(error),
-            Err(_) => self.server_info.replica,
-        };
+        let answer = self.ask_ours(self.query("role", SQL, batch.statement_timeout)).await?;
+        let is_replica = answer.map_or(self.server_info.replica, |answer| answer.table.cell(0, 0) == Cell::Int(1));
         batch.report_answering();
-        tell.send_replace(Some(is_replica));
+        // Only we set it, once.
+        _ = role.set(is_replica);
         Ok(is_replica)
     }
 
@@ -164,11 +172,10 @@ impl Session {
             return Ok(());
         }
         let query = self.query("databases", database_list::SQL, batch.statement_timeout);
-        match self.ask_ours(SqlQuery { max_rows: database_list::MAX_DATABASES, ..query }).await {
-            Ok(answer) => batch.report_databases(database_list::from_table(&answer.table)),
-            Err(error) if error.reason.is_connection() => return Err(error),
-            // The databases known so far stay.
-            Err(_) => (),
+        let query = SqlQuery { max_rows: database_list::MAX_DATABASES, ..query };
+        // After an error the databases known so far stay.
+        if let Ok(answer) = self.ask_ours(query).await? {
+            batch.report_databases(database_list::from_table(&answer.table));
         }
         Ok(())
     }
@@ -179,15 +186,14 @@ impl Session {
         batch: &Batch<'_>,
         index: usize,
         collector: &Collector,
-        mut role: watch::Receiver<Option<bool>>,
+        role: &SetOnce<bool>,
     ) -> Result<(), FetchError> {
-        let answers: Answers = join_all(collector.queries.iter().map(|query| self.ask(batch, collector, query))).await;
-        let mut errors = answers.iter().filter_map(|answer| answer.as_ref().err());
-        if let Some(error) = errors.find(|error| error.reason.is_connection()) {
-            return Err(error.clone());
-        }
-        let role = role.wait_for(Option::is_some).await.map_or(None, |role| *role);
-        if role == Some(self.server_info.replica) {
+        let asked = collector.queries.iter().map(|query| async move {
+            let answer = self.ask(batch, collector, query).await;
+            answered(answer.map_err(|error| error.in_query(&query.name)))
+        });
+        let answers = try_join_all(asked).await?;
+        if *role.wait().await == self.server_info.replica {
             batch.finish(index, answers);
         }
         Ok(())
@@ -199,51 +205,29 @@ impl Session {
         if known.read_at.elapsed() < RECHECK_INTERVAL && known.extensions.is_ok() {
             return Ok(());
         }
-        match read_server_info(&self.client, known.major, &context.marker, &context.settings.database).await {
-            Ok(server_info) => {
-                self.server_info = ServerInfo { pooled: known.pooled, ..server_info };
-                self.skipped.lock().clear();
-                Ok(())
-            }
-            Err(error) if error.reason.is_connection() => Err(error),
-            // The old information stays until the server answers again.
-            Err(_) => Ok(()),
+        let read = read_server_info(&self.client, known.major, &context.marker).await;
+        // The old information stays until the server answers again.
+        if let Ok(server_info) = answered(read)? {
+            self.server_info = ServerInfo { pooled: known.pooled, ..server_info };
+            self.skipped.lock().clear();
         }
+        Ok(())
     }
 
     /// Reads the extensions again before their functions are called by name: the owner of the schema may have dropped
     /// the extension meanwhile, and created functions of his own there, which would run as our role.
     async fn refresh_extensions(&mut self, limit: Duration) -> Result<(), FetchError> {
         let query = SqlQuery { max_rows: MAX_INFO_ROWS, ..self.query("extensions", EXTENSIONS, limit) };
-        let answer = self.ask_ours(query).await;
-        if let Err(error) = &answer
-            && error.reason.is_connection()
-        {
-            return Err(error.clone());
-        }
+        let answer = self.ask_ours(query).await?;
         self.server_info.extensions = answer.map(|answer| installed_extensions(&answer.table));
         Ok(())
     }
 
-    /// Runs a collector's query. The error has the query's name.
     async fn ask(&self, batch: &Batch<'_>, collector: &Collector, query: &Query) -> Result<Answer, FetchError> {
-        let name = format!("{}.{}", collector.name, query.name);
-        let answer = self.ask_unless_skipped(&name, batch, collector, query).await;
-        answer.map_err(|error| error.in_query(&query.name))
-    }
-
-    async fn ask_unless_skipped(
-        &self,
-        name: &str,
-        batch: &Batch<'_>,
-        collector: &Collector,
-        query: &Query,
-    ) -> Result<Answer, FetchError> {
-        let (variant, sql) = self.server_info.applicable(collector, query)?;
-        if let Some(skipped) = self.skipped.lock().get(name)
-            && skipped.since.elapsed() < RECHECK_INTERVAL
-        {
-            return Err(skipped.error.clone());
+        let name = &format!("{}.{}", collector.name, query.name);
+        let (variant, sql) = self.server_info.applicable(collector, query, &self.context.settings.database)?;
+        if let Some(error) = self.skipped.lock().get(name) {
+            return Err(error.clone());
         }
         let (columns, native): (_, Vec<_>) = (query.asked_columns(collector.source), query.native_columns().collect());
         let answer = self.send(SqlQuery {
@@ -259,8 +243,7 @@ impl Session {
             // Its table may have changed since the statement was prepared.
             self.statements.lock().remove(name);
             if error.reason.is_skip() {
-                let skipped = SkippedQuery { error: error.clone(), since: Instant::now() };
-                self.skipped.lock().insert(name.to_owned(), skipped);
+                self.skipped.lock().insert(name.to_owned(), error.clone());
             }
         }
         answer
@@ -272,9 +255,13 @@ impl Session {
         SqlQuery { name, sql, limit, max_rows: 1, columns: &[], native: &[], all_columns: true, charset, memory }
     }
 
-    async fn ask_ours(&self, query: SqlQuery<'_>) -> Result<Answer, FetchError> {
+    /// The answer, or the error, of a query of our own.
+    ///
+    /// # Errors
+    /// The connection failed.
+    async fn ask_ours(&self, query: SqlQuery<'_>) -> Result<Result<Answer, FetchError>, FetchError> {
         let sql = query.sql;
-        self.send(query).await.map_err(|error| error.into_fetch_error(sql, None))
+        answered(self.send(query).await.map_err(|error| error.into_fetch_error(sql, None)))
     }
 
     async fn send(&self, query: SqlQuery<'_>) -> Result<Answer, PostgresError> {
@@ -289,7 +276,12 @@ impl Session {
     }
 
     async fn send_prepared(&self, query: SqlQuery<'_>) -> Result<Answer, PostgresError> {
-        let (set, answer) = join(self.set_statement_timeout(query.limit), self.execute_prepared(query)).await;
+        let rows = async {
+            let prepared = self.prepare(query).await?;
+            let parameters: [i32; 0] = [];
+            query.read(self.client.query_raw(&prepared.statement, parameters).await?, Some(prepared.row_reader)).await
+        };
+        let (set, answer) = join(self.set_statement_timeout(query.limit), rows).await;
         set?;
         answer
     }
@@ -300,12 +292,6 @@ impl Session {
             return Ok(());
         }
         self.client.batch_execute(&format!("SET statement_timeout = {millis}")).await
-    }
-
-    async fn execute_prepared(&self, query: SqlQuery<'_>) -> Result<Answer, PostgresError> {
-        let prepared = self.prepare(query).await?;
-        let parameters: [i32; 0] = [];
-        query.read(self.client.query_raw(&prepared.statement, parameters).await?, Some(prepared.row_reader)).await
     }
 
     async fn prepare(&self, query: SqlQuery<'_>) -> Result<PreparedStatement, PostgresError> {

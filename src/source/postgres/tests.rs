@@ -175,14 +175,14 @@ async fn a_connection_is_made_once_and_described() {
     assert_eq!(scripted.server.connect(until).await, Ok(true));
     assert_eq!(scripted.server.connect(until).await, Ok(false));
     assert_eq!(scripted.count("LOGIN"), 2, "the first one was lost");
-    assert_eq!(scripted.server.about(), "PostgreSQL 18, primary, prepared statements");
+    assert_eq!(scripted.server.description(), "PostgreSQL 18, primary, prepared statements");
     let status = scripted.server.status();
     assert_eq!((status.replica, status.pooled, status.major, status.sessions), (Some(false), Some(false), Some(18), 1));
     assert_eq!(scripted.quick(&[], false).await, [""; 0]);
     assert_eq!(scripted.count("LOGIN"), 2);
     let pooled = Scripted::new(|sql, _| if sql.contains("set_config") { texts(["x"], &[]) } else { seven(sql) }).await;
     assert_eq!(pooled.server.connect(until).await, Ok(true));
-    assert_eq!(pooled.server.about(), "PostgreSQL 18, primary, pooled mode: behind a transaction pooler");
+    assert_eq!(pooled.server.description(), "PostgreSQL 18, primary, pooled mode: behind a transaction pooler");
     let refused = Scripted::new(|_, _| error("28P01", "password authentication failed")).await;
     assert!(refused.server.connect(until).await.is_err_and(|error| error.reason == Reason::Authentication));
     assert_eq!(refused.count("LOGIN"), 1);

@@ -11,7 +11,6 @@ use crate::collector::sections::row::Section;
 use crate::collector::{SourceKind, sections};
 use crate::source::charset::utf8;
 use crate::source::fetch::{FetchError, Reason};
-use crate::source::pending_login::LoginOutcome;
 use crate::source::redis::error;
 use crate::source::redis::info::InfoReply;
 use crate::source::redis::reply::Reply;
@@ -27,7 +26,7 @@ const MOST_ROWS: usize = 1000;
 
 /// One command, or several of the same kind.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct RedisCommand {
+pub struct RedisCommand {
     name: &'static str,
     /// The rule that an access control list needs to allow it.
     rule: &'static str,
@@ -58,16 +57,14 @@ const CLUSTER: &RedisCommand =
 
 type CommandReplies = BTreeMap<&'static RedisCommand, Result<Vec<Reply>, FetchError>>;
 
-/// A session on which sections are fetched.
-pub struct SectionSession {
-    session: RedisSession,
-    /// The denied commands: they are not sent again for a while.
-    denied: BTreeMap<&'static RedisCommand, (FetchError, Instant)>,
-    description: ServerDescription,
+/// Fetches sections, and remembers what it learns about the server.
+#[derive(Default)]
+pub struct SectionReader {
+    /// The server's version and role for people, once known.
+    pub description: Mutex<Option<String>>,
+    /// The commands that the session was denied: they are not sent again for a while.
+    pub denied: Mutex<BTreeMap<&'static RedisCommand, (FetchError, Instant)>>,
 }
-
-/// The server's version and role for people, once known.
-pub type ServerDescription = Arc<Mutex<Option<String>>>;
 
 impl RedisCommand {
     fn of(section: &str) -> &'static Self {
@@ -98,28 +95,18 @@ impl RedisCommand {
     }
 }
 
-impl LoginOutcome for SectionSession {
-    fn is_closed(&self) -> bool {
-        self.session.is_closed()
-    }
-}
-
-impl SectionSession {
-    pub fn new(session: RedisSession, description: ServerDescription) -> Self {
-        SectionSession { session, denied: BTreeMap::new(), description }
-    }
-
+impl SectionReader {
     /// Fetches these sections in one round trip; a cluster's own sections take a second one.
     ///
     /// # Errors
     /// The connection failed, the server refuses everything, or it is still loading its data.
-    pub async fn fetch(&mut self, sections: &[&str]) -> Result<Tables, FetchError> {
+    pub async fn fetch(&self, session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
         let mut wanted: BTreeSet<_> = sections.iter().map(|section| RedisCommand::of(section)).collect();
         let wants_cluster = wanted.remove(CLUSTER);
         if wants_cluster {
             wanted.insert(INFO);
         }
-        let mut replies = self.send(&wanted).await?;
+        let mut replies = self.send(session, &wanted).await?;
         let info = match replies.remove(INFO) {
             Some(replies) => replies.and_then(|replies| INFO.text(&replies)),
             None => Ok(String::new()),
@@ -131,15 +118,20 @@ impl SectionSession {
             *self.description.lock() = Some(description(info));
             info.expect_loaded()?;
             if wants_cluster && info.get("cluster_enabled") == Some("1") {
-                replies.extend(self.send(&BTreeSet::from([CLUSTER])).await?);
+                replies.extend(self.send(session, &BTreeSet::from([CLUSTER])).await?);
             }
         }
         Ok(sections.iter().map(|name| ((*name).to_owned(), table(name, &info, &replies).map(Arc::new))).collect())
     }
 
-    async fn send(&mut self, wanted: &BTreeSet<&'static RedisCommand>) -> Result<CommandReplies, FetchError> {
-        self.denied.retain(|_, (_, at)| at.elapsed() < RETRY_DENIED);
-        let denied = |command: &&'static RedisCommand| Some((*command, Err(self.denied.get(command)?.0.clone())));
+    async fn send(
+        &self,
+        session: &mut RedisSession,
+        wanted: &BTreeSet<&'static RedisCommand>,
+    ) -> Result<CommandReplies, FetchError> {
+        self.denied.lock().retain(|_, (_, at)| at.elapsed() < RETRY_DENIED);
+        let denied =
+            |command: &&'static RedisCommand| Some((*command, Err(self.denied.lock().get(command)?.0.clone())));
         let mut replies: CommandReplies = wanted.iter().filter_map(denied).collect();
         let allowed: Vec<_> = wanted.iter().copied().filter(|command| !replies.contains_key(command)).collect();
         let mut lines: Vec<&[&str]> = allowed.iter().flat_map(|command| command.lines).copied().collect();
@@ -147,13 +139,13 @@ impl SectionSession {
         if lines.is_empty() {
             lines.push(&["PING"]);
         }
-        let mut values = self.session.ask(&lines).await?.into_iter();
+        let mut values = session.ask(&lines).await?.into_iter();
         for command in allowed {
             let reply = command.check(values.by_ref().take(command.lines.len()).collect());
             if let Err(error) = &reply
                 && error.reason == Reason::Privilege
             {
-                self.denied.insert(command, (error.clone(), Instant::now()));
+                self.denied.lock().insert(command, (error.clone(), Instant::now()));
             }
             replies.insert(command, reply);
         }
@@ -198,13 +190,11 @@ fn table(name: &str, info: &Result<InfoReply<'_>, FetchError>, replies: &Command
 
 /// One row: each answer is a name and a value, or empty where the server does not know the name.
 fn config(section: &Section, answers: &[Reply]) -> Table {
-    let pairs: Vec<_> = answers.iter().filter_map(pair).collect();
-    let value = |column: &str| pairs.iter().find(|(name, _)| name == column);
+    let values: BTreeMap<_, _> = answers.iter().filter_map(pair).collect();
     let mut table = Table::new(section.columns.iter().copied());
     for column in section.columns {
         // -1 disables a threshold.
-        let value = value(column).map(|(_, value)| value.as_str()).filter(|value| *value != "-1");
-        table.push(value.map_or(Cell::Absent, Cell::Text));
+        table.push(values.get(*column).filter(|value| *value != "-1").into());
     }
     table
 }

@@ -68,11 +68,7 @@ pub struct InfoReply<'a> {
 impl<'a> InfoReply<'a> {
     pub fn new(text: &'a str) -> Self {
         let mut info = InfoReply { lines: Vec::with_capacity(EXPECTED_LINES), sections: vec![("", 0..0)] };
-        let (mut rest, mut read) = (text, 0);
-        while !rest.is_empty() && read < MOST_LINES {
-            let (line, after) = parted(rest, b'\n').unwrap_or((rest, ""));
-            (rest, read) = (after, read + 1);
-            let line = line.strip_suffix('\r').unwrap_or(line);
+        for line in text.lines().take(MOST_LINES) {
             match (line.strip_prefix("# "), parted(line, b':')) {
                 (Some(title), _) => info.sections.push((title.trim(), info.lines.len()..info.lines.len())),
                 (None, Some(line)) => info.push(line),

@@ -12,15 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::collector::SourceKind;
 use crate::secret::Secret;
-use crate::settings::connection::login::LoginMethod;
 use crate::settings::connection::model::RedisSettings;
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::kept_session::SectionServer;
 use crate::source::net::dial;
 use crate::source::net::session_limit::SessionLimit;
-use crate::source::redis::commands::{SectionSession, ServerDescription};
+use crate::source::redis::commands::SectionReader;
 pub use crate::source::redis::reply::Reply;
-use crate::source::redis::session::Protocol;
 pub use crate::source::redis::session::RedisSession;
 use crate::source::sections::Tables;
 use crate::{secret, truncate};
@@ -28,14 +26,14 @@ use crate::{secret, truncate};
 /// A server: its login, and the known facts about it.
 pub struct RedisServer {
     settings: RedisSettings,
-    description: ServerDescription,
+    reader: SectionReader,
     /// The server does not speak RESP3: it is not tried again.
     speaks_resp2: AtomicBool,
 }
 
 impl RedisServer {
     pub fn new(settings: RedisSettings) -> Self {
-        RedisServer { settings, description: ServerDescription::default(), speaks_resp2: AtomicBool::default() }
+        RedisServer { settings, reader: SectionReader::default(), speaks_resp2: AtomicBool::default() }
     }
 
     /// A new session, counted in `sessions`.
@@ -45,18 +43,13 @@ impl RedisServer {
     pub async fn connect(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
         let password = secret::resolve(self.settings.password.as_ref()).await.map_err(FetchError::password)?;
         let password = password.as_ref().map_or("", Secret::expose);
-        let session = match self.speaks_resp2.load(Ordering::Relaxed) {
-            true => self.greeted(sessions, password, Protocol::Resp2).await,
-            false => match self.greeted(sessions, password, Protocol::Resp3).await {
-                // Some proxies close the connection on a command that they do not know.
-                Err(error) if error.reason == Reason::Lost => {
-                    let session = self.greeted(sessions, password, Protocol::Resp2).await;
-                    self.speaks_resp2.fetch_or(session.is_ok(), Ordering::Relaxed);
-                    session
-                }
-                session => session,
-            },
-        };
+        let wants_resp3 = !self.speaks_resp2.load(Ordering::Relaxed);
+        let mut session = self.greeted(sessions, password, wants_resp3).await;
+        // Some proxies close the connection on a command that they do not know.
+        if wants_resp3 && session.as_ref().is_err_and(|error| error.reason == Reason::Lost) {
+            session = self.greeted(sessions, password, false).await;
+            self.speaks_resp2.fetch_or(session.is_ok(), Ordering::Relaxed);
+        }
         session.map_err(|error| without_password(error, password))
     }
 
@@ -64,13 +57,11 @@ impl RedisServer {
         &self,
         sessions: &SessionLimit,
         password: &str,
-        protocol: Protocol,
+        wants_resp3: bool,
     ) -> Result<RedisSession, FetchError> {
         let stream = dial::redis(&self.settings.address, &self.settings.tls, sessions).await?;
         let mut session = RedisSession::new(stream);
-        let is_spoken = session.greet(&self.settings, password, protocol).await?;
-        let has_password = self.settings.user.is_some() || self.settings.password.is_some();
-        session.note_login(if has_password { LoginMethod::Password } else { LoginMethod::None });
+        let is_spoken = session.greet(&self.settings, password, wants_resp3).await?;
         self.speaks_resp2.fetch_or(!is_spoken, Ordering::Relaxed);
         Ok(session)
     }
@@ -78,18 +69,20 @@ impl RedisServer {
 
 impl SectionServer for RedisServer {
     const KIND: SourceKind = SourceKind::Redis;
-    type Session = SectionSession;
+    type Session = RedisSession;
 
     fn description(&self) -> String {
-        self.description.lock().clone().unwrap_or_else(|| "Redis".to_owned())
+        self.reader.description.lock().clone().unwrap_or_else(|| "Redis".to_owned())
     }
 
-    async fn log_in(&self, sessions: &SessionLimit) -> Result<SectionSession, FetchError> {
-        Ok(SectionSession::new(self.connect(sessions).await?, self.description.clone()))
+    async fn log_in(&self, sessions: &SessionLimit) -> Result<RedisSession, FetchError> {
+        let session = self.connect(sessions).await?;
+        self.reader.denied.lock().clear();
+        Ok(session)
     }
 
-    async fn fetch(session: &mut SectionSession, sections: &[&str]) -> Result<Tables, FetchError> {
-        session.fetch(sections).await
+    async fn fetch(&self, session: &mut RedisSession, sections: &[&str]) -> Result<Tables, FetchError> {
+        self.reader.fetch(session, sections).await
     }
 }
 

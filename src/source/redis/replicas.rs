@@ -10,10 +10,7 @@ pub fn worst(replicas: &Table) -> Table {
     let mut rows: BTreeMap<[&str; 3], Vec<Cell<'_>>> = BTreeMap::new();
     for row in 0..replicas.rows() {
         let cells: Vec<_> = (0..replicas.columns().len()).map(|column| replicas.cell(row, column)).collect();
-        let label = |column: usize| match cells[column] {
-            Cell::Text(text) => text,
-            _ => "",
-        };
+        let label = |column: usize| cells[column].text().unwrap_or_default();
         let [_, _, _, offset, lag] = cells[..] else { continue };
         let kept = rows.entry([label(0), label(1), label(2)]).or_insert_with(|| cells.clone());
         kept[3] = worse(kept[3], offset, |offset, kept| offset < kept);

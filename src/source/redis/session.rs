@@ -8,6 +8,7 @@ use crate::settings::connection::login::LoginMethod;
 use crate::settings::connection::model::RedisSettings;
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::stream::ServerStream;
+use crate::source::pending_login::LoginOutcome;
 use crate::source::redis::info::InfoReply;
 use crate::source::redis::reply::Reply;
 use crate::source::redis::{error, reply};
@@ -19,27 +20,15 @@ pub struct RedisSession {
     is_over: bool,
 }
 
-/// The version of the protocol that we ask for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Protocol {
-    /// Every connection begins with it.
-    Resp2,
-    Resp3,
+impl LoginOutcome for RedisSession {
+    fn is_closed(&self) -> bool {
+        self.is_over
+    }
 }
 
 impl RedisSession {
     pub fn new(stream: ServerStream) -> Self {
         RedisSession { stream: BufReader::new(stream), is_over: false }
-    }
-
-    /// The connection is closed, or cannot be used any more.
-    pub fn is_closed(&self) -> bool {
-        self.is_over
-    }
-
-    /// Notes that the login succeeded by this method.
-    pub fn note_login(&self, method: LoginMethod) {
-        self.stream.get_ref().note_login(method);
     }
 
     /// Sends these commands at once, each as its words, and returns their answers in order.
@@ -61,13 +50,11 @@ impl RedisSession {
         self.stream.write_all(&bytes).await.map_err(failed)?;
         self.stream.flush().await.map_err(failed)?;
         let (answers, is_more) = reply::read(&mut self.stream, commands.len()).await?;
-        match is_more {
-            true => Err(FetchError::new(Reason::Refused, "the server sent more replies than commands")),
-            false => {
-                self.is_over = false;
-                Ok(answers)
-            }
+        if is_more {
+            return Err(FetchError::new(Reason::Refused, "the server sent more replies than commands"));
         }
+        self.is_over = false;
+        Ok(answers)
     }
 
     /// Bytes that arrived before a command would be taken for its reply. Only a refusal may arrive unrequested.
@@ -80,8 +67,8 @@ impl RedisSession {
         }
     }
 
-    /// Sends the login, the protocol, the database and a name for the server's list of clients, and checks that the
-    /// server is ready. Returns whether it speaks the requested protocol.
+    /// Sends the login, the wish for RESP3, the database and a name for the server's list of clients, and checks that
+    /// the server is ready. Returns whether the wish, if there was one, is fulfilled.
     ///
     /// # Errors
     /// The server refuses the login, or is loading its data.
@@ -89,30 +76,28 @@ impl RedisSession {
         &mut self,
         settings: &RedisSettings,
         password: &str,
-        protocol: Protocol,
+        wants_resp3: bool,
     ) -> Result<bool, FetchError> {
         let database = settings.database.to_string();
-        let mut commands: Vec<&[&str]> = Vec::new();
-        let alone = ["AUTH", password];
-        let with_user = ["AUTH", settings.user.as_deref().unwrap_or_default(), password];
+        let mut commands = Vec::new();
         match (&settings.user, &settings.password) {
-            (Some(_), _) => commands.push(&with_user),
-            (None, Some(_)) => commands.push(&alone),
+            (Some(user), _) => commands.push(vec!["AUTH", user, password]),
+            (None, Some(_)) => commands.push(vec!["AUTH", password]),
             (None, None) => (),
         }
         // Sent after AUTH, not with it: a server without HELLO has accepted the login then, and got the password only
         // once.
-        if protocol == Protocol::Resp3 {
-            commands.push(&["HELLO", "3"]);
+        if wants_resp3 {
+            commands.push(vec!["HELLO", "3"]);
         }
-        let select = ["SELECT", &database];
         if settings.database != 0 {
-            commands.push(&select);
+            commands.push(vec!["SELECT", &database]);
         }
-        commands.push(&["CLIENT", "SETNAME", "pgvigil"]);
+        commands.push(vec!["CLIENT", "SETNAME", "pgvigil"]);
         // A server that is loading accepts logins, but refuses commands on data.
-        commands.push(&["INFO", "persistence"]);
-        let answers = self.ask(&commands).await?;
+        commands.push(vec!["INFO", "persistence"]);
+        let lines: Vec<_> = commands.iter().map(Vec::as_slice).collect();
+        let answers = self.ask(&lines).await?;
         let mut is_spoken = true;
         for (command, answer) in commands.iter().zip(&answers) {
             let Reply::Error(message) = answer else { continue };
@@ -127,6 +112,8 @@ impl RedisSession {
         if let Some(Reply::Text(info)) = answers.last() {
             InfoReply::new(&String::from_utf8_lossy(info)).expect_loaded()?;
         }
+        let has_password = settings.user.is_some() || settings.password.is_some();
+        self.stream.get_ref().note_login(if has_password { LoginMethod::Password } else { LoginMethod::None });
         Ok(is_spoken)
     }
 }

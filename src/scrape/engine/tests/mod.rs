@@ -28,7 +28,6 @@ use crate::scrape::engine::{Engine, Selection};
 use crate::scrape::self_metrics::Process;
 use crate::scrape::target::Target;
 use crate::settings::Settings;
-use crate::source::Source;
 use crate::source::fixture::Fixture;
 
 /// A scrape's deadline unless a test chooses another.
@@ -155,8 +154,8 @@ async fn scrape(engine: &Engine, selection: &Selection, timeout: Duration) -> Pa
 fn engine(catalogue: Catalogue, servers: &[(&str, &Fixture)]) -> Arc<Engine> {
     let settings = settings(servers.iter().map(|(name, _)| *name));
     let target = |(wanted, (_, server)): (&crate::settings::TargetSettings, &(&str, &Fixture))| {
-        let source = Source::Fixture((*server).clone());
-        Arc::new(Target::with_source(wanted.clone(), source.into(), catalogue.collectors.iter()))
+        let source = Arc::new((*server).clone());
+        Arc::new(Target::with_source(wanted.clone(), source, catalogue.collectors.iter()))
     };
     let targets = settings.targets.iter().zip(servers).map(target).collect();
     Arc::new(Engine { settings, catalogue, targets, process: Arc::new(Process::default()) })

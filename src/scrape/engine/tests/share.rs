@@ -21,8 +21,8 @@ fn world(most: &str) -> (Arc<Engine>, Fixture, Fixture) {
     );
     let settings = Settings::parse("test.yaml", &text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
     let target = |wanted: &crate::settings::TargetSettings, server: &Fixture| {
-        let source = Source::Fixture(server.clone());
-        Arc::new(Target::with_source(wanted.clone(), source.into(), catalogue.collectors.iter()))
+        let source = Arc::new(server.clone());
+        Arc::new(Target::with_source(wanted.clone(), source, catalogue.collectors.iter()))
     };
     let targets = settings.targets.iter().zip([&a, &b]).map(|(wanted, server)| target(wanted, server)).collect();
     (Arc::new(Engine { settings, catalogue, targets, process: Arc::new(Process::default()) }), a, b)

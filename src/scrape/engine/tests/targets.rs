@@ -94,8 +94,8 @@ fn a_target_says_what_it_is() {
         let text =
             format!("targets: [{{name: a, postgres: {{url: \"postgres://u@127.0.0.1:1/d\"}}, labels: {{{labels}}}}}]");
         let settings = Settings::parse("test.yaml", &text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-        let source = Source::Fixture(Fixture::default());
-        let target = Target::with_source(settings.targets[0].clone(), source.into(), [].iter());
+        let source = Arc::new(Fixture::default());
+        let target = Target::with_source(settings.targets[0].clone(), source, [].iter());
         assert_eq!((target.name(), target.cluster()), ("a", cluster));
         assert!(target.probe.is_none());
         assert_eq!((target.source.description(), target.source.problems().len()), ("a fixture".to_owned(), 0));

@@ -47,10 +47,7 @@ pub fn width(command: &str) -> usize {
 
 /// Our name of a column, which is its name before 1.24.
 pub fn column<'a>(command: &str, name: &'a str) -> &'a str {
-    match (command, name) {
-        ("databases", "reserve_pool_size") => "reserve_pool",
-        (_, name) => name,
-    }
+    if (command, name) == ("databases", "reserve_pool_size") { "reserve_pool" } else { name }
 }
 
 /// The table of a section; `None` if one of its commands was not sent.
@@ -78,11 +75,7 @@ fn made(name: &str, tables: &[&Arc<Table>]) -> Arc<Table> {
 
 /// Transposes rows of a name and a value into one row with a column for each name; `yes` and `no` become 1 and 0.
 fn on_its_side(table: &Table) -> Table {
-    let name = |row| match table.cell(row, 0) {
-        Cell::Text(name) => name,
-        _ => "",
-    };
-    let mut turned = Table::new((0..table.rows()).map(name));
+    let mut turned = Table::new((0..table.rows()).map(|row| table.cell(row, 0).text().unwrap_or_default()));
     turned.push_row((0..table.rows()).map(|row| match table.cell(row, 1) {
         Cell::Text("yes") => Cell::Int(1),
         Cell::Text("no") => Cell::Int(0),
@@ -95,10 +88,8 @@ fn on_its_side(table: &Table) -> Table {
 fn with_maxwait(pools: &Table) -> Table {
     let mut table = Table::new(pools.columns().chain(["maxwait_seconds"]));
     for pool in rows(pools) {
-        let seconds = pool.number("maxwait").map(|seconds| {
-            let micros = pool.number("maxwait_us").unwrap_or(0.0);
-            seconds + micros / 1e6
-        });
+        let micros = pool.number("maxwait_us").unwrap_or(0.0);
+        let seconds = pool.number("maxwait").map(|seconds| seconds + micros / 1e6);
         let cells = (0..pools.columns().len()).map(|column| pools.cell(pool.row, column));
         table.push_row(cells.chain([seconds.into()]));
     }
@@ -131,7 +122,7 @@ fn pool_limits<'t>(pools: &'t Table, databases: &Table, users: &Table, version: 
 
 /// `PgBouncer 1.25.2` as 1 and 25; `None` for other programs, and for versions before 1.12.
 fn version_of(shown: &Table) -> Option<(u32, u32)> {
-    let Cell::Text(text) = shown.cell(0, 0) else { return None };
+    let text = shown.cell(0, 0).text()?;
     let mut numbers = text.strip_prefix("PgBouncer ")?.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
@@ -203,10 +194,7 @@ impl<'t> ConsoleRow<'t> {
     }
 
     fn text(self, column: &str) -> Option<&'t str> {
-        match self.table.cell(self.row, self.table.column(column)?) {
-            Cell::Text(text) => Some(text),
-            _ => None,
-        }
+        self.table.cell(self.row, self.table.column(column)?).text()
     }
 
     /// Users' sizes are padded with blanks.
