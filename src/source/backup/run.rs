@@ -122,7 +122,7 @@ fn start(command: &[String], environment: &Environment) -> Result<Child, BackupP
 pub fn without_secrets(text: &str, environment: &Environment) -> String {
     let is_secret = |name: &str| is_passed(name) && SECRET.iter().any(|word| name.contains(word));
     let passed = env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy()));
-    let mut values: Vec<_> = passed.map(|(_, value)| Secret::new(value.to_string_lossy())).collect();
+    let mut values: Vec<_> = passed.map(|(_, value)| Secret::from(value.to_string_lossy())).collect();
     values.extend(environment.0.iter().map(|(_, value)| value.clone()));
     let mut text = text.to_owned();
     for value in values.iter().filter(|value| value.expose().len() >= 4) {
