@@ -14,7 +14,7 @@ use hyper::{
 };
 use pgvigil::{
     certificate,
-    certificate::{Certificate, Purpose, chain, chain::Authorities, holder::Signatures, name},
+    certificate::{Certificate, Purpose, chain, chain::Authorities, name},
     collector::{SourceKind, catalogue::Catalogue, sections, sections::row::SectionTables},
     exposition,
     exposition::{Block, Format, labels},
@@ -114,7 +114,7 @@ pub fn certificate(bytes: &[u8]) {
     let Some(read) = Certificate::read(bytes) else { return };
     _ = name::check(&read, "localhost").and(name::check(&read, "127.0.0.1"));
     let (shown, provider) = (CertificateDer::from(bytes.to_vec()), Arc::new(ring::default_provider()));
-    _ = chain::verify_key(&shown, &Signatures::new(&provider));
+    _ = chain::verify_key(&shown, &provider.signature_verification_algorithms);
     let roots = Authorities::new(vec![CertificateDer::from(ROOT)], false, "the root".to_owned(), provider);
     // Within what the good examples hold.
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
@@ -156,8 +156,11 @@ pub fn redis_info(bytes: &[u8]) {
 /// What a Redis answers: as far as the stream lets it through, it makes no difference how it is cut into packets, and there is no more of
 /// it than was counted.
 pub fn redis_answer(bytes: &[u8]) {
-    let mut framing = RedisFraming::default();
-    let let_through: usize = bytes.chunks(16).map_while(|piece| framing.check(piece).ok().map(|()| piece.len())).sum();
+    let (mut framing, mut let_through) = (RedisFraming::default(), 0);
+    for end in (16..bytes.len()).step_by(16).chain([bytes.len()]) {
+        let Ok(incomplete) = framing.check(&bytes[let_through..end]) else { break };
+        let_through = end - incomplete;
+    }
     let read = |capacity| {
         let mut from = tokio::io::BufReader::with_capacity(capacity, &bytes[..let_through]);
         // Bytes in memory keep nobody waiting.

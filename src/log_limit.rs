@@ -14,8 +14,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub struct LogLimit<R = &'static str>(Mutex<BTreeMap<R, LogLine>>);
 
 struct LogLine {
-    at: Instant,
-    /// Lines held back since.
+    /// When the next one may be logged.
+    next: Instant,
+    /// Lines held back until then.
     held: u64,
 }
 
@@ -42,20 +43,13 @@ impl<R: Copy + Ord> LogLimit<R> {
     /// `Some` if a line may be logged now, with those held back before it. Otherwise the line is counted.
     pub fn say(&self, reason: R, now: Instant) -> Option<HeldBack> {
         let mut lines = self.0.lock();
-        match lines.get_mut(&reason) {
-            Some(line) if now.duration_since(line.at) < INTERVAL => {
-                line.held += 1;
-                None
-            }
-            Some(line) => {
-                line.at = now;
-                Some(HeldBack(std::mem::take(&mut line.held)))
-            }
-            None => {
-                lines.insert(reason, LogLine { at: now, held: 0 });
-                Some(HeldBack(0))
-            }
+        let line = lines.entry(reason).or_insert(LogLine { next: now, held: 0 });
+        if now < line.next {
+            line.held += 1;
+            return None;
         }
+        line.next = now + INTERVAL;
+        Some(HeldBack(std::mem::take(&mut line.held)))
     }
 
     /// Lines that were held back a while ago without another to follow: their reasons and numbers.
@@ -63,9 +57,9 @@ impl<R: Copy + Ord> LogLimit<R> {
         let mut lines = self.0.lock();
         let mut overdue = Vec::new();
         for (reason, line) in lines.iter_mut() {
-            if line.held > 0 && now.duration_since(line.at) >= INTERVAL {
+            if line.held > 0 && now >= line.next {
                 overdue.push((*reason, std::mem::take(&mut line.held)));
-                line.at = now;
+                line.next = now + INTERVAL;
             }
         }
         overdue

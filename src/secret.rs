@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// It cannot be read.
-pub fn read(path: &Path, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+fn read(path: &Path, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     // A pipe does not tell its length. The reader needs room behind the end.
@@ -25,6 +25,19 @@ pub fn read(path: &Path, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(length + 64));
     file.take(most as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The text of a file of at most `most` bytes. It is wiped on drop.
+///
+/// # Errors
+/// Why it cannot be read; `too_long` if it is longer.
+pub fn read_text(path: &Path, most: usize, too_long: &str) -> Result<Zeroizing<String>, String> {
+    let bytes = read(path, most).map_err(|error| format!("the file cannot be read: {error}"))?;
+    if bytes.len() > most {
+        return Err(too_long.to_owned());
+    }
+    let text = str::from_utf8(&bytes).map_err(|_| "the file is not UTF-8 text")?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// A secret. `Debug` shows that there is one, never what it is; there is no `Display`.
@@ -35,21 +48,13 @@ pub struct Secret {
 }
 
 impl Secret {
-    pub fn new(secret: impl Into<String>) -> Self {
-        Secret { text: Zeroizing::new(secret.into()), file: None }
-    }
-
     /// The text of a file, without the one newline that an editor leaves at its end.
     ///
     /// # Errors
     /// Why it cannot be read.
     pub fn in_file(path: &Path) -> Result<Self, String> {
-        let bytes = read(path, MOST_BYTES).map_err(|error| format!("the file cannot be read: {error}"))?;
-        if bytes.len() > MOST_BYTES {
-            return Err("the file is larger than 64 KiB".to_owned());
-        }
-        let text = str::from_utf8(&bytes).map_err(|_| "the file is not UTF-8 text")?;
-        let text = text.strip_suffix("\r\n").or(text.strip_suffix('\n')).unwrap_or(text);
+        let text = read_text(path, MOST_BYTES, "the file is larger than 64 KiB")?;
+        let text = text.strip_suffix("\r\n").or(text.strip_suffix('\n')).unwrap_or(&text);
         Ok(Secret { text: Zeroizing::new(text.to_owned()), file: Some(path.to_owned()) })
     }
 
@@ -62,13 +67,6 @@ impl Secret {
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
-
-    fn now(self) -> Result<Self, String> {
-        match &self.file {
-            Some(path) => Secret::in_file(path).map_err(|error| format!("{}: {error}", path.display())),
-            None => Ok(self),
-        }
-    }
 }
 
 /// The secret as it is now, if there is one: a file is read again, in a thread of its own, since its filesystem may hang. An empty file
@@ -77,17 +75,15 @@ impl Secret {
 /// # Errors
 /// Why it cannot be read; the message names the file.
 pub async fn resolve(secret: Option<&Secret>) -> Result<Option<Secret>, String> {
-    let Some(secret) = secret.cloned() else { return Ok(None) };
-    if secret.file.is_none() {
-        return Ok(Some(secret));
-    }
-    let secret = spawn_blocking(|| secret.now()).await.unwrap_or_else(|error| Err(error.to_string()))?;
+    let Some(path) = secret.and_then(|secret| secret.file.clone()) else { return Ok(secret.cloned()) };
+    let read = move || Secret::in_file(&path).map_err(|error| format!("{}: {error}", path.display()));
+    let secret = spawn_blocking(read).await.unwrap_or_else(|error| Err(error.to_string()))?;
     Ok((!secret.expose().is_empty()).then_some(secret))
 }
 
 impl<T: Into<String>> From<T> for Secret {
     fn from(secret: T) -> Self {
-        Secret::new(secret)
+        Secret { text: Zeroizing::new(secret.into()), file: None }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::access::rate_limit::TokenBucket;
 pub use crate::access::users::Authentication;
 use crate::access::users::Users;
 use crate::schema::problem::Problems;
-use crate::settings::web;
+use crate::settings::web::WebSettings;
 
 /// The rules for new connections and for each request. Without a file everything is open, over plain HTTP.
 #[derive(Default)]
@@ -22,7 +22,8 @@ pub struct WebAccess {
     pub tls: Option<TlsAcceptor>,
     /// For every response.
     pub headers: Vec<(&'static str, String)>,
-    users: Users,
+    /// Those who may ask.
+    pub users: Users,
     rate: Option<TokenBucket>,
     /// In lower case. Without any, every host is allowed.
     hosts: Vec<String>,
@@ -34,20 +35,12 @@ impl WebAccess {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(file: Option<&Path>, before: Option<&WebAccess>) -> Result<WebAccess, Problems> {
-        file.map_or_else(|| Ok(WebAccess::default()), |path| WebAccess::new(&web::WebSettings::load(path)?, before))
-    }
-
-    /// Takes the settings as they were written.
-    ///
-    /// # Errors
-    /// Everything that is wrong with certificates, keys and hashes.
-    pub fn new(written: &web::WebSettings, before: Option<&WebAccess>) -> Result<WebAccess, Problems> {
+        let Some(file) = file else { return Ok(WebAccess::default()) };
+        let WebSettings { tls, headers, users, rate, hosts } = WebSettings::load(file)?;
         let mut problems = Problems::default();
-        let tls = written.tls.as_ref().and_then(|written| tls::acceptor(written, &mut problems));
-        let users = Users::new(&written.users, before.map(|before| &before.users), &mut problems);
-        let rate = written.rate.map(TokenBucket::new);
-        let (headers, hosts) = (written.headers.clone(), written.hosts.clone());
-        problems.unless_any(WebAccess { tls, headers, users, rate, hosts })
+        let tls = tls.and_then(|written| tls::acceptor(&written, &mut problems));
+        let users = Users::new(users, before.map(|before| &before.users));
+        problems.unless_any(WebAccess { tls, headers, users, rate: rate.map(TokenBucket::new), hosts })
     }
 
     /// Whether a request may address this server so (its header `Host`): by a name of the list, by an IP address or as
@@ -66,10 +59,5 @@ impl WebAccess {
     /// Whether one more request is within the limit.
     pub fn is_within_rate(&self) -> bool {
         self.rate.as_ref().is_none_or(TokenBucket::take)
-    }
-
-    /// Checks the header `Authorization`.
-    pub async fn authenticate(&self, authorization: Option<&str>) -> Authentication {
-        self.users.authenticate(authorization).await
     }
 }

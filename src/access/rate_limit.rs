@@ -7,29 +7,25 @@ use crate::settings::web::Rate;
 
 pub struct TokenBucket {
     rate: Rate,
-    tokens: Mutex<Tokens>,
-}
-
-#[derive(Clone, Copy)]
-struct Tokens {
-    left: f64,
-    at: Instant,
+    /// When it is full again, unless it is: each token that is missing takes an interval.
+    full_at: Mutex<Instant>,
 }
 
 impl TokenBucket {
     pub fn new(rate: Rate) -> Self {
-        TokenBucket { rate, tokens: Mutex::new(Tokens { left: rate.burst as f64, at: Instant::now() }) }
+        TokenBucket { rate, full_at: Mutex::new(Instant::now()) }
     }
 
     /// Takes a token, if there is one.
     pub fn take(&self) -> bool {
-        let mut tokens = self.tokens.lock();
+        let mut full_at = self.full_at.lock();
         let now = Instant::now();
-        let refilled = (now - tokens.at).as_secs_f64() / self.rate.interval.as_secs_f64();
-        let left = (tokens.left + refilled).min(self.rate.burst as f64);
-        let is_taken = left >= 1.0;
-        *tokens = Tokens { left: if is_taken { left - 1.0 } else { left }, at: now };
-        is_taken
+        let full_after = now.max(*full_at) + self.rate.interval;
+        let is_left = full_after - now <= self.rate.interval * self.rate.burst;
+        if is_left {
+            *full_at = full_after;
+        }
+        is_left
     }
 }
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bcrypt::HashParts;
 use parking_lot::Mutex;
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -20,10 +19,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::schema::problem::Problems;
-use crate::schema::reader::{Entry, Placed};
+use crate::schema::reader::Entry;
 use crate::secret::Secret;
-use crate::settings::web::NO_HASH;
 
 /// How long a request waits for its turn to compare.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,7 +38,8 @@ pub enum Authentication {
 /// The users that may send requests; without any, everyone may.
 #[derive(Default)]
 pub struct Users {
-    hashes: Vec<(String, Secret)>,
+    /// The name and the hash of each.
+    written: Vec<Entry<Secret>>,
     verified: Arc<VerifiedPasswords>,
 }
 
@@ -66,20 +64,15 @@ impl Default for VerifiedPasswords {
 
 impl Users {
     /// These users, with the memory of those `before`.
-    pub fn new(written: &[Entry<Placed<Secret>>], before: Option<&Users>, problems: &mut Problems) -> Self {
-        let hashes = written.iter().map(|user| &user.value);
-        for hash in hashes.filter(|hash| hash.value.expose().parse::<HashParts>().is_err()) {
-            problems.add(&hash.place, NO_HASH);
-        }
-        let hashes = written.iter().map(|user| (user.key.clone(), user.value.value.clone())).collect();
-        Users { hashes, verified: before.map(|before| before.verified.clone()).unwrap_or_default() }
+    pub fn new(written: Vec<Entry<Secret>>, before: Option<&Users>) -> Self {
+        Users { written, verified: before.map(|before| before.verified.clone()).unwrap_or_default() }
     }
 
     /// Checks a header `Authorization`.
     pub async fn authenticate(&self, authorization: Option<&str>) -> Authentication {
-        let Some((_, any_hash)) = self.hashes.first() else { return Authentication::Accepted };
+        let Some(any) = self.written.first() else { return Authentication::Accepted };
         let Some((name, password)) = authorization.and_then(credentials) else { return Authentication::Rejected };
-        let known_hash = self.hashes.iter().find(|(known, _)| *known == name).map(|(_, hash)| hash);
+        let known_hash = self.written.iter().find(|user| user.key == name).map(|user| &user.value);
         let tag = known_hash.and_then(|hash| self.verified.tag(&name, hash, &password));
         if self.verified.has(&name, tag.as_ref()) {
             return Authentication::Accepted;
@@ -91,7 +84,7 @@ impl Users {
         if self.verified.has(&name, tag.as_ref()) {
             return Authentication::Accepted;
         }
-        let hash = known_hash.unwrap_or(any_hash).clone();
+        let hash = known_hash.unwrap_or(&any.value).clone();
         let compare = move || {
             let fits = bcrypt::verify(password.expose(), hash.expose()).unwrap_or(false);
             // The turn lasts as long as the comparison, even if the client has gone.
@@ -138,5 +131,5 @@ fn credentials(header: &str) -> Option<(String, Secret)> {
     }
     let decoded = Zeroizing::new(BASE64_STANDARD.decode(encoded.trim()).ok()?);
     let (name, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((name.to_owned(), Secret::new(password)))
+    Some((name.to_owned(), Secret::from(password)))
 }

@@ -12,7 +12,6 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, DistinguishedName, Error, RootCertStore};
 
-use crate::certificate::holder::Signatures;
 use crate::certificate::problem::{CertificateProblem, describe, outside_validity, unsupported};
 use crate::certificate::{Certificate, Purpose, name};
 
@@ -234,6 +233,7 @@ impl Search<'_> {
 
     fn is_signed_by(&self, of: &Certificate<'_>, issuer: &Certificate<'_>, between: usize, is_root: bool) -> bool {
         let may_have_signed = of.is_issued_under_the_name_of(issuer)
+            && of.names_one_algorithm()
             && issuer.may_sign(between, is_root)
             && outside_validity(issuer, self.chain.now).is_none()
             && !issuer.forbids_its_use(self.names_are_checked)
@@ -243,23 +243,12 @@ impl Search<'_> {
             return false;
         }
         self.left.update(|left| left - 1);
-        is_signed_by(of, issuer, self.algorithms)
+        let (signed, with, signature) = of.signature();
+        let (of_key, key) = issuer.key();
+        let fitting = self.algorithms.all.iter().filter(|one| *one.signature_alg_id() == *with);
+        let mut fitting = fitting.filter(|one| *one.public_key_alg_id() == *of_key);
+        fitting.any(|one| one.verify_signature(key, signed, signature).is_ok())
     }
-}
-
-fn is_signed_by(
-    certificate: &Certificate<'_>,
-    issuer: &Certificate<'_>,
-    algorithms: &WebPkiSupportedAlgorithms,
-) -> bool {
-    if !certificate.names_one_algorithm() {
-        return false;
-    }
-    let (signed, with, signature) = certificate.signature();
-    let (of_key, key) = issuer.key();
-    let mut fitting =
-        algorithms.all.iter().filter(|one| *one.signature_alg_id() == *with && *one.public_key_alg_id() == *of_key);
-    fitting.any(|one| one.verify_signature(key, signed, signature).is_ok())
 }
 
 /// Verifies that a certificate, whose chain is right, is for this host.
@@ -274,8 +263,8 @@ pub fn verify_name(shown: &CertificateDer<'_>, host: &str) -> Result<(), Error> 
 ///
 /// # Errors
 /// A message.
-pub fn verify_key(shown: &CertificateDer<'_>, signatures: &Signatures) -> Result<(), Error> {
+pub fn verify_key(shown: &CertificateDer<'_>, algorithms: &WebPkiSupportedAlgorithms) -> Result<(), Error> {
     let Some(certificate) = Certificate::read(shown) else { return Ok(()) };
-    let problem = unsupported(&certificate, &signatures.0, true);
+    let problem = unsupported(&certificate, algorithms, true);
     problem.map_or(Ok(()), |problem| Err(CertificateProblem::of(&certificate, &problem)))
 }

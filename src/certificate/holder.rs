@@ -9,63 +9,48 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, DigitallySignedStruct, Error, InconsistentKeys, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, InconsistentKeys};
 use x509_cert::der::Encode;
 
 use crate::certificate::Certificate;
 
-/// Verifies the signatures of handshakes.
-#[derive(Clone, Copy, Debug)]
-pub struct Signatures(pub WebPkiSupportedAlgorithms);
-
-impl Signatures {
-    pub fn new(provider: &CryptoProvider) -> Self {
-        Signatures(provider.signature_verification_algorithms)
+/// Verifies the signature of a handshake of TLS 1.2.
+///
+/// # Errors
+/// The key of the certificate has not made it.
+pub fn verify_tls12(
+    algorithms: &WebPkiSupportedAlgorithms,
+    message: &[u8],
+    der: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    let Some(certificate) = unknown_to_rustls(der) else {
+        return verify_tls12_signature(message, der, signed, algorithms);
+    };
+    let (algorithm, key) = certificate.key();
+    let fitting = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme).flat_map(|(_, all)| *all);
+    let mut fitting = fitting.filter(|one| *one.public_key_alg_id() == *algorithm);
+    if fitting.any(|one| one.verify_signature(key, message, signed.signature()).is_ok()) {
+        return Ok(HandshakeSignatureValid::assertion());
     }
+    Err(CertificateError::BadSignature.into())
+}
 
-    /// The kinds of signature that we accept.
-    pub fn schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
-
-    /// Verifies a signature of TLS 1.2.
-    ///
-    /// # Errors
-    /// The key of the certificate has not made it.
-    pub fn verify_tls12(
-        &self,
-        message: &[u8],
-        der: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let Some(certificate) = unknown_to_rustls(der) else {
-            return verify_tls12_signature(message, der, signed, &self.0);
-        };
-        let (algorithm, key) = certificate.key();
-        let fitting = self.0.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme).flat_map(|(_, all)| *all);
-        let mut fitting = fitting.filter(|one| *one.public_key_alg_id() == *algorithm);
-        if fitting.any(|one| one.verify_signature(key, message, signed.signature()).is_ok()) {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        Err(CertificateError::BadSignature.into())
-    }
-
-    /// Verifies a signature of TLS 1.3.
-    ///
-    /// # Errors
-    /// The key of the certificate has not made it.
-    pub fn verify_tls13(
-        &self,
-        message: &[u8],
-        der: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let Some(certificate) = unknown_to_rustls(der) else {
-            return verify_tls13_signature(message, der, signed, &self.0);
-        };
-        let key = SubjectPublicKeyInfoDer::from(public_key(&certificate));
-        verify_tls13_signature_with_raw_key(message, &key, signed, &self.0)
-    }
+/// Verifies the signature of a handshake of TLS 1.3.
+///
+/// # Errors
+/// The key of the certificate has not made it.
+pub fn verify_tls13(
+    algorithms: &WebPkiSupportedAlgorithms,
+    message: &[u8],
+    der: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    let Some(certificate) = unknown_to_rustls(der) else {
+        return verify_tls13_signature(message, der, signed, algorithms);
+    };
+    let key = SubjectPublicKeyInfoDer::from(public_key(&certificate));
+    verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
 }
 
 /// A certificate that rustls cannot read, such as one of version 1. Only its key is needed here.
@@ -86,17 +71,12 @@ pub fn ours(
     key: PrivateKeyDer<'static>,
     provider: &CryptoProvider,
 ) -> Result<SingleCertAndKey, Error> {
+    let Some(certificate) = chain.first().and_then(|first| unknown_to_rustls(first)) else {
+        return CertifiedKey::from_der(chain, key, provider).map(SingleCertAndKey::from);
+    };
     let key = provider.key_provider.load_private_key(key)?;
-    let unknown = chain.first().and_then(|first| unknown_to_rustls(first));
-    if let (Some(certificate), Some(public)) = (unknown, key.public_key()) {
-        if public.as_ref() != public_key(&certificate) {
-            return Err(InconsistentKeys::KeyMismatch.into());
-        }
-        return Ok(CertifiedKey::new(chain, key).into());
+    if key.public_key().is_some_and(|public| public.as_ref() != public_key(&certificate)) {
+        return Err(InconsistentKeys::KeyMismatch.into());
     }
-    let pair = CertifiedKey::new(chain, key);
-    match pair.keys_match() {
-        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair.into()),
-        Err(error) => Err(error),
-    }
+    Ok(CertifiedKey::new(chain, key).into())
 }

@@ -11,9 +11,8 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use x509_cert::Version;
-use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::der::asn1::{Any, ObjectIdentifier, OctetString};
-use x509_cert::der::{self, AnyRef, Decode, Encode, Reader, SliceReader, TagMode, TagNumber};
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{AnyRef, Decode, Encode, Reader, SliceReader, TagMode, TagNumber};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 use x509_cert::spki::AlgorithmIdentifierOwned;
@@ -115,16 +114,12 @@ pub enum Hash {
 /// MD5 and SHA-1. `None` if its signature has no hash of its own (Ed25519), or an unknown one.
 pub fn hash(der: &[u8]) -> Option<Hash> {
     let certificate = Certificate::read(der)?;
-    let algorithm = certificate.signature_algorithm();
+    let algorithm = certificate.inner.signature_algorithm();
     let id = match algorithm.oid {
         PSS => {
             // Its parameters begin with the hash, under the tag 0; SHA-1 if it is left out.
-            let parameters = algorithm.parameters.as_ref()?;
-            let named = parameters.sequence(|reader| {
-                let named = reader.context_specific::<AlgorithmIdentifierOwned>(TagNumber(0), TagMode::Explicit)?;
-                reader.drain(reader.remaining_len())?;
-                Ok::<_, der::Error>(named)
-            });
+            let mut parameters = SliceReader::new(algorithm.parameters.as_ref()?.value()).ok()?;
+            let named = parameters.context_specific::<AlgorithmIdentifierOwned>(TagNumber(0), TagMode::Explicit);
             named.ok()?.map_or(SHA_1.to_owned(), |named| named.oid.to_string())
         }
         id => id.to_string(),
@@ -178,7 +173,9 @@ impl<'a> Certificate<'a> {
     /// The first common name of its subject.
     pub fn common_name(&self) -> Option<String> {
         let subject = self.inner.tbs_certificate().subject();
-        subject.iter().find(|part| part.oid == COMMON_NAME).and_then(text)
+        let part = subject.iter().find(|part| part.oid == COMMON_NAME)?;
+        // In all encodings but UTF-16 and UTF-32 its bytes are what is meant.
+        String::from_utf8(part.value.value().to_vec()).ok()
     }
 
     /// Its subject is an authority (RFC 5280, 4.2.1.9).
@@ -247,17 +244,12 @@ impl<'a> Certificate<'a> {
 
     /// What was signed, with which algorithm (written as that of the key), and the signature.
     fn signature(&self) -> (&[u8], Vec<u8>, &[u8]) {
-        (self.signed, content(self.signature_algorithm()), self.inner.signature().raw_bytes())
+        (self.signed, content(self.inner.signature_algorithm()), self.inner.signature().raw_bytes())
     }
 
     /// The signed part names the same algorithm as the unsigned one.
     fn names_one_algorithm(&self) -> bool {
         self.inner.tbs_certificate().signature() == self.inner.signature_algorithm()
-    }
-
-    /// The algorithm with which its issuer has signed it.
-    pub fn signature_algorithm(&self) -> &AlgorithmIdentifierOwned {
-        self.inner.signature_algorithm()
     }
 }
 
@@ -273,21 +265,14 @@ fn alternative(name: &GeneralName) -> Option<Alternative> {
         GeneralName::Rfc822Name(name) | GeneralName::UniformResourceIdentifier(name) => {
             Some(Alternative::Other(name.as_str().to_owned()))
         }
-        GeneralName::IpAddress(bytes) => address(bytes).map(Alternative::Address),
+        GeneralName::IpAddress(bytes) => address(bytes.as_bytes()).map(Alternative::Address),
         _ => None,
     }
 }
 
-fn address(bytes: &OctetString) -> Option<IpAddr> {
-    let bytes = bytes.as_bytes();
+fn address(bytes: &[u8]) -> Option<IpAddr> {
     let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
-}
-
-/// A part of a name as text: in all encodings but UTF-16 and UTF-32 its bytes are what is meant.
-fn text(part: &AttributeTypeAndValue) -> Option<String> {
-    let value: &Any = &part.value;
-    String::from_utf8(value.value().to_vec()).ok()
 }
 
 #[cfg(test)]

@@ -14,22 +14,18 @@ pub fn check(certificate: &Certificate<'_>, host: &str) -> Result<(), String> {
         return Err("its alternative names cannot be read, so it is not known which hosts it is for".to_owned());
     };
     let address = host.parse::<IpAddr>().ok();
-    let mut common = certificate.common_name();
-    for name in &names {
-        let (is_of_kind, is_match) = match name {
-            Alternative::Host(pattern) => (address.is_none(), is_host(pattern, host)),
-            Alternative::Address(named) => (address.is_some(), address == Some(*named)),
-            Alternative::Other(_) => (false, false),
-        };
-        if is_match {
-            return Ok(());
-        }
-        // A name of the host's own kind, though another host's, forbids to look at the common name.
-        if is_of_kind {
-            common = None;
-        }
-    }
-    if common.as_ref().is_some_and(|name| is_host(name, host)) {
+    let is_match = |name: &Alternative| match name {
+        Alternative::Host(pattern) => is_host(pattern, host),
+        Alternative::Address(named) => address == Some(*named),
+        Alternative::Other(_) => false,
+    };
+    // A name of the host's own kind, though another host's, forbids to look at the common name.
+    let is_of_kind = |name: &Alternative| match address {
+        None => matches!(name, Alternative::Host(_)),
+        Some(_) => matches!(name, Alternative::Address(_)),
+    };
+    let common = certificate.common_name().filter(|_| !names.iter().any(is_of_kind));
+    if names.iter().any(is_match) || common.as_ref().is_some_and(|name| is_host(name, host)) {
         return Ok(());
     }
     Err(for_others(&names, common, host))

@@ -8,8 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::{CertificateError, OtherError};
 use thiserror::Error;
+use x509_cert::der::Decode;
 use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
-use x509_cert::der::{self, AnyRef, Decode, Reader};
 
 use crate::certificate::{ALGORITHMS, Certificate};
 
@@ -86,7 +86,7 @@ pub fn unsupported(
     if is_root || algorithms.all.iter().any(|known| *known.signature_alg_id() == *signature) {
         return None;
     }
-    let with = algorithm(certificate.signature_algorithm().oid);
+    let with = algorithm(certificate.inner.signature_algorithm().oid);
     Some(format!("is signed with {with}, which pgvigil's TLS does not take: issue it anew with SHA-256"))
 }
 
@@ -97,15 +97,9 @@ fn algorithm(id: ObjectIdentifier) -> String {
 
 /// The length of the first number of an `RSAPublicKey`.
 fn modulus_bits(key: &[u8]) -> Option<usize> {
-    let numbers = AnyRef::from_der(key).ok()?;
-    let modulus = numbers.sequence(|reader| {
-        let modulus = UintRef::decode(reader)?;
-        reader.drain(reader.remaining_len())?;
-        Ok::<_, der::Error>(modulus)
-    });
-    let bytes = modulus.ok()?;
-    let first = bytes.as_bytes().first()?;
-    Some(bytes.as_bytes().len() * 8 - first.leading_zeros() as usize)
+    let numbers = Vec::<UintRef<'_>>::from_der(key).ok()?;
+    let modulus = numbers.first()?.as_bytes();
+    Some(modulus.len() * 8 - modulus.first()?.leading_zeros() as usize)
 }
 
 /// Why a certificate is not valid at `now`, a time since 1970.

@@ -2,13 +2,13 @@
 //! configuration does. That the peer holds the key of its certificate is always verified.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::certificate::chain::{self, Authorities};
-use crate::certificate::holder::Signatures;
-use crate::certificate::{Purpose, names};
+use crate::certificate::{Purpose, holder, names};
 
 /// The methods that both of rustls' traits have.
 macro_rules! handshake_signatures {
@@ -19,7 +19,7 @@ macro_rules! handshake_signatures {
             cert: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.signatures.verify_tls12(message, cert, signed)
+            holder::verify_tls12(&self.algorithms, message, cert, signed)
         }
 
         fn verify_tls13_signature(
@@ -28,11 +28,11 @@ macro_rules! handshake_signatures {
             cert: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.signatures.verify_tls13(message, cert, signed)
+            holder::verify_tls13(&self.algorithms, message, cert, signed)
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.signatures.schemes()
+            self.algorithms.supported_schemes()
         }
     };
 }
@@ -42,7 +42,8 @@ macro_rules! handshake_signatures {
 pub struct ServerVerifier {
     pub authorities: Option<Authorities>,
     pub verifies_name: bool,
-    pub signatures: Signatures,
+    /// Of the signatures that we accept.
+    pub algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerCertVerifier for ServerVerifier {
@@ -54,7 +55,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        chain::verify_key(end_entity, &self.signatures)?;
+        chain::verify_key(end_entity, &self.algorithms)?;
         if let Some(authorities) = &self.authorities {
             authorities.verify(end_entity, intermediates, now, Purpose::Server)?;
         }
@@ -75,7 +76,8 @@ pub struct ClientVerifier {
     /// The names of the authorities, which are sent to clients.
     pub hints: Vec<DistinguishedName>,
     pub allowed_names: Vec<String>,
-    pub signatures: Signatures,
+    /// Of the signatures that we accept.
+    pub algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ClientCertVerifier for ClientVerifier {

@@ -19,7 +19,7 @@ pub async fn refusal(web: &WebAccess, headers: &HeaderMap) -> Option<HttpRespons
         return Some(too_many("too many requests: `rate_limit` of the web configuration\n"));
     }
     let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    match web.authenticate(authorization).await {
+    match web.users.authenticate(authorization).await {
         Authentication::Accepted => None,
         Authentication::Overloaded => Some(too_many("too many passwords are being compared\n")),
         Authentication::Rejected => {

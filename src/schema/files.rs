@@ -19,13 +19,8 @@ pub type FileSet = BTreeMap<String, (String, String)>;
 /// # Errors
 /// The file cannot be read, is too large, or is not UTF-8.
 pub fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
-    let problem = |message| Problem { place: Place::start(&path.to_string_lossy()), message };
-    let bytes = secret::read(path, MAX_BYTES).map_err(|error| problem(format!("the file cannot be read: {error}")))?;
-    if bytes.len() > MAX_BYTES {
-        return Err(problem("the file is larger than 1 MiB: split it".into()));
-    }
-    let text = str::from_utf8(&bytes).map_err(|_| problem("the file is not UTF-8 text".into()))?;
-    Ok(Zeroizing::new(text.to_owned()))
+    let text = secret::read_text(path, MAX_BYTES, "the file is larger than 1 MiB: split it");
+    text.map_err(|message| Problem { place: Place::start(&path.to_string_lossy()), message })
 }
 
 /// The `.yaml` and `.yml` files of a folder.

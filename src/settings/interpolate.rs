@@ -19,7 +19,7 @@ pub fn interpolated() -> Schema<String> {
 
 /// The same for a secret, which cannot be printed.
 pub fn secret() -> Schema<Secret> {
-    interpolated().map(Secret::new)
+    interpolated().map(Secret::from)
 }
 
 /// A secret that is the content of the named file.
@@ -47,23 +47,20 @@ pub fn expand(text: &str, env: &Env<'_>) -> Result<String, String> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         expanded.push_str(before);
+        let Some(braced) = after.strip_prefix('{') else {
+            expanded.push('$');
+            rest = after.strip_prefix('$').unwrap_or(after);
+            continue;
+        };
+        let (name, after) = braced.split_once('}').filter(|(name, _)| words::is_identifier(name)).ok_or(
+            "`${` must be followed by the name of an environment variable and `}`; write `$$` for a plain `$`",
+        )?;
+        let missing = || format!("the environment variable `{name}` is not set: set it, or write `$$` for a `$`");
+        let value = Zeroizing::new(env(name).ok_or_else(missing)?);
+        // With room for the rest: a string that grows leaves a copy of the secret behind in memory.
+        expanded.reserve_exact(value.len() + after.len());
+        expanded.push_str(&value);
         rest = after;
-        if let Some(after) = rest.strip_prefix('$') {
-            expanded.push('$');
-            rest = after;
-        } else if let Some(braced) = rest.strip_prefix('{') {
-            let (name, after) = braced.split_once('}').filter(|(name, _)| words::is_identifier(name)).ok_or(
-                "`${` must be followed by the name of an environment variable and `}`; write `$$` for a plain `$`",
-            )?;
-            let missing = || format!("the environment variable `{name}` is not set: set it, or write `$$` for a `$`");
-            let value = Zeroizing::new(env(name).ok_or_else(missing)?);
-            // With room for the rest: a string that grows leaves a copy of the secret behind in memory.
-            expanded.reserve_exact(value.len() + after.len());
-            expanded.push_str(&value);
-            rest = after;
-        } else {
-            expanded.push('$');
-        }
     }
     Ok(expanded + rest)
 }

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bcrypt::HashParts;
 use strum::{EnumString, VariantNames};
 
 use crate::declare;
 use crate::schema::form::Form;
 use crate::schema::problem::{Place, Problems};
-use crate::schema::reader::{Entry, Placed, Reader, Schema};
+use crate::schema::reader::{Entry, Reader, Schema};
 use crate::schema::values::{duration, entries, flag, list, map, one_of, text, whole, word};
 use crate::schema::yaml::Node;
 use crate::schema::{files, yaml};
@@ -24,7 +25,7 @@ declare! {
         /// What answers carry.
         headers as "http_server_config": Vec<Header> = map().map(|keys: HttpKeys| keys.headers).or(Vec::new()),
         /// Users and their passwords' bcrypt hashes; anyone may ask if there are none.
-        users as "basic_auth_users": Vec<Entry<Placed<Secret>>> = entries("^[^:]+$", user_name, hash()).or(Vec::new()),
+        users as "basic_auth_users": Vec<Entry<Secret>> = entries("^[^:]+$", user_name, hash()).or(Vec::new()),
         /// How many requests are answered; the others get a 429.
         rate as "rate_limit": Option<Rate> = map().map(|rate: Rate| Some(rate).filter(|rate| !rate.interval.is_zero())).or(None),
         /// The names by which this server may be asked, without ports; the others get a 421. Any name if left out.
@@ -96,28 +97,28 @@ declare! {
         /// The time between two requests, on average; 0s: there is no limit.
         interval: Duration = duration().or(Duration::ZERO),
         /// How many may come at once; 1 if left out.
-        burst: usize = whole(1..=1_000_000).or(1),
+        burst: u32 = whole(1..=1_000_000).or(1),
     }
 }
 
 declare! {
     pub struct HeaderKeys: "`headers`" {
         /// For how long browsers ask by TLS only.
-        transport_security as "Strict-Transport-Security": Option<String> = header().optional(),
+        transport_security as "Strict-Transport-Security": String = header().or(String::new()),
         /// `nosniff`.
-        content_type_options as "X-Content-Type-Options": Option<String> = text()
-            .matching("^(nosniff)?$", "nosniff", |value| ["", "nosniff"].contains(&value.as_str()))
-            .optional(),
+        content_type_options as "X-Content-Type-Options": String = text()
+            .matching("^(nosniff)?$", "nosniff", |value| matches!(value.as_str(), "" | "nosniff"))
+            .or(String::new()),
         /// `deny` or `sameorigin`.
-        frame_options as "X-Frame-Options": Option<String> = text()
+        frame_options as "X-Frame-Options": String = text()
             .matching("^(deny|sameorigin)?$", "deny or sameorigin", |value| {
-                ["", "deny", "sameorigin"].contains(&value.as_str())
+                matches!(value.as_str(), "" | "deny" | "sameorigin")
             })
-            .optional(),
+            .or(String::new()),
         /// For old browsers.
-        xss_protection as "X-XSS-Protection": Option<String> = header().optional(),
+        xss_protection as "X-XSS-Protection": String = header().or(String::new()),
         /// What a browser may load for the page `/`.
-        content_security_policy as "Content-Security-Policy": Option<String> = header().optional(),
+        content_security_policy as "Content-Security-Policy": String = header().or(String::new()),
     }
 }
 
@@ -139,8 +140,7 @@ impl HeaderKeys {
             ("X-XSS-Protection", self.xss_protection),
             ("Content-Security-Policy", self.content_security_policy),
         ];
-        let given = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        given.filter(|(_, value)| !value.is_empty()).collect()
+        headers.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 }
 
@@ -191,7 +191,7 @@ pub const SUITES: [&str; 9] = [
 pub const CURVES: [&str; 3] = ["X25519", "CurveP256", "CurveP384"];
 
 /// The message about something else in place of a hash.
-pub const NO_HASH: &str = "this is not a bcrypt hash: `htpasswd -nBC 10 NAME` makes one, which begins with $2y$10$";
+const NO_HASH: &str = "this is not a bcrypt hash: `htpasswd -nBC 10 NAME` makes one, which begins with $2y$10$";
 
 /// A comparison with a hash of this cost takes about a second; each further step doubles that.
 const MOST_COST: u32 = 14;
@@ -231,28 +231,19 @@ fn user_name(name: &str) -> Result<(), String> {
 }
 
 /// The bcrypt hash of a password.
-fn hash() -> Schema<Placed<Secret>> {
-    let hash = text().check(|hash| match cost(hash) {
-        Some(4..=MOST_COST) => Ok(()),
-        Some(cost) => {
+fn hash() -> Schema<Secret> {
+    let hash = text().check(|hash| match hash.parse::<HashParts>().map(|parts| parts.get_cost()) {
+        Ok(4..=MOST_COST) => Ok(()),
+        Ok(cost) => {
             Err(format!("the hash has a cost of {cost}: make one with a cost from 4 to {MOST_COST}; 10 is usual"))
         }
-        None => Err(NO_HASH.to_owned()),
+        Err(_) => Err(NO_HASH.to_owned()),
     });
-    hash.shown_as(Form::Pattern(HASH)).map(Secret::new).placed()
+    hash.shown_as(Form::Pattern(HASH)).map(Secret::from)
 }
 
-/// What [`cost`] takes, with a cost from 4 to [`MOST_COST`].
+/// A hash with a cost from 4 to [`MOST_COST`]: `$2y$10$`, then 22 characters of salt and 31 of hash.
 const HASH: &str = r"^\$2[abxy]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$";
-
-/// The cost of a bcrypt hash: `$2y$10$`, then 22 characters of salt and 31 of hash.
-fn cost(hash: &str) -> Option<u32> {
-    let (version, rest) = hash.strip_prefix("$2")?.split_once('$')?;
-    let (cost, rest) = rest.split_once('$')?;
-    let is_good = |c: char| c.is_ascii_alphanumeric() || "./".contains(c);
-    let fits = ["a", "b", "x", "y"].contains(&version) && cost.len() == 2 && rest.len() == 53;
-    (fits && rest.chars().all(is_good)).then(|| cost.parse().ok())?
-}
 
 impl TlsKeys {
     fn tls(self, map: &Node, reader: &mut Reader<'_>) -> Option<WebTls> {
@@ -309,7 +300,7 @@ impl TlsOptions {
 /// A text in PEM, written in the configuration itself.
 fn pem() -> Schema<Pem> {
     text().make(|text, node, subject, _| {
-        Some(Pem { place: node.place.clone(), what: subject.to_owned(), text: Secret::new(text) })
+        Some(Pem { place: node.place.clone(), what: subject.to_owned(), text: Secret::from(text) })
     })
 }
 
@@ -320,7 +311,7 @@ fn pem_in_file() -> Schema<Pem> {
         let what = format!("{subject}: {}", path.display());
         match files::read(&path) {
             Ok(mut text) => {
-                Some(Pem { place: node.place.clone(), what, text: Secret::new(std::mem::take(&mut *text)) })
+                Some(Pem { place: node.place.clone(), what, text: Secret::from(std::mem::take(&mut *text)) })
             }
             Err(problem) => {
                 reader.problems.add(&node.place, format!("{what}: {}", problem.message));

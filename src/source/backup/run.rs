@@ -120,7 +120,7 @@ fn start(command: &[String], environment: &[(String, Secret)]) -> Result<Child, 
 pub fn without_secrets(text: &str, environment: &[(String, Secret)]) -> String {
     let is_secret = |name: &str| is_passed(name) && SECRET.iter().any(|word| name.contains(word));
     let passed = env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy()));
-    let passed = passed.map(|(_, value)| Secret::new(value.to_string_lossy()));
+    let passed = passed.map(|(_, value)| Secret::from(value.to_string_lossy()));
     let values = passed.chain(environment.iter().map(|(_, value)| value.clone()));
     let mut text = text.to_owned();
     for value in values.filter(|value| value.expose().len() >= 4) {

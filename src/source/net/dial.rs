@@ -54,13 +54,13 @@ pub async fn postgres_timed(
     steps: &mut DialSteps,
 ) -> Result<ServerStream, FetchError> {
     let session = sessions.open()?;
-    let peer = negotiate(server, sessions.files(), steps).await?;
+    let peer = negotiate(server, &sessions.files, steps).await?;
     Ok(ServerStream::postgres(peer, Some(session), server.methods.clone()))
 }
 
 /// The same for a connection that cancels a query. It is not a session, and not counted.
 pub async fn postgres_cancel(server: &PostgresSettings, sessions: &SessionLimit) -> Result<ServerStream, FetchError> {
-    let peer = negotiate(server, sessions.files(), &mut DialSteps::default()).await?;
+    let peer = negotiate(server, &sessions.files, &mut DialSteps::default()).await?;
     Ok(ServerStream::postgres(peer, None, server.methods.clone()))
 }
 
@@ -113,7 +113,7 @@ async fn encrypt(
 pub async fn redis(address: &Address, tls: &TlsSettings, sessions: &SessionLimit) -> Result<ServerStream, FetchError> {
     let session = sessions.open()?;
     let tls = (tls.mode != TlsMode::Disable).then_some(tls);
-    Ok(ServerStream::redis(direct(address, tls, sessions.files()).await?, session))
+    Ok(ServerStream::redis(direct(address, tls, &sessions.files).await?, session))
 }
 
 /// Connects to a server that speaks TLS from its first byte, or not at all.

@@ -36,7 +36,8 @@ const LINGER_BYTES: u64 = 1 << 20;
 pub struct SessionLimit {
     permits: Arc<Semaphore>,
     last_login: Arc<Mutex<Option<LoginInfo>>>,
-    files: Arc<BlockingPool>,
+    /// Where the certificates and keys for their connections are read.
+    pub files: Arc<BlockingPool>,
 }
 
 impl Default for SessionLimit {
@@ -53,11 +54,6 @@ impl SessionLimit {
     /// How the last session logged in, if one ever did.
     pub fn last_login(&self) -> Option<LoginInfo> {
         self.last_login.lock().clone()
-    }
-
-    /// Where the certificates and keys for their connections are read.
-    pub fn files(&self) -> &BlockingPool {
-        &self.files
     }
 
     /// Counts one more session.

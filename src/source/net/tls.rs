@@ -15,7 +15,6 @@ use tokio_rustls::TlsConnector;
 
 use crate::certificate;
 use crate::certificate::chain::Authorities;
-use crate::certificate::holder::Signatures;
 use crate::certificate::verifier::ServerVerifier;
 use crate::certificate::{Hash, holder, problem};
 use crate::settings::connection::model::{Address, Roots, TlsMode, TlsSettings};
@@ -102,7 +101,8 @@ fn client_config(tls: &TlsSettings) -> Result<ClientConfig, FetchError> {
     let provider = Arc::new(provider::default_provider());
     let authorities = if tls.mode.verifies_chain() { Some(authorities(&tls.roots, &provider)?) } else { None };
     let verifies_name = tls.mode == TlsMode::VerifyFull;
-    let verifier = ServerVerifier { authorities, verifies_name, signatures: Signatures::new(&provider) };
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = ServerVerifier { authorities, verifies_name, algorithms };
     let config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(failed)?

@@ -160,7 +160,7 @@ mod tests {
             name_time: None,
             region: "eu-west-3".to_owned(),
             access_key: Some("key".to_owned()),
-            secret_key: Some(Secret::new("secret")),
+            secret_key: Some(Secret::from("secret")),
             secret_key_file: None,
         }
     }

@@ -4,17 +4,16 @@
 //!   socket ──read, 8 KiB──► held + read ──framing──► passed ──► reader
 //!                             ▲      │ │
 //!                             └──────┘ └► error: the connection is of no use any more
-//!                     incomplete head or type
+//!                     incomplete message
 //! ```
 //!
 //! - *framing*: refuses a message longer than its kind may be, by the length it claims, before anything is allocated
 //!   for it; a peer that does not stop sending what nobody asked for; and a request for a password that it may not
 //!   have. It replaces the OIDs of types that are not built in.
-//! - *held*: at most 8 bytes at the end of what was read, which can be judged only with the bytes that follow.
+//! - *held*: the beginning of a message that can be judged only as a whole, which has at most 64 KiB.
 //! - *passed*: taken by the reader before more is read.
 //! - A dropped stream is counted as a session until the server has closed it too.
 
-mod parameter_limit;
 mod postgres_framing;
 pub mod redis_framing;
 mod type_oids;
@@ -85,16 +84,17 @@ impl ServerStream {
     fn check(&mut self, read: &[u8]) -> io::Result<()> {
         let mut bytes = take(&mut self.held);
         bytes.extend_from_slice(read);
-        match &mut self.framing {
+        let incomplete = match &mut self.framing {
             Framing::Redis(framing) => framing.check(&bytes)?,
             Framing::Postgres(framing) => {
                 let incomplete = framing.check(&mut bytes)?;
-                self.held = bytes.split_off(bytes.len() - incomplete);
                 if let Some(method) = framing.take_login() {
                     self.note_login(method);
                 }
+                incomplete
             }
-        }
+        };
+        self.held = bytes.split_off(bytes.len() - incomplete);
         self.passed = bytes.into();
         Ok(())
     }

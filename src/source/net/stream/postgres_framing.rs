@@ -1,13 +1,14 @@
 //! Checks the framing of PostgreSQL's protocol (a type byte, a length that counts itself, a body) before the driver
 //! sees the bytes.
 
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::io;
 
 use crate::settings::connection::login::LoginMethod;
 use crate::source::net::login_guard::LoginGuard;
 use crate::source::net::socket::protocol_error;
-use crate::source::net::stream::parameter_limit::ParameterLimit;
-use crate::source::net::stream::type_oids::TypeOidRewriter;
+use crate::source::net::stream::type_oids;
 
 /// The longest row a server may send: a row of a monitoring query is a thousand times shorter.
 const ROW_LIMIT: u32 = 4 << 20;
@@ -24,22 +25,26 @@ const UNASKED_OVERHEAD: usize = 64;
 /// How much of that each answered question takes off again.
 const FORGIVEN: usize = 512;
 
+/// How many different parameters a server may report during a session, because the driver keeps each of them. It
+/// reports some 20, and those that its extensions add.
+const MOST_PARAMETERS: usize = 100;
+
 /// The type and the length of a message.
 const HEAD: usize = 5;
 
 /// The position in the stream, and what has been counted so far.
 #[derive(Default)]
 pub struct PostgresFraming {
-    /// Bytes of the present message's body still to come.
-    body: usize,
+    /// Bytes still to come of a message that has been checked.
+    passing: usize,
     /// Bytes of messages that nobody asked for.
     unasked: usize,
+    /// The names of the parameters that have been reported, as hashes.
+    parameters: HashSet<u64>,
     /// Judges the messages about the login, until the server is ready for queries.
     guard: Option<LoginGuard>,
     /// The method of a login that has succeeded, until it is taken.
     login: Option<LoginMethod>,
-    type_oids: TypeOidRewriter,
-    parameters: ParameterLimit,
 }
 
 impl PostgresFraming {
@@ -53,67 +58,60 @@ impl PostgresFraming {
     }
 
     /// Checks these bytes, which may change; returns how many at their end are incomplete: they must come again, before
-    /// those that follow.
+    /// those that follow. A row passes as its bytes come, any other message when it is complete.
     ///
     /// # Errors
     /// `InvalidData`: too much, or not the protocol. `PermissionDenied`: the server must not get what it asks for.
     pub fn check(&mut self, mut bytes: &mut [u8]) -> io::Result<usize> {
-        while !bytes.is_empty() {
-            if self.body == 0 {
-                let Some((head, rest)) = bytes.split_first_chunk() else { return Ok(bytes.len()) };
-                if !self.begin(*head, rest)? {
-                    return Ok(bytes.len());
-                }
-                bytes = &mut bytes[HEAD..];
-                continue;
-            }
-            let step = self.body.min(bytes.len());
-            self.parameters.pass(&bytes[..step])?;
-            let incomplete = self.type_oids.pass(&mut bytes[..step]);
-            // The driver refuses a message that ends within a type.
-            if incomplete > 0 && self.body > step {
-                self.body -= step - incomplete;
-                return Ok(incomplete);
-            }
-            self.body -= step;
+        loop {
+            let step = self.passing.min(bytes.len());
+            self.passing -= step;
             bytes = &mut bytes[step..];
-        }
-        Ok(0)
-    }
-
-    /// Begins a message; false if it is about the login and its code has not come yet.
-    fn begin(&mut self, head: [u8; HEAD], rest: &[u8]) -> io::Result<bool> {
-        let (kind, body) = (head[0], body_length(head)?);
-        if kind == b'R'
-            && let Some(guard) = &mut self.guard
-        {
-            if body < 4 {
-                return Err(protocol_error("a message about the login without its code"));
+            let Some((head, rest)) = bytes.split_first_chunk_mut() else { return Ok(bytes.len()) };
+            let (kind, length) = (head[0], body_length(*head)?);
+            if kind != b'D' && rest.len() < length {
+                return Ok(bytes.len());
             }
-            let Some(code) = rest.first_chunk() else { return Ok(false) };
-            self.login = guard.check(u32::from_be_bytes(*code))?;
+            self.count_unasked(kind, length)?;
+            let present = length.min(rest.len());
+            self.check_body(kind, &mut rest[..present])?;
+            self.passing = HEAD + length;
         }
-        self.count_unasked(kind, body)?;
-        if kind == b'Z' {
-            self.guard = None;
-        }
-        self.body = body;
-        self.type_oids.begin(kind);
-        self.parameters.begin(kind);
-        Ok(true)
     }
 
     /// NoticeResponse, ParameterStatus and NotificationResponse count, and during the login every message. Each
     /// ReadyForQuery, one for each question, takes a little off again: in pooled mode PostgreSQL 18 reports
     /// `search_path` twice with every query.
-    fn count_unasked(&mut self, kind: u8, body: usize) -> io::Result<()> {
+    fn count_unasked(&mut self, kind: u8, length: usize) -> io::Result<()> {
         if kind == b'Z' {
             self.unasked = self.unasked.saturating_sub(FORGIVEN);
         } else if matches!(kind, b'N' | b'S' | b'A') || self.guard.is_some() {
-            self.unasked += UNASKED_OVERHEAD + body;
+            self.unasked += UNASKED_OVERHEAD + length;
         }
         if self.unasked > UNASKED_LIMIT {
             return Err(protocol_error("notices and parameters without end"));
+        }
+        Ok(())
+    }
+
+    fn check_body(&mut self, kind: u8, body: &mut [u8]) -> io::Result<()> {
+        match (kind, &mut self.guard) {
+            (b'R', Some(guard)) => {
+                let code = body.first_chunk();
+                let code = code.ok_or_else(|| protocol_error("a message about the login without its code"))?;
+                self.login = guard.check(u32::from_be_bytes(*code))?;
+            }
+            (b'Z', _) => self.guard = None,
+            (b'S', _) => {
+                let name = body.split(|byte| *byte == 0).next();
+                self.parameters.insert(self.parameters.hasher().hash_one(name));
+                if self.parameters.len() > MOST_PARAMETERS {
+                    return Err(protocol_error(format!("more than {MOST_PARAMETERS} parameters")));
+                }
+            }
+            (b'T', _) => type_oids::replace_in_columns(body),
+            (b't', _) => type_oids::replace_in_parameters(body),
+            _ => {}
         }
         Ok(())
     }
@@ -142,15 +140,22 @@ mod tests {
     use crate::settings::connection::login::LoginMethods;
     use crate::source::net::login_guard::{Encryption, TransportSecurity};
 
-    /// Checks bytes that come in these chunks.
-    fn check<'a>(framing: &mut PostgresFraming, chunks: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
-        let mut held = Vec::new();
+    /// Checks bytes that come in these chunks; returns those that passed.
+    fn check<'a>(framing: &mut PostgresFraming, chunks: impl IntoIterator<Item = &'a [u8]>) -> io::Result<Vec<u8>> {
+        let (mut passed, mut held) = (Vec::new(), Vec::new());
         for chunk in chunks {
             held.extend_from_slice(chunk);
             let incomplete = framing.check(&mut held)?;
-            held = held.split_off(held.len() - incomplete);
+            let rest = held.split_off(held.len() - incomplete);
+            passed.append(&mut held);
+            held = rest;
         }
-        Ok(())
+        Ok(passed)
+    }
+
+    /// A message of this kind.
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind][..], &(body.len() as u32 + 4).to_be_bytes(), body].concat()
     }
 
     #[test]
@@ -170,6 +175,33 @@ mod tests {
             ] {
                 let error = measure(bad, step).unwrap_err().to_string();
                 assert!(error.contains("bytes was announced"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_pass_as_they_come_and_other_messages_whole() {
+        let mut framing = PostgresFraming::default();
+        let mut passed = |bytes: &[u8]| check(&mut framing, [bytes]).expect("a good message").len();
+        assert_eq!((passed(b"D\0\0\0\x0eabc"), passed(b"defghi"), passed(b"jZ\0\0\0\x05")), (8, 6, 1));
+        assert_eq!(check(&mut PostgresFraming::default(), [&b"E\0\0\0\x08ab"[..], b"cdZ"]).expect("one").len(), 9);
+    }
+
+    #[test]
+    fn types_that_are_not_built_in_are_replaced_however_the_bytes_are_cut() {
+        let column = |name: &str, oid: u32| [name.as_bytes(), &[0; 7], &oid.to_be_bytes(), &[0xff; 8]].concat();
+        let columns = |first, second| [&[0, 2][..], &column("a", first), &column("", second)].concat();
+        let parameters = |first: u32, second: u32| [&[0, 2][..], &first.to_be_bytes(), &second.to_be_bytes()].concat();
+        let (text, enumeration) = (25, 3500);
+        for (kind, body, expected) in [
+            (b'T', columns(text, 70_000), columns(text, enumeration)),
+            (b't', parameters(16_384, text), parameters(enumeration, text)),
+            (b'D', columns(70_000, 70_000), columns(70_000, 70_000)),
+        ] {
+            let sent = message(kind, &body);
+            for step in 1..=sent.len() {
+                let passed = check(&mut PostgresFraming::default(), sent.chunks(step)).expect("a good message");
+                assert_eq!(passed, message(kind, &expected), "{kind} by {step}");
             }
         }
     }
@@ -199,5 +231,18 @@ mod tests {
             |message: &'static [u8]| check(&mut framing, repeat_n(message, UNASKED_LIMIT / UNASKED_OVERHEAD));
         assert!(send(b"Z\0\0\0\x05I").is_ok() && send(b"D\0\0\0\x04").is_ok() && send(b"S\0\0\0\x04").is_ok());
         assert!(send(b"N\0\0\0\x04").is_err());
+    }
+
+    #[test]
+    fn parameters_may_change_and_not_become_more_and_more() {
+        for step in [1, 3, 100] {
+            let mut framing = PostgresFraming::default();
+            let mut report =
+                |kind, text: &str| check(&mut framing, message(kind, text.as_bytes()).chunks(step)).is_ok();
+            assert!((0..1000).all(|nth| report(b'S', &format!("search_path\0{nth}\0"))));
+            assert!((0..1000).all(|nth| report(b'N', &format!("{nth}\0"))));
+            assert!((1..MOST_PARAMETERS).all(|nth| report(b'S', &format!("p{nth}\0x\0"))));
+            assert!(!report(b'S', "one_more\0\0"), "by {step}");
+        }
     }
 }
