@@ -8,7 +8,7 @@ use pgvigil::collector::catalogue::Catalogue;
 /// Begins and ends the window that Grafana makes at least four steps long.
 const WINDOW: &str = "}[$__rate_interval]";
 
-/// The ends of the names of a histogram's series.
+/// The ends of the names of a histogram's series. Other metrics have no series with the later ones, and nobody asks for them.
 const SUFFIXES: [&str; 4] = ["", "_bucket", "_sum", "_count"];
 
 /// The names of the series of slow collectors, and how often these are asked.
