@@ -12,7 +12,7 @@ use std::{env, fs, io};
 
 use pgvigil::collector::Collector;
 use pgvigil::collector::catalogue::Catalogue;
-use pgvigil::exposition::{Block, Format, TargetLabels, labels};
+use pgvigil::exposition::{Block, Format, TargetLabels};
 use pgvigil::map::{Family, Mapped, Sample};
 use pgvigil::table::{Cell, Table};
 use pgvigil::{exposition, map};
@@ -126,7 +126,7 @@ fn table((rows, metrics): (usize, usize)) -> Table {
 fn block(shape: (usize, usize)) -> Block {
     let collector = collector(shape.1);
     let mapped = Arc::new(map::map(&collector.queries[0], table(shape)));
-    let labels = labels([("target", "orders"), ("cluster", "eu"), ("datname", "app")]);
+    let labels = TargetLabels::new([("target", "orders"), ("cluster", "eu"), ("datname", "app")]);
     Block { collector, query: 0, labels, mapped }
 }
 

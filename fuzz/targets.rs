@@ -17,7 +17,7 @@ use pgvigil::{
     certificate::{Certificate, Purpose, chain, chain::Authorities, name},
     collector::{SourceKind, catalogue::Catalogue, sections, sections::row::SectionTables},
     exposition,
-    exposition::{Block, Format, labels},
+    exposition::{Block, Format, TargetLabels},
     http::negotiate,
     map,
     settings::{
@@ -70,7 +70,7 @@ pub fn collector(bytes: &[u8]) {
         let block = |query: usize| {
             let own = &collector.queries[query];
             let mapped = map::map(own, own.example.clone()).into();
-            Block { collector: collector.clone(), query, labels: labels([("target", "x")]), mapped }
+            Block { collector: collector.clone(), query, labels: TargetLabels::new([("target", "x")]), mapped }
         };
         let blocks: Vec<_> = (0..collector.queries.len()).map(block).collect();
         expect_readable(&blocks);
@@ -270,7 +270,7 @@ pub fn page(bytes: &[u8]) {
             Block {
                 collector: collector.clone(),
                 query: 0,
-                labels: labels([("target", &*nth), ("name", &name)]),
+                labels: TargetLabels::new([("target", &*nth), ("name", &name)]),
                 mapped,
             }
         })

@@ -91,12 +91,8 @@ impl Catalogue {
 
 /// The shipped files; a test checks that all of them are text.
 fn embedded() -> FileSet {
-    let files = EMBEDDED.files().filter(|file| files::is_yaml(file.path()));
-    let named = files.filter_map(|file| {
-        let name = Path::new("collectors").join(file.path()).to_string_lossy().into_owned();
-        Some((files::stem(file.path()), (name, file.contents_utf8()?.to_owned())))
-    });
-    named.collect()
+    let named = |(name, text): (&str, &str)| (format!("collectors/{name}"), text.to_owned());
+    shipped().map(|file| (files::stem(file.0.as_ref()), named(file))).collect()
 }
 
 fn apply(collector: &mut Collector, change: &Override, place: &Place, problems: &mut Problems) {

@@ -1,6 +1,7 @@
 //! A Collector: one file in `collectors/`, validated. It maps queries' rows and columns to metrics.
 
 pub mod catalogue;
+pub mod extension;
 pub mod load;
 pub mod metric;
 pub mod naming_rules;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use strum::{EnumIter, EnumString, IntoStaticStr, VariantNames};
 
+use crate::collector::extension::Extension;
 use crate::collector::metric::MetricDef;
 pub use crate::schema::problem::Place;
 use crate::table::Table;
@@ -112,13 +114,6 @@ pub struct Query {
     pub example: Table,
 }
 
-/// An extension that a query needs, in at least this version (compared number by number: 1.10 is newer than 1.9).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Extension {
-    pub name: String,
-    pub version: Vec<u32>,
-}
-
 /// The source of a query's rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rows {
@@ -147,25 +142,71 @@ pub struct Metric {
     pub value: ValueSource,
 }
 
-/// The columns of a metric's value.
+/// The columns of a metric's value: their names, or what stands for them.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ValueSource {
+pub enum ValueSource<C = String> {
     /// Gauge, counter: this column times `scale`.
-    Column { column: String, scale: f64 },
+    Column { column: C, scale: f64 },
     /// Histogram: one row per upper bound `le`, `bucket` the cumulative count up to it, `sum` and `count` the totals
     /// (the same on each row of a series, or absent on all but one).
-    Histogram { le: String, bucket: String, sum: String, count: String, native: Option<NativeSpec> },
+    Histogram { le: C, bucket: C, sum: C, count: C, native: Option<NativeSpec<C>> },
     /// Info: always 1.
     One,
 }
 
 /// A histogram's native buckets: those of a series are in one cell, on any of its rows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NativeSpec {
+pub struct NativeSpec<C = String> {
     /// Bucket `i` counts the values above `2^((i-1) * 2^-schema)`, up to `2^(i * 2^-schema)`.
     pub schema: i32,
-    /// The column with that cell; [`crate::table::native::NativeSpec::parse`] defines its text.
-    pub buckets: String,
+    /// The column with that cell; [`crate::table::native::NativeBuckets::parse`] defines its text.
+    pub buckets: C,
+}
+
+/// The key of native buckets among [`ValueSource::columns`].
+pub const NATIVE_BUCKETS: &str = "native";
+
+impl<C> ValueSource<C> {
+    /// The columns that must hold numbers, each with the key it has in a collector file.
+    pub fn numbers(&self) -> impl Iterator<Item = (&'static str, &C)> {
+        let columns = match self {
+            ValueSource::Column { column, .. } => [Some(("value", column)), None, None, None],
+            ValueSource::Histogram { le, bucket, sum, count, .. } => {
+                [("le", le), ("value", bucket), ("sum", sum), ("count", count)].map(Some)
+            }
+            ValueSource::One => [None; 4],
+        };
+        columns.into_iter().flatten()
+    }
+
+    /// All columns, each with its key.
+    pub fn columns(&self) -> impl Iterator<Item = (&'static str, &C)> {
+        self.numbers().chain(self.native().map(|native| (NATIVE_BUCKETS, &native.buckets)))
+    }
+
+    pub fn native(&self) -> Option<&NativeSpec<C>> {
+        match self {
+            ValueSource::Histogram { native, .. } => native.as_ref(),
+            ValueSource::Column { .. } | ValueSource::One => None,
+        }
+    }
+
+    /// The same of other columns; `None` if one of them is missing, other than that of native buckets.
+    pub fn with_columns<D>(&self, other: impl Fn(&C) -> Option<D>) -> Option<ValueSource<D>> {
+        Some(match self {
+            ValueSource::One => ValueSource::One,
+            ValueSource::Column { column, scale } => ValueSource::Column { column: other(column)?, scale: *scale },
+            ValueSource::Histogram { le, bucket, sum, count, native } => ValueSource::Histogram {
+                le: other(le)?,
+                bucket: other(bucket)?,
+                sum: other(sum)?,
+                count: other(count)?,
+                native: native.as_ref().and_then(|NativeSpec { schema, buckets }| {
+                    Some(NativeSpec { schema: *schema, buckets: other(buckets)? })
+                }),
+            },
+        })
+    }
 }
 
 impl Query {
@@ -178,24 +219,15 @@ impl Query {
 
     /// Every column that its metrics need.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        let values = self.metrics.iter().flat_map(|metric| match &metric.value {
-            ValueSource::Column { column, .. } => vec![column],
-            ValueSource::Histogram { le, bucket, sum, count, native } => {
-                [le, bucket, sum, count].into_iter().chain(native.as_ref().map(|native| &native.buckets)).collect()
-            }
-            ValueSource::One => vec![],
-        });
+        let values = self.metrics.iter().flat_map(|metric| metric.value.columns()).map(|(_, column)| column);
         let labels = self.metrics.iter().flat_map(|metric| self.labels_of(metric));
         values.chain(labels).map(String::as_str)
     }
 
     /// The columns of native buckets that are not labels too.
     pub fn native_columns(&self) -> impl Iterator<Item = &str> {
-        let native = self.metrics.iter().filter_map(|metric| match &metric.value {
-            ValueSource::Histogram { native, .. } => Some(native.as_ref()?.buckets.as_str()),
-            ValueSource::Column { .. } | ValueSource::One => None,
-        });
-        native.filter(|column| !self.has_label(column))
+        let native = self.metrics.iter().filter_map(|metric| metric.value.native());
+        native.map(|native| native.buckets.as_str()).filter(|column| !self.has_label(column))
     }
 
     /// Every column that its SQL must return.

@@ -2,34 +2,23 @@
 
 use std::collections::HashMap;
 
-use crate::collector::metric::{MetricDef, MetricKind};
-use crate::schema::problem::{Place, Problems};
+use crate::collector::metric::MetricKind;
+use crate::schema::problem::Problems;
+use crate::schema::reader::Placed;
 use crate::schema::words;
 
 /// Suffixes that are not a base unit, the suffix of the base unit, and the `scale` that converts.
-const UNITS: [(&str, &str, &str); 22] = [
-    ("_ns", "_seconds", "1e-9"),
-    ("_nanoseconds", "_seconds", "1e-9"),
-    ("_us", "_seconds", "1e-6"),
-    ("_usec", "_seconds", "1e-6"),
-    ("_microseconds", "_seconds", "1e-6"),
-    ("_ms", "_seconds", "1e-3"),
-    ("_msec", "_seconds", "1e-3"),
-    ("_milliseconds", "_seconds", "1e-3"),
-    ("_minutes", "_seconds", "60"),
-    ("_hours", "_seconds", "3600"),
-    ("_days", "_seconds", "86400"),
-    ("_kb", "_bytes", "1024"),
-    ("_mb", "_bytes", "1048576"),
-    ("_gb", "_bytes", "1073741824"),
-    ("_kib", "_bytes", "1024"),
-    ("_mib", "_bytes", "1048576"),
-    ("_gib", "_bytes", "1073741824"),
-    ("_kilobytes", "_bytes", "1024"),
-    ("_megabytes", "_bytes", "1048576"),
-    ("_gigabytes", "_bytes", "1073741824"),
-    ("_percent", "_ratio", "0.01"),
-    ("_pct", "_ratio", "0.01"),
+const UNITS: [(&[&str], &str, &str); 10] = [
+    (&["_ns", "_nanoseconds"], "_seconds", "1e-9"),
+    (&["_us", "_usec", "_microseconds"], "_seconds", "1e-6"),
+    (&["_ms", "_msec", "_milliseconds"], "_seconds", "1e-3"),
+    (&["_minutes"], "_seconds", "60"),
+    (&["_hours"], "_seconds", "3600"),
+    (&["_days"], "_seconds", "86400"),
+    (&["_kb", "_kib", "_kilobytes"], "_bytes", "1024"),
+    (&["_mb", "_mib", "_megabytes"], "_bytes", "1048576"),
+    (&["_gb", "_gib", "_gigabytes"], "_bytes", "1073741824"),
+    (&["_percent", "_pct"], "_ratio", "0.01"),
 ];
 
 /// The problem of a metric's name, if any; `own`: it describes pgvigil itself.
@@ -65,7 +54,9 @@ fn style_problem(name: &str, kind: MetricKind) -> Option<String> {
         }
     }
     let stem = name.strip_suffix("_total").or(name.strip_suffix("_info")).unwrap_or(name);
-    let (suffix, base, scale) = UNITS.iter().find(|(suffix, ..)| stem.ends_with(suffix))?;
+    let suffix = |suffixes: &[&'static str]| suffixes.iter().find(|suffix| stem.ends_with(*suffix)).copied();
+    let (suffix, base, scale) =
+        UNITS.iter().find_map(|(suffixes, base, scale)| Some((suffix(suffixes)?, base, scale)))?;
     let convert = match kind {
         MetricKind::Gauge | MetricKind::Counter => format!(", `scale: {scale}`"),
         MetricKind::Histogram | MetricKind::Info => " in the SQL".to_owned(),
@@ -83,44 +74,39 @@ pub fn help_problem(help: &str) -> Option<&'static str> {
     }
 }
 
-/// The names occupied by the metrics seen so far: their own, and those that a format derives from them.
+/// The names occupied by the metrics seen so far, each with the metric: their own, and those that a format derives from them.
 #[derive(Debug, Default)]
-pub struct MetricNames(HashMap<String, (String, Place)>);
+pub struct MetricNames(HashMap<String, Placed<String>>);
 
 impl MetricNames {
     /// Occupies a metric's names, and reports those that are taken.
-    pub fn claim(&mut self, def: &MetricDef, place: &Place, problems: &mut Problems) {
-        let names = occupied(&def.name, def.kind);
-        if let Some((shared, (other, at))) = names.iter().find_map(|name| self.0.get_key_value(name)) {
-            let name = &def.name;
-            problems.add(
-                place,
-                match name == other {
-                    true => format!("metric `{name}` is already declared at {at}: rename one of the two"),
-                    false => format!(
-                        "metrics `{name}` and `{other}` (declared at {at}) both mean `{shared}` in OpenMetrics: rename \
-                         one of the two"
-                    ),
-                },
-            );
-            return;
-        }
-        self.0.extend(names.into_iter().map(|name| (name, (def.name.clone(), place.clone()))));
+    pub fn claim(&mut self, metric: &Placed<String>, kind: MetricKind, problems: &mut Problems) {
+        let (name, names) = (&metric.value, occupied(&metric.value, kind));
+        let Some((shared, other)) = names.iter().find_map(|name| self.0.get_key_value(name)) else {
+            return self.0.extend(names.into_iter().map(|name| (name, metric.clone())));
+        };
+        let Placed { value: other, place: at } = other;
+        let message = match name == other {
+            true => format!("metric `{name}` is already declared at {at}: rename one of the two"),
+            false => format!(
+                "metrics `{name}` and `{other}` (declared at {at}) both mean `{shared}` in OpenMetrics: rename one of \
+                 the two"
+            ),
+        };
+        problems.add(&metric.place, message);
     }
 }
 
 /// A metric's own name, then its family's name and the sample names reserved for it in OpenMetrics.
 fn occupied(name: &str, kind: MetricKind) -> Vec<String> {
-    let with = |stem: &str, suffixes: &[&str]| suffixes.iter().map(|s| format!("{stem}{s}")).collect::<Vec<_>>();
-    let derived = match kind {
-        MetricKind::Gauge => Vec::new(),
-        MetricKind::Counter => {
-            name.strip_suffix("_total").map(|stem| with(stem, &["", "_created"])).unwrap_or_default()
-        }
-        MetricKind::Info => name.strip_suffix("_info").map(|stem| with(stem, &[""])).unwrap_or_default(),
-        MetricKind::Histogram => with(name, &["_bucket", "_sum", "_count", "_created"]),
+    let (stem, suffixes): (_, &[&str]) = match kind {
+        MetricKind::Gauge => (None, &[]),
+        MetricKind::Counter => (name.strip_suffix("_total"), &["", "_created"]),
+        MetricKind::Info => (name.strip_suffix("_info"), &[""]),
+        MetricKind::Histogram => (Some(name), &["_bucket", "_sum", "_count", "_created"]),
     };
-    [vec![name.to_owned()], derived].concat()
+    let derived = stem.iter().flat_map(|stem| suffixes.iter().map(move |suffix| format!("{stem}{suffix}")));
+    [name.to_owned()].into_iter().chain(derived).collect()
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use crate::table::{Cell, Number};
 
 /// Labels that many blocks share. Cloning is cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetLabels(Option<Arc<WrittenLabels>>);
+pub struct TargetLabels(Arc<WrittenLabels>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct WrittenLabels {
     pairs: Vec<(String, String)>,
     text: String,
@@ -18,9 +18,6 @@ impl TargetLabels {
     /// These labels, in this order. The names are valid and each is there once; the values may be any text.
     pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        if pairs.is_empty() {
-            return TargetLabels(None);
-        }
         let mut text = Vec::new();
         for (name, value) in &pairs {
             if !text.is_empty() {
@@ -29,7 +26,7 @@ impl TargetLabels {
             push_label(&mut text, name, Cell::Text(value));
         }
         let text = String::from_utf8_lossy(&text).into_owned();
-        TargetLabels(Some(Arc::new(WrittenLabels { pairs, text })))
+        TargetLabels(Arc::new(WrittenLabels { pairs, text }))
     }
 
     /// These and one more.
@@ -39,12 +36,12 @@ impl TargetLabels {
 
     /// Names and values, unescaped.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().flat_map(|written| &written.pairs).map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The text between the braces in the text formats: `a="1",b="2"`.
     pub fn text(&self) -> &str {
-        self.0.as_ref().map_or("", |written| &written.text)
+        &self.0.text
     }
 }
 

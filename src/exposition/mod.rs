@@ -26,8 +26,3 @@ pub fn render(blocks: &[Block], format: Format) -> Vec<u8> {
 pub fn text(blocks: &[Block]) -> String {
     String::from_utf8_lossy(&text::render(blocks, Format::Text)).into_owned()
 }
-
-/// The labels of a target.
-pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> TargetLabels {
-    TargetLabels::new(pairs)
-}

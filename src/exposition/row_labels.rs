@@ -44,22 +44,17 @@ impl<'a> LabelledFamilies<'a> {
         for (name, value) in target_labels.pairs() {
             syntax.push_behind(&mut target, 0, name, Cell::Text(value));
         }
-        LabelledFamilies { families, target, labels: Vec::new(), syntax }
+        // There are at most as many series as families.
+        let labels = families.iter().map(|_| None).collect();
+        LabelledFamilies { families, target, labels, syntax }
     }
 
-    /// Writes the labels of a family's rows, unless another family has the same rows.
-    pub fn write_labels(&mut self, family: usize) {
-        let Some(family) = self.families.get(family) else { return };
-        if self.labels.len() <= family.series {
-            self.labels.resize_with(family.series + 1, || None);
-        }
-        self.labels[family.series].get_or_insert_with(|| RowLabels::new(family, &self.target, self.syntax));
-    }
-
-    /// A family's samples with their labels, which must have been written before.
-    pub fn samples(&self, family: usize) -> impl Iterator<Item = (&[u8], Sample)> {
+    /// A family's samples with their labels, which are written now unless another family has the same rows.
+    pub fn samples(&mut self, family: usize) -> impl Iterator<Item = (&[u8], Sample)> {
         let family = self.families.get(family);
-        let labels = family.and_then(|family| self.labels.get(family.series)?.as_ref());
+        let labels = family.map(|family| {
+            &*self.labels[family.series].get_or_insert_with(|| RowLabels::new(family, &self.target, self.syntax))
+        });
         family.zip(labels).into_iter().flat_map(|(family, labels)| {
             let rows = family.rows().enumerate();
             rows.filter_map(|(nth, row)| Some((labels.get(nth), family.sample(row)?)))

@@ -48,7 +48,7 @@ fn waits() -> Vec<Block> {
     }
     let mut version = Table::new(["version"]);
     version.push_row([Cell::Int(18)]);
-    let (one, two) = (labels([]), labels([("target", "x\\y"), ("zone", "z")]));
+    let (one, two) = (TargetLabels::new([]), TargetLabels::new([("target", "x\\y"), ("zone", "z")]));
     let mut blocks = Vec::new();
     for (query, labels, table) in [(0, &one, &modes), (0, &two, &modes), (1, &two, &version)] {
         let mapped = Arc::new(map::map(&collector.queries[query], table.clone()));
@@ -61,7 +61,7 @@ fn waits() -> Vec<Block> {
 fn every_kind_of_metric_has_its_head() {
     let collector = collector("kinds.yaml", KINDS);
     let mapped = Arc::new(map::map(&collector.queries[0], collector.queries[0].example.clone()));
-    let block = [Block { collector, query: 0, labels: labels([("target", "one")]), mapped }];
+    let block = [Block { collector, query: 0, labels: TargetLabels::new([("target", "one")]), mapped }];
     assert_eq!(text(&block), include_str!("../../tests/golden/kinds.prom"));
     let page = String::from_utf8(render(&block, Format::OpenMetrics)).expect("text");
     assert_eq!(page, include_str!("../../tests/golden/kinds.om"));

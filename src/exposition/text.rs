@@ -55,7 +55,6 @@ fn write_query(out: &mut Vec<u8>, query: &Query, blocks: &[Block], format: Forma
     for (index, metric) in query.metrics.iter().enumerate() {
         let mut has_head = false;
         for block in &mut blocks {
-            block.write_labels(index);
             // `for_each` compiles to a plain loop here; `for` takes a third more time for each sample.
             block.samples(index).for_each(|(labels, sample)| {
                 if !has_head {

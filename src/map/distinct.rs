@@ -1,13 +1,12 @@
 //! Rows with the same labels: which of them make the series. Pure.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use crate::map::layout::LabelColumns;
-use crate::table::{Cell, Number, Table};
+use crate::table::{Cell, Table};
 
 /// The rows of a series or more, and those that were left out because an earlier row has their labels.
 pub struct DistinctRows {
@@ -63,7 +62,7 @@ fn firsts(table: &Table, labels: &[usize], rows: &[u32], hashing: &impl BuildHas
     for row in rows {
         let mut hasher = hashing.build_hasher();
         for column in labels {
-            written(table.cell(*row as usize, *column)).hash(&mut hasher);
+            table.cell(*row as usize, *column).written().hash(&mut hasher);
         }
         let mut key = hasher.finish();
         let first = loop {
@@ -83,22 +82,9 @@ fn firsts(table: &Table, labels: &[usize], rows: &[u32], hashing: &impl BuildHas
 pub fn same_labels(table: &Table, labels: &[usize], a: u32, b: u32) -> bool {
     let is_same = |column: &usize| match [a, b].map(|row| table.cell(row as usize, *column)) {
         [Cell::Text(a), Cell::Text(b)] => a == b,
-        [a, b] => written(a) == written(b),
+        [a, b] => a.written() == b.written(),
     };
     a == b || labels.iter().all(is_same)
-}
-
-/// A label's value as it is written, and so as it is compared: the number 1 and the text "1" are the same.
-fn written(cell: Cell<'_>) -> Cow<'_, [u8]> {
-    let number = match cell {
-        Cell::Text(text) => return text.as_bytes().into(),
-        Cell::Absent | Cell::Buckets(_) => return [].as_slice().into(),
-        Cell::Int(value) => Number::Int(value),
-        Cell::Float(value) => Number::Float(value),
-    };
-    let mut text = Vec::new();
-    number.push_to(&mut text);
-    text.into()
 }
 
 /// A bucket's bound. The negative zero becomes the positive one.

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::collector::Query;
 use crate::collector::metric::MetricDef;
+use crate::collector::{NativeSpec, Query, ValueSource};
 use crate::map::distinct::{DistinctRows, distinct_rows, same_labels, upper_bound};
-use crate::map::layout::{LabelColumns, Layout, NativeColumn, ValueColumns};
+use crate::map::layout::{LabelColumns, Layout, ValueColumns};
 use crate::table::native::NativeBuckets;
 use crate::table::{Cell, Number, Table};
 use crate::truncate;
@@ -43,7 +43,7 @@ pub struct Family<'a> {
     /// Families of one table with the same `series` have the same rows and labels.
     pub series: usize,
     mapped: &'a Mapped,
-    value: &'a ValueColumns,
+    value: Option<&'a ValueColumns>,
     has_native: bool,
 }
 
@@ -101,7 +101,7 @@ impl Mapped {
     }
 
     fn distinct_rows(&self, labels: &LabelColumns, metrics: &[usize]) -> DistinctRows {
-        let values: Vec<_> = metrics.iter().map(|metric| &self.layout.values[*metric]).collect();
+        let values: Vec<_> = metrics.iter().filter_map(|metric| self.layout.values[*metric].as_ref()).collect();
         distinct_rows(&self.table, labels, |row| {
             values.iter().any(|value| value.is_in(&self.table, row, &labels.columns))
         })
@@ -117,15 +117,14 @@ impl Mapped {
     fn count_invalid(&self) -> u64 {
         let mut invalid = 0;
         for (value, series) in self.layout.values.iter().zip(&self.series_of) {
-            for row in &self.series[*series].rows {
-                let cell = |column: usize| self.table.cell(*row as usize, column);
-                invalid +=
-                    value.numbers().into_iter().flatten().filter(|column| cell(*column).number().is_err()).count();
-                if let Some(native) = value.native()
-                    && !is_native(cell(native.column))
-                {
-                    invalid += 1;
-                }
+            let Some(value) = value else { continue };
+            let rows = &self.series[*series].rows;
+            let cells = |column: usize| rows.iter().map(move |row| self.table.cell(*row as usize, column));
+            for (_, column) in value.numbers() {
+                invalid += cells(*column).filter(|cell| cell.number().is_err()).count();
+            }
+            if let Some(native) = value.native() {
+                invalid += cells(native.buckets).filter(|cell| !is_native(*cell)).count();
             }
         }
         invalid as u64
@@ -136,20 +135,13 @@ impl Mapped {
         let mut seen = HashSet::new();
         let mut cut = 0;
         for series in &self.series {
-            for row in &series.rows {
-                if !seen.insert((series.labels, *row)) {
-                    continue;
-                }
-                for column in &self.layout.labels[series.labels].columns {
-                    if let Cell::Text(text) = self.table.cell(*row as usize, *column)
-                        && truncate::is_cut(text)
-                    {
-                        cut += 1;
-                    }
-                }
+            let columns = &self.layout.labels[series.labels].columns;
+            for row in series.rows.iter().filter(|row| seen.insert((series.labels, **row))) {
+                let cells = columns.iter().map(|column| self.table.cell(*row as usize, *column));
+                cut += cells.filter(|cell| matches!(cell, Cell::Text(text) if truncate::is_cut(text))).count();
             }
         }
-        cut
+        cut as u64
     }
 
     /// The families of the query this table was mapped for, in the order of its metrics.
@@ -160,7 +152,7 @@ impl Mapped {
             label_names: query.labels_of(metric),
             series: *series,
             mapped: self,
-            value,
+            value: value.as_ref(),
             has_native: false,
         })
     }
@@ -210,14 +202,13 @@ impl<'a> Family<'a> {
 
     /// The sample that begins at this place of [`Family::rows`]; `None` where the value is absent or not a number.
     pub fn sample(&self, (at, row): (usize, u32)) -> Option<Sample> {
-        match self.value {
-            ValueColumns::Nothing => None,
-            ValueColumns::One => Some(Sample::Value(Number::Int(1))),
-            ValueColumns::Value { column, scale } => {
+        match self.value? {
+            ValueSource::One => Some(Sample::Value(Number::Int(1))),
+            ValueSource::Column { column, scale } => {
                 let number = self.number(row, *column)?;
                 Some(Sample::Value(if *scale == 1.0 { number } else { Number::Float(number.as_f64() * scale) }))
             }
-            ValueColumns::Histogram { le, bucket, sum, count, native } => {
+            ValueSource::Histogram { le, bucket, sum, count, native } => {
                 let rows = &self.mapped.series[self.series].rows[at..];
                 let end = rows.iter().position(|other| !self.same_series(row, *other)).unwrap_or(rows.len());
                 let rows = &rows[..end];
@@ -231,7 +222,8 @@ impl<'a> Family<'a> {
                 if buckets.last().is_none_or(|(le, _)| *le < f64::INFINITY) {
                     buckets.push((f64::INFINITY, count));
                 }
-                let native = native.filter(|_| self.has_native).and_then(|native| self.native(rows, native, count));
+                let native = native.as_ref().filter(|_| self.has_native);
+                let native = native.and_then(|native| self.native(rows, native, count));
                 Some(Sample::Histogram { buckets, sum, count, native })
             }
         }
@@ -239,22 +231,18 @@ impl<'a> Family<'a> {
 
     /// The native buckets of a series. `None` if they do not add up to its count, or the count takes more than 63 bits:
     /// Prometheus would refuse the whole page.
-    fn native(&self, rows: &[u32], native: NativeColumn, count: Number) -> Option<NativeBuckets> {
-        let found = rows.iter().find_map(|row| match self.cell(*row, native.column) {
+    fn native(&self, rows: &[u32], native: &NativeSpec<usize>, count: Number) -> Option<NativeBuckets> {
+        let found = rows.iter().find_map(|row| match self.cell(*row, native.buckets) {
             Cell::Buckets(buckets) => Some(NativeBuckets::of(native.schema, buckets)),
             Cell::Text(text) => NativeBuckets::parse(native.schema, text),
             Cell::Absent | Cell::Int(_) | Cell::Float(_) => None,
         })?;
-        let count = match count {
-            Number::Int(count) => count,
-            Number::Float(count) => Some(count as i64).filter(|whole| *whole as f64 == count && *whole < i64::MAX)?,
-        };
-        let sum = found.count().and_then(|sum| i64::try_from(sum).ok());
-        (sum == Some(count)).then_some(found)
+        let sum = found.count().filter(|sum| i64::try_from(*sum).is_ok())?;
+        (count.as_count() == Some(sum)).then_some(found)
     }
 
     pub(super) fn is_histogram(&self) -> bool {
-        matches!(self.value, ValueColumns::Histogram { .. })
+        matches!(self.value, Some(ValueSource::Histogram { .. }))
     }
 
     fn cell(&self, row: u32, column: usize) -> Cell<'a> {

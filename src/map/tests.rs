@@ -37,9 +37,8 @@ const HISTOGRAM: &str = "collector: c\nsource: postgres\nqueries:\n  - name: q\n
 fn native_buckets_are_those_of_their_series_and_as_many_as_it_has_values() {
     let collector = collector(HISTOGRAM);
     let query = &collector.queries[0];
-    let buckets = |zero_count, buckets: &[(i32, u64)]| {
-        Some(NativeBuckets { schema: 2, zero_threshold: 0.0, zero_count, buckets: buckets.to_vec() })
-    };
+    let buckets =
+        |zero_count, buckets: &[(i32, u64)]| Some(NativeBuckets { schema: 2, zero_count, buckets: buckets.to_vec() });
     let cases = [
         (Cell::Text("-2:1 0:2"), buckets(0, &[(-2, 1), (0, 2)])),
         (Cell::Text("zero:2 -2:1"), buckets(2, &[(-2, 1)])),

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::schema::problem::{Place, Problem, Problems};
 use crate::schema::yaml;
-use crate::schema::yaml::{MAX_BYTES, NodeValue};
+use crate::schema::yaml::MAX_BYTES;
 use crate::secret;
 
 /// YAML files by stem, so that one set can replace files of another: each with its name for messages, and its text.
@@ -67,10 +67,7 @@ pub fn named(text: &str, keys: &[&str]) -> Vec<String> {
     while let Some(node) = left.pop() {
         let named = node.entries().iter().filter(|(key, _)| keys.contains(&key.text.as_str()));
         found.extend(named.filter_map(|(_, node)| node.text()).map(str::to_owned));
-        left.extend(node.entries().iter().map(|(_, node)| node));
-        if let NodeValue::List(items) = &node.value {
-            left.extend(items);
-        }
+        left.extend(node.entries().iter().map(|(_, node)| node).chain(node.items()));
     }
     found
 }

@@ -141,8 +141,7 @@ impl<T: 'static> Schema<T> {
 
     /// The key may be left out.
     pub fn optional(self) -> Schema<Option<T>> {
-        let schema = self.tolerant();
-        Schema { is_required: false, ..schema }
+        Schema { is_required: false, ..self.tolerant() }
     }
 
     /// The key is needed, but without it the rest of its map is read and checked all the same.
@@ -246,7 +245,7 @@ impl<T: 'static> Schema<Vec<T>> {
             *least = 1;
         }
         self.then(move |value, node, reader| {
-            if node.is_empty() {
+            if node.items().is_empty() && node.entries().is_empty() {
                 reader.problems.add(&node.place, message);
             }
             Some(value)

@@ -80,12 +80,11 @@ impl Node {
         }
     }
 
-    /// Whether this is an empty list or map.
-    pub fn is_empty(&self) -> bool {
+    /// The items of a list, in order; empty for anything else.
+    pub fn items(&self) -> &[Node] {
         match &self.value {
-            NodeValue::List(items) => items.is_empty(),
-            NodeValue::Map(entries) => entries.is_empty(),
-            _ => false,
+            NodeValue::List(items) => items,
+            _ => &[],
         }
     }
 }

@@ -7,6 +7,7 @@ mod convert;
 pub mod native;
 mod number;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::memory_budget::{MemoryBudget, Reservation};
@@ -212,6 +213,19 @@ impl<'a> Cell<'a> {
             Cell::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// A label's value as it is written, and so as it is compared: the number 1 and the text "1" are the same.
+    pub fn written(self) -> Cow<'a, [u8]> {
+        let number = match self {
+            Cell::Text(text) => return text.as_bytes().into(),
+            Cell::Absent | Cell::Buckets(_) => return [].as_slice().into(),
+            Cell::Int(value) => Number::Int(value),
+            Cell::Float(value) => Number::Float(value),
+        };
+        let mut text = Vec::new();
+        number.push_to(&mut text);
+        text.into()
     }
 
     /// The number in this cell. Text that reads as a decimal number is one, NaN is not:

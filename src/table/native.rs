@@ -13,8 +13,7 @@ const ZERO_WORD: &str = "zero";
 #[derive(Clone, Debug, PartialEq)]
 pub struct NativeBuckets {
     pub schema: i32,
-    /// Values up to this count as zero.
-    pub zero_threshold: f64,
+    /// Values that are 0.
     pub zero_count: u64,
     /// Index and count of those that are not empty, rising by index.
     pub buckets: Vec<(i32, u64)>,
@@ -28,7 +27,7 @@ impl NativeBuckets {
             others => (0, others),
         };
         let buckets = others.iter().copied().filter(|(_, count)| *count > 0).collect();
-        NativeBuckets { schema, zero_threshold: 0.0, zero_count: zero, buckets }
+        NativeBuckets { schema, zero_count: zero, buckets }
     }
 
     /// As a cell: with the zero bucket in front.
@@ -41,7 +40,7 @@ impl NativeBuckets {
     /// front of them is the number of values that are 0. An empty text is an empty histogram; `None`: the text is
     /// something else.
     pub fn parse(schema: i32, text: &str) -> Option<NativeBuckets> {
-        let mut native = NativeBuckets { schema, zero_threshold: 0.0, zero_count: 0, buckets: Vec::new() };
+        let mut native = NativeBuckets { schema, zero_count: 0, buckets: Vec::new() };
         if text.is_empty() {
             return Some(native);
         }

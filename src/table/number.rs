@@ -19,6 +19,14 @@ impl Number {
         }
     }
 
+    /// The number as a count; `None` if it is negative, not whole, or above 64 bits.
+    pub fn as_count(self) -> Option<u64> {
+        match self {
+            Number::Int(value) => u64::try_from(value).ok(),
+            Number::Float(value) => Some(value as u64).filter(|whole| *whole as f64 == value && *whole < u64::MAX),
+        }
+    }
+
     /// Writes the same as [`Number::fmt`]. Whole numbers and short fractions, which are most of a page's values, are
     /// several times faster.
     pub fn push_to(self, out: &mut Vec<u8>) {

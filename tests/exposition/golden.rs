@@ -11,7 +11,6 @@ use std::{
 
 use pgvigil::{
     collector::Query,
-    exposition::labels,
     table::{Cell, Table},
 };
 use serde_json::{Map, Value};
@@ -36,7 +35,7 @@ fn inputs() -> Vec<Input> {
         let collector = collector(&name, &fs::read_to_string(&path).expect("a readable file"));
         let tables = match fs::read_to_string(path.with_extension("json")) {
             Ok(json) => tables(&json),
-            Err(_) => vec![(labels([("target", "one")]), collector.queries[0].example.clone())],
+            Err(_) => vec![(TargetLabels::new([("target", "one")]), collector.queries[0].example.clone())],
         };
         Input { path, collector, tables }
     };
@@ -48,7 +47,12 @@ fn examples(catalogue: &Catalogue) -> Vec<Block> {
     let of_collector = |collector: &Arc<Collector>| {
         let block = |(index, query): (usize, &Query)| {
             let mapped = Arc::new(map::map(query, query.example.clone()));
-            Block { collector: collector.clone(), query: index, labels: labels([("target", "orders")]), mapped }
+            Block {
+                collector: collector.clone(),
+                query: index,
+                labels: TargetLabels::new([("target", "orders")]),
+                mapped,
+            }
         };
         collector.queries.iter().enumerate().map(block).collect::<Vec<_>>()
     };
@@ -145,7 +149,7 @@ fn target_labels(target: &Map<String, Value>) -> TargetLabels {
     let own = target.get("labels").and_then(Value::as_object).into_iter().flatten();
     let own = own.map(|(name, value)| (name.as_str(), value.as_str().expect("a text")));
     let name = target["target"].as_str().expect("a name");
-    labels(std::iter::once(("target", name)).chain(own))
+    TargetLabels::new(std::iter::once(("target", name)).chain(own))
 }
 
 fn table(rows: &Value) -> Table {

@@ -1,9 +1,6 @@
 //! Whatever rows a server sends, the page is one that can be read.
 
-use pgvigil::{
-    exposition::labels,
-    table::{Cell, Table},
-};
+use pgvigil::table::{Cell, Table};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -86,7 +83,10 @@ fn whatever_comes_in_can_be_read() {
             .map_err(|wrong| TestCaseError::fail(format!("{format:?}: {wrong}\n{}", String::from_utf8_lossy(&page))))
     };
     let result = runner.run(&(any_table(), any_table(), "\\PC*"), |(one, two, name)| {
-        let tables = [(labels([("target", "one")]), one), (labels([("target", "two"), ("name", &name)]), two)];
+        let tables = [
+            (TargetLabels::new([("target", "one")]), one),
+            (TargetLabels::new([("target", "two"), ("name", &name)]), two),
+        ];
         let text = read(&tables, Format::Text)?;
         prop_assert_eq!(&text, &read(&tables, Format::OpenMetrics)?);
         prop_assert_eq!(&text, &read(&tables, Format::Protobuf)?);

@@ -8,7 +8,7 @@ use strum::{EnumString, VariantNames};
 
 use pgvigil::declare;
 use pgvigil::schema::reader::Placed;
-use pgvigil::schema::values::{flag, list, map, number, snake, text, word};
+use pgvigil::schema::values::{flag, list, map, number, snake, text, whole, word};
 
 /// The width of a board.
 pub const COLUMNS: u32 = 24;
@@ -76,13 +76,10 @@ pub struct Row {
     pub panels: Vec<Panel>,
 }
 
-/// One panel, its width in twenty-fourths of the board and its height in Grafana's units (30 pixels).
+/// One panel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
     pub options: PanelOptions,
-    pub about: String,
-    pub width: u32,
-    pub height: u32,
     pub queries: Vec<BoardQuery>,
     /// The meanings of values.
     pub states: Vec<State>,
@@ -90,12 +87,26 @@ pub struct Panel {
     pub lines: Vec<BoardQuery>,
 }
 
+impl Panel {
+    /// Its width in twenty-fourths of the board and its height in Grafana's units (30 pixels).
+    pub fn size(&self) -> (u32, u32) {
+        let (width, height) = match self.options.kind {
+            Kind::Stat => (4, 4),
+            Kind::Timeline => (COLUMNS, 7),
+            Kind::Graph | Kind::Stack | Kind::Table | Kind::Bars | Kind::Heatmap => (COLUMNS / 2, 8),
+        };
+        (self.options.width.unwrap_or(width), self.options.height.unwrap_or(height))
+    }
+}
+
 declare! {
-    /// The keys of a panel in the file.
+    /// The keys of a panel that are in the file as they are here.
     #[derive(Clone, Debug, PartialEq)]
     pub struct PanelOptions: "a panel" {
         /// Its title.
         title: String = text(),
+        /// What its values mean, what to do about them, and why there may be none.
+        about: String = text(),
         /// How it shows its values.
         kind: Kind = word(),
         /// Grafana's id of the unit: `s`, `bytes`, `percentunit`.
@@ -112,6 +123,10 @@ declare! {
         bad: Option<f64> = number().optional(),
         /// Uids of boards with more details.
         opens: Vec<String> = list(text()).or(Vec::new()),
+        /// In twenty-fourths of the board.
+        width: Option<u32> = whole(1..=COLUMNS).optional(),
+        /// In units of 30 pixels.
+        height: Option<u32> = whole(1..=40).optional(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The example rows of a query, which are its test fixture. They must have every column that a metric reads.
 
-use crate::collector::load::metric::{LABEL, NATIVE_BUCKETS};
+use crate::collector::NATIVE_BUCKETS;
+use crate::collector::load::metric::LABEL;
 use crate::schema::form::Form;
 use crate::schema::problem::{Place, Problems};
 use crate::schema::reader::{Placed, Schema};

@@ -5,7 +5,7 @@ use crate::collector::naming_rules::MetricNames;
 use crate::collector::{Metric, NativeSpec, ValueSource, naming_rules};
 use crate::declare;
 use crate::schema::form::Form;
-use crate::schema::problem::{Place, Problems};
+use crate::schema::problem::Problems;
 use crate::schema::reader::{Placed, Schema};
 use crate::schema::values::{by_word, flag, map, number, text, unique, whole, word};
 use crate::schema::words;
@@ -81,14 +81,18 @@ fn kind(words: Vec<&'static str>) -> Schema<MetricKind> {
 
 /// The schema of a metric, whose `type` decides which keys it has.
 pub fn metric() -> Schema<MetricDeclaration> {
-    by_word(
-        "type",
-        vec![
-            map().map(NumberKeys::declaration),
-            map().map(HistogramKeys::declaration),
-            map().map(|keys: InfoKeys| keys.metric.declaration(keys.r#type, ValueSource::One, vec![])),
-        ],
-    )
+    let number = |keys: NumberKeys| {
+        let value = ValueSource::Column { column: keys.value, scale: keys.scale };
+        MetricDeclaration { keys: keys.metric, kind: keys.r#type, value }
+    };
+    let histogram = |keys: HistogramKeys| {
+        let HistogramKeys { metric, r#type, le, value: bucket, sum, count, native } = keys;
+        let native = native.map(|NativeKeys { schema, buckets }| NativeSpec { schema, buckets });
+        let value = ValueSource::Histogram { le, bucket, sum, count, native };
+        MetricDeclaration { keys: metric, kind: r#type, value }
+    };
+    let info = |keys: InfoKeys| MetricDeclaration { keys: keys.metric, kind: keys.r#type, value: ValueSource::One };
+    by_word("type", vec![map().map(number), map().map(histogram), map().map(info)])
 }
 
 /// The schema of `labels` of a query or a metric: valid label names, none twice.
@@ -96,9 +100,6 @@ pub fn labels() -> Schema<Vec<Placed<String>>> {
     let label = text().check(|label| words::label(label)).shown_as(Form::Pattern(words::LABEL)).placed();
     unique(label, "", |label| vec![label.value.clone()], "the label `{}` is here twice: leave one out")
 }
-
-/// The key of native buckets in [`ColumnsByKey`].
-pub const NATIVE_BUCKETS: &str = "native";
 
 /// The key of a label in what [`columns_read`] returns.
 pub const LABEL: &str = "label";
@@ -108,68 +109,34 @@ pub fn columns_read<'a>(
     labels: &'a [Placed<String>],
     metrics: &'a [MetricDeclaration],
 ) -> Vec<(&'static str, &'a Placed<String>)> {
-    let labels = labels.iter().chain(metrics.iter().flat_map(|declared| &declared.labels));
+    let labels = labels.iter().chain(metrics.iter().flat_map(|declared| declared.keys.labels.iter().flatten()));
     // A refused label will be renamed, so a missing column of its present name is not reported.
     let labels = labels.filter(|label| words::label(&label.value).is_ok()).map(|label| (LABEL, label));
-    let values = metrics.iter().flat_map(|declared| &declared.columns).map(|(key, column)| (*key, column));
-    labels.chain(values).collect()
+    labels.chain(metrics.iter().flat_map(|declared| declared.value.columns())).collect()
 }
 
-/// The columns that a value is made of, each with its key.
-type ColumnsByKey = Vec<(&'static str, Placed<String>)>;
-
-/// A metric, with the places that later checks need.
-#[derive(Debug)]
+/// A metric as it is declared, with the places that later checks need.
 pub struct MetricDeclaration {
-    pub metric: Metric,
-    /// That of its name.
-    pub place: Place,
-    /// Its own labels; empty if it has the query's.
-    pub labels: Vec<Placed<String>>,
-    pub columns: ColumnsByKey,
+    keys: MetricKeys,
+    kind: MetricKind,
+    value: ValueSource<Placed<String>>,
 }
 
-impl MetricKeys {
-    fn declaration(self, kind: MetricKind, value: ValueSource, columns: ColumnsByKey) -> MetricDeclaration {
-        let def = MetricDef { name: self.name.value, kind, help: self.help, ecosystem: self.ecosystem };
-        let labels = self.labels.as_ref().map(|labels| labels.iter().map(|label| label.value.clone()).collect());
-        MetricDeclaration {
-            metric: Metric { def, labels, value },
-            place: self.name.place,
-            labels: self.labels.unwrap_or_default(),
-            columns,
-        }
-    }
-}
-
-impl NumberKeys {
-    fn declaration(self) -> MetricDeclaration {
-        let value = ValueSource::Column { column: self.value.value.clone(), scale: self.scale };
-        self.metric.declaration(self.r#type, value, vec![("value", self.value)])
-    }
-}
-
-impl HistogramKeys {
-    fn declaration(self) -> MetricDeclaration {
-        let native = self.native.as_ref();
-        let value = ValueSource::Histogram {
-            le: self.le.value.clone(),
-            bucket: self.value.value.clone(),
-            sum: self.sum.value.clone(),
-            count: self.count.value.clone(),
-            native: native.map(|native| NativeSpec { schema: native.schema, buckets: native.buckets.value.clone() }),
-        };
-        let mut columns = vec![("le", self.le), ("value", self.value), ("sum", self.sum), ("count", self.count)];
-        columns.extend(self.native.map(|native| (NATIVE_BUCKETS, native.buckets)));
-        self.metric.declaration(self.r#type, value, columns)
+impl MetricDeclaration {
+    /// The metric; none of its columns is missing.
+    pub fn metric(self) -> Option<Metric> {
+        let MetricKeys { name, help, ecosystem, labels } = self.keys;
+        let def = MetricDef { name: name.value, kind: self.kind, help, ecosystem };
+        let labels = labels.map(|labels| labels.into_iter().map(|label| label.value).collect());
+        Some(Metric { def, labels, value: self.value.with_columns(|column| Some(column.value.clone()))? })
     }
 }
 
 /// Checks a metric's name. `own`: it describes what pgvigil is, observes or remembers.
 pub fn check_name(declared: &MetricDeclaration, own: bool, names: &mut MetricNames, problems: &mut Problems) {
-    let def = &declared.metric.def;
-    match naming_rules::name_problem(&def.name, def.kind, def.ecosystem, own) {
-        Some(message) => problems.add(&declared.place, format!("`{}`: {message}", def.name)),
-        None => names.claim(def, &declared.place, problems),
+    let MetricKeys { name, ecosystem, .. } = &declared.keys;
+    match naming_rules::name_problem(&name.value, declared.kind, *ecosystem, own) {
+        Some(message) => problems.add(&name.place, format!("`{}`: {message}", name.value)),
+        None => names.claim(name, declared.kind, problems),
     }
 }

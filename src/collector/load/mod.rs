@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use strum::IntoEnumIterator;
 
+use crate::collector::extension::Extension;
 use crate::collector::load::example::{Example, example};
 use crate::collector::load::metric::{MetricDeclaration, check_name, columns_read, labels, metric};
-use crate::collector::load::sql::{requires, variants};
+use crate::collector::load::sql::variants;
 use crate::collector::naming_rules::MetricNames;
 use crate::collector::sections::STATEMENTS;
-use crate::collector::{Collector, DATABASE_LABEL, Extension, Query, Role, Rows, Scope, SourceKind, Variant, sections};
+use crate::collector::{Collector, DATABASE_LABEL, Query, Role, Rows, Scope, SourceKind, Variant, sections};
 use crate::schema::form::Form;
 use crate::schema::problem::Problems;
 use crate::schema::reader::{Placed, Reader};
@@ -77,7 +78,7 @@ declare! {
         /// Rows as the source would return them: the file's own test, and the docs' sample.
         example: Option<Example> = example().tolerant(),
         /// The extension the SQL needs. Where it is missing or too old, the query is skipped.
-        requires: Option<Placed<Extension>> = requires().placed().optional(),
+        requires: Option<Placed<Extension>> = map().placed().optional(),
         /// Columns that become labels of all its metrics.
         labels: Vec<Placed<String>> = labels().or(Vec::new()),
         ..rows: Option<RowsKeys>,
@@ -203,7 +204,7 @@ impl QueryKeys {
             // If there are none, that has been reported, and the query can be checked all the same.
             rows: rows.unwrap_or(Rows::Sql(Vec::new())),
             labels: self.labels.into_iter().map(|label| label.value).collect(),
-            metrics: metrics.into_iter().map(|declared| declared.metric).collect(),
+            metrics: metrics.into_iter().filter_map(MetricDeclaration::metric).collect(),
             example: self.example?.table,
         })
     }

@@ -19,11 +19,9 @@ pub fn section(name: &Placed<String>, source: SourceKind, problems: &mut Problem
 
 /// Reports the columns that the section does not have; true if it has all.
 pub fn check(section: &Section, read: &[(&str, &Placed<String>)], problems: &mut Problems) -> bool {
-    let is_missing = |name: &Placed<String>| !section.columns.contains(&name.value.as_str());
-    let missing = read.iter().filter(|(_, name)| !section.columns.is_empty() && is_missing(name));
-    let mut fits = true;
-    for (_, name) in missing {
-        fits = false;
+    let has = |name: &Placed<String>| section.columns.is_empty() || section.columns.contains(&name.value.as_str());
+    let missing: Vec<_> = read.iter().filter(|(_, name)| !has(name)).collect();
+    for (_, name) in &missing {
         let what = match section {
             &STATEMENTS => "`source: statements` gives no column".to_owned(),
             _ => format!("the section `{}` has no column", section.name),
@@ -31,5 +29,5 @@ pub fn check(section: &Section, read: &[(&str, &Placed<String>)], problems: &mut
         let known = section.columns.iter().copied();
         problems.add(&name.place, words::unknown(&what, &name.value, "its columns are", known));
     }
-    fits
+    missing.is_empty()
 }

@@ -1,11 +1,10 @@
-//! The SQL of a query: its variants by server version, and the extension it needs.
+//! The SQL of a query: its variants by server version.
 
-use crate::collector::{EXTENSION_SCHEMA, Extension, Variant};
+use crate::collector::{EXTENSION_SCHEMA, Variant};
 use crate::declare;
-use crate::schema::form::Form;
 use crate::schema::problem::Problems;
 use crate::schema::reader::{Placed, Reader, Schema};
-use crate::schema::values::{map, scalar, text, unique, whole};
+use crate::schema::values::{map, text, unique, whole};
 use crate::schema::yaml::{Node, NodeValue};
 
 /// The highest version that may be named.
@@ -22,27 +21,6 @@ declare! {
         /// The first major version of PostgreSQL it is not for.
         until: Option<u32> = whole(1..=NEWEST).optional(),
     }
-}
-
-declare! {
-    pub struct RequiresKeys: "`requires`" {
-        /// The extension's name; `pgvigil` is the functions of `pgvigil export grants`.
-        extension: String = text().must("an extension's name, such as pg_stat_statements", |name| {
-            !name.trim().is_empty() && !name.contains(char::is_control)
-        }),
-        /// Its least version, compared number by number: 1.10 is newer than 1.9.
-        version: Vec<u32> = version().or(Vec::new()),
-    }
-}
-
-/// The schema of `requires`.
-pub fn requires() -> Schema<Extension> {
-    map().map(|keys: RequiresKeys| Extension { name: keys.extension, version: keys.version })
-}
-
-fn version() -> Schema<Vec<u32>> {
-    let form = Form::Either(vec![Form::Number, Form::Pattern(r"^\+?[0-9]+(\.\+?[0-9]+)*$")]);
-    scalar(form, "numbers, such as 1.8".into(), |text| text.split('.').map(|part| part.parse().ok()).collect())
 }
 
 /// The schema of `sql`: variants, lowest `since` first.

@@ -57,7 +57,7 @@ pub(super) use sections;
 
 /// A table with these rows.
 pub fn table<'a, R: SectionRow<'a>>(rows: impl IntoIterator<Item = R>) -> Table {
-    let mut table = Table::new(R::COLUMNS.iter().copied());
+    let mut table = Table::new(R::COLUMNS);
     rows.into_iter().for_each(|row| table.push_row(row.cells()));
     table
 }
@@ -71,7 +71,7 @@ pub struct SectionTables {
 impl SectionTables {
     /// A table without rows for each of these.
     pub fn new(sections: &[Section]) -> Self {
-        let empty = |section: &Section| (section.name, Table::new(section.columns.iter().copied()));
+        let empty = |section: &Section| (section.name, Table::new(section.columns));
         SectionTables { by_name: sections.iter().map(empty).collect() }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet, prometheus_protobuf,
+    DescriptorEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet, prometheus_protobuf,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
@@ -13,37 +13,20 @@ use crate::collector::metric::{MetricDef, MetricKind};
 use crate::exposition::protobuf::native::spans_and_deltas;
 use crate::exposition::protobuf::wire;
 use crate::map::Sample;
-use crate::table::Number;
 use crate::table::native::NativeBuckets;
-
-#[derive(Clone, Debug)]
-pub struct Head {
-    pub name: String,
-    pub help: String,
-    pub kind: MetricKind,
-}
 
 /// A sample as protobuf has it.
 #[derive(Debug)]
 pub enum SampleValue {
     Number(f64),
-    Histogram(EncodableHistogram),
-}
-
-/// A histogram that a message can hold.
-#[derive(Debug)]
-pub struct EncodableHistogram {
-    sum: f64,
-    count: u64,
-    /// Bounds, and the values between each and the one before.
-    buckets: Vec<(f64, u64)>,
-    native: Option<NativeBuckets>,
-}
-
-impl Head {
-    pub fn of(def: &MetricDef) -> Self {
-        Head { name: def.name.clone(), help: def.help.clone(), kind: def.kind }
-    }
+    /// A histogram that a message can hold.
+    Histogram {
+        sum: f64,
+        count: u64,
+        /// Bounds, and the values between each and the one before.
+        buckets: Vec<(f64, u64)>,
+        native: Option<NativeBuckets>,
+    },
 }
 
 impl SampleValue {
@@ -55,35 +38,28 @@ impl SampleValue {
                 let mut before = 0;
                 let mut parts = Vec::with_capacity(buckets.len());
                 for (bound, cumulative) in buckets {
-                    let cumulative = whole(*cumulative)?;
+                    let cumulative = cumulative.as_count()?;
                     parts.push((*bound, cumulative.checked_sub(before)?));
                     before = cumulative;
                 }
-                let (sum, count, native) = ((*sum)?.as_f64(), whole(*count)?, native.clone());
-                Some(SampleValue::Histogram(EncodableHistogram { sum, count, buckets: parts, native }))
+                let (sum, count, native) = ((*sum)?.as_f64(), count.as_count()?, native.clone());
+                Some(SampleValue::Histogram { sum, count, buckets: parts, native })
             }
         }
-    }
-}
-
-fn whole(number: Number) -> Option<u64> {
-    match number {
-        Number::Int(value) => u64::try_from(value).ok(),
-        Number::Float(value) => Some(value as u64).filter(|whole| *whole as f64 == value && *whole < u64::MAX),
     }
 }
 
 /// A part of a family.
 #[derive(Debug)]
 struct FamilyPart {
-    head: Head,
+    def: MetricDef,
     values: Vec<SampleValue>,
 }
 
 /// The message `MetricFamily` of these values, in their order, without labels.
-pub fn encode(head: Head, values: Vec<SampleValue>) -> Vec<u8> {
+pub fn encode(def: MetricDef, values: Vec<SampleValue>) -> Vec<u8> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(FamilyPart { head, values }));
+    registry.register_collector(Box::new(FamilyPart { def, values }));
     // Writing to memory does not fail.
     let delimited = prometheus_protobuf::encode_to_vec(&registry).unwrap_or_default();
     let mut message = &delimited[..];
@@ -93,45 +69,41 @@ pub fn encode(head: Head, values: Vec<SampleValue>) -> Vec<u8> {
 
 impl Collector for FamilyPart {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let kind = match self.head.kind {
+        let kind = match self.def.kind {
             // A counter's name would be made to end in _total.
             MetricKind::Counter => MetricType::Unknown,
             MetricKind::Gauge | MetricKind::Info => MetricType::Gauge,
             MetricKind::Histogram => MetricType::Histogram,
         };
-        let mut metrics = encoder.encode_descriptor(&self.head.name, &self.head.help, None, kind)?;
+        let mut metrics = encoder.encode_descriptor(&self.def.name, &self.def.help, None, kind)?;
         self.values.iter().try_for_each(|value| match value {
-            SampleValue::Histogram(histogram) => histogram.encode(&mut metrics),
-            SampleValue::Number(number) if self.head.kind == MetricKind::Counter => {
+            SampleValue::Number(number) if self.def.kind == MetricKind::Counter => {
                 metrics.encode_counter::<NoLabelSet, _, f64>(number, None)
             }
             SampleValue::Number(number) => metrics.encode_gauge(number),
+            SampleValue::Histogram { sum, count, buckets, native: None } => {
+                metrics.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)
+            }
+            SampleValue::Histogram { sum, count, buckets, native: Some(native) } => {
+                let (spans, deltas) = spans_and_deltas(&native.buckets);
+                let native = NativeHistogram {
+                    schema: native.schema,
+                    zero_threshold: 0.0,
+                    zero_count: native.zero_count,
+                    negative: NativeHistogramBuckets { spans: &[], deltas: &[] },
+                    positive: NativeHistogramBuckets { spans: &spans, deltas: &deltas },
+                    created: None,
+                };
+                metrics.encode_histogram_with_native::<NoLabelSet>(*sum, *count, buckets, None, native)
+            }
         })
-    }
-}
-
-impl EncodableHistogram {
-    fn encode(&self, metrics: &mut MetricEncoder<'_>) -> fmt::Result {
-        let EncodableHistogram { sum, count, buckets, native } = self;
-        let Some(native) = native else {
-            return metrics.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None);
-        };
-        let (spans, deltas) = spans_and_deltas(&native.buckets);
-        let native = NativeHistogram {
-            schema: native.schema,
-            zero_threshold: native.zero_threshold,
-            zero_count: native.zero_count,
-            negative: NativeHistogramBuckets { spans: &[], deltas: &[] },
-            positive: NativeHistogramBuckets { spans: &spans, deltas: &deltas },
-            created: None,
-        };
-        metrics.encode_histogram_with_native::<NoLabelSet>(*sum, *count, buckets, None, native)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Number;
 
     fn histogram(
         buckets: &[(f64, Number)],
@@ -148,18 +120,19 @@ mod tests {
         for (buckets, spans, deltas) in
             [(vec![(-2, 4), (-1, 1), (3, 4)], vec![(-2, 2), (3, 1)], vec![4, -3, 3]), (vec![], vec![(0, 0)], vec![])]
         {
-            let native = NativeBuckets { schema: 3, zero_threshold: 1e-9, zero_count: 2, buckets };
+            let native = NativeBuckets { schema: 3, zero_count: 2, buckets };
             let sample = histogram(&bounds, Some(Number::Float(0.25)), Number::Int(9), Some(native));
             let value = SampleValue::new(&sample).expect("a histogram that can be held");
-            let head = Head { name: "h".into(), help: "H.".into(), kind: MetricKind::Histogram };
+            let (name, help, kind) = ("h".into(), "H.".into(), MetricKind::Histogram);
+            let def = MetricDef { name, kind, help, ecosystem: false };
             let mut registry = Registry::default();
-            registry.register_collector(Box::new(FamilyPart { head, values: vec![value] }));
+            registry.register_collector(Box::new(FamilyPart { def, values: vec![value] }));
             let families = prometheus_protobuf::encode(&registry).expect("memory takes all");
             let found = families[0].metric[0].histogram.as_ref().expect("a histogram");
             let classic: Vec<_> = found.bucket.iter().map(|b| (b.upper_bound, b.cumulative_count)).collect();
             assert_eq!(classic, [(0.5, 3), (1.0, 3), (f64::INFINITY, 9)]);
             assert_eq!((found.sample_count, found.sample_sum), (9, 0.25));
-            assert_eq!((found.schema, found.zero_threshold, found.zero_count), (3, 1e-9, 2));
+            assert_eq!((found.schema, found.zero_threshold, found.zero_count), (3, 0.0, 2));
             assert_eq!(found.positive_span.iter().map(|s| (s.offset, s.length)).collect::<Vec<_>>(), spans);
             assert_eq!((found.positive_delta.clone(), found.negative_span.len()), (deltas, 0));
         }

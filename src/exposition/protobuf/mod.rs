@@ -9,9 +9,9 @@ mod native;
 mod wire;
 
 use crate::collector::Query;
-use crate::collector::metric::MetricKind;
+use crate::collector::metric::{MetricDef, MetricKind};
 use crate::exposition::block::{Block, by_query};
-use crate::exposition::protobuf::library::{Head, SampleValue};
+use crate::exposition::protobuf::library::SampleValue;
 use crate::exposition::row_labels::{LabelSyntax, LabelledFamilies};
 use crate::exposition::text::push_bound;
 use crate::map::{Family, Sample};
@@ -45,11 +45,8 @@ fn write_query(out: &mut Vec<u8>, query: &Query, blocks: &[Block]) {
         labelled.push(LabelledFamilies::new(families, &block.labels, &LABELS));
     }
     for (index, metric) in query.metrics.iter().enumerate() {
-        for block in &mut labelled {
-            block.write_labels(index);
-        }
-        let samples = labelled.iter().flat_map(|block| block.samples(index));
-        let (head, mut loose) = (Head::of(&metric.def), Vec::new());
+        let samples = labelled.iter_mut().flat_map(|block| block.samples(index));
+        let mut loose = Vec::new();
         let encodable = samples.filter_map(|(labels, sample)| {
             let value = SampleValue::new(&sample);
             if value.is_none() {
@@ -57,14 +54,18 @@ fn write_query(out: &mut Vec<u8>, query: &Query, blocks: &[Block]) {
             }
             Some((labels, value?))
         });
-        write_family(out, &head, encodable);
-        write_loose(out, &head, &loose);
+        write_family(out, &metric.def, encodable);
+        write_loose(out, &metric.def, &loose);
     }
 }
 
 /// Writes a family, if there are samples. A large one is encoded in parts, so that only the page and a part of it are
 /// in memory.
-fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: impl Iterator<Item = (L, SampleValue)>) {
+fn write_family<L: AsRef<[u8]>>(
+    out: &mut Vec<u8>,
+    def: &MetricDef,
+    mut samples: impl Iterator<Item = (L, SampleValue)>,
+) {
     let start = out.len();
     loop {
         let (labels, values): (Vec<L>, Vec<SampleValue>) = samples.by_ref().take(TOGETHER).unzip();
@@ -72,7 +73,7 @@ fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: imp
             break;
         }
         let (is_first, mut labels) = (out.len() == start, labels.iter());
-        for field in wire::fields(&library::encode(head.clone(), values)) {
+        for field in wire::fields(&library::encode(def.clone(), values)) {
             match field.number {
                 METRIC => {
                     let labels = labels.next().map(AsRef::as_ref).unwrap_or_default();
@@ -81,7 +82,7 @@ fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: imp
                     out.extend_from_slice(field.content);
                 }
                 // A family without a type is a counter.
-                TYPE if head.kind == MetricKind::Counter => (),
+                TYPE if def.kind == MetricKind::Counter => (),
                 _ if is_first => out.extend_from_slice(field.whole),
                 _ => (),
             }
@@ -95,7 +96,7 @@ fn write_family<L: AsRef<[u8]>>(out: &mut Vec<u8>, head: &Head, mut samples: imp
 }
 
 /// Writes the histograms that a protobuf histogram cannot hold as Prometheus would store them: three families of counters.
-fn write_loose(out: &mut Vec<u8>, head: &Head, loose: &[(&[u8], Sample)]) {
+fn write_loose(out: &mut Vec<u8>, def: &MetricDef, loose: &[(&[u8], Sample)]) {
     let (mut buckets, mut sums, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for (labels, sample) in loose {
         let Sample::Histogram { buckets: bounds, sum, count, .. } = sample else { continue };
@@ -104,9 +105,9 @@ fn write_loose(out: &mut Vec<u8>, head: &Head, loose: &[(&[u8], Sample)]) {
         counts.push((labels.to_vec(), *count));
     }
     for (suffix, samples) in [("_bucket", buckets), ("_sum", sums), ("_count", counts)] {
-        let head = Head { name: format!("{}{suffix}", head.name), kind: MetricKind::Counter, ..head.clone() };
+        let def = MetricDef { name: format!("{}{suffix}", def.name), kind: MetricKind::Counter, ..def.clone() };
         let numbers = samples.into_iter().map(|(labels, number)| (labels, SampleValue::Number(number.as_f64())));
-        write_family(out, &head, numbers);
+        write_family(out, &def, numbers);
     }
 }
 
@@ -150,9 +151,9 @@ mod tests {
                 labels.iter().for_each(|(name, value)| wire::push_label(&mut bytes, name, Cell::Text(value)));
                 (bytes, SampleValue::Number(*value))
             });
-            let head = Head { name: "pg_size_bytes".into(), help: "A \"size\".".into(), kind: MetricKind::Gauge };
+            let (name, help, kind) = ("pg_size_bytes".into(), "A \"size\".".into(), MetricKind::Gauge);
             let mut out = Vec::new();
-            write_family(&mut out, &head, joined);
+            write_family(&mut out, &MetricDef { name, kind, help, ecosystem: false }, joined);
             let mut registry = Registry::default();
             registry.register_collector(Box::new(whole.clone()));
             assert!(out == prometheus_protobuf::encode_to_vec(&registry).expect("memory takes all"), "{samples}");

@@ -3,7 +3,7 @@
 //! A message is fields, one behind another: a number and a type in one byte (numbers up to 15), then a varint, or a
 //! length and so many bytes.
 
-use crate::table::{Cell, Number};
+use crate::table::Cell;
 
 /// The types of fields that a family consists of.
 const VARINT: u8 = 0;
@@ -72,24 +72,12 @@ pub fn push_length(out: &mut Vec<u8>, number: u8, length: usize) {
 
 /// Writes a label of a `Metric`. An empty one is left out, which means the same.
 pub fn push_label(out: &mut Vec<u8>, name: &str, value: Cell<'_>) {
-    let mut number = Vec::new();
-    let value = match value {
-        Cell::Absent | Cell::Buckets(_) => &[],
-        Cell::Text(text) => text.as_bytes(),
-        Cell::Int(value) => written(&mut number, Number::Int(value)),
-        Cell::Float(value) => written(&mut number, Number::Float(value)),
-    };
+    let (name, value) = (name.as_bytes(), value.written());
     if !value.is_empty() {
-        let name = name.as_bytes();
-        push_length(out, LABEL, length_of(name) + length_of(value));
+        push_length(out, LABEL, length_of(name) + length_of(&value));
         push_bytes(out, NAME, name);
-        push_bytes(out, VALUE, value);
+        push_bytes(out, VALUE, &value);
     }
-}
-
-fn written(out: &mut Vec<u8>, number: Number) -> &[u8] {
-    number.push_to(out);
-    out
 }
 
 fn push_bytes(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {

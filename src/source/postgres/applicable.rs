@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::collector::{Collector, EXTENSION_SCHEMA, Extension, OWN_FUNCTIONS, Query, Role, Rows, Variant};
+use crate::collector::extension::Extension;
+use crate::collector::{Collector, EXTENSION_SCHEMA, OWN_FUNCTIONS, Query, Role, Rows, Variant};
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::postgres::server_info::{InstalledExtension, ServerInfo};
 

@@ -15,31 +15,32 @@ const LINES_AT_LEAST: usize = 5;
 const BANDS: usize = 20;
 
 /// Which lines are kept.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Kept {
-    Highest,
-    Lowest,
-    /// Those that changed most.
-    Restless,
+#[derive(Clone, Copy)]
+pub struct Kept {
+    /// The function of PromQL that chooses them, by what the one below it makes of the time shown.
+    choose: &'static str,
+    over: &'static str,
+    /// For the reader.
+    says: &'static str,
 }
+
+const HIGHEST: Kept = Kept { choose: "topk", over: "max_over_time", says: "highest" };
+const LOWEST: Kept = Kept { choose: "bottomk", over: "min_over_time", says: "lowest" };
+/// Those that changed most.
+const RESTLESS: Kept = Kept { choose: "topk", over: "changes", says: "most restless" };
 
 impl Kept {
     pub fn of(side: Option<Side>, is_restless: bool) -> Kept {
         match side {
-            _ if is_restless => Kept::Restless,
-            Some(Side::Below) => Kept::Lowest,
-            _ => Kept::Highest,
+            _ if is_restless => RESTLESS,
+            Some(Side::Below) => LOWEST,
+            _ => HIGHEST,
         }
     }
 
     /// For the reader, behind what a panel is about.
     pub fn says(self, top: usize) -> String {
-        let which = match self {
-            Kept::Highest => "highest",
-            Kept::Lowest => "lowest",
-            Kept::Restless => "most restless",
-        };
-        format!(" Of each kind at most {top} lines, those that were {which} in the time shown.")
+        format!(" Of each kind at most {top} lines, those that were {} in the time shown.", self.says)
     }
 }
 
@@ -64,11 +65,7 @@ pub fn lines(
 /// The time shown is looked at once, from its end, so that no line comes and goes; of what looks at all of it already, the last value.
 /// In steps as short as the graph's: what has just begun would be missing otherwise.
 fn line(expr: &str, top: usize, kept: Kept) -> String {
-    let (choose, over) = match kept {
-        Kept::Highest => ("topk", "max_over_time"),
-        Kept::Lowest => ("bottomk", "min_over_time"),
-        Kept::Restless => ("topk", "changes"),
-    };
+    let Kept { choose, over, .. } = kept;
     let time = if expr.contains("[$__range]") { "$__interval" } else { "$__range" };
     format!("({expr}) and {choose}({top}, {over}(({expr})[{time}:$__interval] @ end()))")
 }

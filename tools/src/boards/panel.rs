@@ -7,27 +7,14 @@ use pgvigil::schema::values::{flag, list, map, text, whole};
 
 use super::Known;
 use super::most::{self, Kept};
-use super::shared::Shared;
 use super::thresholds::{Side, lines, verdict};
-use crate::board::{BoardQuery, COLUMNS, Kind, Panel, PanelOptions, State};
-
-/// A query, and its expression as written.
-struct Asked {
-    query: BoardQuery,
-    written: String,
-}
+use crate::board::{BoardQuery, Kind, Panel, PanelOptions};
 
 declare! {
     pub struct PanelKeys: "a panel" {
         ..options: PanelOptions,
-        /// What its values mean, what to do about them, and why there may be none.
-        about: String = text(),
         /// What it asks.
         queries: Vec<BoardQueryKeys> = list(map()),
-        /// In twenty-fourths of the board.
-        width: Option<u32> = whole(1..=COLUMNS).optional(),
-        /// In units of 30 pixels.
-        height: Option<u32> = whole(1..=40).optional(),
         /// What values mean: one of the shared sets of states.
         states: Option<Placed<String>> = text().placed().optional(),
         /// How many rows of a table, or lines of each query, are kept where there are more.
@@ -81,13 +68,13 @@ impl ThresholdKeys {
 
 impl PanelKeys {
     /// The panel; `place` is that of its keys.
-    pub(super) fn panel(self, place: &Place, known: &Known, problems: &mut Problems) -> Option<Panel> {
+    pub(super) fn panel(mut self, place: &Place, known: &Known, problems: &mut Problems) -> Option<Panel> {
         let (shared, kind) = (&known.shared, self.options.kind);
-        let asked: Vec<_> = self.queries.into_iter().filter_map(|query| query.asked(known, problems)).collect();
-        let states = states(self.states.as_ref(), shared, problems);
+        let mut queries: Vec<_> = self.queries.into_iter().filter_map(|query| query.query(known, problems)).collect();
+        let states = shared.states(self.states.as_ref(), problems);
         let threshold = self.threshold.side();
-        let lines = drawn(&asked, threshold.as_ref(), shared);
-        let mut queries: Vec<_> = asked.into_iter().map(|asked| asked.query).collect();
+        let line = queries.first().zip(threshold.as_ref());
+        let lines = line.map_or(Vec::new(), |(first, (side, name))| lines(first, *side, name, shared));
         if let Some(states) = self.states.as_ref().filter(|_| kind == Kind::Table) {
             problems.add(&states.place, "the columns of a table differ: give `states` to its queries");
         }
@@ -101,12 +88,11 @@ impl PanelKeys {
         }
         let worst = self.options.worst.as_ref().map(|worst| &worst.value);
         let rank = self.rank.and_then(|rank| shared.put(rank.value.trim(), &rank.place, problems));
-        let mut about = self.about;
         match kind {
             Kind::Graph | Kind::Stack | Kind::Timeline => {
                 let kept = Kept::of(threshold.map(|(side, _)| side), self.restless);
                 let top = most::lines(&mut queries, self.top, kind == Kind::Timeline, kept, shared);
-                about.extend(top.map(|top| kept.says(top)));
+                self.options.about.extend(top.map(|top| kept.says(top)));
             }
             Kind::Table if !self.rows.is_empty() => {
                 let first = queries.iter().find(|query| worst.is_none_or(|worst| query.legend == *worst));
@@ -115,62 +101,30 @@ impl PanelKeys {
             }
             _ => {}
         }
-        let (usual_width, usual_height) = size(kind);
-        Some(Panel {
-            about,
-            width: self.width.unwrap_or(usual_width),
-            height: self.height.unwrap_or(usual_height),
-            queries,
-            states,
-            lines,
-            options: self.options,
-        })
+        Some(Panel { options: self.options, queries, states, lines })
     }
-}
-
-/// The lines of a panel's threshold, which applies to its first query.
-fn drawn(asked: &[Asked], threshold: Option<&(Side, String)>, shared: &Shared) -> Vec<BoardQuery> {
-    let Some((first, (side, name))) = asked.first().zip(threshold) else { return Vec::new() };
-    let line = |line: BoardQuery| BoardQuery { step: first.query.step, ..line };
-    lines(&first.written, &first.query.expr, *side, name, shared).into_iter().map(line).collect()
-}
-
-/// The default size of a panel.
-fn size(kind: Kind) -> (u32, u32) {
-    match kind {
-        Kind::Stat => (4, 4),
-        Kind::Timeline => (COLUMNS, 7),
-        Kind::Graph | Kind::Stack | Kind::Table | Kind::Bars | Kind::Heatmap => (COLUMNS / 2, 8),
-    }
-}
-
-fn states(name: Option<&Placed<String>>, shared: &Shared, problems: &mut Problems) -> Vec<State> {
-    name.and_then(|name| shared.states(name, problems)).unwrap_or_default()
 }
 
 impl BoardQueryKeys {
-    fn asked(self, known: &Known, problems: &mut Problems) -> Option<Asked> {
+    fn query(self, known: &Known, problems: &mut Problems) -> Option<BoardQuery> {
         let shared = &known.shared;
-        let states = states(self.states.as_ref(), shared, problems);
-        let written = self.expr.value;
-        let expr = shared.put(written.trim(), &self.expr.place, problems)?;
-        let step = known.pace.step(&expr);
+        let states = shared.states(self.states.as_ref(), problems);
+        let asked = shared.put(self.expr.value.trim(), &self.expr.place, problems)?;
         let expr = match self.threshold.side() {
             Some((side, name)) => {
-                verdict(&expr, &self.by.join(", "), side, |severity| shared.threshold(&written, &name, severity))
+                verdict(&asked, &self.by.join(", "), side, |severity| shared.threshold(&asked, &name, severity))
             }
-            None if self.leads.is_empty() => expr,
-            None => known.leads.put(&expr, &shared.objects, &self.leads),
+            None if self.leads.is_empty() => asked.clone(),
+            None => known.leads.put(&asked, &shared.objects, &self.leads),
         };
-        let query = BoardQuery {
+        Some(BoardQuery {
             expr,
             legend: self.legend,
-            step,
+            step: known.pace.step(&asked),
             is_dashed: self.dashed,
             is_hidden: self.hidden,
             unit: self.unit,
             states,
-        };
-        Some(Asked { query, written })
+        })
     }
 }

@@ -71,8 +71,9 @@ impl Shared {
         found("annotation", &name.value, &self.annotations, &name.place, problems).cloned()
     }
 
-    pub fn states(&self, name: &Placed<String>, problems: &mut Problems) -> Option<Vec<State>> {
-        found("set of states", &name.value, &self.states, &name.place, problems).cloned()
+    pub fn states(&self, name: Option<&Placed<String>>, problems: &mut Problems) -> Vec<State> {
+        let states = name.and_then(|name| found("set of states", &name.value, &self.states, &name.place, problems));
+        states.cloned().unwrap_or_default()
     }
 
     /// Whether a legend names labels that have many values where there are many targets.
@@ -81,11 +82,9 @@ impl Shared {
         labels.into_iter().any(|label| !self.few.iter().any(|few| few == label))
     }
 
-    /// The series of a threshold, of the targets that the expression (as written) is about.
+    /// The series of a threshold, of the targets that the expression is about: those of its first selector.
     pub fn threshold(&self, of: &str, name: &str, severity: &str) -> String {
-        let selector =
-            of.split('@').nth(1).and_then(|name| self.selectors.iter().find(|selector| selector.key == name));
-        let selector = of_targets(selector.map_or("", |selector| &selector.value));
+        let selector = of_targets(of.split(['{', '}']).nth(1).unwrap_or_default());
         self.threshold.replace("@selector@", &selector).replace("@name@", name).replace("@severity@", severity)
     }
 }

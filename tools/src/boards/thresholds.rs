@@ -16,10 +16,11 @@ pub enum Side {
     Below,
 }
 
-/// Where the alerts of a threshold begin, near the data only. Where the targets that are shown differ, that of the strictest.
-pub fn lines(written: &str, expr: &str, side: Side, name: &str, shared: &Shared) -> Vec<BoardQuery> {
+/// Where the alerts of a threshold begin, near the data of a query only. Where the targets that are shown differ, that of the strictest.
+pub fn lines(query: &BoardQuery, side: Side, name: &str, shared: &Shared) -> Vec<BoardQuery> {
+    let expr = &query.expr;
     let line = |severity: &str| {
-        let threshold = shared.threshold(written, name, severity);
+        let threshold = shared.threshold(expr, name, severity);
         let expr = match side {
             Side::Above => {
                 format!("min({threshold}) and on () (max({expr}) > {NEAR} * min({threshold}))")
@@ -28,7 +29,7 @@ pub fn lines(written: &str, expr: &str, side: Side, name: &str, shared: &Shared)
                 format!("max({threshold}) and on () ({NEAR} * min({expr}) < max({threshold}))")
             }
         };
-        BoardQuery { expr, legend: severity.to_owned(), ..BoardQuery::default() }
+        BoardQuery { expr, legend: severity.to_owned(), step: query.step, ..BoardQuery::default() }
     };
     SEVERITIES.map(line).into()
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::panel;
-use crate::board::{Board, COLUMNS, Panel};
+use crate::board::{Board, COLUMNS};
 
 /// The position of the next panel.
 #[derive(Default)]
@@ -15,8 +15,8 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// The position of a panel of this size.
-    fn place(&mut self, width: u32, height: u32) -> Value {
+    /// The position of a panel of this width and height.
+    fn place(&mut self, (width, height): (u32, u32)) -> Value {
         if self.x + width > COLUMNS {
             self.end_line();
         }
@@ -37,21 +37,17 @@ pub fn panels(board: &Board) -> Vec<Value> {
     let mut panels: Vec<Value> = Vec::new();
     for row in &board.rows {
         cursor.end_line();
-        let place = cursor.place(COLUMNS, 1);
+        let place = cursor.place((COLUMNS, 1));
         panels.push(json!({
             "collapsed": false, "gridPos": place, "id": panels.len() + 1, "panels": [], "title": row.title, "type": "row",
         }));
         cursor.end_line();
         for panel in &row.panels {
-            panels.push(placed(panel, &mut cursor, panels.len() + 1));
+            let mut json = panel::json(panel);
+            json["gridPos"] = cursor.place(panel.size());
+            json["id"] = json!(panels.len() + 1);
+            panels.push(json);
         }
     }
     panels
-}
-
-fn placed(panel: &Panel, cursor: &mut Cursor, id: usize) -> Value {
-    let mut json = panel::json(panel);
-    json["gridPos"] = cursor.place(panel.width, panel.height);
-    json["id"] = json!(id);
-    json
 }

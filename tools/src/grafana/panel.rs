@@ -5,16 +5,13 @@ use serde_json::{Value, json};
 use super::{datasource, table};
 use crate::board::{BoardQuery, Kind, Panel, State};
 
-/// Colors of the thresholds of alerts, by severity, which is the line's legend.
-const LINE_COLORS: [(&str, &str); 2] = [("warning", "orange"), ("critical", "red")];
-
 /// Keeps the reader's time range and choices.
 const KEEP: &str = "${__url_time_range}&${__all_variables}";
 
 pub fn json(panel: &Panel) -> Value {
     let mut json = json!({
         "datasource": datasource(),
-        "description": panel.about,
+        "description": panel.options.about,
         "fieldConfig": {"defaults": defaults(panel), "overrides": overrides(panel)},
         "links": panel.options.opens.iter().map(|uid| link(uid)).collect::<Vec<_>>(),
         "options": options(panel),
@@ -149,9 +146,9 @@ fn dash(id: char) -> Value {
     })
 }
 
-/// The style of a threshold's line. It comes and goes with the data near it, so gaps are spanned.
+/// The style of a threshold's line, whose legend is the severity. It comes and goes with the data near it, so gaps are spanned.
 fn line(query: &BoardQuery) -> Value {
-    let color = LINE_COLORS.iter().find(|(severity, _)| *severity == query.legend).map_or("red", |(_, color)| color);
+    let color = if query.legend == "warning" { "orange" } else { "red" };
     json!({
         "matcher": {"id": "byName", "options": query.legend},
         "properties": [
