@@ -38,7 +38,8 @@ pub struct ServeArguments {
 }
 
 pub fn run(arguments: ServeArguments) -> anyhow::Result<()> {
-    let passed = listen::passed();
+    // It removes variables from the environment, so this comes before there is a second thread.
+    let passed = Passed::from_env();
     arguments.log.start();
     let files = allow_many_files();
     forbid_core_dumps();

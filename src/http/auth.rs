@@ -4,7 +4,7 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, WWW_AUTHENTICA
 use hyper::{HeaderMap, StatusCode};
 
 use crate::access::{Authentication, WebAccess};
-use crate::http::response::{HttpResponse, retry_later, text};
+use crate::http::response::{HttpResponse, retry_later, text, with_header};
 
 /// The response to a refused request; `None` if it is accepted.
 pub async fn refusal(web: &WebAccess, headers: &HeaderMap) -> Option<HttpResponse> {
@@ -23,10 +23,9 @@ pub async fn refusal(web: &WebAccess, headers: &HeaderMap) -> Option<HttpRespons
         Authentication::Accepted => None,
         Authentication::Overloaded => Some(too_many("too many passwords are being compared\n")),
         Authentication::Rejected => {
-            let mut response = text(StatusCode::UNAUTHORIZED, "a user and a password are needed\n");
+            let refusal = text(StatusCode::UNAUTHORIZED, "a user and a password are needed\n");
             let challenge = HeaderValue::from_static("Basic realm=\"pgvigil\", charset=\"UTF-8\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            Some(response)
+            Some(with_header(refusal, WWW_AUTHENTICATE, challenge))
         }
     }
 }

@@ -14,8 +14,8 @@
 //!                         │
 //!                         │ newer bodies need the memory
 //!                         v
-//!                      evicted: the bytes are freed at once; each reader's next poll_frame fails with `Evicted`,
-//!                               on which hyper closes the connection
+//!                      evicted: the bytes are freed at once; each reader's next poll_frame fails, on
+//!                               which hyper closes the connection
 //! ```
 //!
 //! Three things make this work. Only [`SharedBody`] owns the bytes, behind a lock, so that they can be taken away under
@@ -25,18 +25,21 @@
 //!
 //! Small bodies are not counted, because connections are limited and each has one. The newest few are never evicted,
 //! whatever their size: otherwise a page larger than the budget could not be sent at all.
+//!
+//! A body also reports to its connection's permit when hyper drops it.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::{io, mem};
 
 use hyper::body::{self, Bytes, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::http::connections::ConnectionPermit;
 use crate::log_limit::LogLimit;
 
 /// Bytes that large bodies may hold together, unless the newest few hold more.
@@ -59,28 +62,30 @@ pub struct BodyBudget {
 impl BodyBudget {
     /// A body of these bytes, shared by clients of the same page. Older bodies are evicted if there is no room.
     pub fn body(&self, bytes: Bytes) -> Body {
-        if bytes.len() <= MAX_UNCOUNTED {
-            return Body { shared: Arc::new(SharedBody::new(bytes)), position: 0 };
-        }
+        let length = bytes.len();
+        let shared = if length <= MAX_UNCOUNTED { Arc::new(Mutex::new(bytes)) } else { self.shared(bytes) };
+        Body { shared, length, position: 0, permit: None }
+    }
+
+    fn shared(&self, bytes: Bytes) -> Arc<SharedBody> {
         let mut large = self.large.lock();
         large.retain(|shared| shared.strong_count() > 0);
-        let same = large.iter().filter_map(Weak::upgrade).find(|shared| shared.is(&bytes));
+        let same = large.iter().filter_map(Weak::upgrade).find(|shared| is_same(&shared.lock(), &bytes));
         let shared = same.unwrap_or_else(|| {
-            let shared = Arc::new(SharedBody::new(bytes));
+            let shared = Arc::new(Mutex::new(bytes));
             large.push_back(Arc::downgrade(&shared));
             shared
         });
         self.make_room(&mut large);
-        Body { shared, position: 0 }
+        shared
     }
 
     fn make_room(&self, large: &mut VecDeque<Weak<SharedBody>>) {
-        let mut held: usize = large.iter().filter_map(Weak::upgrade).map(|shared| shared.length).sum();
+        let mut held: usize = large.iter().filter_map(Weak::upgrade).map(|shared| shared.lock().len()).sum();
         while held > MAX_BYTES && large.len() > MIN_BODIES {
             let Some(oldest) = large.pop_front().and_then(|oldest| oldest.upgrade()) else { continue };
-            let length = oldest.length;
+            let length = mem::take(&mut *oldest.lock()).len();
             held -= length;
-            oldest.bytes.lock().take();
             // Clients decide how often this happens.
             if let Some(held_back) = self.log.say("evicted", Instant::now()) {
                 warn!(
@@ -91,68 +96,63 @@ impl BodyBudget {
     }
 }
 
-struct SharedBody {
-    /// `None` once evicted.
-    bytes: Mutex<Option<Bytes>>,
-    length: usize,
-}
+/// The bytes of a body; none once it is evicted.
+type SharedBody = Mutex<Bytes>;
 
-impl SharedBody {
-    fn new(bytes: Bytes) -> Self {
-        SharedBody { length: bytes.len(), bytes: Mutex::new(Some(bytes)) }
-    }
-
-    /// Returns whether its bytes are these, in the same memory.
-    fn is(&self, bytes: &Bytes) -> bool {
-        self.bytes.lock().as_ref().is_some_and(|mine| mine.as_ptr() == bytes.as_ptr() && mine.len() == bytes.len())
-    }
-
-    fn piece(&self, start: usize) -> Result<Bytes, Evicted> {
-        let bytes = self.bytes.lock();
-        let piece = bytes.as_ref().and_then(|bytes| bytes.get(start..self.length.min(start + PIECE)));
-        piece.map(Bytes::copy_from_slice).ok_or(Evicted)
-    }
+/// Returns whether both are the same memory.
+fn is_same(one: &Bytes, other: &Bytes) -> bool {
+    one.as_ptr() == other.as_ptr() && one.len() == other.len()
 }
 
 /// A body on its way to one client.
 pub struct Body {
     shared: Arc<SharedBody>,
+    length: usize,
     position: usize,
+    permit: Option<Arc<ConnectionPermit>>,
+}
+
+impl Body {
+    /// Reports to this permit when hyper drops the body: the response is sent, or given up.
+    pub fn with_permit(mut self, permit: Arc<ConnectionPermit>) -> Self {
+        self.permit = Some(permit);
+        self
+    }
+
+    fn next_piece(&mut self) -> io::Result<Bytes> {
+        let start = self.position;
+        self.position += PIECE;
+        let bytes = self.shared.lock();
+        let piece = bytes.get(start..self.length.min(self.position));
+        piece.map(Bytes::copy_from_slice).ok_or_else(|| io::Error::other("the response was evicted from memory"))
+    }
 }
 
 impl body::Body for Body {
     type Data = Bytes;
-    type Error = Evicted;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Evicted>>> {
-        if self.is_end_stream() {
-            return Poll::Ready(None);
-        }
-        let piece = self.shared.piece(self.position);
-        self.position += PIECE;
-        Poll::Ready(Some(piece.map(Frame::data)))
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let piece = (!self.is_end_stream()).then(|| self.next_piece());
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.position >= self.shared.length
+        self.position >= self.length
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.shared.length.saturating_sub(self.position) as u64)
+        SizeHint::with_exact(self.length.saturating_sub(self.position) as u64)
     }
 }
 
-/// Newer bodies needed the memory.
-#[derive(Debug)]
-pub struct Evicted;
-
-impl fmt::Display for Evicted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the response was evicted from memory")
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(permit) = &self.permit {
+            permit.response_done();
+        }
     }
 }
-
-impl std::error::Error for Evicted {}
 
 #[cfg(test)]
 mod tests {
@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    fn next_piece(body: &mut Body) -> Option<Result<Bytes, Evicted>> {
+    fn next_piece(body: &mut Body) -> Option<io::Result<Bytes>> {
         match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(frame) => frame.map(|frame| frame.map(|frame| frame.into_data().expect("a piece"))),
             Poll::Pending => panic!("it never waits"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn is_evicted(body: &Body) -> bool {
-        body.shared.bytes.lock().is_none()
+        body.shared.lock().is_empty()
     }
 
     #[test]

@@ -37,11 +37,7 @@ fn push_target(out: &mut String, target: &Target) {
         (None, Some(_)) => format!("up; too large, so without all of {}", escape(&report.left_out.join(", "))),
         (None, None) => "not asked yet".to_owned(),
     };
-    let role = match report.status.replica {
-        Some(true) => "replica",
-        Some(false) => "primary",
-        None => "",
-    };
+    let role = report.status.replica.map_or("", |is_replica| if is_replica { "replica" } else { "primary" });
     let name = escape(target.name());
     _ = writeln!(out, "<tr><td><a href=\"/metrics?target={name}\">{name}</a></td><td>{state}</td><td>{role}</td></tr>");
 }

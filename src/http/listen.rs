@@ -47,12 +47,6 @@ pub struct SocketFile {
     own: Option<Metadata>,
 }
 
-/// The sockets named by LISTEN_FDS and LISTEN_PID. These variables are removed from the environment, so this must run
-/// before there is a second thread.
-pub fn passed() -> Passed {
-    Passed::from_env()
-}
-
 /// Opens listeners: `HOST:PORT`, `:PORT` (on all addresses), `unix:/path`, or `systemd` for those that were `passed`.
 ///
 /// # Errors
@@ -105,19 +99,14 @@ fn unix_socket(address: &str) -> io::Result<Listener> {
 fn activated(passed: &mut Passed) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for index in 0..passed.len() {
-        let listener = match passed.take_tcp_listener(index) {
-            Ok(Some(listener)) => {
-                listener.set_nonblocking(true)?;
-                Listener::Tcp(TcpListener::from_std(listener)?)
-            }
-            _ => {
-                let Some(listener) = passed.take_unix_listener(index)? else { continue };
-                listener.set_nonblocking(true)?;
-                let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
-                Listener::Unix(UnixListener::from_std(listener)?, SocketFile { path, own: None })
-            }
-        };
-        listeners.push(listener);
+        if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+            listener.set_nonblocking(true)?;
+            listeners.push(Listener::Tcp(TcpListener::from_std(listener)?));
+        } else if let Some(listener) = passed.take_unix_listener(index)? {
+            listener.set_nonblocking(true)?;
+            let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
+            listeners.push(Listener::Unix(UnixListener::from_std(listener)?, SocketFile { path, own: None }));
+        }
     }
     if listeners.is_empty() {
         return Err(io::Error::other("systemd has passed no socket: is there a .socket unit?"));

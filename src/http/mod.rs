@@ -9,7 +9,6 @@ pub mod negotiate;
 mod response;
 mod routes;
 mod server;
-mod watched_body;
 mod watched_stream;
 
 pub use crate::http::routes::App;

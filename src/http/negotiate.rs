@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use form_urlencoded::Parse;
 use hyper::HeaderMap;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 
 use crate::exposition::Format;
 use crate::scrape::engine::Selection;
@@ -17,7 +18,7 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// The format with the highest weight of those we write; plain text if the scraper prefers none.
 pub fn format(headers: &HeaderMap) -> Format {
     let mut best = (0.0, Format::Text);
-    for range in media_ranges(headers, ACCEPT.as_str()) {
+    for range in media_ranges(headers, ACCEPT) {
         let format = match range.name.as_str() {
             "application/openmetrics-text" if range.has_version(&["1.0.0", "0.0.1"]) => Format::OpenMetrics,
             "application/vnd.google.protobuf" if range.is_delimited_families() => Format::Protobuf,
@@ -25,8 +26,8 @@ pub fn format(headers: &HeaderMap) -> Format {
             "text/*" | "*/*" => Format::Text,
             _ => continue,
         };
-        if range.weight > best.0 {
-            best = (range.weight, format);
+        if range.weight() > best.0 {
+            best = (range.weight(), format);
         }
     }
     best.1
@@ -34,7 +35,7 @@ pub fn format(headers: &HeaderMap) -> Format {
 
 /// Returns whether the scraper accepts gzip.
 pub fn gzip(headers: &HeaderMap) -> bool {
-    media_ranges(headers, ACCEPT_ENCODING.as_str()).any(|range| range.name == "gzip" && range.weight > 0.0)
+    media_ranges(headers, ACCEPT_ENCODING).any(|range| range.name == "gzip" && range.weight() > 0.0)
 }
 
 /// How long the page may take: the scraper's timeout, or else the default, less the time of sending. It is rounded
@@ -49,32 +50,15 @@ pub fn timeout(headers: &HeaderMap, default: Duration) -> Duration {
     limit.saturating_sub(MARGIN).max(limit / 2)
 }
 
-/// The query of `/probe`.
-#[derive(Debug, Default)]
-pub struct ProbeRequest {
-    pub target: Option<String>,
-    pub path: String,
-    pub debug: bool,
-}
-
-/// `target=` (by default the first probe), `path=`, `debug=true`.
-pub fn probe(query: Option<&str>) -> ProbeRequest {
-    let mut request = ProbeRequest::default();
-    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        match &*key {
-            "target" => request.target = Some(value.into_owned()),
-            "path" => request.path = value.into_owned(),
-            "debug" => request.debug = value == "true",
-            _ => (),
-        }
-    }
-    request
+/// The keys and values of a query.
+pub fn parameters(query: Option<&str>) -> Parse<'_> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
 }
 
 /// `target=` and `collector=`, each any number of times.
 pub fn selection(query: Option<&str>) -> Selection {
     let mut selection = Selection::default();
-    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+    for (key, value) in parameters(query) {
         match &*key {
             "target" => _ = selection.targets.insert(value.into_owned()),
             "collector" => _ = selection.collectors.insert(value.into_owned()),
@@ -84,50 +68,42 @@ pub fn selection(query: Option<&str>) -> Selection {
     selection
 }
 
-/// One element of an Accept header: a name, parameters, a weight (`q`, 1 if not given).
-struct MediaRange {
+/// One element of an Accept header: a name, and parameters such as its weight, `q`.
+struct MediaRange<'a> {
     name: String,
-    version: Option<String>,
-    /// The name of a protobuf message.
-    proto: Option<String>,
-    /// How messages are delimited.
-    encoding: Option<String>,
-    weight: f32,
+    parameters: &'a str,
 }
 
-impl MediaRange {
-    fn parse(text: &str) -> Self {
-        let mut parts = text.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let mut range = MediaRange { name, version: None, proto: None, encoding: None, weight: 1.0 };
-        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
-            let value = value.trim();
-            let text = || Some(value.trim_matches('"').to_owned());
-            match key.trim().to_ascii_lowercase().as_str() {
-                "q" => range.weight = value.parse().unwrap_or(0.0),
-                "version" => range.version = text(),
-                "proto" => range.proto = text(),
-                "encoding" => range.encoding = text(),
-                // Prometheus also sends how to escape names beyond letters, digits and underscores; we have none.
-                _ => (),
-            }
-        }
-        range
+impl<'a> MediaRange<'a> {
+    fn parse(text: &'a str) -> Self {
+        let (name, parameters) = text.split_once(';').unwrap_or((text, ""));
+        MediaRange { name: name.trim().to_ascii_lowercase(), parameters }
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.parameters.split(';').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.rfind(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
+        Some(value.trim().trim_matches('"'))
+    }
+
+    fn weight(&self) -> f32 {
+        self.parameter("q").map_or(1.0, |weight| weight.parse().unwrap_or(0.0))
     }
 
     /// It names one of these versions, or no version.
     fn has_version(&self, versions: &[&str]) -> bool {
-        self.version.as_deref().is_none_or(|version| versions.contains(&version))
+        self.parameter("version").is_none_or(|version| versions.contains(&version))
     }
 
-    /// The range is Prometheus' request for protobuf. Other messages and delimiters are other formats.
+    /// The range is Prometheus' request for protobuf. Other messages and delimiters are other formats. It also sends how
+    /// to escape names beyond letters, digits and underscores; we have none.
     fn is_delimited_families(&self) -> bool {
-        self.proto.as_deref() == Some("io.prometheus.client.MetricFamily")
-            && self.encoding.as_deref().is_some_and(|encoding| encoding.eq_ignore_ascii_case("delimited"))
+        self.parameter("proto") == Some("io.prometheus.client.MetricFamily")
+            && self.parameter("encoding").is_some_and(|encoding| encoding.eq_ignore_ascii_case("delimited"))
     }
 }
 
-fn media_ranges(headers: &HeaderMap, name: &'static str) -> impl Iterator<Item = MediaRange> {
+fn media_ranges(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = MediaRange<'_>> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(MediaRange::parse)
 }

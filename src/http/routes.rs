@@ -14,6 +14,7 @@
 //!
 //! HEAD is accepted wherever GET is.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,12 +23,12 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, HOST, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::http::body_budget::{Body, BodyBudget};
-use crate::http::response::{HttpResponse, html, json, method_not_allowed, retry_later, text, typed};
+use crate::http::response::{HttpResponse, json, method_not_allowed, retry_later, text, typed, with_header};
 use crate::http::{auth, landing, negotiate};
 use crate::scrape::coalescer::{Coalescer, PageKey};
 use crate::scrape::reload::LiveConfig;
@@ -50,15 +51,11 @@ pub struct App {
     bodies: BodyBudget,
     /// `POST /-/reload` is allowed.
     lifecycle: bool,
+    /// Each request being answered holds a receiver.
+    in_flight: watch::Sender<()>,
     draining: AtomicBool,
-    health: Mutex<Option<CachedHealth>>,
-}
-
-/// A result of /health.
-struct CachedHealth {
-    at: Instant,
-    is_healthy: bool,
-    body: String,
+    /// The last response of /health, and when it was made.
+    health: Mutex<Option<(Instant, HttpResponse)>>,
 }
 
 impl App {
@@ -68,19 +65,19 @@ impl App {
             coalescer: Arc::default(),
             bodies: BodyBudget::default(),
             lifecycle,
-            draining: AtomicBool::new(false),
+            in_flight: watch::Sender::default(),
+            draining: AtomicBool::default(),
             health: Mutex::default(),
         }
     }
 
-    /// Shutdown has begun: /readyz reports it from now on.
-    pub fn drain(&self) {
+    /// Shutdown has begun: /readyz reports it from now on. Waits for the requests in flight; after the patience, scrapes
+    /// are answered with the results already there.
+    pub async fn drain(&self, patience: Duration) {
         self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Scrapes in flight are answered with the results already there.
-    pub fn hurry(&self) {
-        self.coalescer.stop_waiting();
+        if timeout(patience, self.in_flight.closed()).await.is_err() {
+            self.coalescer.stop_waiting();
+        }
     }
 
     /// For new connections; `None` if they are not encrypted.
@@ -89,6 +86,7 @@ impl App {
     }
 
     pub async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        let _in_flight = self.in_flight.subscribe();
         let web = self.live.web();
         let response = match auth::refusal(&web, request.headers()).await {
             Some(refusal) => refusal,
@@ -103,7 +101,7 @@ impl App {
             "/-/reload" if *request.method() == Method::POST => self.reload().await,
             "/-/reload" => method_not_allowed("POST"),
             _ if !is_read => method_not_allowed("GET, HEAD"),
-            "/" => html(landing::page(&self.live.engine())),
+            "/" => typed(StatusCode::OK, "text/html; charset=utf-8", landing::page(&self.live.engine())),
             "/metrics" => self.metrics(&request).await,
             "/sd" => json(StatusCode::OK, self.discovery(&request).to_string()),
             "/probe" => self.probe(&request).await,
@@ -126,12 +124,9 @@ impl App {
         let Ok(page) = self.coalescer.get(&engine, key).await else {
             return retry_later(StatusCode::SERVICE_UNAVAILABLE, 5, TOO_MANY_PAGES);
         };
-        let mut response = typed(StatusCode::OK, format.content_type(), page);
-        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        if gzip {
-            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        response
+        let page = typed(StatusCode::OK, format.content_type(), page);
+        let page = with_header(page, VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        if gzip { with_header(page, CONTENT_ENCODING, HeaderValue::from_static("gzip")) } else { page }
     }
 
     /// Each target as a separate scrape, for Prometheus' `http_sd_configs`. The address is that of this request. Shards
@@ -149,33 +144,36 @@ impl App {
         groups.into()
     }
 
-    /// Runs one round on a path of a probe now. It is not counted, and it is limited: see [`DebugRefusal::TooSoon`].
+    /// Runs one round on a path of a probe now: of the first probe, or of the `target`. It is not counted, and it is
+    /// limited: see [`DebugRefusal::TooSoon`].
     async fn probe(&self, request: &Request<Incoming>) -> HttpResponse {
         let engine = self.live.engine();
-        let wanted = negotiate::probe(request.uri().query());
+        let parameters: HashMap<_, _> = negotiate::parameters(request.uri().query()).collect();
+        let (wanted, path) = (parameters.get("target"), parameters.get("path").map_or("", |path| path));
+        let in_full = parameters.get("debug").is_some_and(|debug| debug == "true");
+        let is_wanted = |target: &&Arc<Target>| wanted.is_none_or(|name| name == target.name());
+        let targets: Vec<_> = engine.targets.iter().filter(is_wanted).collect();
         let bad_request = |message: String| text(StatusCode::BAD_REQUEST, message + "\n");
-        let is_wanted = |target: &Target| wanted.target.as_deref().is_none_or(|name| name == target.name());
-        if let Some(name) = &wanted.target
-            && !engine.targets.iter().any(|target| is_wanted(target))
+        if let Some(name) = wanted
+            && targets.is_empty()
         {
             return bad_request(format!("no target {name:?}"));
         }
-        for target in engine.targets.iter().filter(|target| is_wanted(target)) {
-            let Some(probe) = &target.probe else { continue };
-            return match probe.state.debug_round(&wanted.path).await {
-                Ok(round) => text(StatusCode::OK, round.text(wanted.debug)),
-                Err(DebugRefusal::Unknown(message)) => bad_request(message),
-                Err(DebugRefusal::TooSoon(wait)) => {
-                    let seconds = wait.as_secs() + 1;
-                    let reason = format!("a round ran recently; retry in {seconds} s\n");
-                    retry_later(StatusCode::TOO_MANY_REQUESTS, seconds, reason)
-                }
-                Err(DebugRefusal::Broken(message)) => {
-                    text(StatusCode::INTERNAL_SERVER_ERROR, format!("the round did not end: {message}\n"))
-                }
-            };
+        let Some(probe) = targets.into_iter().find_map(|target| target.probe.as_ref()) else {
+            return bad_request("no probe: choose a target with `probe`".to_owned());
+        };
+        match probe.state.debug_round(path).await {
+            Ok(round) => text(StatusCode::OK, round.text(in_full)),
+            Err(DebugRefusal::Unknown(message)) => bad_request(message),
+            Err(DebugRefusal::TooSoon(wait)) => {
+                let seconds = wait.as_secs() + 1;
+                let reason = format!("a round ran recently; retry in {seconds} s\n");
+                retry_later(StatusCode::TOO_MANY_REQUESTS, seconds, reason)
+            }
+            Err(DebugRefusal::Broken(message)) => {
+                text(StatusCode::INTERNAL_SERVER_ERROR, format!("the round did not end: {message}\n"))
+            }
         }
-        bad_request("no probe: choose a target with `probe`".to_owned())
     }
 
     async fn reload(&self) -> HttpResponse {
@@ -198,23 +196,23 @@ impl App {
 
     async fn health(&self) -> HttpResponse {
         let mut cached = self.health.lock().await;
-        let fresh = match cached.take().filter(|health| health.at.elapsed() <= HEALTH_TTL) {
-            Some(health) => health,
-            None => self.check_health().await,
-        };
-        let response = json(status_of(fresh.is_healthy), fresh.body.clone());
-        *cached = Some(fresh);
+        if let Some((checked, response)) = &*cached
+            && checked.elapsed() <= HEALTH_TTL
+        {
+            return response.clone();
+        }
+        let response = self.check_health().await;
+        *cached = Some((Instant::now(), response.clone()));
         response
     }
 
-    async fn check_health(&self) -> CachedHealth {
+    async fn check_health(&self) -> HttpResponse {
         let engine = self.live.engine();
         // Pings keep the deadline themselves; the timeout is for one that does not.
         let pings = engine.ping(Instant::now() + HEALTH_TIMEOUT);
         let pinged = timeout(2 * HEALTH_TIMEOUT, pings).await.unwrap_or_default();
         let is_healthy = pinged.len() == engine.targets.len() && pinged.iter().all(|(_, report)| report.up);
-        let body = json!({ "healthy": is_healthy, "targets": states(pinged) }).to_string();
-        CachedHealth { at: Instant::now(), is_healthy, body }
+        json(status_of(is_healthy), json!({ "healthy": is_healthy, "targets": states(pinged) }).to_string())
     }
 }
 

@@ -13,7 +13,7 @@
 //!
 //! - [`WatchedStream`] sees arriving bytes, writes that the client does not take, and the client closing its side.
 //! - The service below sees a request begin and its response become ready.
-//! - [`WatchedBody`] sees when hyper drops a response's body: sent, or given up.
+//! - [`Body`](crate::http::body_budget::Body) sees when hyper drops it: sent, or given up.
 //!
 //! hyper's own timer for request heads is off, because it would run between requests as well.
 //!
@@ -22,7 +22,7 @@
 //! the connections still open are cut, including those with half a request.
 
 use std::convert::Infallible;
-use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,14 +32,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::http::connections::{ConnectionPermit, Connections};
 use crate::http::listen::{ClientStream, Listener};
 use crate::http::routes::App;
-use crate::http::watched_body::WatchedBody;
 use crate::http::watched_stream::WatchedStream;
 
 /// A request's head must fit into this buffer.
@@ -54,12 +52,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then lets the requests in flight finish. The process may open `max_files` files.
 pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, max_files: usize, shutdown: impl Future<Output = ()>) {
-    let server = Server {
-        app,
-        connections: Connections::new(max_files),
-        in_flight: watch::Sender::new(0),
-        graceful: GracefulShutdown::new(),
-    };
+    let server = Server { app, connections: Connections::new(max_files), graceful: GracefulShutdown::new() };
     let accepting = join_all(listeners.iter().map(|listener| server.accept_all(listener)));
     tokio::select! {
         // Accepting never ends by itself.
@@ -73,8 +66,6 @@ pub async fn serve(listeners: Vec<Listener>, app: Arc<App>, max_files: usize, sh
 struct Server {
     app: Arc<App>,
     connections: Arc<Connections>,
-    /// The number of requests being answered.
-    in_flight: watch::Sender<usize>,
     graceful: GracefulShutdown,
 }
 
@@ -83,7 +74,7 @@ impl Server {
         loop {
             let permit = self.connections.acquire().await;
             match listener.accept().await {
-                Ok((stream, peer)) => self.spawn(stream, permit.assign(peer)),
+                Ok((stream, peer)) => self.spawn(stream, self.connections.open(peer, permit)),
                 Err(error) => {
                     warn!("accept: {error}");
                     sleep(ACCEPT_PAUSE).await;
@@ -94,16 +85,12 @@ impl Server {
 
     fn spawn(&self, stream: ClientStream, permit: ConnectionPermit) {
         let permit = Arc::new(permit);
-        let connection = ClientConnection {
-            app: self.app.clone(),
-            in_flight: self.in_flight.clone(),
-            watcher: self.graceful.watcher(),
-            permit: permit.clone(),
-        };
+        let connection =
+            ClientConnection { app: self.app.clone(), watcher: self.graceful.watcher(), permit: permit.clone() };
         tokio::spawn(async move {
             let ended = tokio::select! {
                 served = connection.serve(stream) => served,
-                reason = permit.timed_out() => Err(reason.into()),
+                reason = permit.timed_out() => Err(io::Error::other(reason)),
             };
             if let Err(error) = ended {
                 debug!("connection: {error}");
@@ -112,12 +99,8 @@ impl Server {
     }
 
     async fn drain(self) {
-        self.app.drain();
-        let mut in_flight = self.in_flight.subscribe();
         let cut = async {
-            if timeout(FINISH_TIMEOUT, in_flight.wait_for(|requests| *requests == 0)).await.is_err() {
-                self.app.hurry();
-            }
+            self.app.drain(FINISH_TIMEOUT).await;
             sleep(SEND_TIMEOUT).await;
         };
         tokio::select! {
@@ -130,14 +113,13 @@ impl Server {
 /// A connection, with everything needed to serve it.
 struct ClientConnection {
     app: Arc<App>,
-    in_flight: watch::Sender<usize>,
     watcher: Watcher,
     permit: Arc<ConnectionPermit>,
 }
 
 impl ClientConnection {
     /// A unix socket is not encrypted: the mode of its file controls access.
-    async fn serve(self, stream: ClientStream) -> Result<(), Box<dyn Error + Send + Sync>> {
+    async fn serve(self, stream: ClientStream) -> io::Result<()> {
         match (stream, self.app.tls()) {
             (ClientStream::Unix(stream), _) => self.serve_http(stream).await,
             (ClientStream::Tcp(stream), None) => self.serve_http(stream).await,
@@ -150,40 +132,20 @@ impl ClientConnection {
         }
     }
 
-    async fn serve_http(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+    async fn serve_http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<()> {
         let service = service_fn(|request| {
             self.permit.request_received();
-            let (app, permit, in_flight) = (self.app.clone(), self.permit.clone(), InFlight::new(&self.in_flight));
+            let (app, permit) = (self.app.clone(), self.permit.clone());
             async move {
                 let response = app.respond(request).await;
                 permit.response_ready();
-                drop(in_flight);
-                Ok::<_, Infallible>(response.map(|body| WatchedBody::new(body, permit)))
+                Ok::<_, Infallible>(response.map(|body| body.with_permit(permit)))
             }
         });
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(WatchedStream::new(stream, self.permit.clone())), service);
-        Ok(self.watcher.watch(connection).await?)
-    }
-}
-
-/// Counts a request while it is being answered.
-struct InFlight(watch::Sender<usize>);
-
-impl InFlight {
-    fn new(requests: &watch::Sender<usize>) -> Self {
-        requests.send_modify(|requests| *requests += 1);
-        InFlight(requests.clone())
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.send_modify(|requests| *requests -= 1);
+        self.watcher.watch(connection).await.map_err(io::Error::other)
     }
 }

@@ -91,17 +91,6 @@ struct NewestPage {
     page: PageSender,
 }
 
-impl NewestPage {
-    /// A new request would show the same results, and the same configuration.
-    fn is_fresh(&self, engine: &Arc<Engine>, now: Instant) -> bool {
-        self.is_of(engine) && now.saturating_duration_since(self.began) <= MAX_SHARED_AGE
-    }
-
-    fn is_of(&self, engine: &Arc<Engine>) -> bool {
-        Arc::ptr_eq(&self.engine, engine)
-    }
-}
-
 impl PagesInFlight {
     /// Stops requests from joining this page.
     fn close(&mut self, key: &PageKey, page: &PageSender) {
@@ -140,11 +129,12 @@ impl Coalescer {
         let began = Instant::now();
         let mut in_flight = self.in_flight.lock();
         let is_full = in_flight.count >= MAX_PAGES + engine.targets.len();
-        if let Some(newest) = in_flight.newest.get(&key) {
-            // If no other page can be started, an older one is better than none.
-            if newest.is_fresh(engine, began) || is_full && newest.is_of(engine) {
-                return Ok(newest.page.subscribe());
-            }
+        // If no other page can be started, an older one is better than none.
+        if let Some(newest) = in_flight.newest.get(&key)
+            && Arc::ptr_eq(&newest.engine, engine)
+            && (is_full || began.saturating_duration_since(newest.began) <= MAX_SHARED_AGE)
+        {
+            return Ok(newest.page.subscribe());
         }
         if is_full {
             return Err(Busy);
@@ -170,7 +160,8 @@ impl Coalescer {
     }
 
     /// Refreshes the targets of a page on its turn. Without a turn in time, the page shows the results already there.
-    async fn refresh(&self, engine: &Engine, key: &PageKey, began: Instant) -> Scrape {
+    async fn refresh(&self, engine: &Engine, key: &PageKey) -> Scrape {
+        let began = Instant::now();
         let deadline = began + key.timeout;
         let scrape = engine.begin(&key.selection, began);
         let refresh = async {
@@ -205,7 +196,7 @@ impl Coalescer {
     async fn make(self: Arc<Self>, engine: Arc<Engine>, progress: PageInProgress) {
         let (key, page) = (progress.key.clone(), progress.page.clone());
         let scrape = tokio::select! {
-            scrape = self.refresh(&engine, &key, Instant::now()) => scrape,
+            scrape = self.refresh(&engine, &key) => scrape,
             () = progress.is_abandoned() => return,
         };
         // A later request starts another page.

@@ -155,56 +155,40 @@ impl LiveConfig {
     /// # Errors
     /// All problems of the configuration; they are also logged.
     pub async fn reload(self: &Arc<Self>) -> Result<(), Problems> {
-        self.with_files(|live, loaded| {
-            *loaded = live.files.fingerprint();
-            live.load_again()
-        })
-        .await
+        self.load_again(false).await
     }
 
     /// Reloads whenever the content of the files changes. Never returns.
     pub async fn watch(self: Arc<Self>) {
         loop {
             sleep(WATCH_EVERY).await;
-            self.with_files(|live, loaded| {
-                let found = live.files.fingerprint();
-                if std::mem::replace(loaded, found) != found {
-                    // It logs its problems itself.
-                    _ = live.load_again();
-                }
-            })
-            .await;
+            // Problems have been logged.
+            _ = self.load_again(true).await;
         }
     }
 
-    /// Reads files on a thread of its own, one at a time, so that a hanging mount blocks nothing else.
-    async fn with_files<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Self, &mut u64) -> T + Send + 'static,
-    ) -> T {
+    /// Reads the files on a thread of its own, one at a time, so that a hanging mount blocks nothing else.
+    async fn load_again(self: &Arc<Self>, if_changed: bool) -> Result<(), Problems> {
         let mut loaded = self.loaded.clone().lock_owned().await;
         let live = self.clone();
-        match spawn_blocking(move || work(&live, &mut loaded)).await {
-            Ok(result) => result,
-            Err(error) => resume_unwind(error.into_panic()),
-        }
+        let loading = spawn_blocking(move || {
+            let found = live.files.fingerprint();
+            let is_same = std::mem::replace(&mut *loaded, found) == found;
+            if if_changed && is_same { Ok(()) } else { live.load() }
+        });
+        loading.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
     }
 
-    fn load_again(&self) -> Result<(), Problems> {
+    fn load(&self) -> Result<(), Problems> {
         let result = self.files.load(Some(&self.web()));
         self.process.reloaded(result.is_ok());
-        match result {
-            Ok(LoadedConfig { settings, catalogue, web }) => {
-                let engine = Engine::new(settings, catalogue, self.process.clone(), Some(&self.engine()));
-                info!(targets = engine.targets.len(), "configuration loaded again");
-                *self.engine.write() = Arc::new(engine);
-                *self.web.write() = Arc::new(web);
-                Ok(())
-            }
-            Err(problems) => {
-                error!("configuration not loaded, the old one stays in force:\n{problems}");
-                Err(problems)
-            }
-        }
+        let LoadedConfig { settings, catalogue, web } = result.inspect_err(|problems| {
+            error!("configuration not loaded, the old one stays in force:\n{problems}");
+        })?;
+        let engine = Engine::new(settings, catalogue, self.process.clone(), Some(&self.engine()));
+        info!(targets = engine.targets.len(), "configuration loaded again");
+        *self.engine.write() = Arc::new(engine);
+        *self.web.write() = Arc::new(web);
+        Ok(())
     }
 }

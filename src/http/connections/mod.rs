@@ -11,7 +11,6 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,7 +33,6 @@ const MAX_HALF_CLOSED: usize = 16;
 pub struct Connections {
     permits: Arc<Semaphore>,
     table: Mutex<ConnectionTable>,
-    next_number: AtomicU64,
 }
 
 #[derive(Default)]
@@ -58,9 +56,12 @@ impl OpenConnection {
 }
 
 impl ConnectionTable {
-    fn add(&mut self, number: u64, connection: OpenConnection) {
+    /// Adds an accepted connection; returns its number.
+    fn add(&mut self, connection: OpenConnection) -> u64 {
+        let number = self.open.last_key_value().map_or(0, |(newest, _)| newest + 1);
         *self.count_by_peer.entry(connection.peer).or_default() += 1;
         self.open.insert(number, connection);
+        number
     }
 
     fn remove(&mut self, number: u64) {
@@ -76,13 +77,11 @@ impl ConnectionTable {
 
     fn evict_one(&self, now: Instant) {
         let share = self.open.len() / self.count_by_peer.len().max(1);
-        let mut candidates = Vec::new();
-        for connection in self.open.values() {
-            let is_over_share = self.count_by_peer.get(&connection.peer).is_some_and(|count| *count > share);
-            let rank = connection.state.borrow().eviction_rank(is_over_share, now);
-            candidates.extend(rank.map(|rank| (rank, connection)));
-        }
-        if let Some((_, connection)) = candidates.into_iter().max_by_key(|(rank, _)| *rank) {
+        let candidates = self.open.values().filter_map(|connection| {
+            let is_over_share = self.count_by_peer.get(&connection.peer) > Some(&share);
+            Some((connection.state.borrow().eviction_rank(is_over_share, now)?, connection))
+        });
+        if let Some((_, connection)) = candidates.max_by_key(|(rank, _)| *rank) {
             connection.evict();
         }
     }
@@ -103,35 +102,26 @@ impl Connections {
     /// Half of the allowed open files are reserved for our connections to servers.
     pub fn new(max_files: usize) -> Arc<Connections> {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS.min(max_files / 2)));
-        Arc::new(Connections { permits, table: Mutex::default(), next_number: AtomicU64::new(0) })
+        Arc::new(Connections { permits, table: Mutex::default() })
     }
 
     /// Waits for a permit, and evicts connections if there is none.
-    pub async fn acquire(self: &Arc<Connections>) -> UnassignedPermit {
+    pub async fn acquire(&self) -> OwnedSemaphorePermit {
         loop {
             if self.permits.available_permits() == 0 {
                 self.table.lock().evict_one(Instant::now());
             }
             if let Ok(Ok(permit)) = timeout(EVICTION_TIMEOUT, self.permits.clone().acquire_owned()).await {
-                return UnassignedPermit { connections: self.clone(), permit };
+                return permit;
             }
         }
     }
-}
 
-/// A permit for the next connection.
-pub struct UnassignedPermit {
-    connections: Arc<Connections>,
-    permit: OwnedSemaphorePermit,
-}
-
-impl UnassignedPermit {
-    /// Gives the permit to an accepted connection of this peer.
-    pub fn assign(self, peer: Peer) -> ConnectionPermit {
-        let number = self.connections.next_number.fetch_add(1, Ordering::Relaxed);
+    /// Gives a permit to an accepted connection of this peer.
+    pub fn open(self: &Arc<Connections>, peer: Peer, permit: OwnedSemaphorePermit) -> ConnectionPermit {
         let state = watch::Sender::new(ConnectionState::new());
-        self.connections.table.lock().add(number, OpenConnection { peer, state: state.clone() });
-        ConnectionPermit { connections: self.connections, number, state, _permit: self.permit }
+        let number = self.table.lock().add(OpenConnection { peer, state: state.clone() });
+        ConnectionPermit { connections: self.clone(), number, state, _permit: permit }
     }
 }
 

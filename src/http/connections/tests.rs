@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::http::body_budget::BodyBudget;
 use crate::http::connections::*;
-use crate::http::watched_body::WatchedBody;
 use crate::http::watched_stream::WatchedStream;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -26,7 +26,7 @@ async fn connect(connections: &Arc<Connections>, bytes: usize) -> Connected {
 
 /// The same from the peer of this number, and after this time.
 async fn connect_from(connections: &Arc<Connections>, bytes: usize, peer: u8, after: Duration) -> Connected {
-    let permit = Arc::new(connections.acquire().await.assign(Peer::new(Some([10, 0, 0, peer].into()))));
+    let permit = Arc::new(permit(connections, Some([10, 0, 0, peer])).await);
     let (client, stream) = duplex(1024);
     let life = tokio::spawn(async move {
         let service = service_fn(|_| {
@@ -35,7 +35,8 @@ async fn connect_from(connections: &Arc<Connections>, bytes: usize, peer: u8, af
             async move {
                 sleep(after).await;
                 permit.response_ready();
-                Ok::<_, Infallible>(Response::new(WatchedBody::new("x".repeat(bytes), permit)))
+                let body = BodyBudget::default().body("x".repeat(bytes).into());
+                Ok::<_, Infallible>(Response::new(body.with_permit(permit)))
             }
         });
         let stream = TokioIo::new(WatchedStream::new(stream, permit.clone()));
@@ -199,7 +200,8 @@ async fn few_are_waited_for(sent: &[u8]) {
 }
 
 async fn permit(connections: &Arc<Connections>, peer: Option<[u8; 4]>) -> ConnectionPermit {
-    connections.acquire().await.assign(Peer::new(peer.map(Into::into)))
+    let permit = connections.acquire().await;
+    connections.open(Peer::new(peer.map(Into::into)), permit)
 }
 
 #[tokio::test(start_paused = true)]

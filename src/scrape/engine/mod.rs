@@ -52,8 +52,13 @@ impl Engine {
     /// results. The next scrape refreshes anyway: a reload's caller wants to see its effect.
     pub fn new(settings: Settings, mut catalogue: Catalogue, process: Arc<Process>, before: Option<&Engine>) -> Self {
         let is_same_catalogue = before.is_some_and(|before| before.catalogue == catalogue);
-        if let Some(before) = before {
-            keep_collectors(&mut catalogue, &before.catalogue);
+        // Unchanged collectors stay the same objects: slots that are kept refer to them, and a page compares collectors
+        // by identity.
+        for collector in &mut catalogue.collectors {
+            let kept = before.and_then(|before| before.catalogue.get(&collector.name));
+            if let Some(kept) = kept.filter(|kept| *kept == collector) {
+                *collector = kept.clone();
+            }
         }
         let mut targets = Vec::new();
         for wanted in &settings.targets {
@@ -108,9 +113,10 @@ impl Engine {
         let own = self.catalogue.collectors.iter().filter(|collector| collector.source == SourceKind::Own);
         let own: Vec<_> = own.filter(|collector| wanted(collector)).collect();
         if !own.is_empty() {
-            for (labels, tables) in self.own_tables(&scrape.targets) {
-                own.iter().for_each(|collector| push_own(&mut blocks, collector, &labels, &tables));
+            for (target, freshness) in &scrape.targets {
+                push_own(&mut blocks, &own, &target.labels, &self_metrics::target_tables(target, freshness.since()));
             }
+            push_own(&mut blocks, &own, &TargetLabels::default(), &self.process.tables());
         }
         // Blocks of one query must be adjacent. The sort is stable, so that the targets keep their order.
         blocks.sort_by(|a, b| (&a.collector.name, a.query).cmp(&(&b.collector.name, b.query)));
@@ -123,25 +129,6 @@ impl Engine {
         let freshness = Freshness::new(Instant::now(), Duration::ZERO);
         join_all(self.targets.iter().map(|target| target.refresh(&|_| false, &freshness, deadline))).await;
         self.targets.iter().map(|target| (target.name(), target.status(freshness.since()))).collect()
-    }
-
-    /// The exporter metrics, of each target under its labels and of the process.
-    fn own_tables(&self, targets: &[(Arc<Target>, Freshness)]) -> Vec<(TargetLabels, SectionTables)> {
-        let of_target = |(target, freshness): &(Arc<Target>, Freshness)| {
-            (target.labels.clone(), self_metrics::target_tables(target, freshness.since()))
-        };
-        let whole = (TargetLabels::default(), self.process.tables());
-        targets.iter().map(of_target).chain([whole]).collect()
-    }
-}
-
-/// Unchanged collectors stay the same objects: slots that are kept refer to them, and a page compares collectors by
-/// identity.
-fn keep_collectors(catalogue: &mut Catalogue, before: &Catalogue) {
-    for collector in &mut catalogue.collectors {
-        if let Some(kept) = before.get(&collector.name).filter(|kept| *kept == collector) {
-            *collector = kept.clone();
-        }
     }
 }
 
@@ -170,12 +157,14 @@ impl Scrape {
     }
 }
 
-/// Adds the blocks of a collector of exporter metrics from these tables.
-fn push_own(blocks: &mut Vec<Block>, collector: &Arc<Collector>, labels: &TargetLabels, tables: &SectionTables) {
-    for (index, query) in collector.queries.iter().enumerate() {
-        let Rows::Section(section) = &query.rows else { continue };
-        let Some(table) = tables.by_name.get(section.as_str()) else { continue };
-        let mapped = map::map(query, table.clone()).into();
-        blocks.push(Block { collector: collector.clone(), query: index, labels: labels.clone(), mapped });
+/// Adds the blocks of collectors of exporter metrics from these tables.
+fn push_own(blocks: &mut Vec<Block>, collectors: &[&Arc<Collector>], labels: &TargetLabels, tables: &SectionTables) {
+    for collector in collectors {
+        for (index, query) in collector.queries.iter().enumerate() {
+            let Rows::Section(section) = &query.rows else { continue };
+            let Some(table) = tables.by_name.get(section.as_str()) else { continue };
+            let (collector, mapped) = (Arc::clone(collector), map::map(query, table.clone()).into());
+            blocks.push(Block { collector, query: index, labels: labels.clone(), mapped });
+        }
     }
 }

@@ -131,11 +131,9 @@ impl Slot {
 
     /// The fetch in flight, if nothing was fetched before it, or too long ago.
     fn awaited_fetch(&self, state: &SlotState, now: Instant) -> Option<watch::Receiver<()>> {
-        let has_result = state.attempt.is_some_and(|attempt| now.duration_since(attempt.ended) <= self.max_age());
-        if state.is_fetched && has_result {
-            return None;
-        }
-        state.fetch_in_flight().cloned()
+        let is_recent = |attempt: Attempt| now.duration_since(attempt.ended) <= self.max_age();
+        let has_result = state.is_fetched && state.attempt.is_some_and(is_recent);
+        state.fetch_in_flight().filter(|_| !has_result).cloned()
     }
 
     /// Counts a scrape whose deadline came before the result.

@@ -238,18 +238,14 @@ impl Target {
 
     /// Starts a fetch in each database with a due collector.
     fn start_databases(self: &Arc<Self>, wanted: &[Arc<Collector>]) {
+        let is_wanted = |slot: &Slot| wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
         let databases = self.databases.all();
         let count = databases.len();
         for database in databases.into_iter().filter(|database| !database.is_refusing()) {
             let Ok(place) = self.databases.places.clone().try_acquire_owned() else { break };
-            let (mut slots, mut fetches) = (Vec::new(), Vec::new());
-            for slot in &database.slots {
-                let is_wanted = wanted.iter().any(|collector| Arc::ptr_eq(collector, &slot.collector));
-                if is_wanted && let Some(fetch) = slot.try_start(Instant::now()) {
-                    slots.push(slot.clone());
-                    fetches.push(fetch);
-                }
-            }
+            let slots = database.slots.iter().filter(|slot| is_wanted(slot));
+            let started = slots.filter_map(|slot| Some((slot.clone(), slot.try_start(Instant::now())?)));
+            let (slots, fetches): (Vec<_>, Vec<_>) = started.unzip();
             if slots.is_empty() {
                 continue;
             }

@@ -124,11 +124,8 @@ impl Target {
 
     /// The status at the end of the last refresh.
     pub fn last_status(&self) -> TargetStatus {
-        let is_up = {
-            let state = self.state.lock();
-            state.last_answer.is_some() && state.error.is_none()
-        };
-        self.status_if(is_up)
+        let status = self.status_if(false);
+        TargetStatus { up: status.last_answer.is_some() && status.error.is_none(), ..status }
     }
 
     fn status_if(&self, up: bool) -> TargetStatus {
