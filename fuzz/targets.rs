@@ -140,7 +140,7 @@ pub fn headers(bytes: &[u8]) {
     assert!(!timeout.is_zero() && timeout < std::time::Duration::from_secs(3600));
     _ = (negotiate::format(&headers), negotiate::gzip(&headers));
     let query = String::from_utf8_lossy(bytes);
-    _ = (negotiate::selection(Some(&query)), negotiate::probe(Some(&query)));
+    _ = (negotiate::selection(Some(&query)), negotiate::parameters(Some(&query)).count());
 }
 
 /// What INFO says.

@@ -115,7 +115,7 @@ impl Connector {
         }
         let connected = timeout_at(until, config.connect_raw(stream, PassThroughTls)).await;
         let connected = connected.map_err(|_| AttemptError::timeout(Phase::Authentication))?;
-        let (client, connection) = connected.map_err(|error| login_error(&error::from_login(error)))?;
+        let (client, connection) = connected.map_err(|error| login_error(&error::from_login(&error)))?;
         trace.record(Phase::Authentication, began);
         // The next query shows why it ended.
         let task = tokio::spawn(async move { _ = connection.await });
