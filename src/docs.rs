@@ -30,7 +30,7 @@ fn source(collector: &Collector) -> &'static str {
     match collector.source {
         SourceKind::Postgres => "PostgreSQL",
         SourceKind::Statements => "PostgreSQL's statements",
-        SourceKind::Own => "pgvigil itself",
+        SourceKind::SelfMetrics => "pgvigil itself",
         SourceKind::PgBouncer => "PgBouncer",
         SourceKind::Redis => "Redis",
         SourceKind::Backup => "backup tools",

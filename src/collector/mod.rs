@@ -62,7 +62,7 @@ pub enum SourceKind {
     Statements,
     /// The program's own state.
     #[strum(serialize = "self")]
-    Own,
+    SelfMetrics,
     /// The admin console of a PgBouncer.
     PgBouncer,
     /// A Redis or Valkey server.

@@ -21,12 +21,12 @@ const UNITS: [(&[&str], &str, &str); 10] = [
     (&["_percent", "_pct"], "_ratio", "0.01"),
 ];
 
-/// The problem of a metric's name, if any; `own`: it describes pgvigil itself.
-pub fn name_problem(name: &str, kind: MetricKind, ecosystem: bool, own: bool) -> Option<String> {
+/// The problem of a metric's name, if any; `may_have_our_prefix`: it describes pgvigil itself.
+pub fn name_problem(name: &str, kind: MetricKind, ecosystem: bool, may_have_our_prefix: bool) -> Option<String> {
     if !words::metric(name) {
         return Some("this is not a metric name: use a-z, 0-9 and _, starting with a letter".into());
     }
-    if name.starts_with("pgvigil_") && !own {
+    if name.starts_with("pgvigil_") && !may_have_our_prefix {
         return Some(
             "names that start with `pgvigil_` are for what pgvigil itself is or sees: start it with `pg_`".into(),
         );

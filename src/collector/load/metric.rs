@@ -132,10 +132,15 @@ impl MetricDeclaration {
     }
 }
 
-/// Checks a metric's name. `own`: it describes what pgvigil is, observes or remembers.
-pub fn check_name(declared: &MetricDeclaration, own: bool, names: &mut MetricNames, problems: &mut Problems) {
+/// Checks a metric's name. `may_have_our_prefix`: it describes what pgvigil is, observes or remembers.
+pub fn check_name(
+    declared: &MetricDeclaration,
+    may_have_our_prefix: bool,
+    names: &mut MetricNames,
+    problems: &mut Problems,
+) {
     let MetricKeys { name, ecosystem, .. } = &declared.keys;
-    match naming_rules::name_problem(&name.value, declared.kind, *ecosystem, own) {
+    match naming_rules::name_problem(&name.value, declared.kind, *ecosystem, may_have_our_prefix) {
         Some(message) => problems.add(&name.place, format!("`{}`: {message}", name.value)),
         None => names.claim(name, declared.kind, problems),
     }

@@ -29,8 +29,9 @@ use crate::{declare, declare_one_of};
 /// The least `ttl` of a collector with `scope: database`.
 pub(crate) const IN_DATABASES_TTL: Duration = Duration::from_secs(60);
 
-/// The sources that describe pgvigil itself or what it observes.
-const OWN: [SourceKind; 4] = [SourceKind::Own, SourceKind::Backup, SourceKind::Disk, SourceKind::Probe];
+/// The sources that describe pgvigil itself or what it observes: their metrics may be called `pgvigil_...`.
+const WITH_OUR_PREFIX: [SourceKind; 4] =
+    [SourceKind::SelfMetrics, SourceKind::Backup, SourceKind::Disk, SourceKind::Probe];
 
 declare! {
     /// A collector file.
@@ -115,8 +116,9 @@ pub fn collector(
     check_keys(&keys, stem, &root, reader);
     let queries = keys.queries.take().unwrap_or_default().into_iter();
     let source = keys.source.unwrap_or(SourceKind::Postgres);
-    let own = keys.remember || OWN.contains(&source);
-    let queries: Vec<_> = queries.filter_map(|query| query.query(source, own, names, reader.problems)).collect();
+    let may_have_our_prefix = keys.remember || WITH_OUR_PREFIX.contains(&source);
+    let queries: Vec<_> =
+        queries.filter_map(|query| query.query(source, may_have_our_prefix, names, reader.problems)).collect();
     if keys.scope == Scope::Database {
         check_in_databases(&keys, &queries, &root, reader);
     }
@@ -177,12 +179,18 @@ pub fn about(text: &str) -> String {
 }
 
 impl QueryKeys {
-    /// The query, checked against its source. `own`: its metrics describe what pgvigil is, observes or remembers. `None`: a problem has
+    /// The query, checked against its source. `may_have_our_prefix`: its metrics describe what pgvigil is, observes or remembers. `None`: a problem has
     /// been reported.
-    fn query(self, source: SourceKind, own: bool, names: &mut MetricNames, problems: &mut Problems) -> Option<Query> {
+    fn query(
+        self,
+        source: SourceKind,
+        may_have_our_prefix: bool,
+        names: &mut MetricNames,
+        problems: &mut Problems,
+    ) -> Option<Query> {
         let metrics = self.metrics.unwrap_or_default();
         for declared in &metrics {
-            check_name(declared, own, names, problems);
+            check_name(declared, may_have_our_prefix, names, problems);
         }
         if let Some(requires) = self.requires.as_ref().filter(|_| !source.is_sql()) {
             problems.add(&requires.place, "`requires` is for `source: postgres`: leave it out");

@@ -20,7 +20,7 @@ pub const STATEMENTS: Section = Section {
 /// All sections of a source.
 pub fn of(source: SourceKind) -> &'static [Section] {
     match source {
-        SourceKind::Own => self_metrics::SECTIONS,
+        SourceKind::SelfMetrics => self_metrics::SECTIONS,
         SourceKind::PgBouncer => pgbouncer::SECTIONS,
         SourceKind::Redis => redis::SECTIONS,
         SourceKind::Backup => backup::SECTIONS,

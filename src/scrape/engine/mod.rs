@@ -110,7 +110,7 @@ impl Engine {
         for (target, freshness) in &scrape.targets {
             blocks.extend(target.show(&wanted, freshness.since()));
         }
-        let own = self.catalogue.collectors.iter().filter(|collector| collector.source == SourceKind::Own);
+        let own = self.catalogue.collectors.iter().filter(|collector| collector.source == SourceKind::SelfMetrics);
         let own: Vec<_> = own.filter(|collector| wanted(collector)).collect();
         if !own.is_empty() {
             for (target, freshness) in &scrape.targets {

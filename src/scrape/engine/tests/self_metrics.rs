@@ -41,7 +41,7 @@ async fn every_section_is_filled() {
     // A scrape that begins now has no answer yet, so there is a reason to report.
     pause(1.0).await;
     let (of_target, of_process) = (self_metrics::target_tables(target, Instant::now()), world.engine.process.tables());
-    for section in sections::of(SourceKind::Own) {
+    for section in sections::of(SourceKind::SelfMetrics) {
         let table = of_target.by_name.get(section.name).or(of_process.by_name.get(section.name));
         assert!(table.is_some_and(|table| table.rows() > 0), "{}", section.name);
     }
