@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 
 use crate::{
     support::{Folder, Postgres, eventually, psql},
-    tls::seen,
+    tls::{seen, seen_each},
 };
 
 /// A certificate that a server shows.
@@ -240,19 +240,19 @@ fn what_libpq_takes_is_taken() {
         make(&files, &format!("rm -f *.crt *.key *.csr; {made}; chmod 600 *.key"));
         show(&server);
         let url = server.url("pgvigil", "postgres").replace("@127.0.0.1:", &format!("@{host}:"));
-        for mode in ["prefer", "require", "require ROOT", "verify-ca ROOT", "verify-full ROOT"] {
-            let (mode, with_root) = (mode.split(' ').next().expect("a mode"), mode.contains("ROOT"));
-            let root = if with_root { format!("&sslrootcert={}", path(root)) } else { String::new() };
-            let parameters = format!("sslmode={mode}{root}");
-            let (theirs, ours) = (libpq(&server, host, &parameters), seen(&url, &parameters));
+        let modes = ["prefer", "require", "require ROOT", "verify-ca ROOT", "verify-full ROOT"];
+        let parameters =
+            modes.map(|mode| format!("sslmode={}", mode.replace(" ROOT", &format!("&sslrootcert={}", path(root)))));
+        for (parameters, ours) in parameters.iter().zip(seen_each(&url, &parameters)) {
+            let theirs = libpq(&server, host, parameters);
             let expected = theirs && refused.is_empty();
             // With `prefer` there is nothing to say: it is spoken to in clear.
-            let is_told = mode == "prefer" || ours.as_ref().err().is_none_or(|why| why.contains(refused));
+            let is_told = parameters == "sslmode=prefer" || ours.as_ref().err().is_none_or(|why| why.contains(refused));
             if ours.is_ok() != expected || !is_told {
                 wrong.push(format!("{what}, {parameters}: libpq {theirs}, pgvigil {ours:?}"));
             }
             if let Err(why) = &ours {
-                println!("{what}, {mode}: {why}");
+                println!("{what}, {parameters}: {why}");
             }
         }
     }

@@ -18,6 +18,8 @@ use pgvigil::{
 };
 use proptest::prelude::*;
 
+use crate::support::is_long;
+
 fn tiny() -> Catalogue {
     let text = fs::read_to_string("tests/good/tiny.yaml").expect("a readable file");
     Catalogue::from_files([("tests/good/tiny.yaml", text.as_str())]).unwrap_or_else(|problems| panic!("{problems}"))
@@ -258,7 +260,7 @@ fn likely_text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if is_long() { 2000 } else { 500 }) })]
 
     #[test]
     fn no_text_makes_the_loaders_panic(text in prop_oneof![likely_text(), any::<String>()]) {

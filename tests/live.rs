@@ -14,9 +14,6 @@ use crate::support::{Pgvigil, Postgres, eventually, majors, page, prometheus, sa
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
-/// How long the server may take to do what it was told, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A primary with what the collectors need, and the settings for it and its replica.
 fn cluster(major: u32) -> (Postgres, Postgres, String) {
     let primary = Postgres::builder(major).start();
@@ -124,9 +121,9 @@ fn what_happens_on_the_server_is_shown() {
         let mut builder = server.session("postgres");
         builder.send("CREATE INDEX CONCURRENTLY ON t (id);");
         let building = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase = 'waiting for old snapshots'";
-        eventually(PATIENCE, "the index waits", || server.sql("postgres", building) == "1");
+        server.until("postgres", building, "1");
         let failed = "SELECT failed_count > 0 FROM pg_stat_archiver";
-        eventually(PATIENCE, "archiving fails", || server.sql("postgres", failed) == "t");
+        server.until("postgres", failed, "t");
 
         let pgvigil = Pgvigil::start(BINARY, &[], &[("PGVIGIL_POSTGRES_URL", &server.url("pgvigil", "postgres"))]);
         let text = pgvigil.scrape();

@@ -241,7 +241,7 @@ fn run(server: &Postgres, pgvigil: &Pgvigil, workload: &Workload, pace: &Pace) {
     }
     assert!(pgbench.wait().expect("pgbench").success(), "pgbench failed");
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app'";
-    eventually(Duration::from_secs(10), "the sessions end", || server.sql("postgres", sessions) == "0");
+    server.until("postgres", sessions, "0");
 }
 
 /// What the server measured of each statement that `app` executed, in seconds.

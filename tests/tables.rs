@@ -1,13 +1,8 @@
 //! The collectors of each database, against what was done to its tables: verdicts, bloat, sequences, partitions, functions of strangers.
 
-use std::time::Duration;
-
-use crate::support::{Folder, GRANTS, Pgvigil, Postgres, eventually, majors, page, sample};
+use crate::support::{Folder, GRANTS, Pgvigil, Postgres, majors, page, sample};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
-
-/// How long the server may take to count, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn scrape(server: &Postgres) -> String {
     let folder = Folder::new("tables", "TERM");
@@ -48,7 +43,7 @@ fn verdicts_name_what_can_go_and_what_is_missing() {
     for major in majors() {
         let server = server(major, sql);
         let scans = "SELECT pg_stat_get_numscans('scanned'::regclass) >= 120";
-        eventually(PATIENCE, "scans are counted", || server.sql("postgres", scans) == "t");
+        server.until("postgres", scans, "t");
         let page = scrape(&server);
         let named = |metric, label, name| value(&page, metric, label, name).is_some();
         for (metric, yes, no) in [
@@ -100,7 +95,7 @@ fn bloat_is_estimated_within_a_few_points() {
             server.sql("postgres", &format!("DELETE FROM {name} WHERE hashint4(id) & 1023 < {percent} * 10.24"));
             // Counts arrive a while after the session that made them: a vacuum before would not know of the dead rows.
             let dead = format!("SELECT sign(pg_stat_get_dead_tuples('{name}'::regclass))");
-            let shows = |wanted| eventually(PATIENCE, "dead rows", || server.sql("postgres", &dead) == wanted);
+            let shows = |wanted| server.until("postgres", &dead, wanted);
             shows(if percent == 0 { "0" } else { "1" });
             server.sql("postgres", &format!("VACUUM {name}"));
             server.sql("postgres", &format!("ANALYZE {name}"));

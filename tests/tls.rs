@@ -44,16 +44,29 @@ fn reason(url: &str, parameters: &str) -> Option<String> {
 /// Scrapes once with these parameters behind the URL: how far the server is verified, by the page's own word, or why it is down. A
 /// server that is up, but not by TLS, counts as down.
 pub fn seen(url: &str, parameters: &str) -> Result<String, String> {
+    seen_each(url, &[parameters.to_owned()]).remove(0)
+}
+
+/// The same with each of these parameters, as targets of one pgvigil.
+pub fn seen_each(url: &str, parameters: &[String]) -> Vec<Result<String, String>> {
+    let folder = Folder::new("tls", "TERM");
+    let target = |(nth, own): (usize, &String)| format!("  - {{name: t{nth}, postgres: {{url: \"{url}?{own}\"}}}}\n");
+    let targets: String = parameters.iter().enumerate().map(target).collect();
+    let file = folder.write("pgvigil.yaml", &format!("targets:\n{targets}"));
     let mut command = Command::new(BINARY);
-    command.args(["scrape", "--collector", "exporter", "--log-level", "warn"]).env_clear();
-    let output = command.env("PGVIGIL_POSTGRES_URL", format!("{url}?{parameters}")).output().expect("running pgvigil");
+    command.args(["scrape", "--collector", "exporter", "--log-level", "warn", "--config"]).arg(file).env_clear();
+    let output = command.output().expect("running pgvigil");
     let (page, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let line = page
-        .lines()
-        .find(|line| line.starts_with("pgvigil_login_info{"))
-        .filter(|_| page.contains("pg_up{target=\"postgres\"} 1"));
-    let tls = line.and_then(|line| Some(line.split_once("tls=\"")?.1.split('"').next()?.to_owned()));
-    tls.filter(|tls| tls != "none").ok_or_else(|| log.into_owned())
+    let seen = |nth| {
+        let of = format!("target=\"t{nth}\"");
+        let line = page.lines().find(|line| line.starts_with("pgvigil_login_info{") && line.contains(&of));
+        let line = line.filter(|_| page.contains(&format!("pg_up{{{of}}} 1")));
+        let tls = line.and_then(|line| Some(line.split_once("tls=\"")?.1.split('"').next()?.to_owned()));
+        let is_of_it = |line: &&str| line.contains(&of) || !line.contains("target=");
+        let told = || log.lines().filter(is_of_it).collect::<Vec<_>>().join("\n");
+        tls.filter(|tls| tls != "none").ok_or_else(told)
+    };
+    (0..parameters.len()).map(seen).collect()
 }
 
 #[test]

@@ -3,14 +3,14 @@
 //! A query says it by `since`, `until`, `role` and `requires`. A metric that fewer versions have says it in its help:
 //! "(PostgreSQL 14 and later)", "(PostgreSQL 14 to 17)", "(before PostgreSQL 17)".
 
-use std::{collections::BTreeSet, fmt::Write, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, ops::RangeInclusive};
 
 use expect_test::expect_file;
 use pgvigil::collector::{
     Collector, EXTENSION_SCHEMA, Metric, OWN_FUNCTIONS, Query, Role, Rows, Scope, ValueSource, catalogue::Catalogue,
 };
 
-use crate::support::{Postgres, eventually, majors};
+use crate::support::{Postgres, majors};
 
 /// The versions that are supported.
 const SUPPORTED: RangeInclusive<u32> = 13..=18;
@@ -223,9 +223,7 @@ fn occupied(server: &Postgres) -> Vec<crate::support::Session> {
     sessions[2].send("VACUUM t;");
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     let vacuums = "SELECT count(*) FROM pg_stat_progress_vacuum";
-    for (what, question) in [("a lock is waited for", waits), ("a vacuum runs", vacuums)] {
-        eventually(Duration::from_secs(30), what, || server.sql("postgres", question) == "1");
-    }
+    [waits, vacuums].iter().for_each(|question| server.until("postgres", question, "1"));
     sessions
 }
 

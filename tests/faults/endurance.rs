@@ -33,7 +33,7 @@ impl Held {
 fn p16_nothing_grows_while_sessions_are_killed() {
     let server = server(newest());
     let pgvigil = watch(&server, &[]);
-    let scrapes = if is_long() { 2000 } else { 200 };
+    let scrapes = if is_long() { 2000 } else { 100 };
     let (over, nth) = (AtomicBool::new(false), AtomicU32::new(0));
     let scrape = || {
         nth.fetch_add(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{BUSY, Folder, Pgvigil, Postgres, Redis, eventually, http, sample};
+use crate::support::{BUSY, Folder, Pgvigil, Postgres, Redis, eventually, http, sample, together};
 
 use super::{BINARY, TIMEOUT_HEADER, figure, is_long, millis, newest, server, strangers::many_files};
 
@@ -268,7 +268,7 @@ impl Stage {
 
     /// Does it for a while; what is kept, and how often it was done.
     fn flood(&self, flood: &Flood) -> (Vec<TcpStream>, usize) {
-        let until = Instant::now() + if is_long() { Duration::from_secs(25) } else { Duration::from_millis(1500) };
+        let until = Instant::now() + if is_long() { Duration::from_secs(25) } else { Duration::from_millis(1000) };
         let next = AtomicUsize::new(0);
         let stranger = || {
             let mut kept = Vec::new();
@@ -307,8 +307,15 @@ impl Stage {
 
 fn endure_all(state: State) {
     many_files();
+    let floods: Vec<_> = FLOODS.iter().filter(|flood| flood.states.contains(&state)).collect();
+    // A scrape of a server that hangs waits for most of its time: three stages with a part of the floods each wait together.
+    let parts = if state == Hung { 3 } else { 1 };
+    together(floods.chunks(floods.len().div_ceil(parts)), |part| endure_some(state, part));
+}
+
+fn endure_some(state: State, floods: &[&Flood]) {
     let stage = Stage::new(state);
-    FLOODS.iter().filter(|flood| flood.states.contains(&state)).for_each(|flood| stage.endure(flood));
+    floods.iter().for_each(|flood| stage.endure(flood));
     if state == Hung {
         stage.server.resume();
         let up = |page: &str| sample(page, "pg_up", &[("target", "main")]) == Some(1.0);

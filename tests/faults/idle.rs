@@ -1,6 +1,6 @@
 //! Promise 10: sessions leave no trace: no transaction id, no snapshot, next to no temporary files.
 
-use crate::support::{PgBouncer, Pgvigil, Postgres, majors};
+use crate::support::{PgBouncer, Pgvigil, Postgres, majors, together};
 
 use super::{Scrape, figure, is_long, watch_url};
 
@@ -56,7 +56,7 @@ fn expect_no_trace(server: &Postgres, pgvigil: &Pgvigil, what: &str) {
 
 #[test]
 fn p10_scrapes_leave_no_trace() {
-    for major in majors() {
+    together(majors(), |major| {
         let statements = if is_long() { 20_000 } else { 2_000 };
         let server = Postgres::builder(major)
             .config("autovacuum = off")
@@ -81,5 +81,5 @@ fn p10_scrapes_leave_no_trace() {
                 &format!("PostgreSQL {major}, {mode}, {statements} statements"),
             );
         }
-    }
+    });
 }

@@ -1,5 +1,7 @@
 //! Promises 2 and 15: whatever a peer says instead of PostgreSQL's protocol, the answer comes in time and memory is bounded.
 
+use crate::support::together;
+
 use super::{
     Scrape, figure, is_long,
     liar::{LIES, Liar},
@@ -11,7 +13,7 @@ const GROWTH_KIB: u64 = 64 << 10;
 
 #[test]
 fn p15_no_lie_takes_time_or_memory() {
-    for (name, lie) in LIES {
+    together(LIES, |(name, lie)| {
         let liar = Liar::start(lie);
         let pgvigil = watch_url(&liar.url(), &[]);
         let before = pgvigil.rss_kib();
@@ -23,5 +25,5 @@ fn p15_no_lie_takes_time_or_memory() {
             figure(15, name, format!("{:?}, {:?}, {} KiB more", scrape.took, scrape.reason(), most - before));
         }
         assert!(most - before <= GROWTH_KIB, "{name}: {} KiB more", most - before);
-    }
+    });
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Postgres, eventually};
+use crate::support::{Postgres, eventually, together};
 
 use super::{Scrape, backends, collector, collectors, figure, is_long, millis, newest, server, versions, watch};
 
@@ -92,7 +92,7 @@ fn p10_sessions_only_read() {
 
 #[test]
 fn p09_at_most_one_login_is_pending() {
-    for catalogue in ["pg_catalog.pg_database", "pg_catalog.pg_authid"] {
+    together(["pg_catalog.pg_database", "pg_catalog.pg_authid"], |catalogue| {
         let server = server(newest());
         let mut lock = server.session("postgres");
         lock.run(&format!("BEGIN; LOCK TABLE {catalogue} IN ACCESS EXCLUSIVE MODE;"));
@@ -109,5 +109,5 @@ fn p09_at_most_one_login_is_pending() {
         Scrape::first_after(&server, &pgvigil, catalogue);
         // The one that waited is the one that is kept.
         assert!(backends(&server) <= 2);
-    }
+    });
 }

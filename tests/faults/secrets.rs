@@ -8,7 +8,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use crate::support::{Folder, Pgvigil, Postgres, eventually, free_port, http, psql};
+use crate::support::{Folder, Pgvigil, Postgres, eventually, free_port, http, psql, together};
 
 use super::{BINARY, TIMEOUT_HEADER, figure, newest, prepared};
 
@@ -133,7 +133,8 @@ fn malformed() -> Vec<String> {
 /// Everything that a form makes the program say, at the highest level of logging.
 fn everything(form: &Form, folder: &Folder, format: &str) -> Said {
     let env: Vec<_> = form.env.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let file = form.settings.as_ref().map(|text| folder.write("pgvigil.yaml", text).display().to_string());
+    let name = format!("{}.yaml", form.name);
+    let file = form.settings.as_ref().map(|text| folder.write(&name, text).display().to_string());
     let config: Vec<_> = file.iter().flat_map(|file| ["--config", file]).collect();
     let log = ["--log-level", "trace", "--log-format", format];
     let pgvigil = Pgvigil::start(BINARY, &[&config[..], &log, &["--web.enable-lifecycle"]].concat(), &env);
@@ -170,18 +171,24 @@ fn expect_secret(port: u16, what: &str, formats: &[&str]) {
 }
 
 fn expect_secret_in(forms: &[Form], folder: &Folder, what: &str, formats: &[&str]) {
-    for form in forms {
+    together(forms, |form| {
         for format in formats {
             everything(form, folder, format).expect_no_token(&format!("{what}, {}, {format}", form.name));
         }
-    }
+    });
     figure(20, &format!("{what}, forms without a trace of the password"), forms.len());
+}
+
+/// A server with the password, which more than one pgvigil may ask at a time.
+fn secretive() -> Postgres {
+    let server = prepared(Postgres::builder(newest()).start());
+    server.sql("postgres", &format!("ALTER ROLE pgvigil CONNECTION LIMIT 50 PASSWORD '{TOKEN}'"));
+    server
 }
 
 #[test]
 fn p20_the_password_is_nowhere() {
-    let server = prepared(Postgres::builder(newest()).start());
-    server.sql("postgres", &format!("ALTER ROLE pgvigil PASSWORD '{TOKEN}'"));
+    let server = secretive();
     let own =
         psql::run(psql::psql("127.0.0.1", server.port(), "pgvigil", "postgres").env("PGPASSWORD", TOKEN), "SELECT 1");
     assert_eq!(own.as_deref(), Ok("1"), "the password is good");
@@ -193,8 +200,7 @@ fn p20_the_password_is_nowhere() {
 
 #[test]
 fn p20_what_is_no_postgresql_keeps_its_secrets_too() {
-    let server = prepared(Postgres::builder(newest()).start());
-    server.sql("postgres", &format!("ALTER ROLE pgvigil PASSWORD '{TOKEN}'"));
+    let server = secretive();
     let folder = Folder::new("secrets", "TERM");
     expect_secret_in(&other_forms(server.port(), &folder), &folder, "other targets", &["text"]);
 }

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Postgres, Stop, majors, page};
+use crate::support::{Postgres, Stop, majors, page, together};
 
-use super::{Scrape, collector, collectors, figure, millis, newest, server, watch};
+use super::{Scrape, collector, collectors, figure, is_long, millis, newest, server, watch};
 
 #[test]
 fn p07_a_stopped_servers_series_vanish() {
@@ -130,12 +130,13 @@ fn p07_counters_behave_over_resets_and_restarts() {
             server.start();
         }),
     ];
-    for major in majors() {
+    let scrapes = if is_long() { 50 } else { 10 };
+    together(majors(), |major| {
         let server = server(major);
         let pgvigil = watch(&server, &[]);
         let of_database: &[_] = &[("datname", "postgres")];
         for (name, reset) in resets {
-            (0..50).for_each(|_| _ = Scrape::of(&pgvigil, None));
+            (0..scrapes).for_each(|_| _ = Scrape::of(&pgvigil, None));
             let before = Scrape::of(&pgvigil, None);
             reset(&server);
             let after = Scrape::of(&pgvigil, None).expect_up(true, name);
@@ -145,7 +146,7 @@ fn p07_counters_behave_over_resets_and_restarts() {
             assert!(!negative, "{name}: a negative counter");
             figure(7, &format!("PostgreSQL {major}, {COUNTER} before and after {name}"), format!("{values:?}"));
         }
-    }
+    });
 }
 
 /// What a replica has counted goes on as it is a primary, and the next scrape of the one that died says so.

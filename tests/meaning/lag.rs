@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::support::{Folder, Stop, eventually, majors, sample};
+use crate::support::{Folder, Stop, eventually, majors, sample, together};
 
 use super::{PATIENCE, expect, expect_soon, look, server, until, watch};
 
@@ -11,7 +11,7 @@ const LAG: &[&str] = &["replication"];
 /// The commit replayed last is long ago, and WAL keeps coming: the replica keeps up all the same.
 #[test]
 fn a_bulk_load_on_a_quiet_primary_is_no_lag() {
-    for major in majors() {
+    together(majors(), |major| {
         let primary = server(major, "");
         let replica = primary.replica();
         primary.sql("postgres", "CREATE TABLE t (i int, filler text)");
@@ -28,13 +28,13 @@ fn a_bulk_load_on_a_quiet_primary_is_no_lag() {
             in_a_row == 4
         });
         expect(&primary, LAG, "pg_replication_lag_seconds absent");
-    }
+    });
 }
 
 /// The last commit is minutes ago, as far as it matters here; what is pending came after the last look.
 #[test]
 fn a_pause_after_a_quiet_time_is_as_long_as_the_pause() {
-    for major in majors() {
+    together(majors(), |major| {
         let primary = server(major, "");
         let replica = primary.replica();
         primary.sql("postgres", "CREATE TABLE t (i int)");
@@ -56,13 +56,13 @@ fn a_pause_after_a_quiet_time_is_as_long_as_the_pause() {
         }
         replica.sql("postgres", "SELECT pg_wal_replay_resume()");
         eventually(PATIENCE, "it has everything again", || value("pg_replication_lag_seconds") == Some(0.0));
-    }
+    });
 }
 
 /// Commits that wait for recovery_min_apply_delay are younger than that, however long ago the last one was replayed.
 #[test]
 fn a_delayed_replica_lags_by_its_delay_at_most() {
-    for major in majors() {
+    together(majors(), |major| {
         let primary = server(major, "");
         let replica = primary.replica();
         primary.sql("postgres", "CREATE TABLE t (i int)");
@@ -80,13 +80,13 @@ fn a_delayed_replica_lags_by_its_delay_at_most() {
         expect(&replica, LAG, "pg_replication_lag_seconds >= 3\npg_replication_lag_seconds < 120.1");
         replica.sql("postgres", "ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_reload_conf()");
         expect_soon(&replica, LAG, "pg_replication_lag_seconds = 0");
-    }
+    });
 }
 
 /// It is the lag behind the upstream: a replica of a replica that is cut off has all that one has.
 #[test]
 fn a_cascade_lags_behind_its_upstream() {
-    for major in majors() {
+    together(majors(), |major| {
         let primary = server(major, "");
         let upstream = primary.replica();
         let replica = upstream.replica();
@@ -97,13 +97,13 @@ fn a_cascade_lags_behind_its_upstream() {
         primary.stop(Stop::Fast);
         expect_soon(&upstream, LAG, "pg_stat_wal_receiver_up = 0\npg_replication_lag_seconds >= 0.000001");
         expect_soon(&replica, LAG, "pg_stat_wal_receiver_up = 1\npg_replication_lag_seconds = 0");
-    }
+    });
 }
 
 /// Fed by restore_command alone, nobody knows what the primary has done since.
 #[test]
 fn a_replica_that_lives_from_the_archive_counts_from_the_last_commit() {
-    for major in majors() {
+    together(majors(), |major| {
         let archive = Folder::for_server("archive", "TERM");
         let place = archive.path().display();
         let primary = server(major, &format!("archive_mode = on\narchive_command = 'cp %p {place}/%f'"));
@@ -117,5 +117,5 @@ fn a_replica_that_lives_from_the_archive_counts_from_the_last_commit() {
              pg_replication_lag_seconds < 60
              pg_replication_last_replay_timestamp_seconds recent";
         expect(&replica, LAG, lines);
-    }
+    });
 }

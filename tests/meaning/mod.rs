@@ -29,7 +29,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::support::{Folder, Pgvigil, Postgres, eventually, page};
+use crate::support::{Folder, Pgvigil, Postgres, page};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
@@ -73,7 +73,7 @@ fn watch(server: &Postgres) -> Pgvigil {
 
 /// Waits until the SQL says true.
 fn until(server: &Postgres, sql: &str) {
-    eventually(PATIENCE, sql, || server.try_sql("postgres", sql).is_ok_and(|is| is == "t"));
+    server.until("postgres", sql, "t");
 }
 
 /// Panics with every line that the page does not fulfil.

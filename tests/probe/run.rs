@@ -30,7 +30,7 @@ fn every_path_is_measured() {
             let made = probe(&settings, &["--install"]);
             assert!(made.status.success(), "{}", text(&made.stderr));
             let changed = "SELECT count(*) FILTER (WHERE n_mod_since_analyze > 0 OR last_analyze IS NULL) FROM pg_stat_user_tables";
-            eventually(Duration::from_secs(10), "its tables are analyzed", || primary.sql("postgres", changed) == "0");
+            primary.until("postgres", changed, "0");
         }
         let bytes = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'pgvigil_probe'::regnamespace AND relkind = 'r'";
         let size: f64 = primary.sql("postgres", bytes).parse().expect("a number");

@@ -11,7 +11,7 @@ use crate::{
         liar::{Liar, Lie},
         millis,
     },
-    support::is_long,
+    support::{is_long, together},
 };
 
 /// The promise allows 64 MiB for any peer.
@@ -158,7 +158,7 @@ fn info(stream: &mut TcpStream, title: &str, line: &str) -> io::Result<()> {
 
 #[test]
 fn p15_no_lie_takes_time_or_memory() {
-    for (name, reasons, lie) in LIES {
+    together(LIES, |(name, reasons, lie)| {
         let liar = Liar::start(lie);
         let pgvigil = watch(&format!("redis://:secret@127.0.0.1:{}", liar.port()));
         pgvigil.forget_peak();
@@ -183,5 +183,5 @@ fn p15_no_lie_takes_time_or_memory() {
         }
         assert!(most - before <= GROWTH_KIB, "{name}: {} KiB more", most - before);
         assert!(!pgvigil.stderr().contains("secret"), "{}", pgvigil.stderr());
-    }
+    });
 }

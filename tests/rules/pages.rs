@@ -13,7 +13,7 @@ use super::{
     systems::{System, postgres, watch},
     used::Used,
 };
-use crate::support::{Folder, PgBouncer, Pgvigil, Postgres, Redis, Session, eventually, is_long, majors, psql};
+use crate::support::{Folder, PgBouncer, Pgvigil, Postgres, Redis, Session, is_long, majors, psql};
 
 /// Oddities: what alerts warn of, and can be made here.
 const SQL: &str = "
@@ -58,10 +58,9 @@ impl Odd {
         reader.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM t;");
         server.sql("postgres", "SELECT txid_current()");
         builder.send("CREATE INDEX CONCURRENTLY ON t (a);");
-        let so =
-            |what: &str, sql: &str| eventually(Duration::from_secs(30), what, || server.sql("postgres", sql) == "t");
-        so("the index waits", "SELECT count(*) > 0 FROM pg_stat_progress_create_index");
-        so("archiving fails", "SELECT failed_count > 0 FROM pg_stat_archiver");
+        // The index waits, and archiving fails.
+        server.until("postgres", "SELECT count(*) > 0 FROM pg_stat_progress_create_index", "t");
+        server.until("postgres", "SELECT failed_count > 0 FROM pg_stat_archiver", "t");
         let pooler = PgBouncer::start(&server, "transaction", "max_db_connections = 50");
         psql::run(&mut pooler.psql("app", "postgres"), "SELECT 1").expect("a query through the pooler");
         let cache = Redis::start("--maxmemory 1gb");

@@ -112,7 +112,7 @@ impl Barman {
         let mut receive = folder.logged_command(system_program("barman"));
         let receiver = Process::start(receive.args(["-c", "barman.conf", "receive-wal", "main"]));
         let slot = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'barman' AND active";
-        eventually(PATIENCE, "Barman receives WAL", || server.sql("postgres", slot) == "1");
+        server.until("postgres", slot, "1");
         Barman { folder, _receiver: receiver }
     }
 

@@ -25,7 +25,7 @@ pub mod template;
 pub mod yaml;
 
 use std::{
-    thread::sleep,
+    thread::{self, sleep},
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,18 @@ pub const BUSY: Duration = Duration::from_secs(8);
 pub fn expect_ended(what: &str, began: Instant, announced: Duration) {
     let took = began.elapsed();
     assert!(took < announced + BUSY, "{what}: {took:?}");
+}
+
+/// Does it with each of these, four at the same time: for what waits most of the time.
+pub fn together<T: Send>(all: impl IntoIterator<Item = T>, each: impl Fn(T) + Sync) {
+    let (mut all, each) = (all.into_iter(), &each);
+    loop {
+        let some: Vec<T> = all.by_ref().take(4).collect();
+        if some.is_empty() {
+            return;
+        }
+        thread::scope(|scope| some.into_iter().for_each(|one| _ = scope.spawn(move || each(one))));
+    }
 }
 
 /// Waits until `is_so`, asking every 10 ms, and after a second every 50 ms, since a question often starts a process. Panics when even a busy

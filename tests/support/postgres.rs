@@ -111,7 +111,7 @@ impl Postgres {
         let streaming = format!(
             "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{slot}' AND state = 'streaming'"
         );
-        eventually(PATIENCE, "the replica streams", || upstream.sql("postgres", &streaming) == "1");
+        upstream.until("postgres", &streaming, "1");
     }
 
     /// Starts a stopped server as a standby with these settings, which say where its WAL comes from.
@@ -167,6 +167,20 @@ impl Postgres {
     /// The same, with psql's error.
     pub fn try_sql(&self, db: &str, text: &str) -> Result<String, String> {
         psql::run(&mut psql::psql(self.socket_dir(), self.port, "postgres", db), text)
+    }
+
+    /// Waits until this query gives `wanted`, asking in one session: a psql for each question would take the CPU from those that are waited
+    /// for. Panics when even a busy machine has had enough time for it.
+    pub fn until(&self, db: &str, query: &str, wanted: &str) {
+        let mut session = self.session(db);
+        let mut last = Ok(String::new());
+        eventually(PATIENCE, query, || {
+            last = session.try_run(&format!("{query};"));
+            if last.is_err() {
+                session = self.session(db);
+            }
+            last.as_deref() == Ok(wanted)
+        });
     }
 
     /// A superuser's session that stays open.
@@ -235,9 +249,9 @@ impl Postgres {
     /// Freezes the server: connections are accepted by the kernel, nobody answers.
     pub fn pause(&self) {
         let postmaster = self.pid();
-        // First the postmaster, so that it starts no more children.
+        // First the postmaster, so that it starts no more children; twice, since while one of them ends, another may be left out.
         process::signal("STOP", &[postmaster]);
-        process::signal("STOP", &process::children(postmaster));
+        (0..2).for_each(|_| process::signal("STOP", &process::children(postmaster)));
     }
 
     pub fn resume(&self) {

@@ -59,8 +59,12 @@ pub fn is_alive(pid: u32) -> bool {
     state_and_parent(pid).is_some_and(|(state, _)| state != "Z")
 }
 
-/// The processes that `parent` has started.
+/// The processes that `parent`, of one thread, has started. The kernel's list is taken, where it makes one: to look at each process of a busy
+/// machine takes milliseconds.
 pub fn children(parent: u32) -> Vec<u32> {
+    if let Ok(list) = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")) {
+        return list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    }
     let entries = fs::read_dir("/proc").expect("reading /proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|&pid| state_and_parent(pid).is_some_and(|(_, its)| its == parent)).collect()

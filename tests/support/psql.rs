@@ -66,7 +66,8 @@ impl Session {
     /// The same, with psql's error, after which the session has ended.
     pub fn try_run(&mut self, sql: &str) -> Result<String, String> {
         const END: &str = "=== end of answer ===";
-        self.send(&format!("{sql}\n\\echo {END}"));
+        // Where psql has ended already, its error is read below.
+        let _ = writeln!(self.stdin, "{sql}\n\\echo {END}");
         let mut rows = String::new();
         loop {
             let start = rows.len();

@@ -9,9 +9,9 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Folder, PgBouncer, Postgres, eventually, is_long, majors_where};
+use crate::support::{Folder, PgBouncer, Postgres, is_long, majors_where};
 
-use super::{BINARY, PATIENCE};
+use super::BINARY;
 
 /// Texts, and numbers within their range, that are worth a try beside the extremes. Timeouts of a few milliseconds would hit the login itself.
 const MORE: &str = "
@@ -120,10 +120,10 @@ impl World {
         self.primary.sql("postgres", &sql);
         let at = self.primary.sql("postgres", "SELECT pg_current_wal_insert_lsn()");
         let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{at}'");
-        eventually(PATIENCE, "the replica knows", || self.replica.sql("postgres", &replayed) == "t");
+        self.replica.until("postgres", &replayed, "t");
         // What the pooler has open was opened before.
         let end = format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{role}'");
-        eventually(PATIENCE, "old sessions have ended", || self.primary.sql("postgres", &end) == "0");
+        self.primary.until("postgres", &end, "0");
     }
 
     /// A page of a pgvigil of its own.

@@ -82,7 +82,7 @@ const LINES: usize = 12;
 const SCRAPES: usize = 3;
 
 /// Peers at a time.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 6;
 
 #[test]
 fn p22_no_peer_costs_another_target_a_series() {

@@ -1,7 +1,7 @@
 //! The servers that the statements of runbooks run on: a primary and its replica, on which there is one of everything, since what is asked of
 //! no row cannot fail.
 
-use std::{path::PathBuf, sync::Mutex, time::Duration};
+use std::{path::PathBuf, sync::Mutex};
 
 use super::{
     fixtures::{DATABASE, OWN_DATABASE},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     rules::systems::{self, install_probe},
-    support::{Postgres, Session, eventually},
+    support::{Postgres, Session},
 };
 
 const OBJECTS: &str = "CREATE TABLE stays (number serial PRIMARY KEY, at timestamptz NOT NULL DEFAULT now()); \
@@ -74,8 +74,7 @@ impl Servers {
     pub fn wait_for_replay(&self) {
         let written = self.primary.sql(DATABASE, "SELECT pg_current_wal_lsn()");
         let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'");
-        let is_so = || self.replica.sql(OWN_DATABASE, &replayed) == "t";
-        eventually(Duration::from_secs(30), "the replica has replayed", is_so);
+        self.replica.until(OWN_DATABASE, &replayed, "t");
     }
 
     /// Extensions that a runbook has made in the database of the application.
