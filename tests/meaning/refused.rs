@@ -77,14 +77,19 @@ fn refusal(server: &Postgres, function: &str) -> String {
 fn failures(server: &Postgres, major: u32, function: &str) -> BTreeSet<String> {
     let catalogue = Catalogue::load(None).unwrap_or_else(|problems| panic!("{problems}"));
     let queries = COLLECTORS.iter().flat_map(|name| &catalogue.get(name).expect("a collector").queries);
-    let failed = queries.filter(|query| {
-        let Some(variant) = query.variant(major) else { return false };
-        let mut text = "SET search_path = pg_catalog, pg_temp;".to_owned();
-        _ = write!(text, "{}", variant.text);
-        server.try_sql("postgres", &text).is_err_and(|error| {
-            assert!(error.contains(&format!("{function}() is not supported")), "{}: {error}", query.name);
-            true
-        })
+    // All in one session, which says after each whether it failed, and why.
+    let mut text = "\\set ON_ERROR_STOP 0\n\\o /dev/null\nSET search_path = pg_catalog, pg_temp;\n".to_owned();
+    for query in queries {
+        if let Some(variant) = query.variant(major) {
+            _ = write!(text, "{};\n\\echo {}|:ERROR|:LAST_ERROR_MESSAGE\n", variant.text, query.name);
+        }
+    }
+    let told = server.sql("postgres", &text);
+    let failed = told.lines().filter_map(|line| {
+        let (name, rest) = line.split_once('|')?;
+        let error = rest.strip_prefix("true|")?;
+        assert!(error.contains(&format!("{function}() is not supported")), "{name}: {error}");
+        Some(name.to_owned())
     });
-    failed.map(|query| query.name.clone()).collect()
+    failed.collect()
 }

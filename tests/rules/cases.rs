@@ -1,7 +1,7 @@
 //! Runs the cases: each becomes a test of promtool, of either generation, with the one rule it is about, the shipped thresholds (all, or
 //! those of a kind of target), and a target named `orders`.
 
-use std::{process::Command, thread};
+use std::thread;
 
 use pgvigil::settings::thresholds;
 use serde_json::{Value, json};
@@ -57,9 +57,8 @@ fn wrong(folder: &Folder, tests: &[(String, String)], generation: Generation) ->
 
 /// Runs files of tests.
 fn promtool(folder: &Folder, generation: Generation, tests: &[&str]) -> Result<(), String> {
-    let mut command = Command::new(generation.program("promtool"));
-    let output =
-        command.current_dir(folder.path()).args(["test", "rules"]).args(tests).output().expect("running promtool");
+    let mut command = folder.command(generation.program("promtool"));
+    let output = command.args(["test", "rules"]).args(tests).output().expect("running promtool");
     match output.status.success() {
         true => Ok(()),
         false => Err(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))),
@@ -103,10 +102,14 @@ fn at(case: &Case, rule: &Rule) -> u64 {
     case.at.unwrap_or(rule.wait + 5)
 }
 
-/// How often rules are evaluated: days of minutes take minutes, and hours take seconds.
+/// How often rules are evaluated: days of minutes take minutes, and of hours seconds.
 fn step(case: &Case, rule: &Rule) -> &'static str {
     let (at, longest) = (at(case, rule), if is_long() { 24 * 60 } else { 3 * 60 });
-    if at > longest && at.is_multiple_of(10) { "10m" } else { "1m" }
+    match at {
+        at if !is_long() && at > 48 * 60 && at.is_multiple_of(60) => "1h",
+        at if at > longest && at.is_multiple_of(10) => "10m",
+        _ => "1m",
+    }
 }
 
 /// The shipped thresholds of this kind of target, or of all, that the expressions read, but those that the case gives itself.

