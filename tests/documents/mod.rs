@@ -1,6 +1,7 @@
 //! Documents that are written from the collectors and from data files of the repository, and kept current; links and numbers that fit.
 
 mod compatibility;
+mod decisions;
 mod keys;
 mod links;
 mod promises;
