@@ -6,3 +6,8 @@ mod keys;
 mod links;
 mod promises;
 mod versions;
+
+/// The fenced blocks of a document: the word behind the fence, and the text.
+pub fn blocks(document: &str) -> impl Iterator<Item = (&str, &str)> {
+    document.split("```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'))
+}
