@@ -4,6 +4,7 @@ mod compatibility;
 mod decisions;
 mod keys;
 mod links;
+mod migrate;
 mod promises;
 mod versions;
 
