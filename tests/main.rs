@@ -24,6 +24,7 @@ mod native;
 mod passwords;
 mod pool;
 mod probe;
+mod recipes;
 mod redis;
 mod rights;
 mod rotation;
