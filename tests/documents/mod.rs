@@ -4,4 +4,5 @@ mod compatibility;
 mod keys;
 mod links;
 mod promises;
+mod summary;
 mod versions;
