@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::links::{documents, links};
+use crate::rules::files;
 
 const CONTENTS: &str = "./docs/SUMMARY.md";
 
 /// What somebody new reads first.
-const FIRST: [&str; 8] = [
+pub const FIRST: [&str; 8] = [
     "README.md",
     "docs/README.md",
     "docs/start.md",
@@ -35,7 +36,6 @@ fn every_page_stands_in_the_contents_once() {
     assert!(lost.is_empty() && missing.is_empty(), "{CONTENTS}: not there {lost:?}, not listed {missing:?}");
 }
 
-/// A chapter is called as in the contents of what it belongs to: an alert by its name, a decision by its heading.
 #[test]
 fn runbooks_are_listed_by_the_name_of_their_alert() {
     let text = fs::read_to_string(CONTENTS).expect(CONTENTS);
@@ -65,8 +65,8 @@ fn lines_of_the_first_pages_are_short() {
 /// What README.md counts.
 #[test]
 fn the_readme_counts_right() {
-    let text = fs::read_to_string("README.md").expect("README.md");
-    let alerts = crate::rules::files::rules().into_iter().filter_map(|rule| rule.alert).collect::<BTreeSet<_>>().len();
+    let text = fs::read_to_string("README.md").expect("README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let alerts = files::rules().into_iter().filter_map(|rule| rule.alert).collect::<BTreeSet<_>>().len();
     let unusual = fs::read_to_string("docs/unusual.md").expect("docs/unusual.md");
     let systems = unusual.lines().filter(|line| line.starts_with("| ")).count() - 1;
     for words in [format!("{alerts} alerts"), format!("{systems} healthy but")] {
