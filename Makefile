@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: advisories bench boards demo fuzz live-fire soak test test-all test-release
+.PHONY: advisories bench boards demo docs fuzz live-fire soak test test-all test-release
 
 # A primary, a replica, a PgBouncer, a Redis, a workload, backups, pgvigil on them and Prometheus reading it, until Ctrl-C.
 demo:
@@ -12,6 +12,12 @@ demo:
 # Grafana's dashboards, dashboards/*.json, from what is written in dashboards/boards/; the next build puts them into the program.
 boards:
 	$(CARGO) run --locked --quiet -p pgvigil-tools -- boards
+
+# The documentation as a site, in target/book, as book.toml and docs/SUMMARY.md say.
+docs:
+	@command -v mdbook >/dev/null || { echo "mdbook is missing: cargo install mdbook --locked, or put its binary on your path"; exit 1; }
+	mdbook build
+	@echo "open target/book/index.html"
 
 # Most tests wait for servers, so on two cores four at a time are done in two thirds of the time.
 export RUST_TEST_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))

@@ -93,8 +93,8 @@ fn found(theirs: &Theirs, ours: &Ours) -> Option<(String, Vec<String>)> {
     Some((collector.clone(), differences))
 }
 
-const HEAD: &str = "# Compatibility\n\nWhich metrics of other exporters pgvigil has under the same name. `make test` holds this \
-    page to the collectors; `docs/ecosystem/` has the other exporters' metrics, and why some are not served. Every sample of \
+const HEAD: &str = "# Compatibility\n\nYou have dashboards and rules for another exporter, and want to know which go on working: \
+    which of its metrics pgvigil has under the same name. `make test` holds this page to the collectors; `docs/ecosystem/` has the other exporters' metrics, and why some are not served. Every sample of \
     ours also carries `target` and the target's own labels. For where ours mean something else on purpose, see \
     [the decision on names](adr/0004-metric-names.md).\n\n\
     | exporter | metrics | the same | other labels or type | not served | share served |\n|---|--:|--:|--:|--:|--:|\n";

@@ -10,8 +10,8 @@ use pgvigil::schema::words;
 use pgvigil::settings::load::SettingsKeys;
 use pgvigil::settings::web::WebSettings;
 
-const HEAD: &str = "# Keys\n\nEvery key of the files that you write, generated from the declarations in the code. In headings, `[]` stands for each \
-    item of a list, `*` for any name. A key may be left out unless the table says that it is needed.\n";
+const HEAD: &str = "# Keys\n\nYou look up a key: every key of the files that you write, generated from the declarations in the code. \
+    In headings, `[]` stands for each item of a list, `*` for any name. A key may be left out unless the table says that it is needed.\n";
 
 /// More words than these are only counted.
 const MOST_WORDS: usize = 20;

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// All Markdown files at the top and below `docs/`.
-fn documents(folder: &Path, into: &mut Vec<PathBuf>) {
+pub fn documents(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() && path.starts_with("./docs") {
@@ -18,7 +18,7 @@ fn documents(folder: &Path, into: &mut Vec<PathBuf>) {
 }
 
 /// Where the links of a text lead, code left out.
-fn links(text: &str) -> impl Iterator<Item = &str> {
+pub fn links(text: &str) -> impl Iterator<Item = &str> {
     let prose = text.split("```").step_by(2);
     prose.flat_map(|part| part.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next()))
 }

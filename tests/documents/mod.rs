@@ -1,4 +1,4 @@
-//! Documents that are written from the collectors and from data files of the repository, and kept current; links and numbers that fit.
+//! Documents that are written from the collectors and from data files of the repository, and kept current; links and numbers that fit; settings that are accepted.
 
 mod compatibility;
 mod decisions;
@@ -6,6 +6,8 @@ mod keys;
 mod links;
 mod migrate;
 mod promises;
+mod shown;
+mod summary;
 mod versions;
 
 /// The fenced blocks of a document: the word behind the fence, and the text.

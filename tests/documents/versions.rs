@@ -18,7 +18,8 @@ const SUPPORTED: RangeInclusive<u32> = 13..=18;
 /// What `pgvigil export grants` prints.
 const GRANTS: &str = include_str!("../../src/cli/grants.sql");
 
-const HEAD: &str = "# Versions\n\nWhat is asked of which PostgreSQL server (13 to 18). Written from the files in `collectors/`; \
+const HEAD: &str = "# Versions\n\nYou want to know what your version of PostgreSQL has: what is asked of which server (13 to 18). \
+    Written from the files in `collectors/`; \
     `make test` holds it to them, and them to real servers.\n\n\
     ## Queries\n\nWhat does not fit a server is skipped there, and `pgvigil_collector_skipped` says why.\n\n\
     | collector | query | PostgreSQL | asked | needs |\n|---|---|---|---|---|\n";

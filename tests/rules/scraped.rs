@@ -12,8 +12,10 @@ use crate::support::{Pgvigil, Prometheus, eventually};
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
 /// Where we show some, and how many.
-const SHOWN: [(&str, usize); 6] = [
+const SHOWN: [(&str, usize); 8] = [
     ("README.md", 1),
+    ("docs/start.md", 1),
+    ("docs/operations.md", 2),
     ("docs/prometheus.md", 2),
     ("docs/web.md", 1),
     ("helm/pgvigil/README.md", 1),
@@ -22,8 +24,13 @@ const SHOWN: [(&str, usize); 6] = [
 ];
 
 /// What stands there for pgvigil's address.
-const ADDRESSES: [&str; 3] =
-    ["{{ $name }}.{{ $namespace }}:{{ .Values.service.port }}", "pgvigil.monitoring:9878", "pgvigil:9878"];
+const ADDRESSES: [&str; 5] = [
+    "{{ $name }}.{{ $namespace }}:{{ .Values.service.port }}",
+    "pgvigil.monitoring:9878",
+    "pgvigil:9878",
+    "pgvigil-a:9878",
+    "pgvigil-b:9878",
+];
 
 /// How it is asked where it is closed: here it is open.
 const CLOSED: [&str; 3] = ["scheme:", "basic_auth:", "tls_config:"];

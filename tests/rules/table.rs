@@ -11,8 +11,9 @@ use super::{
     used::Used,
 };
 
-const HEAD: &str = "# Alerts\n\nWhat is in `rules/`, with the shipped thresholds; a target's settings can change them. Written from the rules, their \
-    cases in `tests/rules/cases/` and `tests/rules/live.yaml`; `make test` holds it to them.\n\n\
+const HEAD: &str = "# Alerts\n\nAn alert fired, or you want to know which can: all of `rules/`, with the shipped thresholds; a target's \
+    settings can change them. Written from the rules, their cases in `tests/rules/cases/` and `tests/rules/live.yaml`; `make test` holds it to them. \
+    [How to live with them](alerting.md) says who is told, and how to silence one.\n\n\
     Tests are of promtool: how often the alert must fire in them, and how often it must not. Live says whether a real fault on real servers brought it \
     through Prometheus and Alertmanager to a webhook, and its mending resolved it (`make live-fire`): with durations a sixtieth as long, and where it says so a threshold that is reached in seconds, or only as far as Alertmanager, where another one mutes it.\n";
 

@@ -126,7 +126,8 @@ fn each_system_has_a_rule_that_is_wrong_about_it() {
 /// `UPDATE_EXPECT=1 cargo test --test all -- rules` writes it.
 #[test]
 fn the_document_names_all_systems() {
-    let mut text = "# Unusual systems\n\nHealthy systems that look unusual. Each is built from real servers, its pages are recorded and stretched over hours and days, and no shipped \
+    let mut text = "# Unusual systems\n\nYou wonder whether your system is too unusual for these alerts. Here are healthy systems that look unusual. \
+        Each is built from real servers, its pages are recorded and stretched over hours and days, and no shipped \
         alert of severity warning or critical fires on it (`make test-all`). If yours is like one of these and an alert comes, that is a bug: please tell us.\n\n\
         | system | what is unusual about it |\n|---|---|\n".to_owned();
     for System { name, what, info, .. } in systems() {
