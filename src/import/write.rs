@@ -135,8 +135,9 @@ fn queries(
     } else if let Some(first) = queries.first_mut() {
         first.metrics.splice(0..0, lines);
     } else {
-        let reasons = lines.join("; ").replace("# TODO: ", "");
-        return Err(format!("no column of it becomes a metric: {reasons}").trim_end_matches(": ").to_owned());
+        let reason = lines.first().map_or(String::new(), |line: &String| line.replacen("# TODO", "", 1));
+        let more = when(lines.len() > 1, &format!("; and {} more", lines.len().saturating_sub(1)));
+        return Err(format!("no column of it becomes a metric{reason}{more}"));
     }
     Ok(queries)
 }
@@ -154,7 +155,8 @@ fn metric(usage: Usage, column: &DeclaredColumn, prefix: &str, names: &mut Metri
     }
     let mut problems = Problems::default();
     names.claim(&Placed { value: name.clone(), place: column.place.clone() }, kind, &mut problems);
-    problems.unless_any(()).map_err(|problems| problems.to_string())?;
+    let advice = |problem: String| problem.replace("rename one of the two", "give it another name if you need it");
+    problems.unless_any(()).map_err(|problems| advice(problems.to_string()))?;
     let keys = if usage == Usage::Histogram { &PARTS[..] } else { &[("value", "")] };
     let values: Vec<_> =
         keys.iter().map(|(key, end)| format!("{key}: {}", word(&format!("{}{end}", column.key)))).collect();
