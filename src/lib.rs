@@ -10,6 +10,7 @@ pub mod collector;
 pub mod docs;
 pub mod exposition;
 pub mod http;
+pub mod import;
 pub mod log_limit;
 pub mod map;
 mod memory_budget;

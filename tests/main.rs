@@ -16,6 +16,7 @@ mod faults;
 mod fuzz;
 mod helm;
 mod http;
+mod import;
 mod install;
 mod listen;
 mod live;

@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 pub mod export;
+mod import;
 mod links;
 mod probe;
 mod run;
@@ -48,6 +49,8 @@ enum Command {
     Probe(probe::ProbeArguments),
     /// Print all metrics, as Markdown
     Docs(CollectorFiles),
+    /// Make collectors of a postgres_exporter's queries.yaml, with comments on what needs a look; runs no query
+    Import(import::ImportArguments),
     /// Print or write the shipped files: collectors, rules, the role's SQL, the manual, shell completions
     #[command(subcommand)]
     Export(export::Export),
@@ -71,6 +74,7 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCod
         Command::Scrape(arguments) => scrape::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::Docs(files) => print_docs(&files),
+        Command::Import(arguments) => import::run(arguments),
         Command::Export(what) => export::run(what, Cli::command()),
     };
     result.map_or_else(report, |()| ExitCode::SUCCESS)

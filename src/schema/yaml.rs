@@ -247,6 +247,7 @@ fn explain(error: &ScanError) -> String {
     let advice = match info {
         "simple key expect ':'" => "; the line before is not `key: value` (a space follows the colon)",
         "mapping values are not allowed in this context" => "; quote a value that contains `: `",
+        "invalid indentation in quoted scalar" => "; indent all of its lines, or write it as a block, `key: |`",
         "while parsing node, found unknown anchor" => "; quote a value that starts with `*`",
         _ => "",
     };

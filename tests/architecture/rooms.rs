@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("collector", "schema settings table"),
     ("settings", "schema secret"),
     ("shipped", ""),
+    ("import", "collector schema"),
     ("map", "collector table truncate"),
     ("exposition", "collector map table"),
     ("docs", "collector exposition map"),

@@ -14,6 +14,7 @@ const PURE: &[&str] = &[
     "collector/sections/",
     "docs.rs",
     "exposition/",
+    "import/",
     "map/",
     "memory_budget.rs",
     "probe/histogram.rs",

@@ -38,7 +38,7 @@ fn bash_completes_commands_options_and_words() {
 fn other_shells_know_every_command() {
     for shell in ["zsh", "fish"] {
         let script = pgvigil(&["export", "completions", shell]);
-        for word in ["serve", "check", "scrape", "probe", "docs", "export", "health"] {
+        for word in ["serve", "check", "scrape", "probe", "docs", "import", "export", "health"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
@@ -50,7 +50,7 @@ fn the_manual_has_every_command() {
     let folder = Folder::new("manual", "TERM");
     let dir = folder.path().join("man");
     pgvigil(&["export", "man", "--dir", &dir.display().to_string()]);
-    for command in ["", "serve", "check", "scrape", "probe", "docs", "export", "export rules"] {
+    for command in ["", "serve", "check", "scrape", "probe", "docs", "import", "export", "export rules"] {
         let words: Vec<_> = command.split_whitespace().collect();
         let name = [&["pgvigil"], &words[..]].concat().join("-");
         let page = fs::read_to_string(dir.join(format!("{name}.1"))).unwrap_or_else(|error| panic!("{name}: {error}"));
