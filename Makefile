@@ -40,7 +40,7 @@ advisories:
 test-all: export PGVIGIL_TEST_PG = 13,14,15,16,17,18
 test-all: export PGVIGIL_TEST_LONG = 1
 test-all:
-	scripts/install-servers 13 14 15 16 17 18 deb helm moto pint prometheus promtool
+	scripts/install-servers 13 14 15 16 17 18 packages helm moto pint prometheus promtool
 	$(MAKE) test TEST_FLAGS=--include-ignored
 	$(MAKE) test-release
 	@if docker info >/dev/null 2>&1; then scripts/release-image pgvigil-test && scripts/check-image pgvigil-test; \

@@ -46,10 +46,15 @@ pub fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     run_to_end(serve(arguments, passed, files))
 }
 
+/// The most that macOS takes as a soft limit on open files, whatever the hard one is: setrlimit(2) there.
+const OPEN_MAX: u64 = 10_240;
+
 /// Raises the soft limit on open files, which is low for programs that use `select`, to the hard limit, and returns it.
 fn allow_many_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+    let most =
+        if cfg!(target_os = "macos") { limit.maximum.unwrap_or(u64::MAX).min(OPEN_MAX).into() } else { limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, ..limit }) {
         debug!("the limit on open files stays as it is: {error}");
     }
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX))

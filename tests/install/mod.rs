@@ -1,9 +1,11 @@
-//! What installs pgvigil: the image, compose.yaml, the systemd unit, packages, completions, and what makes a release of them.
+//! What installs pgvigil: the image, compose.yaml, the systemd unit, packages, the formula, completions, and what makes a release of them.
 
 mod compose;
 mod health;
+mod homebrew;
 mod image;
 mod lint;
+mod packages;
 mod release;
 mod shell;
 mod systemd;
