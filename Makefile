@@ -6,18 +6,24 @@ CARGO ?= cargo
 
 # A primary, a replica, a PgBouncer, a Redis, a workload, backups, pgvigil on them and Prometheus reading it, until Ctrl-C.
 demo:
+	@echo "make demo: 1. installs what is missing of PostgreSQL 15, PgBouncer, Redis, pgBackRest, Prometheus and Alertmanager"
+	@echo "              (by apt, as root or with sudo; none is left running);"
+	@echo "           2. builds pgvigil in target/demo: the first time about 4 minutes on two cores, later seconds;"
+	@echo "           3. starts it all, in 10 to 20 seconds, says what to look at, and runs until Ctrl-C."
+	@echo "           Packages and target/ stay; everything else goes when it ends."
 	scripts/install-servers demo
-	$(CARGO) run --locked --release --example demo
+	$(CARGO) run --locked --profile demo -p pgvigil-tools --bin demo
 
 # Grafana's dashboards, dashboards/*.json, from what is written in dashboards/boards/; the next build puts them into the program.
 boards:
-	$(CARGO) run --locked --quiet -p pgvigil-tools -- boards
+	$(CARGO) run --locked --quiet -p pgvigil-tools --bin pgvigil-tools -- boards
 
 # Most tests wait for servers, so on two cores four at a time are done in two thirds of the time.
 export RUST_TEST_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 
 # What a change must pass. Advisories are left out: they come by themselves, no change of ours brings them.
 test:
+	@echo "make test: takes about 10 minutes on two cores, 3 of them compiling; the first time some minutes more, to install servers."
 	scripts/install-servers 15 18 helm
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -37,8 +43,8 @@ test-all:
 	scripts/install-servers 13 14 15 16 17 18 deb helm moto pint prometheus promtool
 	$(MAKE) test TEST_FLAGS=--include-ignored
 	$(MAKE) test-release
-	@if docker info >/dev/null 2>&1; then scripts/release-image pgvigil-test && scripts/check-image pgvigil-test; \
-	else echo "note: Docker is not running, so the image was not built"; fi
+	@if docker info >/dev/null 2>&1; then scripts/release-image pgvigil-test && scripts/check-image pgvigil-test && scripts/check-compose; \
+	else echo "note: Docker is not running, so neither the image nor compose.yaml was tried"; fi
 
 # The quick form of the tests that run the whole program, on an optimised one.
 test-release: export PGVIGIL_TEST_PG = 15,18

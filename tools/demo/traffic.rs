@@ -54,11 +54,3 @@ impl Traffic {
         self.running.push(Process::start(pgbench.arg("demo")));
     }
 }
-
-/// What the servers say of it.
-pub fn line(primary: &Postgres, replica: &Postgres) -> String {
-    const ASK: &str = "SELECT numbackends || ' sessions, ' || xact_commit || ' commits' FROM pg_stat_database
-                       WHERE datname = 'demo'";
-    let ask = |server: &Postgres| server.try_sql("postgres", ASK).unwrap_or_else(|error| error);
-    format!("primary: {}; replica: {}", ask(primary), ask(replica))
-}
