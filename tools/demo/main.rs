@@ -32,6 +32,9 @@ use until::{Ended, Until};
 /// PostgreSQL's version: Debian's, which `scripts/install-servers demo` installs.
 const MAJOR: u32 = 15;
 
+/// What the servers are set to, beyond what they have in tests; and what these leave out for speed, of which alerts would tell.
+const CONFIG: [&str; 4] = ["track_io_timing = on", "archive_timeout = 10s", "fsync = on", "full_page_writes = on"];
+
 /// How often the links are printed again, since a log may have pushed them off the screen.
 const TOUR_EVERY: Duration = Duration::from_secs(600);
 
@@ -62,8 +65,8 @@ fn main() -> ExitCode {
 
 fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     let backups = PgBackRest::new();
-    let server =
-        backups.archived(Postgres::builder(MAJOR).config("track_io_timing = on").config("archive_timeout = 10s"));
+    let server = CONFIG.iter().fold(Postgres::builder(MAJOR), |server, line| server.config(line));
+    let server = backups.archived(server);
     let primary = until.step("PostgreSQL starts", || server.start())?;
     until.step("pgBackRest has made a backup", || {
         backups.create(&primary);

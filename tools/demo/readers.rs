@@ -65,11 +65,11 @@ impl Readers {
         let mut steps = vec![
             (
                 format!("http://{prometheus}{graph}?{WAITING}"),
-                "after a minute: clients wait, because the pool of the pooler is too small on purpose",
+                "clients wait, within a minute, because the pool of the pooler is too small on purpose",
             ),
             (
                 format!("http://{prometheus}{alerts}"),
-                "the alerts about it: pending after a minute, firing some minutes later",
+                "the alert about it, PgbouncerClientsWaiting: pending within a minute, firing after five",
             ),
         ];
         steps.extend(self.alertmanager.map(|address| match answers(address, "/script.js") {

@@ -10,6 +10,8 @@ pub fn fill(primary: &Postgres) {
     primary.create_role("app", "");
     primary.sql("postgres", "CREATE DATABASE demo OWNER app;\nALTER DATABASE demo SET work_mem = '1MB'");
     primary.sql("demo", include_str!("schema.sql"));
+    // What is measured in every database, and would be missed in this one.
+    primary.sql("postgres", "CREATE EXTENSION pgstattuple");
     // Also in this database: the functions that estimates of bloat and the values of sequences need.
     primary.sql("demo", GRANTS);
 }
