@@ -8,7 +8,7 @@ CARGO ?= cargo
 demo:
 	@echo "make demo: 1. installs what is missing of PostgreSQL 15, PgBouncer, Redis, pgBackRest, Prometheus and Alertmanager"
 	@echo "              (by apt, as root or with sudo; none is left running);"
-	@echo "           2. builds pgvigil in target/demo: the first time about 4 minutes on two cores, later seconds;"
+	@echo "           2. builds pgvigil in target/demo (550 MB): the first time about 3 minutes on two cores, later seconds;"
 	@echo "           3. starts it all, in 10 to 20 seconds, says what to look at, and runs until Ctrl-C."
 	@echo "           Packages and target/ stay; everything else goes when it ends."
 	scripts/install-servers demo
