@@ -6,12 +6,17 @@ CARGO ?= cargo
 
 # A primary, a replica, a PgBouncer, a Redis, a workload, backups, pgvigil on them and Prometheus reading it, until Ctrl-C.
 demo:
+	@echo "make demo: 1. installs what is missing of PostgreSQL 15, PgBouncer, Redis, pgBackRest, Prometheus and Alertmanager"
+	@echo "              (by apt, as root or with sudo; none is left running);"
+	@echo "           2. builds pgvigil in target/demo (550 MB): the first time about 3 minutes on two cores, later seconds;"
+	@echo "           3. starts it all, in 10 to 20 seconds, says what to look at, and runs until Ctrl-C."
+	@echo "           Packages and target/ stay; everything else goes when it ends."
 	scripts/install-servers demo
-	$(CARGO) run --locked --release --example demo
+	$(CARGO) run --locked --profile demo -p pgvigil-tools --bin demo
 
 # Grafana's dashboards, dashboards/*.json, from what is written in dashboards/boards/; the next build puts them into the program.
 boards:
-	$(CARGO) run --locked --quiet -p pgvigil-tools -- boards
+	$(CARGO) run --locked --quiet -p pgvigil-tools --bin pgvigil-tools -- boards
 
 # The documentation as a site, in target/book, as book.toml and docs/SUMMARY.md say.
 docs:
@@ -24,6 +29,7 @@ export RUST_TEST_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores 
 
 # What a change must pass. Advisories are left out: they come by themselves, no change of ours brings them.
 test:
+	@echo "make test: takes about 10 minutes on two cores, 3 of them compiling; the first time some minutes more, to install servers."
 	scripts/install-servers 15 18 helm
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -43,8 +49,8 @@ test-all:
 	scripts/install-servers 13 14 15 16 17 18 packages helm moto pint prometheus promtool
 	$(MAKE) test TEST_FLAGS=--include-ignored
 	$(MAKE) test-release
-	@if docker info >/dev/null 2>&1; then scripts/release-image pgvigil-test && scripts/check-image pgvigil-test; \
-	else echo "note: Docker is not running, so the image was not built"; fi
+	@if docker info >/dev/null 2>&1; then scripts/release-image pgvigil-test && scripts/check-image pgvigil-test && scripts/check-compose; \
+	else echo "note: Docker is not running, so neither the image nor compose.yaml was tried"; fi
 
 # The quick form of the tests that run the whole program, on an optimised one.
 test-release: export PGVIGIL_TEST_PG = 15,18

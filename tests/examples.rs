@@ -1,7 +1,7 @@
 //! What the documentation shows must work: the example files load, and docs/metrics.md is what `pgvigil docs` prints,
 //! docs/collectors.md names every collector. What the demonstration says to look at is there.
 
-#[path = "../examples/demo/readers.rs"]
+#[path = "../tools/demo/readers.rs"]
 mod readers;
 
 use std::{
@@ -77,20 +77,20 @@ fn the_docs_name_every_shipped_collector() {
 
 #[test]
 fn what_the_demo_says_to_look_at_is_there() {
-    let free = |wanted: SocketAddr| SocketAddr::new(wanted.ip(), free_port());
+    let free = |_: &str, wanted: SocketAddr| SocketAddr::new(wanted.ip(), free_port());
     let readers = readers::Readers::start("127.0.0.1:1".parse().expect("an address"), free);
-    let lines = readers.lines();
-    assert_eq!(lines.len(), 3, "Prometheus, Alertmanager, Grafana: {lines:#?}");
-    for line in &lines[..2] {
-        let (command, _) = line.split_once("   ").expect("what it is");
-        if let Some(link) = command.strip_prefix("http://") {
+    assert!(readers.alerts().is_some());
+    let steps = readers.steps();
+    assert_eq!(steps.len(), 4, "a graph, alerts, Alertmanager, Grafana: {steps:#?}");
+    for (place, _) in &steps[..3] {
+        if let Some(link) = place.strip_prefix("http://") {
             let (address, path) = link.split_once('/').expect("a path");
             let answer = http::get(address.parse().expect("an address"), &format!("/{path}"), &[]).expect("an answer");
-            assert!(answer.status == 200 && !answer.text().contains("does not include"), "{line}");
+            assert!(answer.status == 200 && !answer.text().contains("does not include"), "{place}");
         } else {
-            let mut words = command.split(' ');
+            let mut words = place.split(' ');
             let mut program = Command::new(words.next().expect("a program"));
-            assert!(program.args(words).stdout(Stdio::null()).status().is_ok_and(|ended| ended.success()), "{line}");
+            assert!(program.args(words).stdout(Stdio::null()).status().is_ok_and(|ended| ended.success()), "{place}");
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What a role may see: nothing granted, `pg_monitor`, and what `pgvigil export grants` makes; and that this can be made, made
 //! again and taken back.
 
-use std::{collections::BTreeSet, fmt::Write, process::Command, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, path::Path, process::Command, time::Duration};
 
 use expect_test::expect_file;
 use pgvigil::collector::catalogue::Catalogue;
 
-use crate::support::{Folder, GRANTS, Pgvigil, Postgres, Session, eventually, majors, psql, sample};
+use crate::support::{
+    Folder, GRANTS, PROBE_GRANTS, Pgvigil, Postgres, Session, eventually, majors, place::client_program, psql, sample,
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
 
@@ -16,8 +18,8 @@ const SHOWN: u32 = 18;
 /// As users run it: on the program's own words. What stands in the comments of how to take it back is run too.
 #[test]
 fn grants_can_be_made_again_and_taken_back() {
-    let printed = Command::new(BINARY).args(["export", "grants"]).output().expect("running pgvigil");
-    assert_eq!(String::from_utf8_lossy(&printed.stdout), GRANTS);
+    assert_eq!(printed(&["export", "grants"]), GRANTS);
+    assert_eq!(printed(&["export", "grants", "--probe"]), format!("{GRANTS}\n{PROBE_GRANTS}"));
     for major in majors() {
         let server = Postgres::builder(major).start();
         for database in ["postgres", "postgres", "template1", "template1"] {
@@ -25,18 +27,64 @@ fn grants_can_be_made_again_and_taken_back() {
         }
         server.sql("postgres", "CREATE DATABASE later");
         for database in ["postgres", "later"] {
-            let functions = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgvigil'::regnamespace AND prosecdef \
-                             AND proconfig = '{\"search_path=pg_catalog, pg_temp\"}' AND has_function_privilege('pgvigil', oid, 'EXECUTE')";
-            assert_eq!(server.sql(database, functions), "2", "{major} {database}");
+            assert_eq!(server.sql(database, FUNCTIONS), "2", "{major} {database}");
         }
-        let commands: Vec<_> = GRANTS.lines().filter_map(|line| line.strip_prefix("--   DROP ")).collect();
-        let [in_each, once] = commands[..] else { panic!("{commands:?}") };
-        for database in ["postgres", "template1", "later"] {
-            server.sql(database, &format!("DROP {in_each}"));
+        assert_eq!(server.sql("postgres", "SELECT rolname FROM pg_roles WHERE rolname ~ '^pgvigil'"), "pgvigil");
+        (0..2).for_each(|_| _ = server.sql("postgres", PROBE_GRANTS));
+        for text in [GRANTS, PROBE_GRANTS] {
+            let commands: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("--   DROP ")).collect();
+            let [in_each, once] = commands[..] else { panic!("{commands:?}") };
+            for database in ["postgres", "template1", "later"] {
+                server.sql(database, &format!("DROP {in_each}"));
+            }
+            server.sql("postgres", &format!("DROP {once}"));
         }
-        server.sql("postgres", &format!("DROP {once}"));
-        server.sql("postgres", GRANTS);
+        server.sql("postgres", &format!("{GRANTS}\n{PROBE_GRANTS}"));
     }
+}
+
+fn printed(arguments: &[&str]) -> String {
+    let printed = Command::new(BINARY).args(arguments).output().expect("running pgvigil");
+    String::from_utf8(printed.stdout).expect("text")
+}
+
+/// How many functions of ours pgvigil may call in a database.
+const FUNCTIONS: &str = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgvigil'::regnamespace AND prosecdef \
+                         AND proconfig = '{\"search_path=pg_catalog, pg_temp\"}' AND has_function_privilege('pgvigil', oid, 'EXECUTE')";
+
+/// The commands at the head of the grants, where the user postgres needs no password: for one database, for all, and for those to come;
+/// and a password that is out of the environment.
+#[test]
+fn the_commands_of_the_grants_do_what_they_say() {
+    let commands: Vec<_> = GRANTS.lines().filter_map(|line| line.strip_prefix("--   $ ")).collect();
+    let [on_its_machine, elsewhere, all @ ..] = &commands[..] else { panic!("{commands:?}") };
+    assert!(elsewhere.ends_with("| psql -h db1 -U postgres"), "{elsewhere}");
+    let server = Postgres::builder(SHOWN).start();
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql("postgres", "CREATE DATABASE \"host=nowhere it's\"");
+    let folder = Folder::new("grants", "TERM");
+    let bin = |program: &Path| program.parent().expect("a folder").display().to_string();
+    let path = format!("{}:{}:/usr/bin:/bin", bin(&client_program("psql")), bin(Path::new(BINARY)));
+    let run = |script: &str| {
+        let mut bash = folder.command("/bin/bash");
+        bash.args(["-c", script]).env("PATH", &path).env("PGUSER", "postgres").env("PGVIGIL_PASSWORD", "it's");
+        let ran = bash.env("PGHOST", server.socket_dir()).env("PGPORT", server.port().to_string()).output();
+        let ran = ran.expect("running bash");
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success() && !said.contains("ERROR") && !said.contains("failed"), "{script}: {said}");
+    };
+    run(&on_its_machine.replace("sudo -u postgres ", ""));
+    assert_eq!(server.sql("postgres", FUNCTIONS), "2");
+    run(&all.join("\n"));
+    server.sql("postgres", "CREATE DATABASE later");
+    for database in ["shop", "host=nowhere it's", "later"] {
+        let mut psql = folder.command(client_program("psql"));
+        psql.args(["-At", "-U", "postgres", "-c", FUNCTIONS]).env("PGDATABASE", database);
+        let ran = psql.env("PGHOST", server.socket_dir()).env("PGPORT", server.port().to_string()).output();
+        assert_eq!(String::from_utf8_lossy(&ran.expect("running psql").stdout), "2\n", "{database}");
+    }
+    let mut psql = psql::psql("127.0.0.1", server.port(), "pgvigil", "shop");
+    assert_eq!(psql::run(psql.env("PGPASSWORD", "it's"), "SELECT 1"), Ok("1".to_owned()));
 }
 
 /// The functions give their columns to the one role, and nobody else anything.

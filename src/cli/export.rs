@@ -22,6 +22,9 @@ const NAME: &str = "pgvigil";
 /// The SQL of the monitoring role.
 const GRANTS: &str = include_str!("grants.sql");
 
+/// The SQL of the probe's role.
+const PROBE_GRANTS: &str = include_str!("grants_probe.sql");
+
 /// An example for Alertmanager, which is not a rule file.
 const ALERTMANAGER: &str = include_str!("../../rules/alertmanager.yaml");
 
@@ -59,8 +62,12 @@ pub enum Export {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
-    /// The SQL that creates a role with only the rights that pgvigil needs
-    Grants,
+    /// The SQL that creates a role with only the rights that pgvigil needs; its head says how to run it
+    Grants {
+        /// Print the SQL of the probe's role too
+        #[arg(long)]
+        probe: bool,
+    },
 }
 
 /// A kind of file that people write.
@@ -104,7 +111,8 @@ type File = (String, String);
 /// Exports; `program` is the whole command line, for its manual and completions.
 pub fn run(what: Export, program: clap::Command) -> anyhow::Result<()> {
     match what {
-        Export::Grants => print(GRANTS),
+        Export::Grants { probe: false } => print(GRANTS),
+        Export::Grants { probe: true } => print(&format!("{GRANTS}\n{PROBE_GRANTS}")),
         Export::Alertmanager => print(ALERTMANAGER),
         Export::Completions { shell } => completions(shell, program),
         Export::Man { dir } => manual(program, dir),

@@ -1,8 +1,32 @@
--- A role for pgvigil, with what it needs and no more. Run it as a superuser (or as a role that may create roles and
--- is an admin of pg_monitor), once in each cluster, on the primary; running it again changes nothing.
+-- What pgvigil needs on a PostgreSQL server:
+--
+--   once in each cluster:  a role `pgvigil`, which may log in, is a member of pg_monitor (from PostgreSQL 16 on of
+--                          pg_use_reserved_connections too), reads none of your tables, and has 10 connections at most;
+--   in each database that this is run in:  a schema `pgvigil` with two functions, for the estimates of bloat and for how
+--                          full sequences are. Nobody but that role may call them.
+--
+-- Nothing else. Running it again changes nothing. (With `--probe`, `pgvigil export grants` also prints the SQL of the
+-- probe's role.)
+--
+-- Run it on the primary as a superuser, or as a role that may create roles and is an admin of pg_monitor. On the server's
+-- own machine, where packages of PostgreSQL let the system's user postgres log in without a password (peer authentication):
+--   $ pgvigil export grants | sudo -u postgres psql
+-- or from elsewhere:
+--   $ pgvigil export grants | psql -h db1 -U postgres
+--
+-- That was the database postgres. For another one add `-d shop`; pgvigil may log in to any one of a cluster's. For all of
+-- them, and for those created later (they are copies of template1), as a user who needs no password:
+--   $ pgvigil export grants > grants.sql
+--   $ psql -At -c "SELECT datname FROM pg_database WHERE datallowconn" postgres |
+--   $   while read -r name; do PGDATABASE=$name psql -q -v ON_ERROR_STOP=1 -f grants.sql || echo "failed in $name"; done
 --
 -- It sets no password. Set one afterwards, in psql, with a command that sends only its hash:
 --   \password pgvigil
+-- or without a person (Ansible, Terraform), out of a variable of the environment, so that no command line shows it:
+--   $ psql -d postgres <<'SQL'
+--   $ \set password `printenv PGVIGIL_PASSWORD`
+--   $ ALTER ROLE pgvigil PASSWORD :'password';
+--   $ SQL
 -- or let the role log in without: by certificate, by peer, by the cloud's own means.
 --
 -- To take it all back: in each database it was run in
@@ -52,26 +76,6 @@ $$;
 --   GRANT CONNECT ON DATABASE postgres TO pgvigil;
 -- If an extension it reads (pg_stat_statements, pg_buffercache) lives in a schema of its own, let it look inside:
 --   GRANT USAGE ON SCHEMA extensions TO pgvigil;
-
--- The role of the synthetic probe, if you use one (a target with `probe`), so that its queries can be told from others'. It may log in and
--- no more: it reads the tables that `pgvigil probe --install` makes, which grants it that, and what you grant it for queries of your own.
--- Its limits are those an application should have; the probe sets them itself, except behind PgBouncer, where these hold.
---   \password pgvigil_probe
-DO $$
-BEGIN
-  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgvigil_probe') THEN
-    CREATE ROLE pgvigil_probe LOGIN;
-  END IF;
-END
-$$;
-ALTER ROLE pgvigil_probe CONNECTION LIMIT 50;
-ALTER ROLE pgvigil_probe SET default_transaction_read_only = on;
-ALTER ROLE pgvigil_probe SET default_transaction_isolation = 'read committed';
-ALTER ROLE pgvigil_probe SET default_transaction_deferrable = off;
-ALTER ROLE pgvigil_probe SET statement_timeout = '5s';
-ALTER ROLE pgvigil_probe SET lock_timeout = '3s';
-ALTER ROLE pgvigil_probe SET idle_in_transaction_session_timeout = '10s';
-ALTER ROLE pgvigil_probe SET search_path = pg_catalog, pg_temp;
 
 -- Everything above is done once in each cluster. What follows is for one database: run the file in each database whose bloat and
 -- sequences you want to see, and in template1, so that new databases have it. Leave it out, and those estimates are skipped.

@@ -28,6 +28,8 @@ pub struct PathRunner {
     pub transport: Transport,
     /// The longest that one attempt may take.
     timeout: Duration,
+    /// The shortest objective of a query here.
+    least_objective: Duration,
     /// One query at a time.
     turn: tokio::sync::Mutex<()>,
     pub stats: Mutex<PathStats>,
@@ -68,11 +70,18 @@ impl PathRunner {
             }),
             _ => None,
         };
-        let is_persistent = !matches!(path.kind, PathKind::Direct | PathKind::PgBouncerNew);
-        let connection = || Transport::Connection(PathConnection::new(connector.clone(), is_persistent));
+        let opens_connections = path.kind.opens_connections();
+        let connection = || Transport::Connection(PathConnection::new(connector.clone(), !opens_connections));
         let transport = over_pool.unwrap_or_else(connection);
         let (turn, stats, last_debug_round) = (tokio::sync::Mutex::default(), Mutex::new(stats), Mutex::default());
-        PathRunner { path, connector, transport, timeout: settings.timeout, turn, stats, last_debug_round }
+        let least_objective = if opens_connections { settings.new_connection } else { Duration::ZERO };
+        let timeout = settings.timeout;
+        PathRunner { path, connector, transport, timeout, least_objective, turn, stats, last_debug_round }
+    }
+
+    /// How quick this query should be here.
+    pub fn objective(&self, check: &ProbeCheck) -> Duration {
+        check.objective.max(self.least_objective)
     }
 
     /// Its name, kind and destination, for people.

@@ -30,7 +30,8 @@ impl ProbeState {
     /// The state before the first attempt; `keeps_totals` keeps the duration of every success.
     pub fn new(settings: ProbeSettings, keeps_totals: bool) -> Self {
         let checks = check::checks(&settings);
-        let bounds = histogram::bounds(checks.iter().map(|check| check.objective));
+        let objectives = checks.iter().map(|check| check.objective);
+        let bounds = histogram::bounds(objectives.chain([settings.new_connection]));
         let pools = path_runner::pools(&settings.paths);
         let mut paths = Vec::new();
         for path in &settings.paths {

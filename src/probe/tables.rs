@@ -19,13 +19,13 @@ use crate::table::Cell;
 /// All sections.
 pub fn tables(state: &ProbeState) -> SectionTables {
     let mut tables = SectionTables::new(SECTIONS);
-    for check in &state.checks {
-        tables.push(ObjectiveRow { query: (&check.name).into(), objective: check.objective.into() });
-    }
     for runner in &state.paths {
         push_path(&mut tables, runner);
         let (path, stats) = (Cell::Text(&runner.path.name), runner.stats.lock());
-        push_counts(&mut tables, state, path, &stats);
+        for check in state.checks.iter().filter(|check| check.runs_on(&runner.path.name)) {
+            tables.push(ObjectiveRow { path, query: (&check.name).into(), objective: runner.objective(check).into() });
+        }
+        push_counts(&mut tables, state, runner, &stats);
         push_durations(&mut tables, state, path, &stats);
         push_state(&mut tables, path, &stats);
     }
@@ -49,9 +49,10 @@ fn push_path(tables: &mut SectionTables, runner: &PathRunner) {
     }
 }
 
-fn push_counts(tables: &mut SectionTables, state: &ProbeState, path: Cell<'_>, stats: &PathStats) {
+fn push_counts(tables: &mut SectionTables, state: &ProbeState, runner: &PathRunner, stats: &PathStats) {
+    let path = Cell::Text(&runner.path.name);
     for (index, attempts) in &stats.attempts {
-        let (successes, objective) = (stats.successes(*index), state.checks[*index].objective);
+        let (successes, objective) = (stats.successes(*index), runner.objective(&state.checks[*index]));
         tables.push(AttemptsRow {
             path,
             query: name(state, *index),

@@ -1,14 +1,12 @@
 //! The stack of `make demo`, in some trouble, scraped by a Prometheus that has the shipped rules.
 
-#[path = "../../examples/demo/cache.rs"]
+#[path = "../../tools/demo/cache.rs"]
 mod cache;
-#[path = "../../examples/demo/probe.rs"]
+#[path = "../../tools/demo/probe.rs"]
 mod probe;
-#[path = "../../examples/demo/settings.rs"]
+#[path = "../../tools/demo/settings.rs"]
 mod settings;
-// The demo says how its traffic goes.
-#[allow(dead_code)]
-#[path = "../../examples/demo/traffic.rs"]
+#[path = "../../tools/demo/traffic.rs"]
 mod traffic;
 
 use std::{fs, path::Path, time::Duration};

@@ -1,6 +1,4 @@
 -- What a healthy database does not have, so that the panels about it are seen to show it. In the demo's database.
-CREATE EXTENSION pgstattuple;
-CREATE EXTENSION pg_buffercache;
 ALTER ROLE app CONNECTION LIMIT 100 VALID UNTIL '2099-01-01';
 ALTER DATABASE demo CONNECTION LIMIT 100;
 CREATE DATABASE shut CONNECTION LIMIT 0;

@@ -1,11 +1,13 @@
 //! compose.yaml and what it mounts: each file is given to the program that will read it, and the servers' to real servers.
+//! `scripts/check-compose` starts all of it, where there is Docker.
 
 use std::{
     collections::BTreeMap,
     fs,
     net::TcpStream,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     time::Duration,
 };
 
@@ -16,8 +18,8 @@ use super::succeeded;
 use crate::{
     rules::files::{OTHERS, tree},
     support::{
-        Folder, Postgres, Redis, eventually, free_port,
-        place::{client_program, system_program},
+        Folder, Postgres, Redis, Stop, eventually, free_port,
+        place::{client_program, postgres_program, system_program},
         process::Process,
         redis_programs,
     },
@@ -32,6 +34,10 @@ const MAJOR: u32 = 15;
 fn services() -> Vec<(String, Value)> {
     let compose = tree(Path::new("compose.yaml"));
     compose["services"].as_object().cloned().expect("services").into_iter().collect()
+}
+
+fn service(name: &str) -> Value {
+    services().into_iter().find(|(other, _)| other == name).unwrap_or_else(|| panic!("no {name}")).1
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &str> {
@@ -68,14 +74,15 @@ fn what_is_mounted_is_there_and_nothing_is_open_to_others() {
             let file = volume.split(':').next().expect("a file");
             assert!(Path::new(file).exists(), "{name}: {file}");
             assert!(volume.ends_with(":ro"), "{name}: {volume}");
+            let mode = fs::metadata(file).expect("it is there").mode();
+            assert!(!file.ends_with(".sh") || mode & 0o111 == 0o111, "{name}: {file} cannot be run");
         }
         for port in items(&service["ports"]) {
             assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
         }
     }
     let version = concat!("ghcr.io/pgvigil/pgvigil:", env!("CARGO_PKG_VERSION"));
-    let pgvigil = services().into_iter().find(|(name, _)| name == "pgvigil").expect("pgvigil").1;
-    assert_eq!(pgvigil["image"], version);
+    assert_eq!(service("pgvigil")["image"], version);
 }
 
 /// One password, the demonstration's, which no other file has.
@@ -127,15 +134,20 @@ fn prometheus_and_alertmanager_take_their_files() {
 #[test]
 fn pgvigil_sees_all_of_it() {
     let primary = primary();
-    let replica = primary.replica();
+    let (replica, _replica) = replica(&primary);
     let (pooler, _pooler) = pooler(&primary);
     let cache = cache();
-    customers(pooler);
+    let _traffic = traffic(pooler);
+    primary.until("shop", "SELECT count(*) > 0 FROM pgbench_history", "t");
+    is_healthy("primary", primary.port());
+    is_healthy("replica", replica);
+    is_healthy("pooler", pooler);
+    is_healthy("cache", cache.port());
     let folder = Folder::new("compose", "TERM");
     let at = |port: u16| format!("{{host: 127.0.0.1, port: {port}");
     let settings = read("pgvigil/pgvigil.yaml")
         .replace("{host: primary", &at(primary.port()))
-        .replace("{host: replica", &at(replica.port()))
+        .replace("{host: replica", &at(replica))
         .replace("{host: pooler", &at(pooler))
         .replace("{host: cache", &at(cache.port()))
         .replace("/run/secrets/password", &password().display().to_string());
@@ -152,15 +164,30 @@ fn password() -> PathBuf {
     fs::canonicalize(Path::new(DEPLOY).join("password")).expect("the password")
 }
 
+/// As Docker sees it, by the command that compose.yaml has for that.
+fn is_healthy(name: &str, port: u16) {
+    let service = service(name);
+    let check: Vec<_> = items(&service["healthcheck"]["test"]).collect();
+    let [_, program, arguments @ ..] = &check[..] else { panic!("{name}: {check:?}") };
+    let (program, flag) = match *program {
+        "pg_isready" => (client_program(program), "--port"),
+        _ => (system_program(program), "-p"),
+    };
+    let arguments = arguments.iter().filter(|argument| !argument.starts_with("--port="));
+    let mut check = Command::new(program);
+    check.args([flag, &port.to_string()]).args(arguments).env_clear();
+    eventually(Duration::from_secs(20), name, || check.output().is_ok_and(|output| output.status.success()));
+}
+
 /// A new server on which is done what the image does with the files that are mounted for it, with the environment that it gives them.
 fn primary() -> Postgres {
     let server = Postgres::builder(MAJOR).start();
     server.sql("postgres", "CREATE DATABASE shop");
-    let (_, service) = services().into_iter().find(|(name, _)| name == "primary").expect("primary");
+    let service = service("primary");
     let files = items(&service["volumes"]).filter_map(|volume| volume.split_once(":/docker-entrypoint-initdb.d/"));
     let mut files: Vec<_> = files.map(|(file, name)| (name, file)).collect();
     files.sort_unstable();
-    assert_eq!(files.len(), 3);
+    assert_eq!(files.len(), 4);
     let environment = environment(&service);
     let bin = client_program("psql").parent().expect("a folder").display().to_string();
     for (_, file) in files {
@@ -178,7 +205,37 @@ fn primary() -> Postgres {
         command.env("PGHOST", server.socket_dir()).env("PGPORT", server.port().to_string());
         succeeded(command.env("PGDATA", server.data_dir()));
     }
+    // The image's server for initialization has ended; who has a password is known by it alone.
+    server.stop(Stop::Fast);
+    server.start();
+    let without = "SELECT string_agg(rolname, ' ') FROM pg_authid WHERE rolcanlogin AND rolpassword IS NULL";
+    assert_eq!(server.sql("postgres", without), "");
     server
+}
+
+/// A copy of the primary, made by its script over the network; its port, and what keeps it running. Of the image's own programs the one that
+/// changes the user does nothing, since the folder's user runs this, and the entrypoint does what it does where there is data.
+fn replica(primary: &Postgres) -> (u16, (Folder, Process)) {
+    let (folder, port) = (Folder::for_server("replica", "QUIT"), free_port());
+    let script = read("postgres/replica.sh")
+        .replace("--host primary", &format!("--host 127.0.0.1 --port {}", primary.port()))
+        .replace("-o postgres -g postgres ", "")
+        .replace("/run/secrets/password", &password().display().to_string());
+    folder.write("replica.sh", &script);
+    let socket = folder.path().display();
+    for (name, text) in [
+        ("gosu", "shift\nexec \"$@\"".to_owned()),
+        ("docker-entrypoint.sh", format!("exec \"$@\" -p {port} -k {socket}")),
+    ] {
+        let program = folder.write(name, &format!("#!/bin/sh\n{text}\n"));
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("making it executable");
+    }
+    let bin = postgres_program(MAJOR, "postgres").parent().expect("a folder").display().to_string();
+    let mut bash = folder.logged_command("/bin/bash");
+    bash.arg("replica.sh").args(items(&service("replica")["command"])).env("PGDATA", folder.path().join("data"));
+    let process = Process::start(bash.env("PATH", format!("{socket}:{bin}:/usr/bin:/bin")));
+    primary.until("postgres", "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", "1");
+    (port, (folder, process))
 }
 
 /// As docker-entrypoint.sh of the image leaves it: of `NAME_FILE` only NAME is left, with what is in the file.
@@ -218,13 +275,20 @@ fn pooler(server: &Postgres) -> (u16, (Folder, Process)) {
 fn cache() -> Redis {
     let folder = Folder::for_server("cache", "TERM");
     folder.write("users.acl", &read("redis/users.acl"));
-    Redis::start_in(folder, &redis_programs()[0], "--aclfile users.acl --maxmemory 64mb --maxmemory-policy allkeys-lru")
+    let command = service("cache")["command"].clone();
+    let arguments: Vec<_> = items(&command).skip(1).collect();
+    Redis::start_in(folder, &redis_programs()[0], &arguments.join(" ").replace("/etc/redis/", ""))
 }
 
-/// A few of the transactions of traffic.sh.
-fn customers(pooler: u16) {
-    let mut pgbench = Command::new(client_program("pgbench"));
-    pgbench.args(["--host=127.0.0.1", &format!("--port={pooler}"), "--username=shop", "--no-vacuum", "--client=2"]);
-    let output: Output = succeeded(pgbench.args(["--transactions=5", "shop"]).env("PGPASSWORD", read("password")));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("10/10"), "{output:?}");
+/// The clients, by their script, as long as this is kept.
+fn traffic(pooler: u16) -> (Folder, Process) {
+    let folder = Folder::new("traffic", "TERM");
+    let script = read("postgres/traffic.sh")
+        .replace("--host pooler --port 6432", &format!("--host 127.0.0.1 --port {pooler}"))
+        .replace("/run/secrets/password", &password().display().to_string());
+    folder.write("traffic.sh", &script);
+    let bin = client_program("pgbench").parent().expect("a folder").display().to_string();
+    let mut bash = folder.logged_command("/bin/bash");
+    let process = Process::start(bash.arg("traffic.sh").env("PATH", format!("{bin}:/usr/bin:/bin")));
+    (folder, process)
 }

@@ -47,6 +47,10 @@ fn every_path_is_measured() {
                 assert_eq!((&line["attempts"], &line["errors"]), (&5.into(), &0.into()), "{line:#}");
             }
         }
+        let ran = text(&probe(&settings, &["--rounds", "1", "--interval", "2s"]).stdout);
+        for end in [" times as fast as pooled on average, misses included", " times as fast as direct on average"] {
+            assert!(ran.lines().any(|line| line.ends_with(end)), "{end}: {ran}");
+        }
         let gone = probe(&settings, &["--uninstall"]);
         assert!(gone.status.success(), "{}", text(&gone.stderr));
         assert_eq!(primary.sql("postgres", "SELECT count(*) FROM pg_namespace WHERE nspname = 'pgvigil_probe'"), "0");

@@ -30,7 +30,11 @@ fn a_probe_outlives_reloads_and_says_where_the_time_goes() {
     assert_eq!(sample(&page, "pgvigil_probe_up", &[]), Some(1.0));
     assert_eq!(sample(&page, "pgvigil_probe_schema_installed", &[]), Some(0.0));
     assert_eq!(sample(&page, "pgvigil_probe_path_info", &[("kind", "direct"), ("role", "pgvigil_probe")]), Some(1.0));
-    assert_eq!(sample(&page, "pgvigil_probe_objective_seconds", &[("query", "point")]), Some(0.01));
+    // Each query opens a connection.
+    for (query, objective) in [("round_trip", 0.05), ("point", 0.05), ("aggregate", 0.1)] {
+        let objectives = samples(&page, "pgvigil_probe_objective_seconds", &[("path", "direct"), ("query", query)]);
+        assert_eq!(objectives, [objective], "{query}");
+    }
     assert_eq!(total(&page, "pgvigil_probe_failures_total", &[]), 0.0, "{page}");
     // A reload that changes something else leaves the probe as it is; so does one that is broken.
     folder.write("pgvigil.yaml", &format!("scrape_timeout: 9s\n{}", settings(&url, &more)));

@@ -35,7 +35,7 @@ pub use page::sample;
 pub use pgbouncer::PgBouncer;
 pub use pgvigil::Pgvigil;
 pub use place::{Generation, free_port, is_long, majors, majors_where, system_program};
-pub use postgres::{GRANTS, PASSWORD, Postgres, Stop};
+pub use postgres::{GRANTS, PASSWORD, PROBE_GRANTS, Postgres, Stop};
 pub use process::Process;
 pub use prometheus::{Prometheus, promtool, promtool_check_metrics};
 pub use psql::Session;

@@ -25,6 +25,9 @@ pub const PASSWORD: &str = r#"p@ss:w/rd?#%25&'"ü"#;
 /// What `pgvigil export grants` prints.
 pub const GRANTS: &str = include_str!("../../src/cli/grants.sql");
 
+/// What `pgvigil export grants --probe` prints after that.
+pub const PROBE_GRANTS: &str = include_str!("../../src/cli/grants_probe.sql");
+
 /// How long a server may take to start, stop or catch up, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -194,14 +197,14 @@ impl Postgres {
         self.sql("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD '{password}' {attributes}"));
     }
 
-    /// The roles `pgvigil` and `pgvigil_probe`, as the documentation says to create them: by `pgvigil export grants` in the
-    /// database `postgres`.
+    /// The roles `pgvigil` and `pgvigil_probe`, as the documentation says to create them: by `pgvigil export grants --probe`
+    /// in the database `postgres`.
     pub fn create_monitor_role(&self) {
         let password = PASSWORD.replace('\'', "''");
         self.sql(
             "postgres",
             &format!(
-                "{GRANTS};\nALTER ROLE pgvigil PASSWORD '{password}'; ALTER ROLE pgvigil_probe PASSWORD '{password}'"
+                "{GRANTS}\n{PROBE_GRANTS}\nALTER ROLE pgvigil PASSWORD '{password}'; ALTER ROLE pgvigil_probe PASSWORD '{password}'"
             ),
         );
     }

@@ -1,4 +1,4 @@
-//! `cargo run -p pgvigil-tools -- boards`, in the repository's folder: writes `dashboards/*.json`.
+//! `cargo run -p pgvigil-tools --bin pgvigil-tools -- boards`, in the repository's folder: writes `dashboards/*.json`.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
             Err(format!("no folder {} here: run this in the repository's folder", boards::FOLDER).into())
         }
         ["boards"] => write_dashboards(),
-        _ => Err("usage: cargo run --locked -p pgvigil-tools -- boards".into()),
+        _ => Err("usage: cargo run --locked -p pgvigil-tools --bin pgvigil-tools -- boards".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,7 +14,7 @@ sections! {
         path, hits, misses, loads, saved, stampedes, entries, capacity, expired, displaced, errors, fallen_back
     }
     "circuits": CircuitRow { path, state, trips }
-    "objectives": ObjectiveRow { query, objective }
+    "objectives": ObjectiveRow { path, query, objective }
     "certificates": CertificateRow { path, expires }
     "pools": PoolRow { path, size, open, available, waiting, oldest, created, failed }
 }

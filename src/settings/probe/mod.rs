@@ -17,7 +17,7 @@ use crate::settings::connection::model::PostgresSettings;
 use crate::settings::connection::postgres::resolve;
 use crate::settings::connection::problem::ConnectionProblem;
 use crate::settings::probe::model::SECOND_QUERY;
-pub use crate::settings::probe::model::{CLASSES, CacheSettings, Path, PathKind, ProbeQuery, WRITE};
+pub use crate::settings::probe::model::{CLASSES, CacheSettings, NEW_CONNECTION, Path, PathKind, ProbeQuery, WRITE};
 use crate::settings::probe::paths::PathKeys;
 
 /// A probe, validated.
@@ -32,6 +32,8 @@ pub struct ProbeSettings {
     pub paths: Vec<Path>,
     /// How quick each class should be, in the order of [`CLASSES`].
     pub objectives: [Duration; CLASSES.len()],
+    /// The shortest objective of a query for which a connection is opened.
+    pub new_connection: Duration,
     /// The user's own queries.
     pub queries: Vec<ProbeQuery>,
     /// A token is written on the primary and looked for elsewhere.
@@ -56,7 +58,7 @@ declare! {
         interval: Duration = span().or(INTERVAL),
         /// The longest that one attempt may take; 6s if left out.
         timeout: Duration = span().or(TIMEOUT),
-        /// How quick the probe's own queries should be, where it differs: `point: 10ms`.
+        /// How quick queries should be, where it differs: `point: 10ms`. `new_connection`: the least where each opens one.
         objectives: Vec<Entry<Duration>> = entries(CLASS, class, positive_duration()).or(Vec::new()),
         /// Queries of your own; they can only read.
         queries: Vec<ProbeQuery> =
@@ -76,13 +78,13 @@ declare! {
     }
 }
 
-/// The classes with an objective, as a regular expression.
-const CLASS: &str = "^(round_trip|point|join|aggregate|complex)$";
+/// What has an objective, the classes and a new connection, as a regular expression.
+const CLASS: &str = "^(round_trip|point|join|aggregate|complex|new_connection)$";
 
 const _: () = assert!(CLASSES.len() == 5, "the expression above names them");
 
 fn class(name: &str) -> Result<(), String> {
-    words::known("no class", name, CLASSES.iter().map(|(class, _)| *class))
+    words::known("no class", name, CLASSES.iter().chain([&NEW_CONNECTION]).map(|(class, _)| *class))
 }
 
 fn span() -> Schema<Duration> {
@@ -117,6 +119,7 @@ pub fn probe() -> Schema<ProbeSettings> {
             primary,
             paths,
             objectives: CLASSES.map(objective),
+            new_connection: objective(NEW_CONNECTION),
             queries: keys.queries,
             write: keys.write,
         })
@@ -142,6 +145,7 @@ pub fn from_url(dsn: &Dsn) -> Result<ProbeSettings, Vec<ConnectionProblem>> {
         primary,
         paths,
         objectives: CLASSES.map(|(_, objective)| objective),
+        new_connection: NEW_CONNECTION.1,
         queries: Vec::new(),
         write: false,
     })

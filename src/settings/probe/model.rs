@@ -20,6 +20,10 @@ pub const CLASSES: [(&str, Duration); 5] = [
     ("complex", Duration::from_millis(500)),
 ];
 
+/// The key among the objectives of the time that a new connection may take, and that time. A healthy server on the same
+/// machine takes 5 to 10 ms for TCP, TLS and login (docs/probe.md has measurements); a network adds several round trips.
+pub const NEW_CONNECTION: (&str, Duration) = ("new_connection", Duration::from_millis(50));
+
 /// The name of the path on which the token is written, and of the query that writes it.
 pub const WRITE: &str = "write";
 
@@ -53,6 +57,13 @@ pub enum PathKind {
     Cached { through: String, cache: CacheSettings },
     /// The primary, over one kept connection, to write the token.
     Write,
+}
+
+impl PathKind {
+    /// Whether each of its queries opens a connection.
+    pub fn opens_connections(&self) -> bool {
+        matches!(self, PathKind::Direct | PathKind::PgBouncerNew)
+    }
 }
 
 declare! {

@@ -3,19 +3,14 @@
 //!
 //! Everything is in temporary folders, on free ports; nothing is left behind, however it ends.
 
-#[path = "demo/cache.rs"]
 mod cache;
-#[path = "demo/probe.rs"]
 mod probe;
-#[path = "demo/readers.rs"]
 mod readers;
-#[path = "demo/settings.rs"]
 mod settings;
-#[path = "../tests/support/mod.rs"]
+#[path = "../../tests/support/mod.rs"]
 mod support;
-#[path = "demo/traffic.rs"]
+mod tour;
 mod traffic;
-#[path = "demo/until.rs"]
 mod until;
 
 use std::{
@@ -30,12 +25,18 @@ use std::{
 use cache::Cache;
 use clap::Parser;
 use readers::Readers;
-use support::{Folder, PgBackRest, Postgres, free_port, http, page, process as child, template};
+use support::{Folder, PgBackRest, Postgres, free_port, http, process as child, template};
 use traffic::Traffic;
 use until::{Ended, Until};
 
 /// PostgreSQL's version: Debian's, which `scripts/install-servers demo` installs.
 const MAJOR: u32 = 15;
+
+/// What the servers are set to, beyond what they have in tests; and what these leave out for speed, of which alerts would tell.
+const CONFIG: [&str; 4] = ["track_io_timing = on", "archive_timeout = 10s", "fsync = on", "full_page_writes = on"];
+
+/// How often the links are printed again, since a log may have pushed them off the screen.
+const TOUR_EVERY: Duration = Duration::from_secs(600);
 
 /// A primary, a replica, a pooler, a workload, backups, and pgvigil watching them.
 #[derive(Parser)]
@@ -64,18 +65,18 @@ fn main() -> ExitCode {
 
 fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
     let backups = PgBackRest::new();
-    let server =
-        backups.archived(Postgres::builder(MAJOR).config("track_io_timing = on").config("archive_timeout = 10s"));
+    let server = CONFIG.iter().fold(Postgres::builder(MAJOR), |server, line| server.config(line));
+    let server = backups.archived(server);
     let primary = until.step("PostgreSQL starts", || server.start())?;
-    until.step("a backup is made", || {
+    until.step("pgBackRest has made a backup", || {
         backups.create(&primary);
         backups.backup("full");
     })?;
-    let replica = until.step("a replica follows it", || primary.replica())?;
-    until.step("the shop opens", || traffic::fill(&primary))?;
-    let pooler = until.step("PgBouncer stands in front of it", || traffic::pooler(&primary))?;
-    let _traffic = until.step("customers come", || Traffic::start(&primary, &replica, &pooler))?;
-    let cache = until.step("they are remembered by a Redis", Cache::start)?;
+    let replica = until.step("a replica streams from it", || primary.replica())?;
+    until.step("the database of a small shop is filled", || traffic::fill(&primary))?;
+    let pooler = until.step("PgBouncer starts", || traffic::pooler(&primary))?;
+    let _traffic = until.step("pgbench plays the customers", || Traffic::start(&primary, &replica, &pooler))?;
+    let cache = until.step("Redis starts, as their cache", Cache::start)?;
     let folder = Folder::new("demo", "TERM");
     let settings = settings::write(
         &folder,
@@ -90,27 +91,30 @@ fn demo(arguments: &Arguments, until: &mut Until) -> Result<(), Ended> {
         ],
         "backup: {ttl: 15s}",
     );
-    until.step("a probe tries its ways", || probe::install(&settings, &primary))?;
-    let listen = free_address(arguments.listen);
-    let pgvigil = until.step("pgvigil watches", || Pgvigil::start(&settings, listen))?;
-    let readers = until.step("and is read", || Readers::start(listen, free_address))?;
-    announce(listen, &primary, &replica, &readers);
-    let watched = watch(arguments.seconds, until, &pgvigil, &primary, &replica);
+    until.step("the probe's tables are created", || probe::install(&settings, &primary))?;
+    let listen = free_address("pgvigil", arguments.listen);
+    let pgvigil = until.step("pgvigil starts", || Pgvigil::start(&settings, listen))?;
+    let readers = until.step("Prometheus and Alertmanager start", || Readers::start(listen, free_address))?;
+    let tour = tour::text(listen, &readers, [("primary", &primary), ("replica", &replica)]);
+    let status = || tour::status(listen, &readers, [("primary", &primary), ("replica", &replica)]);
+    let watched = watch(arguments.seconds, until, &pgvigil, &tour, status);
     until.say("closing");
     pgvigil.stop();
     watched
 }
 
-fn free_address(wanted: SocketAddr) -> SocketAddr {
-    match TcpListener::bind(wanted) {
-        Ok(_) => wanted,
-        Err(_) => SocketAddr::new(wanted.ip(), free_port()),
+/// The wanted address, or another one, and then it says so.
+fn free_address(program: &str, wanted: SocketAddr) -> SocketAddr {
+    if TcpListener::bind(wanted).is_ok() {
+        return wanted;
     }
+    let free = SocketAddr::new(wanted.ip(), free_port());
+    println!("          port {} is in use, so {program} listens on {}", wanted.port(), free.port());
+    free
 }
 
 /// pgvigil, in this process.
 struct Pgvigil {
-    address: SocketAddr,
     /// Closed when it has ended.
     running: Receiver<()>,
 }
@@ -122,7 +126,7 @@ impl Pgvigil {
             let _alive: Sender<()> = alive;
             run_pgvigil(&config, address)
         });
-        let pgvigil = Pgvigil { address, running };
+        let pgvigil = Pgvigil { running };
         let ready = || http::get(address, "/readyz", &[]).is_ok_and(|answer| answer.status == 200);
         support::eventually(Duration::from_secs(20), "pgvigil is ready", || ready() || pgvigil.has_ended());
         pgvigil
@@ -144,49 +148,30 @@ fn run_pgvigil(config: &Path, listen: SocketAddr) -> ExitCode {
     pgvigil::cli::main(args.map(str::to_owned))
 }
 
-fn announce(listen: SocketAddr, primary: &Postgres, replica: &Postgres, readers: &Readers) {
-    println!("\nLook:");
-    println!("  http://{listen}/                         what there is");
-    println!("  http://{listen}/metrics                  everything");
-    println!("  http://{listen}/metrics?target=primary   one target");
-    println!("  http://{listen}/probe?path=direct&debug=true   one round of the probe, phase by phase");
-    readers.lines().iter().for_each(|line| println!("  {line}"));
-    for (name, server) in [("primary", primary), ("replica", replica)] {
-        let socket = server.socket_dir().display();
-        println!("  psql -h {socket} -p {} -U postgres demo   # the {name}", server.port());
-    }
-    println!("Ctrl-C ends it all.\n");
-}
-
-/// A line every 10 s, until the end.
+/// Says what to look at, and from time to time again; and how it goes, until the end.
 fn watch(
     seconds: Option<u64>,
     until: &mut Until,
     pgvigil: &Pgvigil,
-    primary: &Postgres,
-    replica: &Postgres,
+    tour: &str,
+    status: impl Fn() -> String,
 ) -> Result<(), Ended> {
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut told: Option<Instant> = None;
     loop {
         if pgvigil.has_ended() {
             return Err(Ended::Pgvigil);
         }
-        until.say(&format!("{}; {}", page_line(pgvigil.address), traffic::line(primary, replica)));
+        if told.is_none_or(|told| told.elapsed() >= TOUR_EVERY) {
+            until.clear();
+            println!("\n{tour}");
+            told = Some(Instant::now());
+        }
+        let next = until.status(&status());
         let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-        until.wait(left.min(Duration::from_secs(10)))?;
+        until.wait(left.min(next))?;
         if end.is_some_and(|end| end <= Instant::now()) {
             return Ok(());
         }
-    }
-}
-
-fn page_line(address: SocketAddr) -> String {
-    let start = Instant::now();
-    match http::get(address, "/metrics", &[]) {
-        Ok(answer) if answer.status == 200 => {
-            format!("a scrape: {} samples in {} ms", page::count(&answer.text()), start.elapsed().as_millis())
-        }
-        Ok(answer) => format!("a scrape: status {}", answer.status),
-        Err(error) => format!("a scrape: {error}"),
     }
 }

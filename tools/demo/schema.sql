@@ -1,5 +1,8 @@
 -- The demo's database: a small shop.
+-- What collectors read where it is installed.
 CREATE EXTENSION pg_stat_statements;
+CREATE EXTENSION pg_buffercache;
+CREATE EXTENSION pgstattuple;
 SET ROLE app;
 CREATE TABLE customers (id bigint PRIMARY KEY, name text NOT NULL, seen timestamptz NOT NULL DEFAULT now());
 CREATE TABLE stock (item bigint PRIMARY KEY, quantity bigint NOT NULL);

@@ -10,6 +10,8 @@ pub fn fill(primary: &Postgres) {
     primary.create_role("app", "");
     primary.sql("postgres", "CREATE DATABASE demo OWNER app;\nALTER DATABASE demo SET work_mem = '1MB'");
     primary.sql("demo", include_str!("schema.sql"));
+    // What is measured in every database, and would be missed in this one.
+    primary.sql("postgres", "CREATE EXTENSION pgstattuple");
     // Also in this database: the functions that estimates of bloat and the values of sequences need.
     primary.sql("demo", GRANTS);
 }
@@ -53,12 +55,4 @@ impl Traffic {
         }
         self.running.push(Process::start(pgbench.arg("demo")));
     }
-}
-
-/// What the servers say of it.
-pub fn line(primary: &Postgres, replica: &Postgres) -> String {
-    const ASK: &str = "SELECT numbackends || ' sessions, ' || xact_commit || ' commits' FROM pg_stat_database
-                       WHERE datname = 'demo'";
-    let ask = |server: &Postgres| server.try_sql("postgres", ASK).unwrap_or_else(|error| error);
-    format!("primary: {}; replica: {}", ask(primary), ask(replica))
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use pgvigil::shipped::dashboards as shipped;
+use serde_json::Value;
 
 use crate::support::{Folder, eventually, http, place::find_program, process::Process};
 
@@ -16,6 +17,9 @@ const PROMETHEUS: &str = include_str!("../../deploy/compose/prometheus/prometheu
 const ALERTMANAGER: &str = include_str!("../../deploy/compose/alertmanager/alertmanager.yml");
 const DATASOURCES: &str = include_str!("../../deploy/compose/grafana/datasources.yaml");
 const PROVIDERS: &str = include_str!("../../deploy/compose/grafana/dashboards.yaml");
+
+/// A graph of the clients that wait for a connection of the pooler.
+const WAITING: &str = "g0.expr=pgbouncer_pools_client_waiting_connections&g0.tab=0&g0.range_input=15m";
 
 /// The programs, until they are dropped.
 pub struct Readers {
@@ -26,18 +30,18 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Starts what is installed. `free`: an address, or another where it is taken.
-    pub fn start(pgvigil: SocketAddr, free: impl Fn(SocketAddr) -> SocketAddr) -> Readers {
+    /// Starts what is installed. `free`: an address for a program, or another where it is taken.
+    pub fn start(pgvigil: SocketAddr, free: impl Fn(&str, SocketAddr) -> SocketAddr) -> Readers {
         let folder = Folder::new("readers", "TERM");
-        let at = |port| free(SocketAddr::new(pgvigil.ip(), port));
+        let at = |program, port| free(program, SocketAddr::new(pgvigil.ip(), port));
         let mut running = Vec::new();
         let alertmanager = find_program(&["alertmanager", "prometheus-alertmanager"]).map(|program| {
-            let address = at(9093);
+            let address = at("Alertmanager", 9093);
             running.push(alertmanager(&folder, &program, address));
             address
         });
         let prometheus = find_program(&["prometheus"]).map(|program| {
-            let address = at(9090);
+            let address = at("Prometheus", 9090);
             running.push(prometheus(&folder, &program, address, pgvigil, alertmanager));
             address
         });
@@ -48,27 +52,49 @@ impl Readers {
         Readers { folder, prometheus, alertmanager, _running: running }
     }
 
-    /// What there is to look at. Not every build has all pages: Debian's Prometheus has the older ones, its Alertmanager none.
-    pub fn lines(&self) -> Vec<String> {
+    /// What there is to look at, and what it shows. Not every build has all pages: Debian's Prometheus has the older ones
+    /// alone, its Alertmanager none.
+    pub fn steps(&self) -> Vec<(String, &'static str)> {
         let Some(prometheus) = self.prometheus else {
-            return vec!["No Prometheus is installed, so there are no alerts and nothing for dashboards.".to_owned()];
+            return vec![("apt install prometheus".to_owned(), "it is not installed: no alerts, no graphs")];
         };
-        let alerts =
-            ["/alerts", "/classic/alerts", "/api/v1/alerts"].into_iter().find(|page| answers(prometheus, page));
-        let alerts = alerts.unwrap_or_default();
-        let mut lines = vec![format!("http://{prometheus}{alerts}           Prometheus with the shipped rules")];
-        lines.extend(self.alertmanager.map(|address| match answers(address, "/script.js") {
-            true => format!("http://{address}/                 Alertmanager"),
-            false => {
-                format!("amtool --alertmanager.url=http://{address} alert   Alertmanager, which has no pages here")
-            }
+        let page =
+            |pages: [&'static str; 3]| pages.into_iter().find(|page| answers(prometheus, page)).unwrap_or_default();
+        let graph = page(["/graph", "/classic/graph", "/query"]);
+        let alerts = page(["/alerts", "/classic/alerts", "/api/v1/alerts"]);
+        let mut steps = vec![
+            (
+                format!("http://{prometheus}{graph}?{WAITING}"),
+                "clients wait, within a minute, because the pool of the pooler is too small on purpose",
+            ),
+            (
+                format!("http://{prometheus}{alerts}"),
+                "the alert about it, PgbouncerClientsWaiting: pending within a minute, firing after five",
+            ),
+        ];
+        steps.extend(self.alertmanager.map(|address| match answers(address, "/script.js") {
+            true => (format!("http://{address}/"), "those that fire, grouped, as they would be sent"),
+            false => (
+                format!("amtool --alertmanager.url=http://{address} alert"),
+                "those that fire; this Alertmanager has no pages",
+            ),
         }));
         let provisioning = self.folder.path().join("grafana");
-        lines.push(format!(
-            "GF_PATHS_PROVISIONING={} grafana server   a Grafana of yours, with the dashboards",
-            provisioning.display()
+        let grafana = format!("GF_PATHS_PROVISIONING={} grafana server", provisioning.display());
+        steps.push((
+            grafana,
+            "the dashboards, if you have Grafana: http://localhost:3000 then (or `docker compose up`)",
         ));
-        lines
+        steps
+    }
+
+    /// How many alerts are pending, and how many fire; without the one that always fires.
+    pub fn alerts(&self) -> Option<[usize; 2]> {
+        let answer = http::get(self.prometheus?, "/api/v1/alerts", &[]).ok()?;
+        let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+        let active = answer["data"]["alerts"].as_array()?;
+        let is_in = |alert: &&Value, state| alert["state"] == state && alert["labels"]["alertname"] != "Watchdog";
+        Some(["pending", "firing"].map(|state| active.iter().filter(|alert| is_in(alert, state)).count()))
     }
 }
 
