@@ -10,6 +10,7 @@ use crate::collector::{EXTENSION_SCHEMA, Place, Variant};
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::login_guard::LoginRefused;
 use crate::source::postgres::remedy;
+use crate::source::remedy::Remedy;
 
 /// Why a login or a query failed: an error of the driver (from the server or the connection), or one of our own.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,8 @@ impl PostgresError {
 /// The meaning of an error of a query.
 pub fn from_query(error: &Error) -> FetchError {
     match error.as_db_error() {
+        // The console of a PgBouncer, which is asked otherwise.
+        Some(db) if db.message().contains("not supported by admin console") => is_console(),
         // A pooler in statement mode never accepts our transactions.
         Some(db) if db.message().contains("statement pooling mode") => from_server(Reason::Refused, db),
         Some(db) if is_end_of_session(db) => from_server(Reason::Lost, db),
@@ -55,6 +58,13 @@ pub fn from_query(error: &Error) -> FetchError {
         Some(db) => from_server(query_reason(db), db),
         None => FetchError::new(Reason::Lost, format!("connection lost: {}", causes(error))),
     }
+}
+
+/// We are in the console of a PgBouncer, by the name of its database.
+fn is_console() -> FetchError {
+    let advice = "watch it with the key `pgbouncer`, or name a database of the server behind it in `dbname`";
+    let error = FetchError::new(Reason::Refused, "this is the console of a PgBouncer, not a PostgreSQL server");
+    error.with_remedy(Some(Remedy::Advice(advice.into())))
 }
 
 /// The meaning of an error of a login to a database that is not the target's own. The target's own login works, so an
@@ -124,7 +134,7 @@ fn of_failed_login(error: &Error) -> FetchError {
     if !what.starts_with("invalid configuration") && !what.starts_with("authentication error") {
         return FetchError::new(Reason::Lost, format!("login failed: {cause}"));
     }
-    let message = if cause.contains("password missing") {
+    let message = if asks_for_password(error) {
         "the server asks for a password and none is set: add `password`".to_owned()
     } else if cause.contains("did not use channel binding") {
         "channel_binding=require, and the server did not offer it: it binds SCRAM-SHA-256 over TLS only, with a certificate that is not signed with Ed25519".to_owned()
@@ -132,6 +142,11 @@ fn of_failed_login(error: &Error) -> FetchError {
         format!("login failed: {cause}")
     };
     FetchError::new(Reason::Authentication, message)
+}
+
+/// The server asks for a password, and none is set.
+pub fn asks_for_password(error: &Error) -> bool {
+    causes(error).contains("password missing")
 }
 
 /// The server's authentication request that our side refused.
@@ -265,6 +280,10 @@ mod tests {
             assert_eq!(*found[2].message, *format!("{closed}{message} [{code}]"));
             assert!(!is_refused_option(&error));
         }
+        let console = "extended query protocol not supported by admin console";
+        let console = error_of(move || fake_server::error("08P01", console)).await;
+        let console = from_query(&console);
+        assert_eq!((console.reason, console.message.contains("console of a PgBouncer")), (Refused, true));
         let refused = error_of(|| fake_server::error("08P01", "unsupported startup parameter in options: x")).await;
         assert!(is_refused_option(&refused));
     }

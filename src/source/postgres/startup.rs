@@ -43,7 +43,11 @@ pub async fn open(
     if let Some(options) = options {
         config.options(options);
     }
-    let (client, connection) = config.connect_raw(stream, PassThroughTls).await?;
+    let started = config.connect_raw(stream, PassThroughTls).await;
+    let (client, connection) = started.map_err(|error| match empty_file(server, password.as_ref()) {
+        Some(file) if error::asks_for_password(&error) => FetchError::password(format!("{file} is empty")).into(),
+        _ => PostgresError::Driver(error),
+    })?;
     let major = major_version(connection.parameter("server_version").unwrap_or_default());
     let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -51,6 +55,12 @@ pub async fn open(
         }
     });
     Ok(StartedConnection { client, task, major })
+}
+
+/// The file that should hold the password and is empty.
+fn empty_file(server: &PostgresSettings, password: Option<&Secret>) -> Option<String> {
+    let file = server.password.as_ref()?.file()?;
+    password.is_none().then(|| file.display().to_string())
 }
 
 /// The 15 of `15.18 (Debian 15.18-1)`, the 19 of `19beta1`.
