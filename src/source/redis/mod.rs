@@ -51,7 +51,7 @@ impl RedisServer {
             self.speaks_resp2.fetch_or(session.is_ok(), Ordering::Relaxed);
         }
         match session {
-            Err(error) if error.reason == Reason::Lost => {
+            Err(error) if error::may_be_stranger(&error) => {
                 let instead = dial::postgres_instead_of_redis(&self.settings.address).await;
                 Err(instead.unwrap_or_else(|| without_password(error, password)))
             }
