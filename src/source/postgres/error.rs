@@ -48,8 +48,6 @@ impl PostgresError {
 /// The meaning of an error of a query.
 pub fn from_query(error: &Error) -> FetchError {
     match error.as_db_error() {
-        // The console of a PgBouncer, which is asked otherwise.
-        Some(db) if db.message().contains("not supported by admin console") => is_console(),
         // A pooler in statement mode never accepts our transactions.
         Some(db) if db.message().contains("statement pooling mode") => from_server(Reason::Refused, db),
         Some(db) if is_end_of_session(db) => from_server(Reason::Lost, db),
@@ -60,8 +58,8 @@ pub fn from_query(error: &Error) -> FetchError {
     }
 }
 
-/// We are in the console of a PgBouncer, by the name of its database.
-fn is_console() -> FetchError {
+/// The login has led into the console of a PgBouncer, by the name of its database.
+pub fn of_console() -> FetchError {
     let advice = "watch it with the key `pgbouncer`, or name a database of the server behind it in `dbname`";
     let error = FetchError::new(Reason::Refused, "this is the console of a PgBouncer, not a PostgreSQL server");
     error.with_remedy(Some(Remedy::Advice(advice.into())))
@@ -280,10 +278,6 @@ mod tests {
             assert_eq!(*found[2].message, *format!("{closed}{message} [{code}]"));
             assert!(!is_refused_option(&error));
         }
-        let console = "extended query protocol not supported by admin console";
-        let console = error_of(move || fake_server::error("08P01", console)).await;
-        let console = from_query(&console);
-        assert_eq!((console.reason, console.message.contains("console of a PgBouncer")), (Refused, true));
         let refused = error_of(|| fake_server::error("08P01", "unsupported startup parameter in options: x")).await;
         assert!(is_refused_option(&refused));
     }
