@@ -153,7 +153,8 @@ async fn not_postgres(peer: &mut PeerSocket, address: &Address, first: u8) -> Fe
 /// A PostgreSQL server (or pooler) answers where a Redis server was expected, and says nothing to a client of Redis.
 pub async fn postgres_instead_of_redis(address: &Address) -> Option<FetchError> {
     let stranger = stranger_at(address, &SSL_REQUEST).await?;
-    Some(is_there(address, stranger, "a Redis server"))
+    // As any other peer that does not speak Redis' protocol.
+    Some(FetchError { reason: Reason::Refused, ..is_there(address, stranger, "a Redis server") })
 }
 
 /// Asks on a connection of its own what is there; `None` if it does not say so in time.

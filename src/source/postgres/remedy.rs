@@ -28,7 +28,7 @@ pub fn find(code: &str, message: &str) -> Option<Remedy> {
         "53400" if message.contains("temp_file_limit") => Some(Remedy::Reset("temp_file_limit")),
         "54001" => Some(Remedy::Reset("max_stack_depth")),
         // A pooler repeats a server's message with its own code.
-        _ if message.contains("password authentication failed") => Some(Remedy::Password),
+        _ if message.contains("authentication failed") => Some(Remedy::Password),
         _ if message.contains("in a read-only transaction") => Some(Remedy::WritingLogin),
         _ if message == "not allowed" => Some(Remedy::StatsUser),
         _ if message.contains("statement pooling mode") => Some(Remedy::PoolMode),
