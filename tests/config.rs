@@ -72,7 +72,7 @@ fn a_folder_adds_to_what_is_shipped() {
     assert_eq!(with.collectors.len(), without.collectors.len() + 2);
     assert!(with.collectors.is_sorted_by_key(|collector| &collector.name));
     let missing = Catalogue::load(Some("tests/none".as_ref())).expect_err("no folder").to_string();
-    assert!(missing.starts_with("tests/none:1:1: the folder cannot be read"), "{missing}");
+    assert!(missing.starts_with("tests/none: the folder cannot be read"), "{missing}");
 }
 
 #[test]

@@ -192,7 +192,10 @@ fn check_connect_says_what_is_on_and_what_is_missing() {
     server.create_role("bare", "");
     let run = |role: &str| {
         let mut command = Command::new(BINARY);
-        command.args(["check", "--connect"]).env_clear().env("PGVIGIL_POSTGRES_URL", server.url(role, "postgres"));
+        command
+            .args(["check", "--connect", "--verbose"])
+            .env_clear()
+            .env("PGVIGIL_POSTGRES_URL", server.url(role, "postgres"));
         let output = command.output().expect("running pgvigil check");
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
@@ -200,8 +203,9 @@ fn check_connect_says_what_is_on_and_what_is_missing() {
     assert_eq!(code, Some(0), "{said}");
     for wanted in [
         "run GRANT pg_monitor TO \"bare\";",
-        "off        slow_queries: query statements: extension pg_stat_statements is not installed; run CREATE EXTENSION",
-        "on         server: 1 rows",
+        "off        slow_queries: query statements: extension pg_stat_statements is not installed: its library must be",
+        "(extension); run CREATE EXTENSION pg_stat_statements; in database postgres",
+        "on         server: 1 row\n",
     ] {
         assert!(said.contains(wanted), "{wanted:?} is missing in:\n{said}");
     }

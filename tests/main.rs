@@ -21,6 +21,7 @@ mod install;
 mod listen;
 mod live;
 mod meaning;
+mod messages;
 mod native;
 mod passwords;
 mod pool;

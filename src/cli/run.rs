@@ -29,6 +29,11 @@ pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> anyhow::Result<()> {
     }
 }
 
+/// `1 target`, `2 targets`.
+pub fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Runs a command's work to its end, and then waits only briefly: name lookups and file reads run in threads that
 /// cannot be stopped.
 pub fn run_to_end(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

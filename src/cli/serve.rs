@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, info};
 
 use crate::cli::arguments::{ConfigArguments, LogArguments, WebArguments};
-use crate::cli::run::run_to_end;
+use crate::cli::run::{counted, run_to_end};
 use crate::http;
 use crate::http::listen::{Listener, Passed};
 use crate::http::{App, listen};
@@ -79,8 +79,10 @@ async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> anyho
             Listener::Tcp(_) if live.web().tls.is_some() => "https://",
             Listener::Tcp(_) => "http://",
         };
-        info!("serving on {scheme}{listener} ({} targets)", live.engine().targets.len());
+        info!("serving on {scheme}{listener} ({})", counted(live.engine().targets.len(), "target"));
     }
+    let engine = live.engine();
+    tokio::spawn(async move { engine.visit().await });
     let reloads = async {
         while hang_up.recv().await.is_some() {
             // The error has been logged.

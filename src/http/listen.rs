@@ -59,12 +59,22 @@ pub async fn open(addresses: &[String], mut passed: Passed) -> Result<Vec<Listen
             None if address == SYSTEMD => activated(&mut passed),
             None => tcp(address).await.map(|listener| vec![listener]),
         };
-        listeners.extend(opened.map_err(|error| format!("cannot listen on {address}: {error}"))?);
+        listeners.extend(opened.map_err(|error| format!("cannot listen on {address}: {error}{}", advice(&error)))?);
     }
     if listeners.is_empty() {
         return Err("there is nothing to listen on: `--listen` is empty".to_owned());
     }
     Ok(listeners)
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program, or another pgvigil, listens there: choose with `--listen`",
+        io::ErrorKind::PermissionDenied => {
+            "; a port below 1024, or this folder, needs more rights: choose another with `--listen`"
+        }
+        _ => "",
+    }
 }
 
 async fn tcp(address: &str) -> io::Result<Listener> {

@@ -124,7 +124,14 @@ pub fn only_one(what: &str, keys: &[&'static str], map: &Node, reader: &mut Read
     let mut given = keys.iter().filter(|key| map.has(key));
     let Some(first) = given.next() else {
         let all = words::listed(keys.iter().copied());
-        reader.problems.add(&map.place, format!("{what} needs one of {all}"));
+        let empty = keys.iter().find_map(|key| Some((key, map.get(key)?)));
+        match empty {
+            Some((key, node)) => {
+                let message = format!("`{key}` is empty: indent its keys further than `{key}` itself");
+                reader.problems.add(&node.place, message);
+            }
+            None => reader.problems.add(&map.place, format!("{what} needs one of {all}")),
+        }
         return None;
     };
     let noun = what.split_once(' ').map_or(what, |(_, noun)| noun);

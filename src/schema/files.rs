@@ -20,13 +20,13 @@ pub type FileSet = BTreeMap<String, (String, String)>;
 /// The file cannot be read, is too large, or is not UTF-8.
 pub fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     let text = secret::read_text(path, MAX_BYTES, "the file is larger than 1 MiB: split it");
-    text.map_err(|message| Problem { place: Place::start(&path.to_string_lossy()), message })
+    text.map_err(|message| Problem { place: Place::whole(&path.to_string_lossy()), message })
 }
 
 /// The `.yaml` and `.yml` files of a folder.
 pub fn read_folder(folder: &Path, problems: &mut Problems) -> FileSet {
     let paths = yaml_paths(folder).unwrap_or_else(|error| {
-        problems.add(&Place::start(&folder.to_string_lossy()), format!("the folder cannot be read: {error}"));
+        problems.add(&Place::whole(&folder.to_string_lossy()), format!("the folder cannot be read: {error}"));
         Vec::new()
     });
     let mut files = FileSet::new();

@@ -25,7 +25,11 @@ pub struct Problem {
 
 /// All problems, one line each, in the order of files and lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(BTreeSet<Problem>);
+pub struct Problems {
+    found: BTreeSet<Problem>,
+    /// What may be a mistake, and is not refused.
+    notes: BTreeSet<Problem>,
+}
 
 impl Place {
     /// The start of a file.
@@ -70,16 +74,27 @@ impl fmt::Display for Problem {
 impl Problems {
     /// Adds a problem.
     pub fn add(&mut self, place: &Place, message: impl Into<String>) {
-        self.0.insert(Problem { place: place.clone(), message: message.into() });
+        self.found.insert(Problem { place: place.clone(), message: message.into() });
+    }
+
+    /// Adds a note, which is not a problem.
+    pub fn note(&mut self, place: &Place, message: impl Into<String>) {
+        self.notes.insert(Problem { place: place.clone(), message: message.into() });
+    }
+
+    /// Takes the notes out.
+    pub fn take_notes(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.notes).into_iter().collect()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.found.is_empty()
     }
 
     /// These problems and those.
     pub fn and(mut self, others: Problems) -> Problems {
-        self.0.extend(others.0);
+        self.found.extend(others.found);
+        self.notes.extend(others.notes);
         self
     }
 
@@ -91,13 +106,13 @@ impl Problems {
 
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
-        Problems([problem].into())
+        Problems { found: [problem].into(), notes: BTreeSet::new() }
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, problem) in self.0.iter().enumerate() {
+        for (nth, problem) in self.found.iter().enumerate() {
             write!(f, "{}{problem}", if nth == 0 { "" } else { "\n" })?;
         }
         Ok(())

@@ -1,7 +1,33 @@
 //! Words: the rules for names, the nearest known word to a misspelt one, and lists of words in messages.
 
-/// The known word nearest to this one, if one is near enough to be what was meant.
+/// Words of other programs, and ours that mean the same.
+const SYNONYMS: [(&str, &str); 17] = [
+    ("address", "host"),
+    ("addr", "host"),
+    ("database", "dbname"),
+    ("database", "db"),
+    ("db", "dbname"),
+    ("dbname", "db"),
+    ("dsn", "url"),
+    ("hostname", "host"),
+    ("interval", "ttl"),
+    ("pass", "password"),
+    ("passwd", "password"),
+    ("pwd", "password"),
+    ("query", "sql"),
+    ("ssl", "sslmode"),
+    ("tls", "sslmode"),
+    ("uri", "url"),
+    ("username", "user"),
+];
+
+/// The known word that this one stands for elsewhere, or else the nearest, if one is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<_> = known.into_iter().collect();
+    let meant = SYNONYMS.iter().filter(|(other, _)| *other == word);
+    if let Some(ours) = meant.filter_map(|(_, ours)| known.iter().find(|known| *known == ours)).next() {
+        return Some(ours);
+    }
     // No known word is that long, and computing the distance takes memory proportional to the product of the lengths.
     if word.len() > 64 {
         return None;
@@ -91,6 +117,10 @@ mod tests {
             [("nmae", Some("name")), ("max_row", Some("max_rows")), ("label", Some("labels")), ("x", None), ("", None)]
         {
             assert_eq!(nearest(word, known), near, "{word}");
+        }
+        let known = ["databases", "dbname", "user", "password"];
+        for (word, ours) in [("database", "dbname"), ("username", "user"), ("passwd", "password"), ("db", "dbname")] {
+            assert_eq!(nearest(word, known), Some(ours), "{word}");
         }
     }
 }

@@ -91,7 +91,7 @@ impl Node {
 
 /// Reads one document. `None`: its syntax is broken, or it is empty; the problem says so.
 pub fn parse(file: &str, text: &str, problems: &mut Problems) -> Option<Node> {
-    let mut builder = Builder { file: file.into(), events: Parser::new_from_str(text), problems };
+    let mut builder = Builder { file: file.into(), text, events: Parser::new_from_str(text), problems };
     if text.len() > MAX_BYTES {
         return builder.refuse(&Place::start(file), "the file is larger than 1 MiB: split it");
     }
@@ -101,6 +101,7 @@ pub fn parse(file: &str, text: &str, problems: &mut Problems) -> Option<Node> {
 /// Turns events into nodes. Each method returns `None` once the syntax is broken.
 struct Builder<'t, 'p> {
     file: Arc<str>,
+    text: &'t str,
     events: Parser<'t, StrInput<'t>>,
     problems: &'p mut Problems,
 }
@@ -129,7 +130,11 @@ impl<'t> Builder<'t, '_> {
     fn next(&mut self) -> Option<(Event<'t>, Span)> {
         match self.events.next()? {
             Ok(event) => Some(event),
-            Err(error) => self.refuse(&self.place(&Span::empty(*error.marker())), explain(&error)),
+            Err(error) => {
+                let place = self.place(&Span::empty(*error.marker()));
+                let tab = error.info().contains("tab").then(|| self.first_tab(place.line)).flatten();
+                self.refuse(&tab.unwrap_or(place), explain(&error))
+            }
         }
     }
 
@@ -206,6 +211,16 @@ impl<'t> Builder<'t, '_> {
         Node { place, value: NodeValue::Scalar { text, plain: style == ScalarStyle::Plain, exact } }
     }
 
+    /// The first tab that indents a line, at this line or behind it: the parser tells where the value before it begins.
+    fn first_tab(&self, line: usize) -> Option<Place> {
+        let mut lines = self.text.lines().enumerate().skip(line.saturating_sub(1));
+        lines.find_map(|(index, text)| {
+            let column = text.find(|letter: char| letter != ' ')?;
+            let is_tab = text[column..].starts_with('\t');
+            is_tab.then(|| Place { file: self.file.clone(), line: index + 1, column: column + 1 })
+        })
+    }
+
     fn place(&self, span: &Span) -> Place {
         Place { file: self.file.clone(), line: span.start.line().max(1), column: span.start.col() + 1 }
     }
@@ -249,6 +264,10 @@ fn explain(error: &ScanError) -> String {
         "mapping values are not allowed in this context" => "; quote a value that contains `: `",
         "invalid indentation in quoted scalar" => "; indent all of its lines, or write it as a block, `key: |`",
         "while parsing node, found unknown anchor" => "; quote a value that starts with `*`",
+        info if info.contains("tab") => "; indent with spaces",
+        info if info.contains("parsing a flow") => "; in `{...}` and `[...]` quote a value such as `${NAME}`",
+        info if info.contains("parsing a block collection") => "; begin the items of a list in the same column",
+        info if info.contains("parsing a block mapping") => "; begin the keys of a map in the same column",
         _ => "",
     };
     format!("this is not YAML: {info}{advice}")

@@ -1,6 +1,6 @@
 //! Replaces `${NAME}` in the texts of the settings by environment variables; and reads secrets from files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -17,17 +17,30 @@ pub fn interpolated() -> Schema<String> {
     })
 }
 
-/// The same for a secret, which cannot be printed.
+/// The same for a secret, which cannot be printed. A `$$` in it is noted: it may be part of a password as it is.
 pub fn secret() -> Schema<Secret> {
-    interpolated().map(Secret::from)
+    interpolated().make(|text, node, subject, reader| {
+        if node.text().is_some_and(|written| written.contains("$$")) {
+            let note = format!("note: {subject}: `$$` stands for one `$`; for two, write `$$$$`");
+            reader.problems.note(&node.place, note);
+        }
+        Some(Secret::from(text))
+    })
 }
 
 /// A secret that is the content of the named file.
 pub fn secret_in_file() -> Schema<Secret> {
     interpolated().make(|path, node, subject, reader| {
-        let secret = Secret::in_file(path.as_ref());
-        secret.map_err(|message| reader.problems.add(&node.place, format!("{subject}: {message}"))).ok()
+        let path = Path::new(&path);
+        let problem = |message| format!("{subject}: {}{message}", named(path));
+        Secret::in_file(path).map_err(|message| reader.problems.add(&node.place, problem(message))).ok()
     })
+}
+
+/// A file's path before a message about it, if any part of it exists: otherwise it may be a password under the wrong key.
+fn named(path: &Path) -> String {
+    let is_part = |part: &&Path| part.file_name().is_some() && part.symlink_metadata().is_ok();
+    path.ancestors().find(is_part).map_or(String::new(), |_| format!("{}: ", path.display()))
 }
 
 /// An absolute path.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::declare;
-use crate::schema::problem::{Place, Problems};
+use crate::schema::problem::{Place, Problem, Problems};
 use crate::schema::reader::{Entry, Env, Reader};
 use crate::schema::values::{duration, entries, flag, map, positive_duration, whole};
 use crate::schema::{files, words, yaml};
@@ -24,6 +24,8 @@ pub struct Settings {
     pub overrides: Vec<Entry<Override>>,
     /// The names of all static labels, each with its place.
     pub label_names: Vec<(String, Place)>,
+    /// What in the file may be a mistake, for `pgvigil check`.
+    pub notes: Vec<Problem>,
 }
 
 declare! {
@@ -79,7 +81,8 @@ impl Settings {
         let root = yaml::parse(file, text, &mut problems);
         let reader = &mut Reader::of_settings(env, &mut problems);
         let keys = root.and_then(|root| map().read(&root, "the file", reader));
-        (keys.map(SettingsKeys::settings).unwrap_or_default().with_shipped_thresholds(), problems)
+        let settings = keys.map(SettingsKeys::settings).unwrap_or_default().with_shipped_thresholds();
+        (Settings { notes: problems.take_notes(), ..settings }, problems)
     }
 
     /// The same, if there are no problems.
@@ -111,12 +114,19 @@ impl SettingsKeys {
             label_names: labels.map(|label| (label.key.clone(), label.place.clone())).collect(),
             targets: targets.into_iter().filter_map(|target| target.target(of_all)).collect(),
             overrides: self.collectors,
+            notes: Vec::new(),
         }
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { scrape_timeout: SCRAPE_TIMEOUT, targets: Vec::new(), overrides: Vec::new(), label_names: Vec::new() }
+        Settings {
+            scrape_timeout: SCRAPE_TIMEOUT,
+            targets: Vec::new(),
+            overrides: Vec::new(),
+            label_names: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 }

@@ -57,6 +57,15 @@ impl TargetSettings {
         }
     }
 
+    /// Where its server listens, if it is one.
+    pub fn address(&self) -> Option<String> {
+        match &self.endpoint {
+            Endpoint::Postgres(login) | Endpoint::PgBouncer(login) => Some(login.address.to_string()),
+            Endpoint::Redis(redis) => Some(redis.address.to_string()),
+            Endpoint::Backup(_) | Endpoint::Disk(_) | Endpoint::Probe(_) => None,
+        }
+    }
+
     /// The databases in which collectors of `scope: database` run.
     pub fn databases(&self) -> DatabasePatterns {
         let Endpoint::Postgres(postgres) = &self.endpoint else { return DatabasePatterns::default() };

@@ -45,6 +45,11 @@ impl FetchError {
         FetchError { remedy: remedy.map(Arc::new), ..self }
     }
 
+    /// The error, and what to do about it; remedies name the `user` that logs in.
+    pub fn with_advice(&self, user: &str) -> String {
+        self.remedy.as_ref().map_or_else(|| self.to_string(), |remedy| format!("{self}; {}", remedy.text(user)))
+    }
+
     /// The password cannot be read.
     pub fn password(error: String) -> Self {
         FetchError::new(Reason::Authentication, format!("the password: {error}"))
@@ -163,6 +168,8 @@ pub struct SourceStatus {
     pub major: Option<u32>,
     /// Our role is a member of pg_monitor.
     pub monitor: Option<bool>,
+    /// Our role is a superuser.
+    pub superuser: Option<bool>,
     /// Sessions that are open, being opened, or abandoned but not yet ended by the server.
     pub sessions: usize,
     pub login_pending: bool,

@@ -18,6 +18,17 @@ pub enum Remedy {
     StatsUser,
     /// PgBouncer must give the user whole transactions.
     PoolMode,
+    /// SQL to run in a database.
+    InDatabase {
+        statement: String,
+        database: String,
+    },
+    /// The role, or its password.
+    Password,
+    /// The user, or its password, in PgBouncer's file of users.
+    UserFile,
+    /// A line of pg_hba.conf that lets the user in.
+    HostRule,
 }
 
 impl Remedy {
@@ -43,6 +54,16 @@ impl Remedy {
                 "pgvigil needs transactions: in pgbouncer.ini set `pool_mode = transaction` for the user {user} \
                  (section [users]), and RELOAD"
             ),
+            Remedy::InDatabase { statement, database } => format!("run {statement} in database {database}"),
+            Remedy::Password => {
+                format!("is this the password of the role? A superuser sets it in psql with \\password {user}")
+            }
+            Remedy::UserFile => {
+                format!("does the `auth_file` or `auth_query` of pgbouncer.ini have {user} with this password?")
+            }
+            Remedy::HostRule => {
+                format!("add a line to pg_hba.conf that lets {user} in from this machine, and reload the server")
+            }
         }
     }
 }

@@ -175,7 +175,11 @@ fn section(rows: &Rows) -> Option<&str> {
 /// A collector's answers from the tables of its sections.
 fn answers(collector: &Collector, tables: &Result<Tables, FetchError>) -> Answers {
     let answer = |query: &Query| {
-        let tables = tables.as_ref().map_err(|error| error.clone().in_query(&query.name))?;
+        let tables = tables.as_ref().map_err(|error| match error.reason.is_connection() {
+            // The target's, not a query's.
+            true => error.clone(),
+            false => error.clone().in_query(&query.name),
+        })?;
         match section(&query.rows).and_then(|name| tables.get(name)) {
             Some(Ok(table)) => Ok(cut(table, collector.max_rows)),
             Some(Err(error)) => Err(error.clone().in_query(&query.name)),

@@ -190,7 +190,7 @@ fn a_name_of_any_bytes_is_left_out_and_counted() {
 fn a_check_says_what_is_there_and_what_to_do() {
     let server = server();
     let pooler = PgBouncer::start(&server, "transaction", "");
-    let told = run(&pooler.url("pgvigil", ""), &["check", "--connect"]);
+    let told = run(&pooler.url("pgvigil", ""), &["check", "--connect", "--verbose"]);
     let lines =
         ["pgbouncer: PgBouncer 1.18", "on         pool: ", "on         pool_process: ", "off        pool_state: "];
     assert!(lines.iter().all(|line| told.contains(line)) && !told.contains("FAILED"), "{told}");

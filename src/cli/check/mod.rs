@@ -2,6 +2,7 @@
 
 mod health;
 mod lines;
+mod summary;
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::access::WebAccess;
 use crate::cli::arguments::{ConfigArguments, LogArguments, WebArguments};
-use crate::cli::check::lines::{CheckReport, is_well};
-use crate::cli::run::{print, run_to_end};
+use crate::cli::check::lines::{CheckReport, delivers};
+use crate::cli::run::{counted, print, run_to_end};
 use crate::collector::catalogue::Catalogue;
 use crate::scrape::engine::{Engine, Selection};
 use crate::scrape::reload::{ConfigPaths, LiveConfig};
@@ -32,6 +33,9 @@ pub struct CheckArguments {
     /// Also connect, run each query of each collector, and report which are on or off, and why
     #[arg(long)]
     connect: bool,
+    /// With --connect, also name what is off as expected: for the server's version or role, or an optional extension
+    #[arg(long, requires = "connect")]
+    verbose: bool,
     /// Instead, check a running pgvigil: exit code 0 if it reports well within 2 s, else 1. Without URL, the one that
     /// PGVIGIL_LISTEN names; without a path, /healthz
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with = "connect")]
@@ -57,8 +61,12 @@ pub fn run(mut arguments: CheckArguments) -> anyhow::Result<()> {
     }
     run_to_end(async {
         let engine = LiveConfig::once(&files)?;
-        print(&format!("{}, targets: {}; no problem found\n", summary(&engine.catalogue), engine.targets.len()))?;
-        if arguments.connect { connect(&engine).await } else { Ok(()) }
+        let (catalogue, targets) = (summary(&engine.catalogue), engine.targets.len());
+        let notes: String = engine.settings.notes.iter().map(|note| format!("{note}\n")).collect();
+        let files =
+            if arguments.connect { "the files are right; now each target is asked" } else { "no problem found" };
+        print(&format!("{notes}{catalogue}, targets: {targets}; {files}\n"))?;
+        if arguments.connect { connect(&engine, arguments.verbose).await } else { Ok(()) }
     })
 }
 
@@ -67,17 +75,17 @@ fn summary(catalogue: &Catalogue) -> String {
     format!("collectors: {}, metrics: {metrics}", catalogue.collectors.len())
 }
 
-async fn connect(engine: &Engine) -> anyhow::Result<()> {
+async fn connect(engine: &Engine, is_verbose: bool) -> anyhow::Result<()> {
     let (began, wait) = (Instant::now(), wait_for(&engine.settings, &engine.catalogue));
     engine.scrape(&Selection::default(), began + wait).await;
     let reports: Vec<_> = engine.targets.iter().map(|target| target.collectors_by_database()).collect();
     let is_on = |report: &CollectorReport| {
         let same = reports.iter().flatten().filter(|other| other.collector == report.collector);
-        same.flat_map(|other| &other.databases).any(is_well)
+        same.flat_map(|other| &other.databases).any(delivers)
     };
-    let mut failed = 0;
+    let (mut failed, mut hidden, mut summary) = (0, 0, String::from("\nIn short:\n"));
     for (target, reports) in engine.targets.iter().zip(&reports) {
-        let mut lines = CheckReport::default();
+        let mut lines = CheckReport::new(is_verbose);
         if lines.head(target, began) {
             for report in reports {
                 lines.collector(report, is_on(report), wait, target.settings.user());
@@ -88,9 +96,15 @@ async fn connect(engine: &Engine) -> anyhow::Result<()> {
         }
         try_paths(target, &mut lines).await;
         print(&lines.text)?;
+        summary += &lines.summary.text(target.name());
         failed += lines.failed;
+        hidden += lines.hidden;
     }
-    ensure!(failed == 0, "{failed} of these failed");
+    if hidden > 0 {
+        summary += "What is off for version, role or an optional extension is named by --verbose.\n";
+    }
+    print(&summary)?;
+    ensure!(failed == 0, "{} above: look for `down` and `FAILED`", counted(failed, "failure"));
     Ok(())
 }
 

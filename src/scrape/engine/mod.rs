@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use tracing::info;
 
 use crate::collector::catalogue::Catalogue;
 use crate::collector::sections::row::SectionTables;
@@ -122,6 +123,13 @@ impl Engine {
         blocks.sort_by(|a, b| (&a.collector.name, a.query).cmp(&(&b.collector.name, b.query)));
         self.process.scraped(scrape.began.elapsed());
         blocks
+    }
+
+    /// Logs in to every target once, so that the log reports a wrong password before the first scrape.
+    pub async fn visit(&self) {
+        let statuses = self.ping(Instant::now() + self.settings.scrape_timeout).await;
+        let up = statuses.iter().filter(|(_, status)| status.up).count();
+        info!("every target was visited once: {up} of {} up", statuses.len());
     }
 
     /// Asks every target whether it answers now, and nothing else.

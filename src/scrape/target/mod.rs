@@ -53,6 +53,9 @@ use crate::source::fetch::{Answers, FetchError, Reason, SourceStatus};
 /// second, so a longer one may hang.
 const JUST_NOW: Duration = Duration::from_secs(2);
 
+/// The most missing extensions that are logged: a server that names other versions each time would fill the log.
+const MAX_EXTENSIONS: usize = 20;
+
 /// One watched server, console, repository or other thing.
 pub struct Target {
     pub settings: settings::TargetSettings,
@@ -84,6 +87,8 @@ struct TargetState {
     left_out: LeftOut,
     /// At the end of the last refresh.
     status: SourceStatus,
+    /// What the log says of missing extensions: each once.
+    missing_extensions: HashSet<Arc<str>>,
     /// The kinds of login warnings in the log: each is logged once.
     login_warnings: HashSet<&'static str>,
 }
@@ -181,6 +186,11 @@ impl Target {
         for error in slot.store(answers, began, now) {
             match error.reason {
                 Reason::Role | Reason::Version => debug!(target, collector, database, "{error}"),
+                // Optional: once, whatever the number of queries and databases.
+                Reason::Extension if self.is_first(&error.message) => {
+                    info!(target, collector, database, "{}", error.with_advice(self.settings.user()));
+                }
+                Reason::Extension => debug!(target, collector, database, "{error}"),
                 // An error of the target as a whole is logged once, for the target.
                 _ if error.query.is_some() || database.is_some() => {
                     if let Some(held) = self.log_limit.say(error.reason.into_str(), now) {
@@ -190,6 +200,12 @@ impl Target {
                 _ => (),
             }
         }
+    }
+
+    /// This message about an extension is the first of its kind.
+    fn is_first(&self, message: &Arc<str>) -> bool {
+        let missing = &mut self.state.lock().missing_extensions;
+        missing.len() < MAX_EXTENSIONS && missing.insert(message.clone())
     }
 
     /// Makes the next scrape fetch, even if the results are fresh.
@@ -249,7 +265,8 @@ impl Target {
             && let Some(held) = self.log_limit.say(error.reason.into_str(), now)
         {
             state.is_down_logged = true;
-            warn!(target = self.name(), "down: {error}{held}");
+            let server = self.settings.address();
+            warn!(target = self.name(), server, "down: {}{held}", error.with_advice(self.settings.user()));
         }
         state.error = Some(error.clone());
     }

@@ -28,6 +28,47 @@ const IGNORED: [&str; 16] = [
     "tcp_user_timeout",
 ];
 
+const REMOVE: &str = "remove it";
+const NOT_KEPT: &str = "what it asks for cannot be kept; remove it";
+
+/// Parameters of applications' drivers and of libpq that are not used, with what to do: messages may name these, since
+/// none can be a part of a password.
+const FOREIGN: [(&str, &str); 33] = [
+    ("ApplicationName", REMOVE),
+    ("application", REMOVE),
+    ("binary_parameters", REMOVE),
+    ("charset", REMOVE),
+    ("connection_limit", REMOVE),
+    ("currentSchema", "remove it (a collector's SQL names its schemas)"),
+    ("encoding", REMOVE),
+    ("loggerLevel", REMOVE),
+    ("max_protocol_version", REMOVE),
+    ("min_protocol_version", REMOVE),
+    ("passfile", "use `password_file`"),
+    ("pgbouncer", "remove it (pgvigil notices a pooler by itself)"),
+    ("pool_max_conns", REMOVE),
+    ("pool_timeout", REMOVE),
+    ("prepareThreshold", REMOVE),
+    ("reWriteBatchedInserts", REMOVE),
+    ("replication", REMOVE),
+    ("requirepeer", NOT_KEPT),
+    ("requiressl", "write `sslmode=require`"),
+    ("schema", "remove it (a collector's SQL names its schemas)"),
+    ("search_path", "remove it (a collector's SQL names its schemas)"),
+    ("serverVersion", REMOVE),
+    ("service", "write host, user and dbname"),
+    ("socketTimeout", REMOVE),
+    ("socket_timeout", REMOVE),
+    ("ssl", "write `sslmode=require`, or better `sslmode=verify-full`"),
+    ("ssl_max_protocol_version", REMOVE),
+    ("ssl_min_protocol_version", REMOVE),
+    ("sslaccept", "write `sslmode=require`, or better `sslmode=verify-full`"),
+    ("sslcrl", NOT_KEPT),
+    ("sslnegotiation", REMOVE),
+    ("sslpassword", "give a key without a password in `sslkey`"),
+    ("statement_cache_size", REMOVE),
+];
+
 /// Declares the parameters: a field and a key for each, both by libpq's name.
 macro_rules! parameters {
     ($($(#[$about:meta])* $name:ident,)+) => {
@@ -127,11 +168,13 @@ pub struct Parameters {
     used: &'static [&'static str],
     ignored: &'static [&'static str],
     seen: Vec<&'static str>,
+    /// How many came, known or not.
+    taken: usize,
 }
 
 impl Parameters {
     pub fn new(used: &'static [&'static str], ignored: &'static [&'static str]) -> Self {
-        Parameters { used, ignored, seen: Vec::new() }
+        Parameters { used, ignored, seen: Vec::new(), taken: 0 }
     }
 
     /// Takes a parameter.
@@ -139,10 +182,14 @@ impl Parameters {
     /// # Errors
     /// It is unknown, or comes a second time.
     pub fn take(&mut self, dsn: &mut Dsn, key: &str, value: String) -> Result<(), ConnectionProblem> {
+        self.taken += 1;
         let mut known = self.used.iter().chain(self.ignored).copied();
         let Some(key) = known.clone().find(|known| *known == key) else {
-            let near = words::nearest(key, &mut known);
-            return Err(near.map_or(ConnectionProblem::Unknown(self.used), ConnectionProblem::Misspelt));
+            if let Some((foreign, advice)) = FOREIGN.iter().find(|(foreign, _)| *foreign == key) {
+                return Err(ConnectionProblem::Foreign(foreign, advice));
+            }
+            let unknown = ConnectionProblem::Unknown { number: self.taken, known: self.used };
+            return Err(words::nearest(key, &mut known).map_or(unknown, ConnectionProblem::Misspelt));
         };
         if self.seen.contains(&key) {
             return Err(ConnectionProblem::Twice(key));
@@ -158,7 +205,10 @@ impl Parameters {
             ("hostaddr", _) => Err(ConnectionProblem::HostAddr),
             ("options", _) => Err(ConnectionProblem::Options),
             ("gssencmode", "require") => Err(ConnectionProblem::GssEncryption),
-            ("gssencmode", _) => Ok(()),
+            ("gssencmode", _) | ("sslnegotiation", "postgres") => {
+                self.taken += 1;
+                Ok(())
+            }
             _ => self.take(dsn, key, value),
         }
     }

@@ -1,5 +1,6 @@
 //! Settings of a connection: where the server listens, who logs in, and how its certificate is verified.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use strum::{EnumString, VariantNames};
@@ -60,6 +61,17 @@ pub enum Address {
     },
     /// The socket file itself.
     Unix(PathBuf),
+}
+
+/// As messages name it: `db1:5432`, `[::1]:5432`, `/run/postgresql/.s.PGSQL.5432`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// How much TLS, and how the server's certificate is verified. Without `sslrootcert` the operating system's

@@ -32,8 +32,10 @@ pub enum ConnectionProblem {
     Twice(&'static str),
     #[error("an unknown parameter: did you mean `{0}`?")]
     Misspelt(&'static str),
-    #[error("an unknown parameter; there are {}", words::listed(.0.iter().copied()))]
-    Unknown(&'static [&'static str]),
+    #[error("its parameter number {number} is unknown; there are {}", words::listed(known.iter().copied()))]
+    Unknown { number: usize, known: &'static [&'static str] },
+    #[error("the parameter `{0}` is not used by pgvigil: {1}")]
+    Foreign(&'static str, &'static str),
     #[error("several hosts: list each server as a target of its own")]
     SeveralHosts,
     #[error("`hostaddr` is not used: put the address into `host`")]

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use socket2::{SockRef, TcpKeepalive};
@@ -16,14 +17,20 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::login_guard::{Encryption, TransportSecurity};
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::net::socket::{PeerSocket, Socket};
+use crate::source::net::stranger::{self, Stranger};
 use crate::source::net::stream::ServerStream;
 use crate::source::net::tls;
+use crate::source::remedy::Remedy;
 
 /// How long resolving may take, and connecting. The login that follows has no limit here.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// PostgreSQL's request for TLS: a message of 8 bytes with the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+/// How long a server may take to answer that request before it is found out whether it is one of another kind; and how
+/// long that may take.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How long each step took, as far as the connection came.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -54,19 +61,19 @@ pub async fn postgres_timed(
     steps: &mut DialSteps,
 ) -> Result<ServerStream, FetchError> {
     let session = sessions.open()?;
-    let peer = negotiate(server, &sessions.files, steps).await?;
+    let peer = negotiate(server, sessions, steps).await?;
     Ok(ServerStream::postgres(peer, Some(session), server.methods.clone()))
 }
 
 /// The same for a connection that cancels a query. It is not a session, and not counted.
 pub async fn postgres_cancel(server: &PostgresSettings, sessions: &SessionLimit) -> Result<ServerStream, FetchError> {
-    let peer = negotiate(server, &sessions.files, &mut DialSteps::default()).await?;
+    let peer = negotiate(server, sessions, &mut DialSteps::default()).await?;
     Ok(ServerStream::postgres(peer, None, server.methods.clone()))
 }
 
 async fn negotiate(
     server: &PostgresSettings,
-    files: &BlockingPool,
+    sessions: &SessionLimit,
     steps: &mut DialSteps,
 ) -> Result<PeerSocket, FetchError> {
     let (address, tls) = (&server.address, &server.tls);
@@ -74,7 +81,7 @@ async fn negotiate(
     if tls.mode == TlsMode::Disable || matches!(address, Address::Unix(_)) {
         return Ok(peer);
     }
-    match encrypt(peer, address, tls, files, steps).await {
+    match encrypt(peer, address, tls, sessions, steps).await {
         Err(error) if error.reason == Reason::Tls && tls.mode == TlsMode::Prefer => {
             let peer = connect(address, steps).await?;
             Ok(PeerSocket { fallback: Some(error.message), ..peer })
@@ -89,17 +96,17 @@ async fn encrypt(
     mut peer: PeerSocket,
     address: &Address,
     tls: &TlsSettings,
-    files: &BlockingPool,
+    sessions: &SessionLimit,
     steps: &mut DialSteps,
 ) -> Result<PeerSocket, FetchError> {
     let began = Instant::now();
     // A server that hangs up on the question may have TLS all the same.
     let broken = |error: io::Error| FetchError::new(Reason::Lost, format!("asking for TLS: {error}"));
     peer.socket.write_all(&SSL_REQUEST).await.map_err(broken)?;
-    match peer.socket.read_u8().await.map_err(broken)? {
-        b'S' => peer = tls::handshake(peer, address, tls, files).await?,
+    match first_byte(&mut peer, address, sessions).await?.map_err(broken)? {
+        b'S' => peer = tls::handshake(peer, address, tls, &sessions.files).await?,
         b'N' => peer.fallback = Some("the server offers no TLS".into()),
-        _ => return Err(FetchError::new(Reason::Unreachable, "the peer does not speak PostgreSQL's protocol")),
+        first => return Err(not_postgres(&mut peer, address, first).await),
     }
     steps.tls = Some(began.elapsed());
     steps.expires = peer.expires;
@@ -107,6 +114,67 @@ async fn encrypt(
         return Err(FetchError::new(Reason::Tls, "the server offers no TLS, and sslmode asks for it"));
     }
     Ok(peer)
+}
+
+/// The first byte of the answer to the request for TLS. Where none comes, it is found out whether a server of another
+/// kind is there, which would wait for the rest of the request.
+///
+/// # Errors
+/// There is one.
+async fn first_byte(
+    peer: &mut PeerSocket,
+    address: &Address,
+    sessions: &SessionLimit,
+) -> Result<io::Result<u8>, FetchError> {
+    let mut answer = pin!(peer.socket.read_u8());
+    if let Ok(answer) = timeout(SILENCE, &mut answer).await {
+        return Ok(answer);
+    }
+    if sessions.may_be_stranger() {
+        if let Some(stranger) = stranger_at(address, stranger::QUESTION).await {
+            return Err(is_there(address, stranger, "a PostgreSQL server"));
+        }
+        sessions.note_no_stranger();
+    }
+    Ok(answer.await)
+}
+
+/// What a server is whose answer to the request for TLS begins with this byte.
+async fn not_postgres(peer: &mut PeerSocket, address: &Address, first: u8) -> FetchError {
+    let mut sent = vec![first];
+    // Whatever comes in time may be enough.
+    _ = timeout(SILENCE, peer.socket.read_buf(&mut sent)).await;
+    match Stranger::of(&sent) {
+        Some(stranger) => is_there(address, stranger, "a PostgreSQL server"),
+        None => FetchError::new(Reason::Unreachable, format!("what answers at {address} is not a PostgreSQL server")),
+    }
+}
+
+/// A PostgreSQL server (or pooler) answers where a Redis server was expected, and says nothing to a client of Redis.
+pub async fn postgres_instead_of_redis(address: &Address) -> Option<FetchError> {
+    let stranger = stranger_at(address, &SSL_REQUEST).await?;
+    // As any other peer that does not speak Redis' protocol.
+    Some(FetchError { reason: Reason::Refused, ..is_there(address, stranger, "a Redis server") })
+}
+
+/// Asks on a connection of its own what is there; `None` if it does not say so in time.
+async fn stranger_at(address: &Address, question: &[u8]) -> Option<Stranger> {
+    let asked = async {
+        let mut peer = connect(address, &mut DialSteps::default()).await.ok()?;
+        peer.socket.write_all(question).await.ok()?;
+        let mut sent = Vec::with_capacity(64);
+        peer.socket.read_buf(&mut sent).await.ok()?;
+        match sent.as_slice() {
+            b"S" | b"N" => Some(Stranger::Postgres),
+            sent => Stranger::of(sent),
+        }
+    };
+    timeout(SILENCE, asked).await.ok()?
+}
+
+fn is_there(address: &Address, stranger: Stranger, wanted: &str) -> FetchError {
+    let message = format!("{} answers at {address}, not {wanted}", stranger.name());
+    FetchError::new(Reason::Unreachable, message).with_remedy(Some(Remedy::Advice(stranger.advice().into())))
 }
 
 /// Connects to a Redis server for a session. Its TLS begins at once or not at all: there is nothing to negotiate.
@@ -130,10 +198,35 @@ pub async fn direct(
 }
 
 async fn connect(address: &Address, steps: &mut DialSteps) -> Result<PeerSocket, FetchError> {
-    open(address, steps).await.map_err(|error| {
+    let result = open(address, steps).await;
+    result.map_err(|error| {
         steps.refused = Some(error.kind());
-        FetchError::new(Reason::Unreachable, format!("cannot connect: {error}"))
+        unreachable(address, &error, steps.resolve.is_some())
     })
+}
+
+/// Why a server cannot be reached: its name `is_found`, or is not known here.
+fn unreachable(address: &Address, error: &io::Error, is_found: bool) -> FetchError {
+    let text = error.to_string();
+    // For people: without the system's number of the error.
+    let why = text.split(" (os error").next().unwrap_or_default();
+    let why = why.trim_start_matches("failed to lookup address information: ");
+    let message = match address {
+        Address::Tcp { host, .. } if !is_found => format!("cannot find the host {host}: {why}"),
+        _ => format!("cannot connect to {address}: {why}"),
+    };
+    let advice = match (address, error.kind()) {
+        (Address::Tcp { .. }, _) if !is_found => "is the name right, and is it known on this machine?",
+        (Address::Tcp { .. }, io::ErrorKind::ConnectionRefused) => {
+            "does the server run, listen there, and on this port?"
+        }
+        (Address::Tcp { .. }, io::ErrorKind::TimedOut) => "is the address right, and does a firewall let it through?",
+        (Address::Unix(_), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            "does the server run, and is its socket there?"
+        }
+        _ => return FetchError::new(Reason::Unreachable, message),
+    };
+    FetchError::new(Reason::Unreachable, message).with_remedy(Some(Remedy::Advice(advice.into())))
 }
 
 async fn open(address: &Address, steps: &mut DialSteps) -> io::Result<PeerSocket> {

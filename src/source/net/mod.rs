@@ -5,5 +5,6 @@ pub mod http_client;
 pub mod login_guard;
 pub mod session_limit;
 pub mod socket;
+pub mod stranger;
 pub mod stream;
 pub mod tls;

@@ -11,6 +11,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -36,13 +37,20 @@ const LINGER_BYTES: u64 = 1 << 20;
 pub struct SessionLimit {
     permits: Arc<Semaphore>,
     last_login: Arc<Mutex<Option<LoginInfo>>>,
+    /// It was silent, and is not known to be a server of another kind: it is not asked again.
+    is_no_stranger: Arc<AtomicBool>,
     /// Where the certificates and keys for their connections are read.
     pub files: Arc<BlockingPool>,
 }
 
 impl Default for SessionLimit {
     fn default() -> Self {
-        SessionLimit { permits: Semaphore::new(MOST).into(), last_login: Arc::default(), files: Arc::default() }
+        SessionLimit {
+            permits: Semaphore::new(MOST).into(),
+            last_login: Arc::default(),
+            is_no_stranger: Arc::default(),
+            files: Arc::default(),
+        }
     }
 }
 
@@ -54,6 +62,16 @@ impl SessionLimit {
     /// How the last session logged in, if one ever did.
     pub fn last_login(&self) -> Option<LoginInfo> {
         self.last_login.lock().clone()
+    }
+
+    /// A server that is silent may be one of another kind, as far as is known.
+    pub fn may_be_stranger(&self) -> bool {
+        !self.is_no_stranger.load(Ordering::Relaxed)
+    }
+
+    /// It was asked, and is none that we know.
+    pub fn note_no_stranger(&self) {
+        self.is_no_stranger.store(true, Ordering::Relaxed);
     }
 
     /// Counts one more session.

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::collector::SourceKind;
@@ -22,8 +23,10 @@ use crate::source::fetch::{FetchError, Reason};
 use crate::source::kept_session::SectionServer;
 use crate::source::net::session_limit::SessionLimit;
 use crate::source::pending_login::LoginOutcome;
+use crate::source::postgres::error::PostgresError;
 use crate::source::postgres::startup::StartedConnection;
 use crate::source::postgres::{error, startup};
+use crate::source::remedy::Remedy;
 use crate::source::sections::Tables;
 use crate::table::{Cell, Table};
 
@@ -70,7 +73,7 @@ impl SectionServer for Console {
 
     async fn log_in(&self, sessions: &SessionLimit) -> Result<ConsoleSession, FetchError> {
         let started = startup::open(&self.settings, sessions, None).await;
-        let StartedConnection { client, task, .. } = started.map_err(|error| error.of_login(true))?;
+        let StartedConnection { client, task, .. } = started.map_err(of_login)?;
         let session = ConsoleSession { client, connection: task };
         let version = read_version(&session.client).await?;
         let mut known = self.known.lock();
@@ -120,6 +123,10 @@ impl Drop for ConsoleSession {
 /// Reads the program's name and version; `None` if it does not report them.
 async fn read_version(client: &Client) -> Result<Option<String>, FetchError> {
     let (_, version) = show(client, "version", &AtomicUsize::new(0)).await?;
+    // A PostgreSQL server shows settings, and has none of this name.
+    if version.as_ref().is_err_and(|error| error.message.starts_with("unrecognized configuration parameter")) {
+        return Err(is_postgres());
+    }
     Ok(version.ok().and_then(|table| table.cell(0, 0).text().map(str::to_owned)))
 }
 
@@ -136,7 +143,7 @@ async fn show(
 }
 
 async fn read(client: &Client, command: &str, taken: &AtomicUsize) -> Result<Table, FetchError> {
-    let failed = |error| of_query(&error);
+    let failed = |error| of_query(&error, command);
     let mut messages = client.simple_query_raw(&format!("SHOW {command}")).await.map_err(failed)?.boxed();
     let mut table = Table::default();
     while let Some(message) = messages.try_next().await.map_err(failed)? {
@@ -171,12 +178,33 @@ fn push(table: &mut Table, row: &SimpleQueryRow) {
     }
 }
 
+/// The meaning of an error of a login to a console.
+fn of_login(error: PostgresError) -> FetchError {
+    let error = match error {
+        // A PgBouncer always has the database of its console.
+        PostgresError::Driver(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => return is_postgres(),
+        error => error.of_login(true),
+    };
+    match error.remedy.as_deref() {
+        Some(Remedy::Password) => error.with_remedy(Some(Remedy::UserFile)),
+        _ => error,
+    }
+}
+
+fn is_postgres() -> FetchError {
+    let advice = "watch it with the key `postgres`, or correct host and port (a PgBouncer usually listens on 6432)";
+    let error = FetchError::new(Reason::Refused, "this is a PostgreSQL server, not a PgBouncer");
+    error.with_remedy(Some(Remedy::Advice(advice.into())))
+}
+
 /// The console refuses everything with the code 08P01, which elsewhere means that the session ends.
-fn of_query(error: &Error) -> FetchError {
+fn of_query(error: &Error, command: &str) -> FetchError {
     let Some(db) = error.as_db_error() else { return error::from_query(error) };
     let reason = match db.message() {
         _ if db.severity() == "FATAL" => Reason::Lost,
-        message if message.starts_with("invalid command") => Reason::Version,
+        message if message.starts_with("invalid command") => {
+            return FetchError::new(Reason::Version, format!("this version of PgBouncer has no SHOW {command}"));
+        }
         message if message.contains("admin access needed") => Reason::Privilege,
         _ => Reason::Query,
     };

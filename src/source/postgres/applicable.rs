@@ -6,6 +6,10 @@ use crate::collector::extension::Extension;
 use crate::collector::{Collector, EXTENSION_SCHEMA, OWN_FUNCTIONS, Query, Role, Rows, Variant};
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::postgres::server_info::{InstalledExtension, ServerInfo};
+use crate::source::remedy::Remedy;
+
+/// This extension works only if the server has loaded its library when it started.
+const PRELOADED: &str = "pg_stat_statements";
 
 impl ServerInfo {
     /// The SQL for this server, or why there is none. The extensions are those of the `database`.
@@ -39,7 +43,7 @@ impl ServerInfo {
     fn installed(&self, wanted: &Extension, database: &str) -> Result<&InstalledExtension, FetchError> {
         let extensions = self.extensions.as_ref().map_err(Clone::clone)?;
         let name = &wanted.name;
-        let (problem, remedy) = match extensions.iter().find(|extension| extension.name == *name) {
+        let (problem, statement) = match extensions.iter().find(|extension| extension.name == *name) {
             Some(installed) if installed.version_numbers() >= wanted.version => return Ok(installed),
             Some(InstalledExtension { version, .. }) => {
                 (format!("extension {name} is too old ({version})"), format!("ALTER EXTENSION {name} UPDATE;"))
@@ -47,9 +51,16 @@ impl ServerInfo {
             None if name == OWN_FUNCTIONS => {
                 ("the functions of pgvigil are not installed".into(), "the SQL of `pgvigil export grants`".into())
             }
+            None if name == PRELOADED => (
+                format!(
+                    "extension {name} is not installed: its library must be in shared_preload_libraries (a restart)"
+                ),
+                format!("CREATE EXTENSION {name};"),
+            ),
             None => (format!("extension {name} is not installed"), format!("CREATE EXTENSION {name};")),
         };
-        Err(FetchError::new(Reason::Extension, format!("{problem}; run {remedy} in database {database}")))
+        let remedy = Remedy::InDatabase { statement, database: database.to_owned() };
+        Err(FetchError::new(Reason::Extension, problem).with_remedy(Some(remedy)))
     }
 }
 
@@ -99,27 +110,27 @@ mod tests {
                 &primary,
                 "",
                 &ext("1.11"),
-                Err("extension ext is too old (1.10); run ALTER EXTENSION ext UPDATE; in database app (extension)"),
+                Err("extension ext is too old (1.10) (extension); run ALTER EXTENSION ext UPDATE; in database app"),
             ),
             (
                 &none,
                 "",
                 &ext("1.9"),
-                Err("extension ext is not installed; run CREATE EXTENSION ext; in database app (extension)"),
+                Err("extension ext is not installed (extension); run CREATE EXTENSION ext; in database app"),
             ),
             (
                 &none,
                 "",
                 &ext("1.9").replace("ext,", "pgvigil,"),
                 Err(
-                    "the functions of pgvigil are not installed; run the SQL of `pgvigil export grants` in database app (extension)",
+                    "the functions of pgvigil are not installed (extension); run the SQL of `pgvigil export grants` in database app",
                 ),
             ),
             (&locked, "", &ext("1.9"), Err("locked (lock_timeout)")),
         ] {
             let collector = fake_server::collector(more, &format!("{query}, "));
             let found = info.applicable(&collector, &collector.queries[0], "app");
-            let found = found.map(|(_, sql)| sql.into_owned()).map_err(|error| error.to_string());
+            let found = found.map(|(_, sql)| sql.into_owned()).map_err(|error| error.with_advice("me"));
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{more}{query}");
         }
     }

@@ -10,6 +10,7 @@ use crate::collector::{EXTENSION_SCHEMA, Place, Variant};
 use crate::source::fetch::{FetchError, Reason};
 use crate::source::net::login_guard::LoginRefused;
 use crate::source::postgres::remedy;
+use crate::source::remedy::Remedy;
 
 /// Why a login or a query failed: an error of the driver (from the server or the connection), or one of our own.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,13 @@ pub fn from_query(error: &Error) -> FetchError {
         Some(db) => from_server(query_reason(db), db),
         None => FetchError::new(Reason::Lost, format!("connection lost: {}", causes(error))),
     }
+}
+
+/// The login has led into the console of a PgBouncer, by the name of its database.
+pub fn of_console() -> FetchError {
+    let advice = "watch it with the key `pgbouncer`, or name a database of the server behind it in `dbname`";
+    let error = FetchError::new(Reason::Refused, "this is the console of a PgBouncer, not a PostgreSQL server");
+    error.with_remedy(Some(Remedy::Advice(advice.into())))
 }
 
 /// The meaning of an error of a login to a database that is not the target's own. The target's own login works, so an
@@ -124,7 +132,7 @@ fn of_failed_login(error: &Error) -> FetchError {
     if !what.starts_with("invalid configuration") && !what.starts_with("authentication error") {
         return FetchError::new(Reason::Lost, format!("login failed: {cause}"));
     }
-    let message = if cause.contains("password missing") {
+    let message = if asks_for_password(error) {
         "the server asks for a password and none is set: add `password`".to_owned()
     } else if cause.contains("did not use channel binding") {
         "channel_binding=require, and the server did not offer it: it binds SCRAM-SHA-256 over TLS only, with a certificate that is not signed with Ed25519".to_owned()
@@ -132,6 +140,11 @@ fn of_failed_login(error: &Error) -> FetchError {
         format!("login failed: {cause}")
     };
     FetchError::new(Reason::Authentication, message)
+}
+
+/// The server asks for a password, and none is set.
+pub fn asks_for_password(error: &Error) -> bool {
+    causes(error).contains("password missing")
 }
 
 /// The server's authentication request that our side refused.

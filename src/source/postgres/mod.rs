@@ -187,6 +187,7 @@ impl PostgresServer {
         status.replica = Some(session.server_info.replica);
         status.pooled = Some(session.server_info.pooled);
         status.monitor = Some(session.server_info.monitor);
+        status.superuser = Some(session.server_info.superuser);
         status.major = Some(session.server_info.major);
     }
 }

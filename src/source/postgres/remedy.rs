@@ -6,6 +6,10 @@ use crate::source::remedy::Remedy;
 const ENCODING: &str = "a statement text of another database cannot be converted to this database's encoding: log in to a database with \
      encoding UTF8; if this one has it, the text is from a SQL_ASCII database: run pg_stat_statements_reset(0, OID) with that database's oid";
 
+const PRELOAD: &str = "add it to shared_preload_libraries in postgresql.conf, and restart the server";
+
+const SLOW: &str = "a collector without `ttl` has 1 s: give it a `ttl`, or, if it has one, a longer `timeout`";
+
 /// The known remedy for an error with this SQLSTATE and message.
 pub fn find(code: &str, message: &str) -> Option<Remedy> {
     match code {
@@ -14,11 +18,17 @@ pub fn find(code: &str, message: &str) -> Option<Remedy> {
             let advice = format!("only pg_catalog is searched: put the schema before the name, as in public.{name}");
             Some(Remedy::Advice(advice.into()))
         }
+        "28P01" => Some(Remedy::Password),
+        "28000" if message.contains("pg_hba.conf") => Some(Remedy::HostRule),
+        "3D000" => Some(Remedy::Advice("name a database that exists, such as postgres, in `dbname`".into())),
+        "55000" if message.contains("shared_preload_libraries") => Some(Remedy::Advice(PRELOAD.into())),
+        "57014" if message.contains("statement timeout") => Some(Remedy::Advice(SLOW.into())),
         "22P05" | "22021" => Some(Remedy::Advice(ENCODING.into())),
         "42883" if message.starts_with("default conversion function") => Some(Remedy::Advice(ENCODING.into())),
         "53400" if message.contains("temp_file_limit") => Some(Remedy::Reset("temp_file_limit")),
         "54001" => Some(Remedy::Reset("max_stack_depth")),
         // A pooler repeats a server's message with its own code.
+        _ if message.contains("authentication failed") => Some(Remedy::Password),
         _ if message.contains("in a read-only transaction") => Some(Remedy::WritingLogin),
         _ if message == "not allowed" => Some(Remedy::StatsUser),
         _ if message.contains("statement pooling mode") => Some(Remedy::PoolMode),
@@ -72,6 +82,14 @@ mod tests {
             ),
             ("42501", "permission denied for function pg_ls_waldir", "run GRANT pg_monitor TO \"me\";"),
             ("42501", "permission denied for database shop", ""),
+            ("28P01", "password authentication failed for user \"me\"", "in psql with \\password me"),
+            ("08P01", "password authentication failed", "in psql with \\password me"),
+            ("28000", "no pg_hba.conf entry for host \"10.0.0.7\"", "from this machine, and reload the server"),
+            ("28000", "role \"me\" does not exist", ""),
+            ("3D000", "database \"shopp\" does not exist", "such as postgres, in `dbname`"),
+            ("55000", "x must be loaded via shared_preload_libraries", PRELOAD),
+            ("57014", "canceling statement due to statement timeout", SLOW),
+            ("57014", "canceling statement due to user request", ""),
             ("08P01", "not allowed", "add me to `stats_users` in pgbouncer.ini, and RELOAD"),
             (
                 "53400",

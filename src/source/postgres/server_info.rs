@@ -29,7 +29,8 @@ const MAX_INFO_BYTES: usize = 256 << 10;
 
 /// Sent before our settings have taken effect, so every name is qualified.
 const SERVER: &str = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
-                             pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding')";
+                             pg_catalog.pg_has_role('pg_monitor', 'USAGE'), pg_catalog.current_setting('server_encoding'), \
+                             pg_catalog.current_setting('is_superuser')";
 
 /// Every name is qualified, as above.
 /// Our own functions count as an extension, but only in the schema of a superuser or of a role that administers ours:
@@ -53,6 +54,8 @@ pub struct ServerInfo {
     pub pooled: bool,
     /// Our role is a member of pg_monitor.
     pub monitor: bool,
+    /// Our role is a superuser.
+    pub superuser: bool,
     /// The database's encoding. If it is not UTF-8, the server sends its bytes unchanged: names that databases share
     /// may be in another encoding.
     pub charset: Charset,
@@ -111,6 +114,7 @@ pub async fn read_server_info(client: &Client, major: u32, marker: &SessionMarke
         major: version / 10_000,
         replica: row.try_get(1).unwrap_or_default(),
         monitor: row.try_get(2).unwrap_or_default(),
+        superuser: row.len() > 4 && text(row, 4, Charset::default()) == "on",
         charset,
         pooled: false,
         is_large,

@@ -120,7 +120,12 @@ impl Session {
             marker.note_refusal();
             started = startup::open(settings, sessions, None).await;
         }
-        let StartedConnection { client, task, major } = started.map_err(|error| error.of_login(is_own_database))?;
+        let started = started.map_err(|error| error.of_login(is_own_database))?;
+        let StartedConnection { client, task, major, is_console } = started;
+        if is_console {
+            // The client, dropped, says goodbye.
+            return Err(error::of_console());
+        }
         let initialized = initialize_session(&client, major, marker).await;
         Ok(Session {
             server_info: initialized.inspect_err(|_| task.abort())?,

@@ -26,6 +26,8 @@ pub struct StartedConnection {
     pub task: JoinHandle<()>,
     /// The server's major version as the startup reports it; 0 if it does not.
     pub major: u32,
+    /// It is the console of a PgBouncer, which speaks another language.
+    pub is_console: bool,
 }
 
 /// Connects and logs in, with these `options` in the startup packet.
@@ -43,14 +45,25 @@ pub async fn open(
     if let Some(options) = options {
         config.options(options);
     }
-    let (client, connection) = config.connect_raw(stream, PassThroughTls).await?;
-    let major = major_version(connection.parameter("server_version").unwrap_or_default());
+    let started = config.connect_raw(stream, PassThroughTls).await;
+    let (client, connection) = started.map_err(|error| match empty_file(server, password.as_ref()) {
+        Some(file) if error::asks_for_password(&error) => FetchError::password(format!("{file} is empty")).into(),
+        _ => PostgresError::Driver(error),
+    })?;
+    let version = connection.parameter("server_version").unwrap_or_default();
+    let (major, is_console) = (major_version(version), version.ends_with("/bouncer"));
     let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
             debug!("connection ended: {}", error::from_query(&error));
         }
     });
-    Ok(StartedConnection { client, task, major })
+    Ok(StartedConnection { client, task, major, is_console })
+}
+
+/// The file that should hold the password and is empty.
+fn empty_file(server: &PostgresSettings, password: Option<&Secret>) -> Option<String> {
+    let file = server.password.as_ref()?.file()?;
+    password.is_none().then(|| file.display().to_string())
 }
 
 /// The 15 of `15.18 (Debian 15.18-1)`, the 19 of `19beta1`.

@@ -52,10 +52,18 @@ pub fn of_reading(error: &RedisError) -> FetchError {
     }
 }
 
+/// The beginning of a message about a peer that breaks the protocol.
+const NOT_REDIS: &str = "not a Redis server?";
+
+/// A login failed in a way that suggests a server of another kind.
+pub fn may_be_stranger(error: &FetchError) -> bool {
+    error.reason == Reason::Lost || error.message.starts_with(NOT_REDIS)
+}
+
 /// The meaning of a failed connection.
 pub fn of_connection(error: &io::Error) -> FetchError {
     match error.kind() {
-        ErrorKind::InvalidData => FetchError::new(Reason::Refused, format!("not a Redis server? {error}")),
+        ErrorKind::InvalidData => FetchError::new(Reason::Refused, format!("{NOT_REDIS} {error}")),
         ErrorKind::UnexpectedEof => FetchError::new(Reason::Lost, "the server closed the connection"),
         _ => FetchError::new(Reason::Lost, format!("connection lost: {error}")),
     }

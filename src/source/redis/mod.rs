@@ -50,7 +50,13 @@ impl RedisServer {
             session = self.greeted(sessions, password, false).await;
             self.speaks_resp2.fetch_or(session.is_ok(), Ordering::Relaxed);
         }
-        session.map_err(|error| without_password(error, password))
+        match session {
+            Err(error) if error::may_be_stranger(&error) => {
+                let instead = dial::postgres_instead_of_redis(&self.settings.address).await;
+                Err(instead.unwrap_or_else(|| without_password(error, password)))
+            }
+            session => session.map_err(|error| without_password(error, password)),
+        }
     }
 
     async fn greeted(

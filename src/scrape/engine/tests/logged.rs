@@ -127,13 +127,17 @@ async fn new_errors_of_queries_are_logged() {
     let world = World::with(catalogue(&[("sizes", "60s\nscope: database")]));
     world.server.change(|server| server.databases = vec!["app"]);
     let of_query = |reason| vec![Err(error(reason).in_query("q"))];
-    let steps: [(&str, _, &[&str]); 8] = [
+    let steps: [(&str, _, &[&str]); 11] = [
         ("quick", fails(Reason::Query), &[]),
         ("quick", of_query(Reason::Query), &["WARN query q: as the test wants it (query)"]),
         ("quick", of_query(Reason::Query), &[]),
         ("quick", of_query(Reason::Version), &[]),
         ("quick", of_query(Reason::Role), &[]),
         ("quick", of_query(Reason::Undefined), &["WARN query q: as the test wants it (undefined)"]),
+        // What is optional is no warning, and comes once.
+        ("quick", of_query(Reason::Extension), &["INFO query q: as the test wants it (extension)"]),
+        ("quick", of_query(Reason::Role), &[]),
+        ("quick", of_query(Reason::Extension), &[]),
         ("sizes", fails(Reason::Columns), &["WARN as the test wants it (columns)"]),
         ("sizes", fails(Reason::Columns), &[]),
     ];

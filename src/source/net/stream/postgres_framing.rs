@@ -8,6 +8,7 @@ use std::io;
 use crate::settings::connection::login::LoginMethod;
 use crate::source::net::login_guard::LoginGuard;
 use crate::source::net::socket::protocol_error;
+use crate::source::net::stranger::Stranger;
 use crate::source::net::stream::type_oids;
 
 /// The longest row a server may send: a row of a monitoring query is a thousand times shorter.
@@ -117,7 +118,11 @@ impl PostgresFraming {
     }
 }
 
-fn body_length([kind, length @ ..]: [u8; HEAD]) -> io::Result<usize> {
+fn body_length(head: [u8; HEAD]) -> io::Result<usize> {
+    if let Some(stranger) = Stranger::of(&head) {
+        return Err(protocol_error(format!("{} answers there, not a PostgreSQL server", stranger.name())));
+    }
+    let [kind, length @ ..] = head;
     let (what, limit) = match kind {
         b'D' => ("a row", ROW_LIMIT),
         b'T' => ("a description of rows", MESSAGE_LIMIT),

@@ -4,6 +4,7 @@
 use std::io;
 
 use crate::source::net::socket::protocol_error;
+use crate::source::net::stranger::Stranger;
 
 /// How many bytes may come between two requests: Redis' `INFO` is a hundred times shorter.
 pub const ANSWER_LIMIT: usize = 1 << 20;
@@ -71,7 +72,8 @@ impl RedisFraming {
     fn line<'a>(&mut self, bytes: &'a [u8]) -> io::Result<Option<&'a [u8]>> {
         let Some(kind) = bytes.first() else { return Ok(None) };
         if ![LINES, TEXTS, VALUES].iter().any(|kinds| kinds.contains(kind)) {
-            return Err(protocol_error("the peer does not speak Redis' protocol"));
+            let who = Stranger::of(bytes).map_or("the peer", Stranger::name);
+            return Err(protocol_error(format!("{who} does not speak Redis' protocol")));
         }
         let end = bytes[self.searched..].iter().position(|byte| *byte == b'\n');
         let length = end.map_or(bytes.len(), |end| self.searched + end + 1);
