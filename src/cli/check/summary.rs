@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn one_thing_to_do_is_on_the_line_and_several_are_below() {
-        let mut summary = TargetSummary::default();
-        summary.states = [(CollectorState::On, 26), (CollectorState::Version, 2), (CollectorState::CanBeOn, 1)].into();
+        let states = [(CollectorState::On, 26), (CollectorState::Version, 2), (CollectorState::CanBeOn, 1)].into();
+        let mut summary = TargetSummary { states, ..TargetSummary::default() };
         let extension = |name: &str, database: &str| Remedy::InDatabase {
             statement: format!("CREATE EXTENSION {name};"),
             database: database.to_owned(),
