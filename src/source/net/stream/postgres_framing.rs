@@ -169,9 +169,10 @@ mod tests {
         for step in [1, 3, 4, 100] {
             assert!(measure(b"Z\0\0\0\x05IC\0\0\0\x04", step).is_ok());
             assert!(measure(b"D\0\x40\0\0", step).is_ok() && measure(b"T\0\x01\0\0", step).is_ok());
+            let http = measure(b"HTTP/1.1 400 Bad Request", step).unwrap_err().to_string();
+            assert!(http.contains("an HTTP server answers there"), "{http}");
             for bad in [
-                &b"HTTP/1.1 400 Bad Request"[..],
-                b"D\x7f\xff\xff\xff",
+                &b"D\x7f\xff\xff\xff"[..],
                 b"D\0\x40\0\x01",
                 b"T\0\x01\0\x01",
                 b"E\0\x01\0\x01",
