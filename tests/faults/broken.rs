@@ -51,7 +51,7 @@ fn p19_a_broken_configuration_ends_it_before_it_listens() {
         own.write("x.yaml", file);
         expect_refused(&["--config", &settings, "--collectors", &own.path().display().to_string()], place);
     }
-    expect_refused(&["--config", "/nowhere/pgvigil.yaml"], "/nowhere/pgvigil.yaml:1:1: ");
+    expect_refused(&["--config", "/nowhere/pgvigil.yaml"], "/nowhere/pgvigil.yaml: the file cannot be read");
     expect_refused(&[], "PGVIGIL_POSTGRES_URL");
     figure(19, "broken configurations refused", cases.len() + 2);
 }
