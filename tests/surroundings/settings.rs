@@ -46,8 +46,9 @@ const FELT: [&str; 10] = [
 ];
 
 /// Whose values are about sessions, statements and moments: which series there are changes by itself.
-const OF_THE_MOMENT: [&str; 13] = [
+const OF_THE_MOMENT: [&str; 14] = [
     "pg_connections_used",
+    "pg_long_running_transactions",
     "pg_stat_database_numbackends",
     "pg_stat_activity_",
     "pg_stat_statements_",
