@@ -61,7 +61,7 @@ declare! {
     }
 }
 
-/// A map whose unknown keys are no mistake: postgres_exporter does not read them.
+/// A map whose unknown keys are not mistakes: postgres_exporter does not read them.
 #[derive(Clone, Debug)]
 pub struct Lenient<K> {
     pub keys: K,

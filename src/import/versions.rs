@@ -10,7 +10,7 @@ pub struct Majors {
 /// All that pgvigil supports.
 pub const ALL: Majors = Majors { since: 13, until: None };
 
-/// The supported major versions of a range; one of which only some minor versions are in it counts as a whole. `None`: it is no such range.
+/// The supported major versions of a range; one of which only some minor versions are in it counts as a whole. `None` if it is not such a range.
 pub fn majors(range: &str) -> Option<Majors> {
     let mut majors = ALL;
     for part in range.replace("> ", ">").replace("< ", "<").replace("= ", "=").split_whitespace() {
@@ -19,10 +19,10 @@ pub fn majors(range: &str) -> Option<Majors> {
         let major: u32 = major.parse().ok()?;
         let (since, until) = match sign {
             ">=" => (major, None),
-            ">" => (if minor == "x" { major + 1 } else { major }, None),
+            ">" => (if minor == "x" { major.saturating_add(1) } else { major }, None),
             "<" if minor.chars().all(|c| "0.x".contains(c)) => (ALL.since, Some(major)),
-            "<" | "<=" => (ALL.since, Some(major + 1)),
-            "" | "=" | "==" => (major, Some(major + 1)),
+            "<" | "<=" => (ALL.since, Some(major.saturating_add(1))),
+            "" | "=" | "==" => (major, Some(major.saturating_add(1))),
             _ => return None,
         };
         majors.since = majors.since.max(since);

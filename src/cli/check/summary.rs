@@ -27,7 +27,7 @@ pub struct TargetSummary {
     /// Why the target is down; then there is nothing else to say.
     pub down: Option<String>,
     states: BTreeMap<CollectorState, usize>,
-    /// Collectors that are on, and lack some of their queries for a reason that can be mended.
+    /// Collectors that are on, and lack some of their queries for a reason that can be fixed.
     incomplete: usize,
     /// What to run or change, in the order found, and in which databases.
     remedies: Vec<(String, Vec<String>)>,

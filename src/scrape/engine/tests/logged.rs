@@ -134,7 +134,7 @@ async fn new_errors_of_queries_are_logged() {
         ("quick", of_query(Reason::Version), &[]),
         ("quick", of_query(Reason::Role), &[]),
         ("quick", of_query(Reason::Undefined), &["WARN query q: as the test wants it (undefined)"]),
-        // What is optional is no warning, and comes once.
+        // What is optional is not a warning, and is logged once.
         ("quick", of_query(Reason::Extension), &["INFO query q: as the test wants it (extension)"]),
         ("quick", of_query(Reason::Role), &[]),
         ("quick", of_query(Reason::Extension), &[]),
