@@ -193,7 +193,7 @@ fn the_log_tells_of_a_wrong_password_before_anybody_asks() {
     let wrong = format!("postgresql://pgvigil:wrong@127.0.0.1:{}/postgres", server.port());
     let redis = Redis::start("");
     let pgvigil = Pgvigil::start(BINARY, &[], &[("PGVIGIL_POSTGRES_URL", &wrong), ("PGVIGIL_REDIS_URL", &redis.url())]);
-    eventually(PATIENCE, "the first visit", || pgvigil.stderr().contains("visited once: 1 of 2 up"));
+    eventually(PATIENCE, "the first answers", || pgvigil.stderr().contains("asked once: 1 of 2 up"));
     let log = pgvigil.stderr();
     assert!(log.contains("(2 targets)"), "{log}");
     let told = "down: password authentication failed for user \"pgvigil\" [28P01] (authentication); is this the";
@@ -213,7 +213,7 @@ fn one_event_is_one_line() {
     for _ in 0..3 {
         pgvigil.scrape();
     }
-    eventually(PATIENCE, "the first visit", || pgvigil.stderr().contains("visited once: 2 of 2 up"));
+    eventually(PATIENCE, "the first answers", || pgvigil.stderr().contains("asked once: 2 of 2 up"));
     let log = pgvigil.stderr();
     let is_of = |line: &&str| line.contains("extension pgstattuple is not installed");
     let lines: Vec<_> = log.lines().filter(is_of).collect();

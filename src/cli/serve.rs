@@ -82,7 +82,7 @@ async fn serve(arguments: ServeArguments, passed: Passed, files: usize) -> anyho
         info!("serving on {scheme}{listener} ({})", counted(live.engine().targets.len(), "target"));
     }
     let engine = live.engine();
-    tokio::spawn(async move { engine.visit().await });
+    tokio::spawn(async move { engine.log_first_status().await });
     let reloads = async {
         while hang_up.recv().await.is_some() {
             // The error has been logged.

@@ -125,11 +125,11 @@ impl Engine {
         blocks
     }
 
-    /// Logs in to every target once, so that the log reports a wrong password before the first scrape.
-    pub async fn visit(&self) {
+    /// Asks every target once, so that the log reports a wrong password before the first scrape.
+    pub async fn log_first_status(&self) {
         let statuses = self.ping(Instant::now() + self.settings.scrape_timeout).await;
         let up = statuses.iter().filter(|(_, status)| status.up).count();
-        info!("every target was visited once: {up} of {} up", statuses.len());
+        info!("every target was asked once: {up} of {} up", statuses.len());
     }
 
     /// Asks every target whether it answers now, and nothing else.
