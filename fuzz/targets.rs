@@ -1,4 +1,4 @@
-//! One function for each thing that is read from strangers: it takes any bytes, and panics only if there is something to mend.
+//! One function for each thing that is read from strangers: it takes any bytes, and panics only if there is something to fix.
 //!
 //! `fuzz_targets/` runs them under libFuzzer, `tests/fuzz.rs` with plain chance. What was ever found stays in `found/`.
 
@@ -47,11 +47,12 @@ pub type Target = fn(&[u8]);
 pub type Examples = &'static [(&'static str, &'static str)];
 
 /// Each by its name.
-pub const TARGETS: [(&str, Target, Examples); 12] = [
+pub const TARGETS: [(&str, Target, Examples); 13] = [
     ("collector", collector, &[("collectors", ".yaml"), ("tests/bad/collectors", ".yaml"), ("tests/golden", ".yaml")]),
     ("settings", settings, &[("examples/pgvigil.yaml", ""), ("tests/bad/settings", ".yaml")]),
     ("web", web, &[("tests/bad/web", ".yaml")]),
     ("dsn", dsn, &[("fuzz/seeds/dsn", "")]),
+    ("import", import, &[("tests/import", ".yaml")]),
     ("headers", headers, &[("fuzz/seeds/headers", "")]),
     ("redis_info", redis_info, &[("tests/redis/info", ".txt")]),
     ("redis_answer", redis_answer, &[("fuzz/seeds/redis_answer", "")]),
@@ -83,6 +84,16 @@ pub fn settings(bytes: &[u8]) {
     let env = |name: &str| name.len().is_multiple_of(2).then(|| name.to_owned());
     if let Err(problems) = Settings::parse("x.yaml", &text, &env) {
         assert!(!problems.to_string().is_empty());
+    }
+}
+
+/// A postgres_exporter's file of queries: what is made of it can be loaded.
+pub fn import(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(imported) = pgvigil::import::import("x.yaml", &text, &Catalogue::default()) else { return };
+    let files = imported.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    if let Err(problems) = Catalogue::from_files(files) {
+        panic!("{problems}");
     }
 }
 

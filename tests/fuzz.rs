@@ -102,7 +102,7 @@ fn extent() -> (Duration, u64) {
 }
 
 #[test]
-fn what_was_found_is_mended() {
+fn what_was_found_is_fixed() {
     for (name, target, _) in TARGETS {
         files(&Path::new("fuzz/found").join(name), "").iter().for_each(|bytes| target(bytes));
     }

@@ -5,10 +5,12 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::{
+    io::{Read, Write},
     process::{Command, Stdio},
     time::Duration,
 };
 
+use crate::faults::liar::Liar;
 use crate::support::{Folder, PASSWORD, PgBouncer, Pgvigil, Postgres, Redis, Stop, eventually, free_port, majors};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pgvigil");
@@ -89,6 +91,17 @@ fn what_keeps_a_target_down_is_said_with_its_place_and_what_to_do() {
         assert!(code == Some(1) && said.contains("\nt: down: ") && said.contains(&wanted), "{key} {keys}\n{said}");
         assert!(!said.contains(PASSWORD), "{said}");
     }
+}
+
+#[test]
+fn a_server_that_cannot_start_a_process_is_quoted() {
+    let postmaster = Liar::start(|stream| {
+        stream.read_exact(&mut [0; 8])?;
+        stream.write_all(b"Ecould not fork new process for connection: Cannot allocate memory\n\0")
+    });
+    let (code, said) = check(&target("postgres", &url(&postmaster.url())), &["--connect"]);
+    let wanted = " refuses: could not fork new process for connection: Cannot allocate memory (refused)";
+    assert!(code == Some(1) && said.contains(&format!("127.0.0.1:{}{wanted}", postmaster.port())), "{said}");
 }
 
 #[test]

@@ -141,11 +141,18 @@ async fn first_byte(
 
 /// What a server is whose answer to the request for TLS begins with this byte.
 async fn not_postgres(peer: &mut PeerSocket, address: &Address, first: u8) -> FetchError {
-    let mut sent = vec![first];
+    let mut sent = Vec::with_capacity(1024);
+    sent.push(first);
     // Whatever comes in time may be enough.
     _ = timeout(SILENCE, peer.socket.read_buf(&mut sent)).await;
     match Stranger::of(&sent) {
         Some(stranger) => is_there(address, stranger, "a PostgreSQL server"),
+        // So a postmaster answers that cannot start a process for the session.
+        None if first == b'E' => {
+            let said = String::from_utf8_lossy(&sent[1..]);
+            let said = said.trim_end_matches(|c: char| c == '\0' || c.is_whitespace());
+            FetchError::new(Reason::Refused, format!("the server at {address} refuses: {said}"))
+        }
         None => FetchError::new(Reason::Unreachable, format!("what answers at {address} is not a PostgreSQL server")),
     }
 }
