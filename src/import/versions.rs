@@ -10,19 +10,22 @@ pub struct Majors {
 /// All that pgvigil supports.
 pub const ALL: Majors = Majors { since: 13, until: None };
 
+/// A collector file takes no later version.
+const NEWEST: u32 = 99;
+
 /// The supported major versions of a range; one of which only some minor versions are in it counts as a whole. `None` if it is not such a range.
 pub fn majors(range: &str) -> Option<Majors> {
     let mut majors = ALL;
     for part in range.replace("> ", ">").replace("< ", "<").replace("= ", "=").split_whitespace() {
         let (sign, version) = part.split_at(part.find(|c: char| !"<>=".contains(c))?);
         let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
-        let major: u32 = major.parse().ok()?;
+        let major = major.parse().ok().filter(|major| *major < NEWEST)?;
         let (since, until) = match sign {
             ">=" => (major, None),
-            ">" => (if minor == "x" { major.saturating_add(1) } else { major }, None),
+            ">" => (if minor == "x" { major + 1 } else { major }, None),
             "<" if minor.chars().all(|c| "0.x".contains(c)) => (ALL.since, Some(major)),
-            "<" | "<=" => (ALL.since, Some(major.saturating_add(1))),
-            "" | "=" | "==" => (major, Some(major.saturating_add(1))),
+            "<" | "<=" => (ALL.since, Some(major + 1)),
+            "" | "=" | "==" => (major, Some(major + 1)),
             _ => return None,
         };
         majors.since = majors.since.max(since);

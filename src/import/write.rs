@@ -50,16 +50,20 @@ pub fn collector(
     }
     let in_databases = !keys.target_databases.is_empty();
     let mut statement = Statement::of(&keys.query);
-    let columns: Vec<_> = keys.metrics.iter().flatten().map(|column| (usage(column), column)).collect();
+    let all: Vec<_> = keys.metrics.iter().flatten().collect();
+    // Of a column that is declared again, the last declaration counts, as in postgres_exporter.
+    let is_last = |nth: usize| all[nth + 1..].iter().all(|later| later.key != all[nth].key);
+    let last = (0..all.len()).filter(|nth| is_last(*nth)).map(|nth| all[nth]);
+    let columns: Vec<_> = last.map(|column| (usage(column), column)).collect();
     let labels = columns.iter().filter(|(usage, _)| *usage == Some(Usage::Label)).map(|(_, column)| &column.key);
     // In every database, pgvigil adds that one.
     let labels = labels.filter(|label| !in_databases || *label != DATABASE_LABEL);
-    let labels: Vec<_> = labels.map(|label| self::label(label, &mut statement.notes)).collect();
+    let labels = unlike(labels.map(|label| self::label(label, &mut statement.notes)));
     let queries = queries(&columns, prefix, name, names)?;
     let ttl = if in_databases { keys.cache_seconds.max(60) } else { keys.cache_seconds };
     let queries: String = queries.iter().map(|query| query.text(majors, &statement, &labels)).collect();
     let notes = namespace.value.notes.iter().cloned().chain(notes(keys, versions));
-    Ok([
+    let text = [
         lines([format!("`{}` of {file}, a file of postgres_exporter.", namespace.key)], "# "),
         format!("collector: {name}\nsource: postgres\n{}", lines(notes, "# ")),
         when(in_databases, "scope: database\n"),
@@ -67,7 +71,24 @@ pub fn collector(
         when(ttl > 0, &format!("ttl: {ttl}s\n")),
         format!("queries:\n{queries}"),
     ]
-    .concat())
+    .concat();
+    // A YAML file cannot hold these as they are.
+    let is_odd = |c: char| c.is_control() && !"\n\t".contains(c) || "\u{feff}\u{fffe}\u{ffff}".contains(c);
+    match text.contains(is_odd) {
+        true => Err("it has a control character in its query, a description or a name".to_owned()),
+        false => Ok(text),
+    }
+}
+
+/// Each name once: `a.b` and `a-b` get the same.
+fn unlike(columns: impl Iterator<Item = Given>) -> Vec<Given> {
+    let mut unlike: Vec<Given> = Vec::new();
+    for column in columns {
+        if unlike.iter().all(|(name, _)| *name != column.0) {
+            unlike.push(column);
+        }
+    }
+    unlike
 }
 
 /// Comments on the keys of a namespace.
@@ -164,7 +185,7 @@ fn metric(usage: Usage, column: &DeclaredColumn, prefix: &str, names: &mut Metri
     let help = column.value.keys.description.split_whitespace().collect::<Vec<_>>().join(" ").replace('\\', "/");
     let help = if help_problem(&help).is_some() { format!("{} of {prefix}.", column.key) } else { help };
     let (values, help) = (values.join(", "), quoted(&help, '\\'));
-    Ok(format!("- {{name: {name}, type: {}, {values}{ecosystem}, help: {help}}}", kind.into_str()))
+    Ok(format!("- {{name: {}, type: {}, {values}{ecosystem}, help: {help}}}", word(&name), kind.into_str()))
 }
 
 /// A comment on how a column differs.
