@@ -164,6 +164,12 @@ fn password() -> PathBuf {
     fs::canonicalize(Path::new(DEPLOY).join("password")).expect("the password")
 }
 
+/// A copy of it where the user that runs the servers may read, which a checkout need not let him.
+fn mounted_password(folder: &Folder) -> String {
+    let text = fs::read_to_string(password()).expect("the password");
+    folder.write("password", &text).display().to_string()
+}
+
 /// As Docker sees it, by the command that compose.yaml has for that.
 fn is_healthy(name: &str, port: u16) {
     let service = service(name);
@@ -220,7 +226,7 @@ fn replica(primary: &Postgres) -> (u16, (Folder, Process)) {
     let script = read("postgres/replica.sh")
         .replace("--host primary", &format!("--host 127.0.0.1 --port {}", primary.port()))
         .replace("-o postgres -g postgres ", "")
-        .replace("/run/secrets/password", &password().display().to_string());
+        .replace("/run/secrets/password", &mounted_password(&folder));
     folder.write("replica.sh", &script);
     let socket = folder.path().display();
     for (name, text) in [
@@ -285,7 +291,7 @@ fn traffic(pooler: u16) -> (Folder, Process) {
     let folder = Folder::new("traffic", "TERM");
     let script = read("postgres/traffic.sh")
         .replace("--host pooler --port 6432", &format!("--host 127.0.0.1 --port {pooler}"))
-        .replace("/run/secrets/password", &password().display().to_string());
+        .replace("/run/secrets/password", &mounted_password(&folder));
     folder.write("traffic.sh", &script);
     let bin = client_program("pgbench").parent().expect("a folder").display().to_string();
     let mut bash = folder.logged_command("/bin/bash");
